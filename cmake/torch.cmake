@@ -1,0 +1,29 @@
+# LibTorch, taken from the PyPI wheel as a C++ library. find_package(Torch) wants nvcc and links CUDA libraries that a CPU
+# machine lacks, so the target is made here: libtorch_cpu + libc10, and the two small CUDA libraries that libtorch_cpu
+# itself needs (libcudart, libcupti), named on the link line because an executable's RUNPATH does not serve its libraries.
+
+set(torch_root ${STRATA_DEPS}/libtorch)
+set(torch_lib ${torch_root}/torch/lib)
+set(torch_cuda_lib ${torch_root}/nvidia/cu13/lib)
+foreach(file ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so ${torch_cuda_lib}/libcudart.so.13 ${torch_cuda_lib}/libcupti.so.13)
+  if(NOT EXISTS ${file})
+    message(FATAL_ERROR "LibTorch is not complete: ${file} is missing. Run scripts/bootstrap, or configure with "
+                        "-DSTRATA_WITH_TORCH=OFF, or name another folder with -DSTRATA_DEPS=...")
+  endif()
+endforeach()
+
+add_library(strata_libtorch INTERFACE)
+target_include_directories(strata_libtorch SYSTEM INTERFACE
+  ${torch_root}/torch/include ${torch_root}/torch/include/torch/csrc/api/include)
+target_link_libraries(strata_libtorch INTERFACE
+  "-Wl,--push-state,--no-as-needed,${torch_lib}/libtorch_cpu.so,${torch_lib}/libc10.so,${torch_cuda_lib}/libcudart.so.13,${torch_cuda_lib}/libcupti.so.13,--pop-state"
+  "-Wl,-rpath,${torch_lib}" "-Wl,-rpath,${torch_cuda_lib}")
+
+# NCCL alone (no torch CUDA): header and library of the wheel. Compiles and links everywhere, runs where a GPU is.
+set(nccl_root ${torch_root}/nvidia/nccl)
+if(EXISTS ${nccl_root}/include/nccl.h AND EXISTS ${nccl_root}/lib/libnccl.so.2)
+  add_library(strata_nccl INTERFACE)
+  target_include_directories(strata_nccl SYSTEM INTERFACE ${nccl_root}/include ${torch_root}/nvidia/cu13/include)
+  target_link_libraries(strata_nccl INTERFACE ${nccl_root}/lib/libnccl.so.2 ${torch_cuda_lib}/libcudart.so.13
+    "-Wl,-rpath,${nccl_root}/lib" "-Wl,-rpath,${torch_cuda_lib}")
+endif()
