@@ -13,8 +13,10 @@ foreach(file ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so ${torch_cuda_li
 endforeach()
 
 add_library(strata_libtorch INTERFACE)
-target_include_directories(strata_libtorch SYSTEM INTERFACE
-  ${torch_root}/torch/include ${torch_root}/torch/include/torch/csrc/api/include)
+# After the system's own folders (system headers still, so no warnings): the wheel also carries headers of fmt, another
+# version than the library that we link.
+target_compile_options(strata_libtorch INTERFACE
+  "SHELL:-idirafter ${torch_root}/torch/include" "SHELL:-idirafter ${torch_root}/torch/include/torch/csrc/api/include")
 target_link_libraries(strata_libtorch INTERFACE
   "-Wl,--push-state,--no-as-needed,${torch_lib}/libtorch_cpu.so,${torch_lib}/libc10.so,${torch_cuda_lib}/libcudart.so.13,${torch_cuda_lib}/libcupti.so.13,--pop-state"
   "-Wl,-rpath,${torch_lib}" "-Wl,-rpath,${torch_cuda_lib}")

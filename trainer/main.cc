@@ -1,0 +1,47 @@
+// strata-trainer: the training program of Strata. Each subcommand is a stage that keeps docs/stages.md, or a tool.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <string_view>
+
+#include "base/subprocess.h"
+#include "trainer/stage_spec.h"
+
+namespace {
+
+// One row for each subcommand: `run` takes the JSON file it is given and returns the exit code.
+struct Subcommand {
+  std::string_view name;
+  std::string_view help;
+  int (*run)(const std::filesystem::path& file);
+};
+
+constexpr Subcommand kSubcommands[] = {
+    {"check-spec", "read a stage spec and say whether it is well formed",
+     [](const std::filesystem::path& file) {
+       const auto spec = strata::trainer::read_stage_spec(file);
+       if (!spec) std::fprintf(stderr, "strata-trainer: %s\n", spec.error().message.c_str());
+       return spec ? strata::trainer::exit_code::kSucceeded : strata::trainer::exit_code_of(spec.error());
+     }},
+};
+
+int usage() {
+  std::fprintf(stderr, "usage: strata-trainer SUBCOMMAND FILE.json\n\n");
+  for (const Subcommand& subcommand : kSubcommands) {
+    std::fprintf(stderr, "  %-12.*s %.*s\n", static_cast<int>(subcommand.name.size()), subcommand.name.data(),
+                 static_cast<int>(subcommand.help.size()), subcommand.help.data());
+  }
+  return strata::trainer::exit_code::kInvalid;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Under mpirun our parent is the daemon of this node; without one it is the worker. Either way we do not outlive it.
+  strata::die_with_parent(SIGKILL);
+  if (argc != 3) return usage();
+  for (const Subcommand& subcommand : kSubcommands) {
+    if (subcommand.name == argv[1]) return subcommand.run(argv[2]);
+  }
+  return usage();
+}
