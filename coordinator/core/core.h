@@ -1,0 +1,105 @@
+// The coordinator's rules: one function from an input and the time to events and effects.
+//
+//   1. step() decides, applies its own events to the cluster, and returns them with the effects they justify.
+//   2. The server collects the steps of a batch, commits ALL their events in one transaction, and only then performs the
+//      effects. Before the commit nothing happened; a failed commit is retried unchanged and nothing is stepped meanwhile.
+//   3. Effects may be lost or repeated: owed() derives again whatever is still to be done, and receivers tolerate repeats,
+//      because everything carries its attempt.
+//
+// Same inputs, same outputs, byte for byte. Thread rule: owned by one thread; no lock, no I/O, no clock in here.
+#pragma once
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "coordinator/core/cluster.h"
+#include "schema/message.h"
+
+namespace strata::coordinator {
+
+// Where a message came from and where its answer goes; given by the transport, good for the life of a connection.
+using PeerId = StrongId<struct PeerTag>;
+
+struct Options {
+  std::string coordinator_id{};                      // random per store
+  std::string artifact_folder{};
+  std::chrono::milliseconds heartbeat_every{5'000};  // what workers are told
+  std::chrono::milliseconds slow_after{20'000};      // not heard for so long: gets nothing new
+  std::chrono::milliseconds repeat_every{2'000};     // effects still owed are sent again
+  std::chrono::milliseconds backoff_first{1'000};    // of a failed task; doubles
+  std::chrono::milliseconds backoff_max{60'000};
+};
+static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after, "two lost heartbeats must not cost a worker its work");
+
+// Inputs that are not messages of workers.
+struct Tick {};
+struct CancelSweep {
+  std::uint64_t request = 0;
+  std::string sweep{};
+};
+struct RetryTasks {  // revives the failed and cancelled ones among them
+  std::uint64_t request = 0;
+  std::vector<TaskKey> tasks{};
+};
+struct DrainWorker {
+  std::uint64_t request = 0;
+  WorkerId worker{};
+};
+
+using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, Goodbye, SubmitTasks,
+                               CancelSweep, RetryTasks, DrainWorker>;
+struct Input {
+  PeerId peer{};
+  InputBody body{};
+};
+
+struct Send {
+  PeerId to{};
+  Message message{};
+};
+using Effects = std::vector<Send>;
+
+struct Output {
+  std::vector<Event> events{};
+  Effects effects{};
+};
+
+class Core {
+ public:
+  // `recovered` is the replayed log (empty for a new store). Leases that it holds run from `now` at full length.
+  Core(Options options, Cluster recovered, Instant now);
+
+  [[nodiscard]] Output step(const Input& input, Instant now, WallTime wall);
+
+  // What is still to be done about the state as it is: attempts granted and not started, stops not obeyed.
+  [[nodiscard]] Effects owed() const;
+
+  [[nodiscard]] const Cluster& cluster() const { return cluster_; }
+  [[nodiscard]] std::set<TaskKey> take_touched() { return cluster_.take_touched(); }
+
+  // The one reason for which a task that is not final is where it is, for people: "needs 4 slots together, 2 free on gpu-07".
+  [[nodiscard]] std::string reason(const TaskKey& task, Instant now) const;
+
+  // The id that a plan made now would carry; `submit --if-plan` is refused when it has changed.
+  [[nodiscard]] std::string plan_id(const std::string& sweep) const;
+
+ private:
+  class Step;  // one step under way: collects events and effects
+
+  struct WorkerPresence {  // soft state
+    PeerId peer{};
+    Instant heard{};
+  };
+
+  Options options_;
+  Cluster cluster_;
+  std::map<WorkerId, WorkerPresence> presence_;
+  std::map<AttemptId, Instant> lease_until_;
+  std::map<TaskKey, Instant> not_before_;
+  Instant repeated_{};
+};
+
+}  // namespace strata::coordinator

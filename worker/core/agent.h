@@ -1,0 +1,128 @@
+// The worker's rules: which leases it holds, what runs, what is due. Pure: the shell tells what arrived and what ended, and
+// performs the actions that come back. Everything that must reach the coordinator is repeated until it is acknowledged.
+//
+// A worker trusts only its own clock: a lease granted for D is held for D less a margin, counted from the moment at which
+// the last renewal was SENT, so the worker has stopped its ranks before the coordinator may give the task to others.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "schema/message.h"
+
+namespace strata::worker {
+
+struct Options {
+  std::string name{};
+  std::uint64_t session = 0;
+  std::int64_t slots = 1;
+  std::vector<std::string> labels{};
+  std::string build{};
+  std::chrono::milliseconds hello_every{1'000};       // until Welcome comes; doubles up to the next
+  std::chrono::milliseconds hello_every_max{10'000};
+  std::chrono::milliseconds report_every{2'000};      // unacknowledged reports are sent again
+  std::chrono::milliseconds lease_margin_max{30'000};
+  std::chrono::milliseconds terminate_after{20'000};  // from the request to stop until SIGKILL
+};
+
+// The part of a lease that the worker does not use: a tenth, at most lease_margin_max.
+[[nodiscard]] std::chrono::milliseconds lease_margin(std::chrono::milliseconds lease, const Options& options);
+
+// --- what the shell tells ---
+struct ProcessStarted {
+  AttemptId attempt{};
+};
+struct ProcessEnded {  // the attempt's processes are all gone and its outputs are in the store
+  AttemptId attempt{};
+  Outcome outcome{};
+  std::vector<ContentHash> missing_inputs{};
+};
+struct CheckpointStored {
+  AttemptId attempt{};
+  std::int64_t step = 0;
+  ArtifactRef artifact{};
+};
+struct TimePassed {};
+struct ShutDown {  // the worker was asked to end
+  std::string reason{};
+};
+using Input = std::variant<Message, ProcessStarted, ProcessEnded, CheckpointStored, TimePassed, ShutDown>;
+
+// --- what the shell has to do ---
+struct SendMessage {
+  Message message{};
+};
+struct Launch {
+  StartAttempt order{};
+};
+struct Terminate {  // ask politely: SIGTERM to the session, a checkpoint may follow
+  AttemptId attempt{};
+  std::string reason{};
+};
+struct Kill {  // SIGKILL to every process of the session, again until none is left
+  AttemptId attempt{};
+  bool report = true;  // false: it is not ours any more, nothing of it is reported or stored
+};
+struct Exit {  // nothing runs and nothing is unacknowledged, or the coordinator refused us for good
+  std::string reason{};
+  bool refused = false;
+};
+using Action = std::variant<SendMessage, Launch, Terminate, Kill, Exit>;
+
+class Agent {
+ public:
+  Agent(Options options, Instant now);
+
+  [[nodiscard]] std::vector<Action> step(const Input& input, Instant now);
+
+  [[nodiscard]] bool welcome() const { return id_.has_value(); }
+  [[nodiscard]] std::vector<HeldAttempt> held() const;
+  // The earliest instant at which TimePassed has something to do.
+  [[nodiscard]] Instant next_due() const;
+
+ private:
+  struct Held {
+    StartAttempt order{};
+    AttemptPhase phase = AttemptPhase::kStarting;
+    Instant lease_until{};
+    Instant kill_at{};        // set when stopping
+    bool started_unacknowledged = false;
+    bool dropped = false;     // theirs no longer: killed, never reported
+    std::optional<std::string> stop_reason{};
+  };
+  struct Ended {  // reported until acknowledged
+    ReportEnded report{};
+    Instant sent{};
+  };
+
+  void on_message(const Message& message, Instant now, std::vector<Action>& out);
+  void on_start(const StartAttempt& order, Instant now, std::vector<Action>& out);
+  void on_stop(const StopAttempt& order, Instant now, std::vector<Action>& out);
+  void on_heartbeat_ack(const HeartbeatAck& ack, std::vector<Action>& out);
+  void on_time(Instant now, std::vector<Action>& out);
+  void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant now, std::vector<Action>& out);
+  void send_heartbeat(Instant now, std::vector<Action>& out);
+
+  Options options_;
+  std::optional<WorkerId> id_;
+  std::string coordinator_;
+  std::chrono::milliseconds heartbeat_every_{5'000};
+  std::chrono::milliseconds hello_wait_{0};
+  Instant hello_due_{};
+  Instant heartbeat_due_{};
+  Instant heartbeat_sent_{};                     // of the newest heartbeat that may be acknowledged
+  std::map<AttemptId, Held> held_;
+  std::map<AttemptId, Ended> ended_;
+  std::map<AttemptId, std::pair<ReportCheckpoint, Instant>> checkpoints_;  // newest per attempt, until the next heartbeat ack
+  bool shutting_down_ = false;
+  std::string shut_down_reason_;
+};
+
+}  // namespace strata::worker
