@@ -1,0 +1,121 @@
+#include "evaluator/core/normalizer.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <utility>
+
+#include "base/utf8.h"
+#include "evaluator/core/unicode.h"
+
+namespace strata::evaluator {
+namespace {
+
+// string.punctuation of Python plus zhon.hanzi.punctuation 2.1.1: 114 characters together.
+bool is_removed_punctuation(char32_t point) {
+  using Range = std::pair<char32_t, char32_t>;
+  static constexpr std::array<Range, 21> kRemoved{{{0x21, 0x2F}, {0x3A, 0x40}, {0x5B, 0x60}, {0x7B, 0x7E},
+      {0xB7, 0xB7}, {0x2013, 0x2014}, {0x2018, 0x2019}, {0x201B, 0x201F}, {0x2026, 0x2027}, {0x3000, 0x3003},
+      {0x3008, 0x3011}, {0x3014, 0x301F}, {0x3030, 0x3030}, {0x303E, 0x303F}, {0xFE4F, 0xFE4F}, {0xFE51, 0xFE51},
+      {0xFE54, 0xFE54}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF20}, {0xFF3B, 0xFF40}, {0xFF5B, 0xFF64}}};
+  return std::ranges::any_of(kRemoved, [&](const Range& r) { return r.first <= point && point <= r.second; });
+}
+
+// Python's text.replace("  ", " "): one pass from the left, so four spaces become two.
+std::u32string halve_double_spaces(std::u32string_view text) {
+  std::u32string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    out += text[i];
+    if (text[i] == U' ' && i + 1 < text.size() && text[i + 1] == U' ') ++i;
+  }
+  return out;
+}
+
+std::u32string strip_punctuation(std::u32string_view text, bool keep_apostrophe) {
+  std::u32string kept;
+  std::ranges::copy_if(text, std::back_inserter(kept), [&](char32_t point) {
+    return (keep_apostrophe && point == U'\'') || !is_removed_punctuation(point);
+  });
+  return python_lower(halve_double_spaces(kept));
+}
+
+// Deletes [<\[][^>\]]*[>\]]: the closing character may be of the other kind, an unclosed opening stays.
+std::u32string drop_brackets(std::u32string_view text) {
+  std::u32string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == U'<' || text[i] == U'[') {
+      const auto close = text.find_first_of(U">]", i + 1);
+      if (close != std::u32string_view::npos) {
+        i = close;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+// Deletes \(([^)]+?)\): "()" stays, because one character at least must stand inside.
+std::u32string drop_parentheses(std::u32string_view text) {
+  std::u32string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == U'(') {
+      const auto close = text.find(U')', i + 1);
+      if (close != std::u32string_view::npos && close > i + 1) {
+        i = close;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+std::u32string whisper_basic(std::u32string_view text) {
+  std::u32string clean = normal_form_kc(drop_parentheses(drop_brackets(python_lower(text))));
+  for (char32_t& point : clean) {
+    const char category = major_category(point);
+    if (category == 'M' || category == 'S' || category == 'P') point = U' ';
+  }
+  std::u32string out;
+  for (const char32_t point : python_lower(clean)) {
+    const bool space = is_python_space(point);
+    if (!space || out.empty() || out.back() != U' ') out += space ? U' ' : point;
+  }
+  return out;
+}
+
+}  // namespace
+
+const std::vector<ProtocolInfo>& protocols() {
+  static const std::vector<ProtocolInfo> kProtocols{
+      {Protocol::kF5, "f5", 1}, {Protocol::kSeedTts, "seed-tts", 1}, {Protocol::kWhisperBasic, "whisper-basic", 1},
+      {Protocol::kPlain, "plain", 1}};
+  return kProtocols;
+}
+
+Result<ProtocolInfo> find_protocol(std::string_view name) {
+  const auto found = std::ranges::find(protocols(), name, &ProtocolInfo::name);
+  if (found != protocols().end()) return *found;
+  std::string names;
+  for (const auto& info : protocols()) names += (names.empty() ? "" : ", ") + info.name;
+  if (name == "whisper-en") {
+    return fail(ErrorCode::kUnsupported, "protocol \"whisper-en\" needs Whisper's English number and spelling tables, "
+                "which this build does not have; it has {}", names);
+  }
+  return fail(ErrorCode::kInvalid, "there is no protocol \"{}\"; there are {}", name, names);
+}
+
+Result<std::string> normalize(Protocol protocol, std::string_view text) {
+  auto points = decode_utf8(text);
+  if (!points) return tl::unexpected(points.error().while_doing("normalizing text"));
+  switch (protocol) {
+    case Protocol::kPlain: return std::string(text);
+    case Protocol::kF5: return encode_utf8(strip_punctuation(*points, false));
+    case Protocol::kSeedTts: return encode_utf8(strip_punctuation(*points, true));
+    case Protocol::kWhisperBasic: return encode_utf8(whisper_basic(*points));
+  }
+  return fail(ErrorCode::kInvalid, "unknown protocol number {}", static_cast<int>(protocol));
+}
+
+}  // namespace strata::evaluator

@@ -1,0 +1,34 @@
+// What a protocol does to a text before words are counted. Protocols have versions: a version never changes its output.
+// Pure. Sources: F5-TTS src/f5_tts/eval/utils_eval.py, seed-tts-eval run_wer.py, whisper/normalizers/basic.py.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace strata::evaluator {
+
+enum class Protocol {
+  kPlain,         // text as it is: what jiwer does when called with two strings
+  kF5,            // F5-TTS and A-DMA: punctuation deleted (apostrophes too), lower case
+  kSeedTts,       // seed-tts-eval: as F5, but the ASCII apostrophe stays
+  kWhisperBasic,  // BasicTextNormalizer: brackets dropped, symbols to spaces
+};
+
+struct ProtocolInfo {
+  Protocol protocol = Protocol::kF5;
+  std::string name{};
+  int version = 1;
+};
+
+// In the order in which help texts list them.
+[[nodiscard]] const std::vector<ProtocolInfo>& protocols();
+// An error lists the names there are. "whisper-en" is known by name and refused with the reason.
+[[nodiscard]] Result<ProtocolInfo> find_protocol(std::string_view name);
+
+// Invalid UTF-8 is an error that names the byte.
+[[nodiscard]] Result<std::string> normalize(Protocol protocol, std::string_view text);
+
+}  // namespace strata::evaluator
