@@ -174,7 +174,7 @@ template <class A> void serialize(A& a, Resources& v) { a(v.slots, v.ranks, v.th
 template <class A> void serialize(A& a, RetryPolicy& v) { a(v.user_failures_max, v.infra_failures_max); }
 template <class A> void serialize(A& a, TaskInput& v) { a(v.name, v.producer, v.output); }
 template <class A> void serialize(A& a, TaskSpec& v) {
-  a(v.key, v.stage, v.program, v.parameters, v.seed, v.inputs, v.outputs, v.resources, v.retry, v.lease_ms, v.resumable,
+  a(v.key, v.stage, v.program, v.parameters, v.neutral, v.seed, v.inputs, v.outputs, v.resources, v.retry, v.lease_ms, v.resumable,
     v.secrets, v.flops);
 }
 template <class A> void serialize(A& a, RunSpec& v) {

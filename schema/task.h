@@ -54,6 +54,9 @@ struct TaskSpec {
   std::string stage{};
   Program program{};
   Value parameters{};
+  // Dotted names of those parameters that have their neutral value: the program sees them, the key does not, so a
+  // parameter that is added later changes no old key. Sorted.
+  std::vector<std::string> neutral{};
   std::optional<std::uint64_t> seed{};
   std::vector<TaskInput> inputs{};      // sorted by name
   std::vector<std::string> outputs{};   // sorted
