@@ -5,9 +5,21 @@
 #include <string_view>
 
 #include "base/subprocess.h"
+#include "trainer/data/prepare.h"
+#include "trainer/progress.h"
 #include "trainer/stage_spec.h"
 
 namespace {
+
+// Runs a stage that gives back its own exit code, and says on standard error why it could not.
+template <strata::Result<int> (*kStage)(const strata::trainer::StageSpec&)>
+int run_stage(const std::filesystem::path& file) {
+  strata::trainer::listen_for_stop_request();
+  const auto code = strata::trainer::read_stage_spec(file).and_then(kStage);
+  if (code) return *code;
+  std::fprintf(stderr, "strata-trainer: %s\n", code.error().message.c_str());
+  return strata::trainer::exit_code_of(code.error());
+}
 
 // One row for each subcommand: `run` takes the JSON file it is given and returns the exit code.
 struct Subcommand {
@@ -17,6 +29,7 @@ struct Subcommand {
 };
 
 constexpr Subcommand kSubcommands[] = {
+    {"prepare", "recordings and transcripts in, a corpus out", run_stage<strata::trainer::run_prepare>},
     {"check-spec", "read a stage spec and say whether it is well formed",
      [](const std::filesystem::path& file) {
        const auto spec = strata::trainer::read_stage_spec(file);

@@ -1,0 +1,1 @@
+list(APPEND trainer_sources progress.cc data/asterisk.cc data/manifest.cc data/prepare.cc data/selection.cc data/vocabulary.cc)
