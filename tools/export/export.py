@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""Turns the pinned weights found in unpacked wheels into TorchScript archives with a self-test inside.
+
+    tools/export/export.py [--models DIR] [--out DIR] [--force] [NAME ...]      default: every model of the catalogue
+
+Archives that are there already and whose metadata match the catalogue are left alone. See README.md beside this file.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+import time
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import catalogue  # noqa: E402  (the folder of this file comes first on the path)
+
+
+def say(text):
+    print(f"export: {text}", flush=True)
+
+
+def complain(text):
+    print(f"export: {text}", file=sys.stderr, flush=True)
+
+
+def parse_arguments(arguments):
+    deps = pathlib.Path(os.environ.get("STRATA_DEPS") or ROOT / ".deps")
+    parser = argparse.ArgumentParser(prog="export.py", description="Exports model weights from wheels to TorchScript archives.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models of the catalogue (default: all)")
+    parser.add_argument("--models", type=pathlib.Path, default=deps / "models", help="folder of unpacked wheels (%(default)s)")
+    parser.add_argument("--out", type=pathlib.Path, default=deps / "exported", help="folder of archives (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="export again what is there already")
+    parser.add_argument("--list", action="store_true", help="print name, role, family and identity of every model, and stop")
+    return parser.parse_args(arguments)
+
+
+def chosen(models, names):
+    known = {model.name: model for model in models}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        complain(f"unknown model {', '.join(unknown)}; the catalogue has {', '.join(known)}")
+        return None
+    return [known[name] for name in names] if names else models
+
+
+def export_one(model, builder, models_folder, path):
+    """Verifies, builds, writes; raises on anything wrong."""
+    import archive
+    started = time.monotonic()
+    say(f"{model.name}: checking {len(model.sources)} source file(s)")
+    catalogue.verify_sources(model, models_folder)
+    say(f"{model.name}: building")
+    module = builder.build(model.paths(models_folder, "weights"), model.settings)
+    extra = builder.extra(model, models_folder)
+    say(f"{model.name}: scripting, running the self-test, writing {path}")
+    archive.write(path, model, module.eval(), builder.inputs(module), builder.tolerance, extra)
+    say(f"{model.name}: done, {path.stat().st_size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s, "
+        f"identity {catalogue.identity(model)[:16]}")
+
+
+def main(arguments):
+    options = parse_arguments(arguments)
+    models = catalogue.load()
+    if options.list:
+        for model in models:
+            print(f"{model.name}\t{model.role}\t{model.family}\t{catalogue.identity(model)}")
+        return 0
+    wanted = chosen(models, options.names)
+    if wanted is None:
+        return EXIT_USAGE
+    try:
+        import archive
+        from builders import BUILDERS
+    except ModuleNotFoundError as error:
+        complain(f"this Python ({sys.executable}) has no module '{error.name}'. Run /usr/bin/python3 {__file__}, "
+                 "with Debian's python3-torch and python3-numpy (scripts/bootstrap run installs them).")
+        return EXIT_FAILED
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for model in wanted:
+        path = options.out / f"{model.name}.pt"
+        if not options.force and archive.is_current(path, model):
+            say(f"{model.name}: {path} is up to date")
+            continue
+        try:
+            export_one(model, BUILDERS[model.name], options.models, path)
+        except (OSError, ValueError, RuntimeError) as error:
+            complain(f"{model.name}: {error}")
+            failed.append(model.name)
+    if failed:
+        complain(f"not exported: {', '.join(failed)}")
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
