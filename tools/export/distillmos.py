@@ -1,8 +1,9 @@
 """Distill-MOS (Microsoft, MIT) as TorchScript: one naturalness score from 1 to 5 for 16 kHz speech.
 
-Network: magnitude-compressed complex spectrogram (20 ms window, 10 ms hop, |X| ** 0.3), six convolutions, batch norms, a
-7-block post-norm transformer, attention pooling, sigmoid. Longer clips are scored in windows of 7.68 s no more than one
-second apart, shorter ones are zero-padded, and the windows' scores are averaged, as the published package does.
+Network: magnitude-compressed complex spectrogram (20 ms window, 10 ms hop, |X| ** 0.3), six
+convolutions, batch norms, a 7-block post-norm transformer, attention pooling, sigmoid. Longer clips
+are scored in windows of 7.68 s no more than one second apart, shorter ones are zero-padded, and the
+windows' scores are averaged, as the published package does.
 """
 
 import torch
@@ -17,7 +18,14 @@ HEADS = 8
 BLOCKS = 7
 FRAMES = 384
 # (channels in, channels out, stride over frequency, stride over time)
-CONVOLUTIONS = ((2, 64, 1, 1), (64, 64, 2, 1), (64, 128, 2, 1), (128, 256, 2, 1), (256, 256, 2, 1), (256, 256, 2, 2))
+CONVOLUTIONS = (
+    (2, 64, 1, 1),
+    (64, 64, 2, 1),
+    (64, 128, 2, 1),
+    (128, 256, 2, 1),
+    (256, 256, 2, 1),
+    (256, 256, 2, 2),
+)
 BINS_LEFT = 4
 
 
@@ -37,8 +45,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, time, width = x.shape
-        parts = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        weights = torch.softmax(torch.matmul(parts[0] * self.scale, parts[1].transpose(2, 3)), dim=-1)
+        parts = (
+            self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        )
+        weights = torch.softmax(
+            torch.matmul(parts[0] * self.scale, parts[1].transpose(2, 3)), dim=-1
+        )
         mixed = torch.matmul(weights, parts[2]).transpose(1, 2).reshape(batch, time, width)
         x = self.norm1(x + self.out(mixed))
         return self.norm2(x + self.linear2(torch.relu(self.linear1(x))))
@@ -52,7 +64,10 @@ class DistillMos(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT))
         layers = []
         for channels_in, channels_out, frequency, time in CONVOLUTIONS:
-            layers += [nn.Conv2d(channels_in, channels_out, 3, stride=(frequency, time), padding=(0, 1)), nn.LeakyReLU(0.1)]
+            layers += [
+                nn.Conv2d(channels_in, channels_out, 3, stride=(frequency, time), padding=(0, 1)),
+                nn.LeakyReLU(0.1),
+            ]
         self.cnn = nn.Sequential(*layers)
         self.norm_input = nn.BatchNorm1d(CONVOLUTIONS[-1][1] * BINS_LEFT)
         self.norm = nn.BatchNorm1d(CONVOLUTIONS[-1][1] * BINS_LEFT)
@@ -77,13 +92,22 @@ class DistillMos(nn.Module):
             # The same rounding as numpy.linspace(0, 1, count), whose last value is exactly 1.
             place = float(index) * (1.0 / float(count - 1)) if index < count - 1 else 1.0
             start = int(place * float(over))
-            parts.append(wav[:, start:start + 122880])
+            parts.append(wav[:, start : start + 122880])
         return torch.cat(parts)
 
     def spectrogram(self, x: Tensor) -> Tensor:
         padded = nn.functional.pad(x.unsqueeze(1), [80, 80], "reflect").squeeze(1)
-        spectrum = torch.stft(padded, 320, 160, 320, self.window, center=False, normalized=False, onesided=True,
-                              return_complex=True)
+        spectrum = torch.stft(
+            padded,
+            320,
+            160,
+            320,
+            self.window,
+            center=False,
+            normalized=False,
+            onesided=True,
+            return_complex=True,
+        )
         parts = torch.view_as_real(spectrum)
         magnitude = torch.clamp(torch.sqrt((parts * parts).sum(dim=-1, keepdim=True)), min=1e-12)
         return (torch.pow(magnitude, 0.3) * parts / magnitude).permute(0, 3, 1, 2)
@@ -100,12 +124,15 @@ class DistillMos(nn.Module):
         return 1.0 + 4.0 * torch.sigmoid(self.pool3(pooled)).squeeze(1)
 
     def forward(self, wav: Tensor) -> Tensor:
-        assert wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0, "wav must be [1, n] with n > 0"
+        assert (
+            wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0
+        ), "wav must be [1, n] with n > 0"
         windows = self.windows(wav)
         total = torch.zeros([1], dtype=wav.dtype, device=wav.device)
-        # One window at a time: the first convolution of a batch of windows would need gigabytes for a long clip.
+        # One window at a time: the first convolution of a batch of windows would need gigabytes for
+        # a long clip.
         for index in range(windows.size(0)):
-            total = total + self.score(windows[index:index + 1])
+            total = total + self.score(windows[index : index + 1])
         return total / float(windows.size(0))
 
 

@@ -1,7 +1,8 @@
 """DNSMOS P.835 (Microsoft) as TorchScript: SIG, BAK and OVRL for 16 kHz audio.
 
-It hears noise and distortion, not naturalness. Clips are doubled until they last 9.01 s, scored in windows of 9.01 s one
-second apart, each raw score is recalibrated by the published quadratic, and the windows are averaged.
+It hears noise and distortion, not naturalness. Clips are doubled until they last 9.01 s, scored in
+windows of 9.01 s one second apart, each raw score is recalibrated by the published quadratic, and
+the windows are averaged.
 """
 
 import torch
@@ -33,7 +34,9 @@ class Dnsmos(nn.Module):
             if index in POOLED_AFTER:
                 layers.append(nn.MaxPool2d(2, 2))
         self.conv_layers = nn.Sequential(*layers)
-        self.output_layers = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3))
+        self.output_layers = nn.Sequential(
+            nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3)
+        )
         self.register_buffer("constant", torch.tensor(CONSTANT))
         self.register_buffer("linear", torch.tensor(LINEAR))
         self.register_buffer("quadratic", torch.tensor(QUADRATIC))
@@ -47,13 +50,15 @@ class Dnsmos(nn.Module):
         return self.output_layers(x.amax(dim=[2, 3]))
 
     def forward(self, wav: Tensor) -> Tensor:
-        assert wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0, "wav must be [1, n] with n > 0"
+        assert (
+            wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0
+        ), "wav must be [1, n] with n > 0"
         while wav.size(1) < 144160:
             wav = torch.cat([wav, wav], dim=1)
         count = (wav.size(1) - 144160) // 16000 + 1
         total = torch.zeros([1, 3], dtype=wav.dtype, device=wav.device)
         for index in range(count):
-            raw = self.raw(wav[:, index * 16000:index * 16000 + 144160])
+            raw = self.raw(wav[:, index * 16000 : index * 16000 + 144160])
             total = total + self.constant + self.linear * raw + self.quadratic * raw * raw
         return total / float(count)
 

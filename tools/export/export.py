@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""Turns the pinned weights found in unpacked wheels into TorchScript archives with a self-test inside.
+"""Turns the pinned weights found in unpacked wheels into TorchScript archives with a self-test
+inside.
 
-    tools/export/export.py [--models DIR] [--out DIR] [--force] [NAME ...]      default: every model of the catalogue
+    tools/export/export.py [--models DIR] [--out DIR] [--force] [NAME ...]      default: all models
 
-Archives that are there already and whose metadata match the catalogue are left alone. See README.md beside this file.
+Archives that are there already and whose metadata match the catalogue are left alone. See README.md
+beside this file.
 """
 
 import argparse
@@ -30,12 +32,30 @@ def complain(text):
 
 def parse_arguments(arguments):
     deps = pathlib.Path(os.environ.get("STRATA_DEPS") or ROOT / ".deps")
-    parser = argparse.ArgumentParser(prog="export.py", description="Exports model weights from wheels to TorchScript archives.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models of the catalogue (default: all)")
-    parser.add_argument("--models", type=pathlib.Path, default=deps / "models", help="folder of unpacked wheels (%(default)s)")
-    parser.add_argument("--out", type=pathlib.Path, default=deps / "exported", help="folder of archives (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="export.py", description="Exports model weights from wheels to TorchScript archives."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="models of the catalogue (default: all)"
+    )
+    parser.add_argument(
+        "--models",
+        type=pathlib.Path,
+        default=deps / "models",
+        help="folder of unpacked wheels (%(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=deps / "exported",
+        help="folder of archives (%(default)s)",
+    )
     parser.add_argument("--force", action="store_true", help="export again what is there already")
-    parser.add_argument("--list", action="store_true", help="print name, role, family and identity of every model, and stop")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="print name, role, family and identity of every model, and stop",
+    )
     return parser.parse_args(arguments)
 
 
@@ -51,6 +71,7 @@ def chosen(models, names):
 def export_one(model, builder, models_folder, path):
     """Verifies, builds, writes; raises on anything wrong."""
     import archive
+
     started = time.monotonic()
     say(f"{model.name}: checking {len(model.sources)} source file(s)")
     catalogue.verify_sources(model, models_folder)
@@ -59,8 +80,10 @@ def export_one(model, builder, models_folder, path):
     extra = builder.extra(model, models_folder)
     say(f"{model.name}: scripting, running the self-test, writing {path}")
     archive.write(path, model, module.eval(), builder.inputs(module), builder.tolerance, extra)
-    say(f"{model.name}: done, {path.stat().st_size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s, "
-        f"identity {catalogue.identity(model)[:16]}")
+    say(
+        f"{model.name}: done, {path.stat().st_size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s, "
+        f"identity {catalogue.identity(model)[:16]}"
+    )
 
 
 def main(arguments):
@@ -77,8 +100,10 @@ def main(arguments):
         import archive
         from builders import BUILDERS
     except ModuleNotFoundError as error:
-        complain(f"this Python ({sys.executable}) has no module '{error.name}'. Run /usr/bin/python3 {__file__}, "
-                 "with Debian's python3-torch and python3-numpy (scripts/bootstrap run installs them).")
+        complain(
+            f"this Python ({sys.executable}) has no module '{error.name}'. Run /usr/bin/python3 {__file__}, "
+            "with Debian's python3-torch and python3-numpy (scripts/bootstrap run installs them)."
+        )
         return EXIT_FAILED
     options.out.mkdir(parents=True, exist_ok=True)
     failed = []

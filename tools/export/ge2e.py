@@ -1,8 +1,10 @@
-"""GE2E speaker encoder (Resemblyzer) as TorchScript, with everything before it: level, mel, partial windows.
+"""GE2E speaker encoder (Resemblyzer) as TorchScript, with everything before it: level, mel, partial
+windows.
 
-The procedure is Resemblyzer's without its voice activity detection: raise the level to -30 dBFS if the clip is quieter,
-zero-pad to the last window, Slaney power mel (not log), 160-frame windows every 77 frames, LSTM, ReLU, L2 norm, mean,
-L2 norm. Embeddings are never negative, so a cosine lies in [0, 1] and unlike voices still reach 0.4 to 0.7.
+The procedure is Resemblyzer's without its voice activity detection: raise the level to -30 dBFS if
+the clip is quieter, zero-pad to the last window, Slaney power mel (not log), 160-frame windows
+every 77 frames, LSTM, ReLU, L2 norm, mean, L2 norm. Embeddings are never negative, so a cosine lies
+in [0, 1] and unlike voices still reach 0.4 to 0.7.
 """
 
 from typing import List
@@ -20,12 +22,17 @@ LSTM_LAYERS = 3
 
 
 class SpeakerEncoder(nn.Module):
-    """Interface speaker-1: forward(wav [1, n]) -> [1, 256] with L2 norm 1 (a zero vector for pure silence)."""
+    """Interface speaker-1: forward(wav [1, n]) -> [1, 256] with L2 norm 1 (a zero vector for
+    pure silence).
+    """
 
     def __init__(self, settings: dict):
         super().__init__()
         self.register_buffer("window", torch.hann_window(N_FFT))
-        self.register_buffer("filters", torch.from_numpy(mel.slaney_bank(SAMPLE_RATE, N_FFT, BANDS, 0.0, SAMPLE_RATE / 2)))
+        self.register_buffer(
+            "filters",
+            torch.from_numpy(mel.slaney_bank(SAMPLE_RATE, N_FFT, BANDS, 0.0, SAMPLE_RATE / 2)),
+        )
         self.lstm = nn.LSTM(BANDS, SIZE, LSTM_LAYERS, batch_first=True)
         self.linear = nn.Linear(SIZE, SIZE)
         self.hop: int = settings["hop"]
@@ -36,7 +43,9 @@ class SpeakerEncoder(nn.Module):
 
     @torch.jit.export
     def starts(self, samples: int) -> List[int]:
-        """First frames of the partial windows; the last one is dropped when too little of it is covered by audio."""
+        """First frames of the partial windows; the last one is dropped when too little of it is
+        covered by audio.
+        """
         frames = (samples + self.hop) // self.hop
         steps = max(1, frames - self.partial_frames + self.partial_step + 1)
         starts: List[int] = []
@@ -50,14 +59,26 @@ class SpeakerEncoder(nn.Module):
     @torch.jit.export
     def mel(self, wav: Tensor) -> Tensor:
         """wav [1, n] -> [frames, 40], power mel, zero padding at both ends."""
-        spectrum = torch.stft(wav, 400, self.hop, 400, self.window, center=True, pad_mode="constant", normalized=False,
-                              onesided=True, return_complex=True)
+        spectrum = torch.stft(
+            wav,
+            400,
+            self.hop,
+            400,
+            self.window,
+            center=True,
+            pad_mode="constant",
+            normalized=False,
+            onesided=True,
+            return_complex=True,
+        )
         parts = torch.view_as_real(spectrum[0])
         power = parts[..., 0] * parts[..., 0] + parts[..., 1] * parts[..., 1]
         return torch.matmul(self.filters, power).transpose(0, 1)
 
     def forward(self, wav: Tensor) -> Tensor:
-        assert wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0, "wav must be [1, n] with n > 0"
+        assert (
+            wav.dim() == 2 and wav.size(0) == 1 and wav.size(1) > 0
+        ), "wav must be [1, n] with n > 0"
         level = torch.sqrt(torch.mean(wav * wav))
         if float(level) > 0.0 and float(level) < self.level:
             wav = wav * (self.level / level)
@@ -68,7 +89,7 @@ class SpeakerEncoder(nn.Module):
         frames = self.mel(wav)
         partials: List[Tensor] = []
         for start in starts:
-            partials.append(frames[start:start + self.partial_frames])
+            partials.append(frames[start : start + self.partial_frames])
         hidden = self.lstm(torch.stack(partials))[1][0]
         raw = torch.relu(self.linear(hidden[-1]))
         partial = raw / torch.clamp(torch.sqrt((raw * raw).sum(dim=1, keepdim=True)), min=1e-12)
@@ -77,11 +98,14 @@ class SpeakerEncoder(nn.Module):
 
 
 def speaker_encoder(paths, settings):
-    # The file holds optimizer state with Python objects, so only the pinned hash makes this load safe.
+    # The file holds optimizer state with Python objects, so only the pinned hash makes this load
+    # safe.
     state = torch.load(paths[0], map_location="cpu")["model_state"]
     module = SpeakerEncoder(settings)
     own = {key: value for key, value in state.items() if key.startswith(("lstm.", "linear."))}
     missing, unexpected = module.load_state_dict(own, strict=False)
     if unexpected or set(missing) != {"window", "filters"}:
-        raise ValueError(f"{paths[0]}: not the GE2E weights: missing {missing}, unexpected {unexpected}")
+        raise ValueError(
+            f"{paths[0]}: not the GE2E weights: missing {missing}, unexpected {unexpected}"
+        )
     return module

@@ -1,8 +1,9 @@
-"""Mel filter banks, Slaney scale and Slaney area norm: the bank of Whisper, GE2E and HiFi-GAN alike.
+"""Mel filter banks, Slaney scale and Slaney area norm: the bank of Whisper, GE2E and HiFi-GAN
+alike.
 
-Below 1 kHz the scale is linear (200/3 Hz a mel), above it logarithmic (27 mels a factor of 6.4). Each filter is a
-triangle between its neighbours' centres with area 1 (weights 2 / (high - low) at the peak). Computed in double, stored
-as float32, as librosa does.
+Below 1 kHz the scale is linear (200/3 Hz a mel), above it logarithmic (27 mels a factor of 6.4).
+Each filter is a triangle between its neighbours' centres with area 1 (weights 2 / (high - low) at
+the peak). Computed in double, stored as float32, as librosa does.
 """
 
 import math

@@ -1,4 +1,6 @@
-"""Deterministic input for self-tests: the same samples on every machine, from integer arithmetic and a few sines."""
+"""Deterministic input for self-tests: the same samples on every machine, from integer arithmetic
+and a few sines.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ def two_tones(count, sample_rate):
 
 
 def voice_like(count, sample_rate):
-    """A buzz at a gliding 120 Hz under three resonances that move and pause four times a second, and a little noise."""
+    """A buzz at a gliding 120 Hz under three resonances that move and pause four times a second,
+    and a little noise.
+    """
     time = numpy.arange(count) / sample_rate
     pitch = 2 * math.pi * numpy.cumsum(120 + 25 * numpy.sin(2 * math.pi * 0.7 * time)) / sample_rate
     first = 500 + 250 * numpy.sin(2 * math.pi * 2.1 * time)
@@ -32,8 +36,10 @@ def voice_like(count, sample_rate):
     total = numpy.zeros(count)
     for harmonic in range(1, 40):
         frequency = harmonic * 120.0
-        gain = sum(strength / (1 + ((frequency - centre) / width) ** 2)
-                   for centre, width, strength in ((first, 90, 1.0), (second, 140, 0.5), (2500, 200, 0.25)))
+        gain = sum(
+            strength / (1 + ((frequency - centre) / width) ** 2)
+            for centre, width, strength in ((first, 90, 1.0), (second, 140, 0.5), (2500, 200, 0.25))
+        )
         total += gain * numpy.sin(harmonic * pitch)
     syllables = numpy.clip(1.5 * numpy.sin(2 * math.pi * 2 * time), 0, 1)
     return 0.08 * total * syllables + 0.002 * noise(count)

@@ -1,11 +1,13 @@
-"""Whisper as TorchScript: log-mel front end, encoder, and a batched greedy decoder with preallocated caches.
+"""Whisper as TorchScript: log-mel front end, encoder, and a batched greedy decoder with
+preallocated caches.
 
-Two archives come from here: `asr` (front end + encoder + decoder) and `teacher` (front end + encoder, cut after a block).
-Written for scripting with torch 1.13: plain tensors, matmul-softmax-matmul, no optional arguments. Numbers (window, hop,
-suppression, order of decoding steps) follow openai/whisper `audio.py`, `model.py`, `decoding.py`.
+Two archives come from here: `asr` (front end + encoder + decoder) and `teacher` (front end +
+encoder, cut after a block). Written for scripting with torch 1.13: plain tensors,
+matmul-softmax-matmul, no optional arguments. Numbers (window, hop, suppression, order of decoding
+steps) follow openai/whisper `audio.py`, `model.py`, `decoding.py`.
 
-Audio shorter than 30 s is padded by the caller with zero *samples*, so the frames after it carry the floor value of the
-normalised log-mel (the convention of the papers' scorers), not 0.0.
+Audio shorter than 30 s is padded by the caller with zero *samples*, so the frames after it carry
+the floor value of the normalised log-mel (the convention of the papers' scorers), not 0.0.
 """
 
 from typing import List, Tuple
@@ -19,12 +21,15 @@ SAMPLE_RATE = 16000
 N_FFT = 400
 HOP = 160
 WINDOW_SAMPLES = 480000
-# Softmax over 1500 keys is done for a few query rows at a time, so that the weights stay in the second-level cache.
+# Softmax over 1500 keys is done for a few query rows at a time, so that the weights stay in the
+# second-level cache.
 QUERY_ROWS = 250
 
 
 class LogMel(nn.Module):
-    """wav [B, N] float32 at 16 kHz -> [B, bands, N // 160]; the floor is taken per row, 8 decades below its maximum."""
+    """wav [B, N] float32 at 16 kHz -> [B, bands, N // 160]; the floor is taken per row, 8
+    decades below its maximum.
+    """
 
     def __init__(self, bands: int):
         super().__init__()
@@ -33,8 +38,18 @@ class LogMel(nn.Module):
         self.register_buffer("filters", torch.from_numpy(bank))
 
     def forward(self, wav: Tensor) -> Tensor:
-        spectrum = torch.stft(wav, 400, 160, 400, self.window, center=True, pad_mode="reflect", normalized=False,
-                              onesided=True, return_complex=True)
+        spectrum = torch.stft(
+            wav,
+            400,
+            160,
+            400,
+            self.window,
+            center=True,
+            pad_mode="reflect",
+            normalized=False,
+            onesided=True,
+            return_complex=True,
+        )
         parts = torch.view_as_real(spectrum[:, :, :-1])
         power = parts[..., 0] * parts[..., 0] + parts[..., 1] * parts[..., 1]
         decades = torch.log10(torch.clamp(torch.matmul(self.filters, power), min=1e-10))
@@ -43,7 +58,9 @@ class LogMel(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Pre-norm block. `qkv` is the fused projection whose query third already carries head_dim ** -0.5."""
+    """Pre-norm block. `qkv` is the fused projection whose query third already carries head_dim
+    ** -0.5.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -58,7 +75,9 @@ class EncoderBlock(nn.Module):
 
     def attend(self, x: Tensor) -> Tensor:
         batch, time, width = x.shape
-        parts = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        parts = (
+            self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        )
         parts = parts.contiguous()
         query, key, value = parts[0], parts[1].transpose(2, 3), parts[2]
         mixed = torch.empty_like(query)
@@ -66,7 +85,9 @@ class EncoderBlock(nn.Module):
             for start in range(0, time, self.query_rows):
                 end = min(start + self.query_rows, time)
                 for head in range(self.heads):
-                    weights = torch.softmax(torch.mm(query[row, head, start:end], key[row, head]), dim=1)
+                    weights = torch.softmax(
+                        torch.mm(query[row, head, start:end], key[row, head]), dim=1
+                    )
                     mixed[row, head, start:end] = torch.mm(weights, value[row, head])
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
@@ -76,7 +97,9 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """log-mel [B, bands, 3000] -> [B, 1500, width]: after block `layer` (1-based); the last block's output is layer-normed."""
+    """log-mel [B, bands, 3000] -> [B, 1500, width]: after block `layer` (1-based); the last
+    block's output is layer-normed.
+    """
 
     def __init__(self, bands: int, width: int, heads: int, layers: int):
         super().__init__()
@@ -102,7 +125,9 @@ class Encoder(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """One pre-norm decoder block over `time` new positions, with self-attention caches that it fills in place."""
+    """One pre-norm decoder block over `time` new positions, with self-attention caches that it
+    fills in place.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -120,22 +145,39 @@ class DecoderBlock(nn.Module):
 
     @torch.jit.export
     def cross_cache(self, encoded: Tensor) -> Tuple[Tensor, Tensor]:
-        """encoded [B, S, width] -> keys [B, heads, head_dim, S], values [B, heads, S, head_dim]; once per window."""
+        """encoded [B, S, width] -> keys [B, heads, head_dim, S], values [B, heads, S, head_dim];
+        once per window.
+        """
         batch, source, width = encoded.shape
         parts = self.cross_kv(encoded).view(batch, source, 2, self.heads, width // self.heads)
-        return parts[:, :, 0].permute(0, 2, 3, 1).contiguous(), parts[:, :, 1].transpose(1, 2).contiguous()
+        return (
+            parts[:, :, 0].permute(0, 2, 3, 1).contiguous(),
+            parts[:, :, 1].transpose(1, 2).contiguous(),
+        )
 
-    def forward(self, x: Tensor, start: int, mask: Tensor, keys: Tensor, values: Tensor, cross_keys: Tensor,
-                cross_values: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        start: int,
+        mask: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cross_keys: Tensor,
+        cross_values: Tensor,
+    ) -> Tensor:
         batch, time, width = x.shape
         end = start + time
         parts = self.qkv(self.self_norm(x)).view(batch, time, 3, self.heads, width // self.heads)
         keys[:, :, start:end] = parts[:, :, 1].transpose(1, 2)
         values[:, :, start:end] = parts[:, :, 2].transpose(1, 2)
-        scores = torch.matmul(parts[:, :, 0].transpose(1, 2), keys[:, :, :end].transpose(2, 3)) + mask
+        scores = (
+            torch.matmul(parts[:, :, 0].transpose(1, 2), keys[:, :, :end].transpose(2, 3)) + mask
+        )
         mixed = torch.matmul(torch.softmax(scores, dim=-1), values[:, :, :end])
         x = x + self.self_out(mixed.transpose(1, 2).reshape(batch, time, width))
-        query = self.cross_query(self.cross_norm(x)).view(batch, time, self.heads, width // self.heads)
+        query = self.cross_query(self.cross_norm(x)).view(
+            batch, time, self.heads, width // self.heads
+        )
         scores = torch.matmul(query.transpose(1, 2), cross_keys)
         mixed = torch.matmul(torch.softmax(scores, dim=-1), cross_values)
         x = x + self.cross_out(mixed.transpose(1, 2).reshape(batch, time, width))
@@ -166,12 +208,21 @@ class Decoder(nn.Module):
             caches.append((self.positions.new_zeros(shape), self.positions.new_zeros(shape)))
         return caches
 
-    def forward(self, tokens: Tensor, start: int, cached: List[Tuple[Tensor, Tensor]],
-                cross: List[Tuple[Tensor, Tensor]]) -> Tensor:
-        """tokens [B, T] at positions start..start+T-1 -> normed states [B, T, width]; fills `cached` in place."""
+    def forward(
+        self,
+        tokens: Tensor,
+        start: int,
+        cached: List[Tuple[Tensor, Tensor]],
+        cross: List[Tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """tokens [B, T] at positions start..start+T-1 -> normed states [B, T, width]; fills
+        `cached` in place.
+        """
         time = tokens.size(1)
-        x = nn.functional.embedding(tokens, self.embedding) + self.positions[start:start + time]
-        mask = torch.full([time, start + time], float("-inf"), dtype=x.dtype, device=x.device).triu(1 + start)
+        x = nn.functional.embedding(tokens, self.embedding) + self.positions[start : start + time]
+        mask = torch.full([time, start + time], float("-inf"), dtype=x.dtype, device=x.device).triu(
+            1 + start
+        )
         index = 0
         for block in self.blocks:
             keys, values = cached[index]
@@ -186,19 +237,25 @@ class Decoder(nn.Module):
 
 
 class Recognizer(nn.Module):
-    """Interface asr-1: forward(wav [B, 480000]) -> (tokens [B, <= T] int64 right-filled with EOT, sum_logprob [B],
-    no_speech_prob [B]).
+    """Interface asr-1: forward(wav [B, 480000]) -> (tokens [B, <= T] int64 right-filled with EOT,
+    sum_logprob [B], no_speech_prob [B]).
 
-    Greedy, without timestamps. sum_logprob adds the log-probabilities of the masked distribution up to and including EOT;
-    no_speech_prob is read from the unmasked distribution at the SOT position. Decoding stops when every row has emitted
-    EOT, so a batch of short clips costs a few steps.
+    Greedy, without timestamps. sum_logprob adds the log-probabilities of the masked distribution up
+    to and including EOT; no_speech_prob is read from the unmasked distribution at the SOT position.
+    Decoding stops when every row has emitted EOT, so a batch of short clips costs a few steps.
     """
 
     def __init__(self, bands: int, settings: dict, dims: dict):
         super().__init__()
         self.front = LogMel(bands)
         self.encoder = Encoder(bands, dims["width"], dims["heads"], dims["encoder_layers"])
-        self.decoder = Decoder(dims["vocabulary"], dims["width"], dims["heads"], dims["decoder_layers"], dims["positions"])
+        self.decoder = Decoder(
+            dims["vocabulary"],
+            dims["width"],
+            dims["heads"],
+            dims["decoder_layers"],
+            dims["positions"],
+        )
         self.layers = dims["encoder_layers"]
         self.eot: int = settings["eot"]
         self.no_speech: int = settings["no_speech"]
@@ -219,7 +276,9 @@ class Recognizer(nn.Module):
 
     @torch.jit.export
     def encode(self, wav: Tensor) -> Tensor:
-        assert wav.dim() == 2 and wav.size(1) == 480000, "wav must be [B, 480000]: pad with zeros to 30 s at 16 kHz"
+        assert (
+            wav.dim() == 2 and wav.size(1) == 480000
+        ), "wav must be [B, 480000]: pad with zeros to 30 s at 16 kHz"
         return self.encoder(self.front(wav), self.layers)
 
     @torch.jit.export
@@ -228,11 +287,15 @@ class Recognizer(nn.Module):
         prompt_length = self.prompt.size(0)
         cross = self.decoder.cross_caches(encoded)
         cached = self.decoder.self_caches(batch, prompt_length + self.sampled_max)
-        states = self.decoder(self.prompt.unsqueeze(0).expand(batch, prompt_length), 0, cached, cross)
+        states = self.decoder(
+            self.prompt.unsqueeze(0).expand(batch, prompt_length), 0, cached, cross
+        )
         start_logits = self.decoder.logits(states[:, self.sot_index])
         no_speech = torch.softmax(start_logits, dim=1)[:, self.no_speech]
 
-        tokens = torch.full([batch, self.sampled_max], self.eot, dtype=torch.int64, device=encoded.device)
+        tokens = torch.full(
+            [batch, self.sampled_max], self.eot, dtype=torch.int64, device=encoded.device
+        )
         total = torch.zeros([batch], dtype=encoded.dtype, device=encoded.device)
         live = torch.ones([batch], dtype=torch.bool, device=encoded.device)
         scores = self.decoder.logits(states[:, prompt_length - 1]) + self.suppress_first
@@ -258,8 +321,8 @@ class Recognizer(nn.Module):
 class Teacher(nn.Module):
     """Interface teacher-1: forward(wav [B, 480000], layer) -> [B, 1500, width], 50 frames a second.
 
-    layer 1 .. layers - 1 gives the residual stream after that block; the last layer gives the encoder's output, after its
-    final layer norm.
+    layer 1 .. layers - 1 gives the residual stream after that block; the last layer gives the
+    encoder's output, after its final layer norm.
     """
 
     def __init__(self, bands: int, dims: dict):
@@ -273,6 +336,10 @@ class Teacher(nn.Module):
         return self.front(wav)
 
     def forward(self, wav: Tensor, layer: int) -> Tensor:
-        assert wav.dim() == 2 and wav.size(1) == 480000, "wav must be [B, 480000]: pad with zeros to 30 s at 16 kHz"
-        assert 1 <= layer and layer <= self.layers, "layer must be from 1 to the number of encoder blocks"
+        assert (
+            wav.dim() == 2 and wav.size(1) == 480000
+        ), "wav must be [B, 480000]: pad with zeros to 30 s at 16 kHz"
+        assert (
+            1 <= layer and layer <= self.layers
+        ), "layer must be from 1 to the number of encoder blocks"
         return self.encoder(self.front(wav), layer)

@@ -1,4 +1,6 @@
-"""From CTranslate2 variables to the modules of whisper.py, and from the wheels' vocabulary files to token bytes."""
+"""From CTranslate2 variables to the modules of whisper.py, and from the wheels' vocabulary files
+to token bytes.
+"""
 
 import json
 
@@ -9,7 +11,9 @@ import whisper
 
 
 class _Weights:
-    """Hands out variables as float32 tensors and remembers which were used: a left-over means a wrong model."""
+    """Hands out variables as float32 tensors and remembers which were used: a left-over means a
+    wrong model.
+    """
 
     def __init__(self, variables, name):
         self.variables = variables
@@ -21,7 +25,9 @@ class _Weights:
             raise ValueError(f"{self.name}: variable {key} is missing: is this a Whisper model?")
         array = self.variables[key]
         if tuple(array.shape) != tuple(shape):
-            raise ValueError(f"{self.name}: {key} has shape {tuple(array.shape)}, expected {tuple(shape)}")
+            raise ValueError(
+                f"{self.name}: {key} has shape {tuple(array.shape)}, expected {tuple(shape)}"
+            )
         self.used.add(key)
         return torch.from_numpy(array.astype("float32"))
 
@@ -42,27 +48,44 @@ class _Weights:
         self.into(module.bias, key + "/beta")
 
     def check_all_used(self, prefix):
-        rest = [key for key in self.variables
-                if key.startswith(prefix) and key not in self.used and self.variables[key].ndim > 0
-                and not key.endswith(("alignment_heads", "projection/weight"))]
+        rest = [
+            key
+            for key in self.variables
+            if key.startswith(prefix)
+            and key not in self.used
+            and self.variables[key].ndim > 0
+            and not key.endswith(("alignment_heads", "projection/weight"))
+        ]
         if rest:
-            raise ValueError(f"{self.name}: weights that nothing uses: {', '.join(sorted(rest)[:5])}")
+            raise ValueError(
+                f"{self.name}: weights that nothing uses: {', '.join(sorted(rest)[:5])}"
+            )
 
 
 def _scale_query(module, width, head_dim):
     """Puts head_dim ** -0.5 into the query rows (an exact power of two for a head of 64)."""
-    module.weight.data[:width] *= head_dim ** -0.5
-    module.bias.data[:width] *= head_dim ** -0.5
+    module.weight.data[:width] *= head_dim**-0.5
+    module.bias.data[:width] *= head_dim**-0.5
 
 
 def _dims(weights):
-    count = {side: len({key.split("/")[1] for key in weights.variables if key.startswith(f"{side}/layer_")} - {"layer_norm"})
-             for side in ("encoder", "decoder")}
+    count = {
+        side: len(
+            {key.split("/")[1] for key in weights.variables if key.startswith(f"{side}/layer_")}
+            - {"layer_norm"}
+        )
+        for side in ("encoder", "decoder")
+    }
     embedding = weights.variables["decoder/embeddings/weight"].shape
-    return {"vocabulary": embedding[0], "width": embedding[1], "heads": weights.scalar("encoder/num_heads"),
-            "encoder_layers": count["encoder"], "decoder_layers": count["decoder"],
-            "positions": weights.variables["decoder/position_encodings/encodings"].shape[0],
-            "bands": weights.variables["encoder/conv1/weight"].shape[1]}
+    return {
+        "vocabulary": embedding[0],
+        "width": embedding[1],
+        "heads": weights.scalar("encoder/num_heads"),
+        "encoder_layers": count["encoder"],
+        "decoder_layers": count["decoder"],
+        "positions": weights.variables["decoder/position_encodings/encodings"].shape[0],
+        "bands": weights.variables["encoder/conv1/weight"].shape[1],
+    }
 
 
 def _fill_encoder(encoder, weights, dims):
@@ -112,7 +135,9 @@ def _open(paths, settings):
     dims = _dims(weights)
     for key in ("bands", "width", "encoder_layers"):
         if dims[key] != settings[key]:
-            raise ValueError(f"{paths[0]}: {key} is {dims[key]}, the catalogue says {settings[key]}")
+            raise ValueError(
+                f"{paths[0]}: {key} is {dims[key]}, the catalogue says {settings[key]}"
+            )
     return weights, dims
 
 
@@ -132,7 +157,9 @@ def teacher(paths, settings):
 
 
 def check_config(path, settings):
-    """The suppression lists of the wheel must be those of the catalogue, which are part of the model's identity."""
+    """The suppression lists of the wheel must be those of the catalogue, which are part of the
+    model's identity.
+    """
     with open(path, encoding="utf-8") as stream:
         config = json.load(stream)
     for ours, theirs in (("suppress", "suppress_ids"), ("suppress_first", "suppress_ids_begin")):
@@ -153,10 +180,14 @@ def _byte_of_character():
 
 
 def token_bytes(path, eot):
-    """-> list of `eot` byte strings: what each text token stands for. A token may hold part of a UTF-8 character."""
+    """-> list of `eot` byte strings: what each text token stands for. A token may hold part of a
+    UTF-8 character.
+    """
     with open(path, encoding="utf-8") as stream:
         words = json.load(stream)
     if len(words) <= eot or words[eot] != "<|endoftext|>":
-        raise ValueError(f"{path}: entry {eot} is not <|endoftext|>: wrong vocabulary for this model")
+        raise ValueError(
+            f"{path}: entry {eot} is not <|endoftext|>: wrong vocabulary for this model"
+        )
     table = _byte_of_character()
     return [bytes(table[character] for character in word) for word in words[:eot]]
