@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/subprocess.h"
+#include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
 #include "trainer/progress.h"
 #include "trainer/stage_spec.h"
@@ -30,6 +31,7 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {
     {"prepare", "recordings and transcripts in, a corpus out", run_stage<strata::trainer::run_prepare>},
+    {"extract", "what a speech teacher hears in every recording", run_stage<strata::trainer::run_extract>},
     {"check-spec", "read a stage spec and say whether it is well formed",
      [](const std::filesystem::path& file) {
        const auto spec = strata::trainer::read_stage_spec(file);

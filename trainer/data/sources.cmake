@@ -1,2 +1,3 @@
 list(APPEND trainer_sources
-  progress.cc data/asterisk.cc data/dataset.cc data/features.cc data/manifest.cc data/prepare.cc data/selection.cc data/vocabulary.cc)
+  progress.cc data/asterisk.cc data/dataset.cc data/extract.cc data/features.cc data/item_store.cc data/manifest.cc data/prepare.cc
+  data/selection.cc data/vocabulary.cc)
