@@ -1,0 +1,330 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cli/render/progress.h"
+#include "cli/table_render.h"
+#include "cli/view.h"
+
+namespace strata::cli {
+
+namespace {
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string csv_number(std::optional<double> value) { return value ? Number(*value).text() : ""; }
+
+std::string joined_notes(const AblationTable& table, const std::vector<std::size_t>& notes) {
+  std::string text;
+  for (const std::size_t index : notes) text += (text.empty() ? "" : "; ") + table.notes[index];
+  return text;
+}
+
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::string line;
+  for (std::size_t i = 0; i < fields.size(); ++i) line += (i == 0 ? "" : ",") + csv_field(fields[i]);
+  return line + "\r\n";
+}
+
+std::string markdown_text(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|' || c == '*' || c == '_' || c == '`' || c == '<' || c == '[' || c == ']' || c == '\\') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+std::string markdown_cell(const TableColumn& column, const TableRow& row, const TableCell& cell) {
+  const CellText parts = cell_text(column, cell);
+  std::string out = markdown_text(parts.value);
+  if (cell.best) out = "**" + out + "**";
+  if (!parts.seeds.empty()) out += "<br>" + markdown_text(parts.seeds);
+  if (row.baseline) out += "<br>*baseline*";
+  if (!parts.delta.empty()) out += "<br>" + markdown_text(parts.delta);
+  if (!parts.verdict.empty()) out += "<br>*" + parts.verdict + "*";
+  if (!row.intelligible && !column.ranked) out += "<br>*" + std::string(kNotIntelligible) + "*";
+  return out;
+}
+
+// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every engine has.
+std::string latex_text(const std::string& text) {
+  static const std::vector<std::pair<std::string, std::string>> kReplacements = {
+      {"\\", "\\textbackslash{}"}, {"−", "$-$"}, {"Δ", "$\\Delta$"}, {"…", "\\ldots{}"}, {"–", "--"}, {"“", "``"},
+      {"”", "''"}, {"↓", "$\\downarrow$"}, {"↑", "$\\uparrow$"}, {"&", "\\&"}, {"%", "\\%"}, {"$", "\\$"}, {"#", "\\#"},
+      {"_", "\\_"}, {"{", "\\{"}, {"}", "\\}"}, {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"},
+      {"<", "$<$"}, {">", "$>$"}, {"\n", " "}};
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto found = std::find_if(kReplacements.begin(), kReplacements.end(), [&](const auto& pair) {
+      return text.compare(i, pair.first.size(), pair.first) == 0;
+    });
+    if (found == kReplacements.end()) {
+      out += text[i++];
+    } else {
+      out += found->second;
+      i += found->first.size();
+    }
+  }
+  return out;
+}
+
+std::string superscript(const std::vector<std::size_t>& notes) {
+  std::string text;
+  for (const std::size_t index : notes) text += (text.empty() ? "" : ",") + note_mark(index);
+  return text.empty() ? "" : "\\textsuperscript{" + text + "}";
+}
+
+// The value above, what qualifies it below in small print, so that a column keeps the width of its numbers.
+std::string latex_cell(const TableColumn& column, const TableRow& row, const TableCell& cell) {
+  const CellText parts = cell_text(column, cell);
+  std::string value = latex_text(parts.value);
+  if (cell.best) value = "\\textbf{" + value + "}";
+  std::vector<std::string> lines = {value + superscript(cell.notes)};
+  const auto small = [&](const std::string& text) {
+    if (!text.empty()) lines.push_back("\\scriptsize " + latex_text(text));
+  };
+  std::string seeds = parts.seeds;
+  const std::size_t mark = seeds.find(" (");  // notes stand as superscripts here
+  if (!cell.notes.empty() && mark != std::string::npos) seeds.erase(mark, seeds.find(')', mark) + 1 - mark);
+  small(seeds);
+  if (row.baseline) small("baseline");
+  small(parts.delta);
+  small(parts.verdict);
+  if (!row.intelligible && !column.ranked) small(std::string(kNotIntelligible));
+  std::string out = "\\begin{tabular}[t]{@{}l@{}}";
+  for (std::size_t i = 0; i < lines.size(); ++i) out += (i == 0 ? "" : " \\\\ ") + lines[i];
+  return out + "\\end{tabular}";
+}
+
+std::string latex_rows(const AblationTable& table) {
+  std::string out;
+  for (const TableRow& row : table.rows) {
+    std::string line;
+    for (std::size_t k = 0; k < row.keys.size(); ++k) {
+      line += (line.empty() ? "" : " & ") + latex_text(row_key_text(table.row_names[k], row.keys[k]));
+    }
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      line += (line.empty() ? "" : " & ") + latex_cell(table.columns[i], row, row.cells[i]);
+    }
+    out += line + " \\\\\n\\addlinespace\n";
+  }
+  return out;
+}
+
+std::string latex_references(const AblationTable& table) {
+  std::string out;
+  for (const ReferenceRow& row : table.references) {
+    std::string line = latex_text(reference_label(row.set));
+    if (table.row_names.size() > 1) {
+      line = fmt::format("\\multicolumn{{{}}}{{l}}{{{}}}", table.row_names.size(), line);
+    }
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      line += " & ";
+      line += row.cells[i] ? latex_text(estimate_text(table.columns[i], *row.cells[i])) + superscript(row.notes[i]) : "--";
+    }
+    out += line + " \\\\\n";
+  }
+  return out.empty() ? "" : "\\midrule\n" + out;
+}
+
+Value json_number(std::optional<double> value) { return value ? Value(*value) : Value(); }
+
+Value json_estimate(const Estimate& estimate) {
+  return Object{{"value", estimate.value},
+                {"low", json_number(estimate.low)},
+                {"high", json_number(estimate.high)},
+                {"interval", estimate.interval == IntervalKind::kBootstrap    ? "bootstrap over utterances"
+                             : estimate.interval == IntervalKind::kAsReported ? "as reported"
+                                                                              : "none"},
+                {"seeds", static_cast<std::int64_t>(estimate.seeds)},
+                {"seed_low", estimate.seed_low},
+                {"seed_high", estimate.seed_high},
+                {"count", estimate.utterances}};
+}
+
+Value json_cell(const AblationTable& table, const TableCell& cell) {
+  Object out{{"seeds_expected", static_cast<std::int64_t>(cell.seeds_expected)}, {"bold", cell.best}};
+  if (cell.estimate) out["estimate"] = json_estimate(*cell.estimate);
+  if (cell.delta) {
+    out["delta"] = Object{{"value", cell.delta->value},
+                          {"low", json_number(cell.delta->low)},
+                          {"high", json_number(cell.delta->high)},
+                          {"seeds", static_cast<std::int64_t>(cell.delta->seeds)},
+                          {"inside_the_noise", cell.delta->low.has_value() && !cell.delta->excludes_zero()}};
+  }
+  Array runs;
+  for (const Sample& sample : cell.samples) {
+    runs.push_back(Object{{"run", sample.run}, {"seed", sample.seed}, {"value", sample.value}});
+  }
+  out["runs"] = std::move(runs);
+  Array notes;
+  for (const std::size_t index : cell.notes) notes.push_back(table.notes[index]);
+  out["notes"] = std::move(notes);
+  return out;
+}
+
+}  // namespace
+
+std::string table_as_csv(const AblationTable& table) {
+  std::vector<std::string> header = {"cell"};
+  for (const std::string& name : table.row_names) header.push_back(name);
+  for (const char* name : {"baseline", "score", "unit", "better", "judge", "value", "low", "high", "seeds", "seeds_expected",
+                           "seed_low", "seed_high", "n", "delta", "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
+    header.emplace_back(name);
+  }
+  std::string out = csv_line(header);
+  const auto estimate_fields = [](std::vector<std::string>& fields, const std::optional<Estimate>& e, std::size_t expected) {
+    fields.push_back(e ? csv_number(e->value) : "");
+    fields.push_back(e ? csv_number(e->low) : "");
+    fields.push_back(e ? csv_number(e->high) : "");
+    fields.push_back(std::to_string(e ? e->seeds : 0));
+    fields.push_back(std::to_string(expected));
+    fields.push_back(e ? csv_number(e->seed_low) : "");
+    fields.push_back(e ? csv_number(e->seed_high) : "");
+    fields.push_back(e ? std::to_string(e->utterances) : "");
+  };
+  const auto column_fields = [](std::vector<std::string>& fields, const TableColumn& column, const std::string& score) {
+    fields.insert(fields.end(), {score, column.scale == 100 ? "fraction" : column.unit, column.better, column.judge});
+  };
+  for (const TableRow& row : table.rows) {
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      const TableCell& cell = row.cells[i];
+      std::vector<std::string> fields = {row.cell};
+      for (const Value& key : row.keys) fields.push_back(key.is_null() ? "" : brief_text(key));
+      fields.emplace_back(row.baseline ? "true" : "false");
+      column_fields(fields, table.columns[i], table.columns[i].score);
+      estimate_fields(fields, cell.estimate, cell.seeds_expected);
+      fields.push_back(cell.delta ? csv_number(cell.delta->value) : "");
+      fields.push_back(cell.delta ? csv_number(cell.delta->low) : "");
+      fields.push_back(cell.delta ? csv_number(cell.delta->high) : "");
+      fields.push_back(cell.delta ? std::to_string(cell.delta->seeds) : "");
+      fields.emplace_back(cell.best ? "true" : "false");
+      std::string notes = joined_notes(table, cell.notes);
+      if (!row.intelligible && !table.columns[i].ranked) notes += (notes.empty() ? "" : "; ") + std::string(kNotIntelligible);
+      fields.push_back(notes);
+      out += csv_line(fields);
+    }
+  }
+  for (const ReferenceRow& row : table.references) {
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      if (!row.cells[i]) continue;
+      std::vector<std::string> fields = {reference_label(row.set)};
+      fields.resize(1 + table.row_names.size());
+      fields.emplace_back("false");
+      column_fields(fields, table.columns[i], table.columns[i].score + "/" + row.set);
+      estimate_fields(fields, row.cells[i], row.cells[i]->seeds);
+      fields.insert(fields.end(), {"", "", "", "", "false", joined_notes(table, row.notes[i])});
+      out += csv_line(fields);
+    }
+  }
+  return out;
+}
+
+std::string table_as_markdown(const AblationTable& table) {
+  std::string header = "|";
+  std::string rule = "|";
+  for (const std::string& name : table.row_headers) {
+    header += " " + markdown_text(name) + " |";
+    rule += " --- |";
+  }
+  for (const TableColumn& column : table.columns) {
+    header += " " + markdown_text(header_text(column)) + " |";
+    rule += " --- |";
+  }
+  std::string out = header + "\n" + rule + "\n";
+  for (const TableRow& row : table.rows) {
+    out += "|";
+    for (std::size_t k = 0; k < row.keys.size(); ++k) out += " " + markdown_text(row_key_text(table.row_names[k], row.keys[k])) + " |";
+    for (std::size_t i = 0; i < row.cells.size(); ++i) out += " " + markdown_cell(table.columns[i], row, row.cells[i]) + " |";
+    out += "\n";
+  }
+  for (const ReferenceRow& row : table.references) {
+    out += "| *" + markdown_text(reference_label(row.set)) + "* |";
+    for (std::size_t k = 1; k < table.row_names.size(); ++k) out += "  |";
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      std::string text = row.cells[i] ? markdown_text(estimate_text(table.columns[i], *row.cells[i])) : "–";
+      for (const std::size_t index : row.notes[i]) text += " (" + note_mark(index) + ")";
+      out += " " + text + " |";
+    }
+    out += "\n";
+  }
+  out += "\n";
+  for (std::size_t i = 0; i < table.notes.size(); ++i) {
+    out += fmt::format("({}) {}  \n", note_mark(i), markdown_text(table.notes[i]));
+  }
+  if (!table.notes.empty()) out += "\n";
+  for (const std::string& remark : table_remarks(table)) out += "- " + markdown_text(remark) + "\n";
+  return out;
+}
+
+std::string table_as_latex(const AblationTable& table) {
+  std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n";
+  out += fmt::format("\\caption{{{}}}\n", latex_text(table.description.empty() ? table.sweep : table.description));
+  out += fmt::format("\\begin{{tabular}}{{{}}}\n\\toprule\n", std::string(table.row_names.size() + table.columns.size(), 'l'));
+  std::string header;
+  for (const std::string& name : table.row_headers) header += (header.empty() ? "" : " & ") + latex_text(name);
+  for (const TableColumn& column : table.columns) header += (header.empty() ? "" : " & ") + latex_text(header_text(column));
+  out += header + " \\\\\n\\midrule\n" + latex_rows(table) + latex_references(table) + "\\bottomrule\n\\end{tabular}\n";
+  out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
+  for (std::size_t i = 0; i < table.notes.size(); ++i) {
+    out += fmt::format("\\textsuperscript{{{}}}~{}\\\\\n", note_mark(i), latex_text(table.notes[i]));
+  }
+  for (const std::string& remark : table_remarks(table)) {
+    if (remark.starts_with("Trace a figure")) {
+      out += "% " + remark + "\n";  // for the author, not for the reader
+    } else {
+      out += latex_text(remark) + "\n";
+    }
+  }
+  return out + "\\end{minipage}\n\\end{table}\n";
+}
+
+Value table_as_json(const AblationTable& table) {
+  Array columns;
+  for (const TableColumn& column : table.columns) {
+    columns.push_back(Object{{"score", column.score},
+                             {"unit", column.scale == 100 ? "fraction" : column.unit},
+                             {"better", column.better},
+                             {"judge", column.judge},
+                             {"ranked", column.ranked}});
+  }
+  Array rows;
+  for (const TableRow& row : table.rows) {
+    Object keys;
+    for (std::size_t k = 0; k < row.keys.size(); ++k) keys[table.row_names[k]] = row.keys[k];
+    Object scores;
+    for (std::size_t i = 0; i < row.cells.size(); ++i) scores[table.columns[i].score] = json_cell(table, row.cells[i]);
+    rows.push_back(Object{{"cell", row.cell},
+                          {"parameters", std::move(keys)},
+                          {"baseline", row.baseline},
+                          {"intelligible", row.intelligible},
+                          {"scores", std::move(scores)}});
+  }
+  Object references;
+  for (const ReferenceRow& row : table.references) {
+    Object scores;
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+      if (row.cells[i]) scores[table.columns[i].score] = json_estimate(*row.cells[i]);
+    }
+    references[row.set] = std::move(scores);
+  }
+  Array remarks;
+  for (const std::string& remark : table_remarks(table)) remarks.push_back(remark);
+  Array seeds;
+  for (const std::uint64_t seed : table.seeds) seeds.push_back(seed);
+  Array notes;
+  for (const std::string& text : table.notes) notes.push_back(text);
+  return Object{{"sweep", table.sweep},         {"columns", std::move(columns)}, {"rows", std::move(rows)},
+                {"references", std::move(references)}, {"seeds", std::move(seeds)}, {"notes", std::move(notes)},
+                {"remarks", std::move(remarks)}, {"do_not_rank_when", table.rule}};
+}
+
+}  // namespace strata::cli

@@ -1,0 +1,237 @@
+#include "cli/table_render.h"
+
+#include <algorithm>
+#include <set>
+
+#include "cli/render/progress.h"
+#include "cli/render/text_table.h"
+
+namespace strata::cli {
+
+namespace {
+
+std::string shown(const TableColumn& column, double value) { return format_fixed(column.scale * value, column.decimals); }
+
+std::string shown_signed(const TableColumn& column, double value) {
+  const std::string text = shown(column, value);
+  return value > 0 ? "+" + text : text;
+}
+
+std::string marks(const std::vector<std::size_t>& notes) {
+  std::string text;
+  for (const std::size_t index : notes) text += (text.empty() ? "" : ",") + note_mark(index);
+  return text.empty() ? "" : " (" + text + ")";
+}
+
+// Counts of utterances as one number where all cells have the same.
+std::string utterances_remark(const AblationTable& table) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    std::int64_t count = 0;
+    for (const TableRow& row : table.rows) {
+      if (row.cells[i].estimate) count = std::max(count, row.cells[i].estimate->utterances);
+    }
+    if (count > 0) parts.push_back(fmt::format("{} {}", table.columns[i].score, format_count(count)));
+  }
+  return parts.empty() ? "" : fmt::format("Utterances: {}.", fmt::join(parts, ", "));
+}
+
+std::string judges_remark(const AblationTable& table) {
+  std::vector<std::string> parts;
+  for (const TableColumn& column : table.columns) {
+    if (!column.judge.empty()) parts.push_back(fmt::format("{} by {}", column.score, column.judge));
+  }
+  return parts.empty() ? "" : fmt::format("Judges: {}.", fmt::join(parts, ", "));
+}
+
+}  // namespace
+
+std::string note_mark(std::size_t index) {
+  std::string text;
+  do {
+    text.insert(text.begin(), static_cast<char>('a' + static_cast<int>(index % 26)));
+    index /= 26;
+  } while (index-- > 0);
+  return text;
+}
+
+std::string header_text(const TableColumn& column) {
+  std::string text = column.score;
+  if (!column.unit.empty()) text += " [" + column.unit + "]";
+  if (column.better == "lower") text += " ↓";
+  if (column.better == "higher") text += " ↑";
+  return text;
+}
+
+std::string reference_label(const std::string& set) {
+  std::string name = set;
+  for (char& c : name) {
+    if (c == '-' || c == '_') c = ' ';
+  }
+  return "reference: " + name;
+}
+
+std::string estimate_text(const TableColumn& column, const Estimate& estimate) {
+  std::string text = shown(column, estimate.value);
+  if (estimate.low && estimate.high) {
+    text += fmt::format(" [{}, {}]", shown(column, *estimate.low), shown(column, *estimate.high));
+  }
+  return text;
+}
+
+CellText cell_text(const TableColumn& column, const TableCell& cell) {
+  CellText out;
+  out.value = cell.estimate ? estimate_text(column, *cell.estimate) : "–";
+  const std::size_t seeds = cell.estimate ? cell.estimate->seeds : 0;
+  if (seeds < cell.seeds_expected) {
+    out.seeds = fmt::format("{} of {} seeds{}", seeds, cell.seeds_expected, marks(cell.notes));
+  }
+  if (seeds > 1) {
+    if (!out.seeds.empty()) out.seeds += ", ";
+    out.seeds += fmt::format("seeds {} … {}", shown(column, cell.estimate->seed_low), shown(column, cell.estimate->seed_high));
+  }
+  if (!cell.delta) return out;
+  const Difference& delta = *cell.delta;
+  out.delta = "Δ " + shown_signed(column, delta.value);
+  if (!delta.low || !delta.high) {
+    out.verdict = "no interval";
+    return out;
+  }
+  out.delta += fmt::format(" [{}, {}]", shown_signed(column, *delta.low), shown_signed(column, *delta.high));
+  if (delta.seeds < cell.seeds_expected && delta.seeds != seeds) out.delta += fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
+  if (!delta.excludes_zero()) {
+    out.verdict = "inside the noise";
+  } else if (column.ranked && column.better != "none") {
+    out.verdict = (delta.value > 0) == (column.better == "higher") ? "better" : "worse";
+  }
+  return out;
+}
+
+std::vector<std::string> table_remarks(const AblationTable& table) {
+  std::vector<std::string> out;
+  if (table.has_unintelligible()) {
+    std::vector<std::string> unranked;
+    for (const TableColumn& column : table.columns) {
+      if (!column.ranked) unranked.push_back(column.score);
+    }
+    out.push_back(fmt::format("{}: {} holds for the cells so marked. What judges say of such speech ranks nothing, so nothing is "
+                              "bold in {}.",
+                              kNotIntelligible, table.rule, unranked.empty() ? "these columns" : fmt::format("{}", fmt::join(unranked, ", "))));
+  }
+  std::vector<std::string> seeds;
+  for (const std::uint64_t seed : table.seeds) seeds.push_back(std::to_string(seed));
+  out.push_back(fmt::format("Values: mean over {} ({}); [low, high]: 95 % percentile bootstrap over utterances, each with the values "
+                            "of all seeds, {} resamples, seed {}; “seeds”: the range of the seeds' means.",
+                            plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "),
+                            format_count(table.bootstrap.resamples), table.bootstrap.seed));
+  if (!table.baseline.empty()) {
+    out.push_back(fmt::format("Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside the noise”: its "
+                              "95 % interval includes zero.",
+                              table.baseline));
+    out.push_back("Bold: the best of a column, only if it has all its seeds and its paired interval against the baseline excludes zero.");
+  } else {
+    out.push_back("The sweep names no baseline cell: no differences, and nothing is bold.");
+  }
+  bool reported = false;
+  for (const TableRow& row : table.rows) {
+    for (const TableCell& cell : row.cells) reported = reported || (cell.estimate && cell.estimate->interval == IntervalKind::kAsReported);
+  }
+  if (reported) out.push_back("Where a score has no values per utterance, the interval is the one that its judge reported.");
+  for (const std::string& remark : {utterances_remark(table), judges_remark(table)}) {
+    if (!remark.empty()) out.push_back(remark);
+  }
+  if (table.orphans > 0) {
+    out.push_back(fmt::format("{} of older generations of the sweep left out.", plural(static_cast<std::int64_t>(table.orphans), "run")));
+  }
+  if (!table.rows.empty() && !table.columns.empty()) {
+    out.push_back(fmt::format("Trace a figure: strata trace {} --cell '{}' --score {}", table.sweep, table.rows.front().cell,
+                              table.columns.front().score));
+  }
+  return out;
+}
+
+namespace {
+
+std::string text_of_cell(const TableColumn& column, const TableRow& row, const TableCell& cell, const Palette& palette) {
+  const CellText parts = cell_text(column, cell);
+  std::string text = palette.paint(cell.best ? Tint::kBold : Tint::kPlain, parts.value);
+  if (cell.best && !palette.on()) text = "*" + parts.value + "*";
+  if (!parts.seeds.empty()) {
+    text += "\n" + palette.paint(cell.notes.empty() ? Tint::kDim : Tint::kWarn, parts.seeds);
+  }
+  if (row.baseline) return text + "\n" + palette.paint(Tint::kDim, "baseline");
+  if (!parts.delta.empty()) text += "\n" + parts.delta;
+  const Tint tint = parts.verdict == "better" ? Tint::kGood : parts.verdict == "worse" ? Tint::kBad : Tint::kDim;
+  if (!parts.verdict.empty()) text += "\n" + palette.paint(tint, parts.verdict);
+  return text;
+}
+
+// One panel: the row's names and the score columns [first, last).
+TextTable panel(const AblationTable& table, const Palette& palette, std::size_t first, std::size_t last) {
+  std::vector<Column> columns;
+  for (const std::string& name : table.row_headers) columns.push_back({.header = name});
+  for (std::size_t i = first; i < last; ++i) columns.push_back({.header = header_text(table.columns[i])});
+  TextTable out(columns);
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    const TableRow& row = table.rows[r];
+    if (r > 0) out.rule();
+    std::vector<std::string> cells;
+    for (std::size_t k = 0; k < row.keys.size(); ++k) cells.push_back(row_key_text(table.row_names[k], row.keys[k]));
+    for (std::size_t i = first; i < last; ++i) {
+      std::string text = text_of_cell(table.columns[i], row, row.cells[i], palette);
+      if (!row.intelligible && !table.columns[i].ranked) text += "\n" + palette.paint(Tint::kWarn, "not intelligible:\ndo not rank");
+      cells.push_back(std::move(text));
+    }
+    out.row(std::move(cells));
+  }
+  return out;
+}
+
+std::string reference_lines(const AblationTable& table, const Palette& palette, std::size_t first, std::size_t last) {
+  std::vector<Column> columns = {{.header = ""}};
+  for (std::size_t i = first; i < last; ++i) columns.push_back({.header = header_text(table.columns[i])});
+  TextTable out(columns);
+  for (const ReferenceRow& row : table.references) {
+    std::vector<std::string> cells = {reference_label(row.set)};
+    bool any = false;
+    for (std::size_t i = first; i < last; ++i) {
+      any = any || row.cells[i].has_value();
+      cells.push_back(row.cells[i] ? estimate_text(table.columns[i], *row.cells[i]) + marks(row.notes[i]) : "–");
+    }
+    if (any) out.row(std::move(cells));
+  }
+  return out.empty() ? "" : out.text(palette);
+}
+
+// Greedy: as many score columns as the width takes, at least one.
+std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& table, std::size_t width) {
+  std::vector<std::pair<std::size_t, std::size_t>> out;
+  std::size_t first = 0;
+  while (first < table.columns.size()) {
+    std::size_t last = first + 1;
+    while (last < table.columns.size() && panel(table, {}, first, last + 1).width() <= width) ++last;
+    out.emplace_back(first, last);
+    first = last;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string table_as_text(const AblationTable& table, const Palette& palette, std::size_t width) {
+  std::string out = palette.paint(Tint::kBold, table.sweep);
+  if (!table.description.empty()) out += "  " + printable(table.description);
+  out += "\n\n";
+  for (const auto& [first, last] : panels_of(table, width)) {
+    out += panel(table, palette, first, last).text(palette) + "\n";
+    const std::string references = reference_lines(table, palette, first, last);
+    if (!references.empty()) out += references + "\n";
+  }
+  for (std::size_t i = 0; i < table.notes.size(); ++i) {
+    out += palette.paint(Tint::kWarn, "(" + note_mark(i) + ")") + " " + printable(table.notes[i]) + "\n";
+  }
+  for (const std::string& remark : table_remarks(table)) out += palette.paint(Tint::kDim, printable(remark)) + "\n";
+  return out;
+}
+
+}  // namespace strata::cli
