@@ -192,7 +192,7 @@ template <class A> void serialize(A& a, TaskCancelled& v) { a(v.task); }
 template <class A> void serialize(A& a, WorkerJoined& v) { a(v.worker, v.name, v.session, v.slots, v.labels); }
 template <class A> void serialize(A& a, WorkerDrained& v) { a(v.worker); }
 template <class A> void serialize(A& a, WorkerGone& v) { a(v.worker, v.reason); }
-template <class A> void serialize(A& a, AttemptGranted& v) { a(v.attempt, v.gang, v.resume_from); }
+template <class A> void serialize(A& a, AttemptGranted& v) { a(v.attempt, v.gang, v.inputs, v.resume_from); }
 template <class A> void serialize(A& a, AttemptStarted& v) { a(v.attempt); }
 template <class A> void serialize(A& a, CheckpointCommitted& v) { a(v.attempt, v.step, v.artifact); }
 template <class A> void serialize(A& a, StopRequested& v) { a(v.attempt, v.reason); }
@@ -215,7 +215,7 @@ template <class A> void serialize(A& a, HeldAttempt& v) {
 template <class A> void serialize(A& a, Hello& v) {
   a(v.protocol_min, v.protocol_max, v.build, v.name, v.session, v.slots, v.labels, v.held);
 }
-template <class A> void serialize(A& a, Heartbeat& v) { a(v.worker, v.session, v.held); }
+template <class A> void serialize(A& a, Heartbeat& v) { a(v.worker, v.session, v.sequence, v.held); }
 template <class A> void serialize(A& a, ReportStarted& v) { a(v.worker, v.attempt); }
 template <class A> void serialize(A& a, ReportCheckpoint& v) { a(v.worker, v.attempt, v.step, v.artifact); }
 template <class A> void serialize(A& a, ReportEnded& v) { a(v.worker, v.attempt, v.outcome, v.missing_inputs); }
@@ -230,7 +230,7 @@ template <class A> void serialize(A& a, StartAttempt& v) {
   a(v.attempt, v.spec, v.gang, v.lease_ms, v.inputs, v.resume_from);
 }
 template <class A> void serialize(A& a, StopAttempt& v) { a(v.attempt, v.reason); }
-template <class A> void serialize(A& a, HeartbeatAck& v) { a(v.drop); }
+template <class A> void serialize(A& a, HeartbeatAck& v) { a(v.sequence, v.drop); }
 template <class A> void serialize(A& a, EndedAck& v) { a(v.attempt); }
 template <class A> void serialize(A& a, MetricAck& v) { a(v.attempt, v.up_to, v.stale); }
 template <class A> void serialize(A& a, WhoAreYou& v) {

@@ -96,6 +96,7 @@ struct WorkerGone {
 struct AttemptGranted {
   AttemptId attempt{};
   Gang gang{};
+  std::map<std::string, ArtifactRef> inputs{};  // by input name: what it is to read, fixed at the grant
   std::optional<ArtifactRef> resume_from{};
   bool operator==(const AttemptGranted&) const = default;
 };

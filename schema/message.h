@@ -47,6 +47,7 @@ struct Hello {  // first message of a session, repeated until Welcome comes
 struct Heartbeat {  // renews the leases of all that it names
   WorkerId worker{};
   std::uint64_t session = 0;
+  std::uint64_t sequence = 0;  // 1, 2, ... in a session: the answer says which one it answers
   std::vector<HeldAttempt> held{};
   bool operator==(const Heartbeat&) const = default;
 };
@@ -118,6 +119,7 @@ struct StopAttempt {  // unknown to the worker: it answers with ReportEnded{Stop
   bool operator==(const StopAttempt&) const = default;
 };
 struct HeartbeatAck {
+  std::uint64_t sequence = 0;     // of the heartbeat; 0 answers a Hello and renews nothing
   std::vector<AttemptId> drop{};  // held by the worker, but theirs no longer: kill at once, report nothing
   bool operator==(const HeartbeatAck&) const = default;
 };

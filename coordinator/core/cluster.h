@@ -26,6 +26,7 @@ struct Queued {     // waits for slots; after a failure not before `delay_ms` ha
 struct Leased {     // granted to a gang, not yet known to run
   std::uint32_t attempt = 0;
   Gang gang{};
+  std::map<std::string, ArtifactRef> inputs{};
   std::optional<ArtifactRef> resume_from{};
   std::string stop_reason{};  // not empty once it is asked to stop
 };
@@ -57,9 +58,17 @@ struct Checkpoint {
   ArtifactRef artifact{};
 };
 
+// Place in the queue: priority of the most urgent want first, then order of creation.
+struct ReadyOrder {
+  std::int64_t negative_priority = 0;
+  std::uint64_t order = 0;
+  auto operator<=>(const ReadyOrder&) const = default;
+};
+
 struct Task {
   TaskSpec spec{};
   std::uint64_t order = 0;               // of creation: the last tie-breaker of scheduling
+  ReadyOrder queued_at{};                // its place in Cluster::ready() while it is queued
   std::set<std::string> wants{};         // sweeps
   TaskState state{};
   std::uint32_t attempts = 0;            // the newest attempt's number; the fencing token
@@ -96,8 +105,7 @@ struct Worker {
 };
 
 struct Artifact {
-  TaskKey producer{};
-  std::string output{};
+  std::set<TaskKey> producers{};   // more than one where different tasks made the same bytes
   ArtifactRef ref{};
   bool present = true;
 };
@@ -119,12 +127,7 @@ class Cluster {
   [[nodiscard]] WorkerId next_worker_id() const { return WorkerId(worker_counter_ + 1); }
   [[nodiscard]] std::uint64_t events_applied() const { return events_applied_; }
 
-  // Queued tasks in the order in which they may be placed: priority of their most urgent want, then creation.
-  struct ReadyOrder {
-    std::int64_t negative_priority = 0;
-    std::uint64_t order = 0;
-    auto operator<=>(const ReadyOrder&) const = default;
-  };
+  // Queued tasks in the order in which they may be placed.
   [[nodiscard]] const std::map<ReadyOrder, TaskKey>& ready() const { return ready_; }
 
   // The artifacts that an attempt of this task would read now, by input. Empty optional: an input is not there.

@@ -28,6 +28,7 @@ struct Options {
   std::string artifact_folder{};
   std::chrono::milliseconds heartbeat_every{5'000};  // what workers are told
   std::chrono::milliseconds slow_after{20'000};      // not heard for so long: gets nothing new
+  std::chrono::milliseconds gone_after{120'000};     // silent for so long and holding nothing: forgotten
   std::chrono::milliseconds repeat_every{2'000};     // effects still owed are sent again
   std::chrono::milliseconds backoff_first{1'000};    // of a failed task; doubles
   std::chrono::milliseconds backoff_max{60'000};
@@ -87,7 +88,42 @@ class Core {
   [[nodiscard]] std::string plan_id(const std::string& sweep) const;
 
  private:
-  class Step;  // one step under way: collects events and effects
+  // The parts of step(), one per input. They decide against the cluster as it is and record what they decide.
+  struct Step {  // one step under way
+    Instant now{};
+    WallTime wall{};
+    PeerId peer{};
+    Output out{};
+  };
+  void on(Step& step, const Tick& tick);
+  void on(Step& step, const Hello& hello);
+  void on(Step& step, const Heartbeat& heartbeat);
+  void on(Step& step, const ReportStarted& report);
+  void on(Step& step, const ReportCheckpoint& report);
+  void on(Step& step, const ReportEnded& report);
+  void on(Step& step, const Goodbye& goodbye);
+  void on(Step& step, const SubmitTasks& submission);
+  void on(Step& step, const CancelSweep& cancel);
+  void on(Step& step, const RetryTasks& retry);
+  void on(Step& step, const DrainWorker& drain);
+
+  void record(Step& step, EventBody body);       // applies it, too
+  void send(Step& step, PeerId to, Message message);
+  void answer(Step& step, std::uint64_t request, const Value& body);
+  void refuse(Step& step, std::uint64_t request, const Error& error);
+
+  void schedule(Step& step);                     // one pass over the ready queue
+  void expire(Step& step);                       // leases that ran out, workers long silent
+  void remove_worker(Step& step, WorkerId worker, const std::string& reason);
+  void lose(Step& step, const AttemptId& attempt, const std::string& reason);
+  void heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::vector<HeldAttempt>& held);
+  void revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived);
+  [[nodiscard]] Outcome judge(const ReportEnded& report, const Task& task) const;
+  [[nodiscard]] std::int64_t backoff_ms(std::int64_t failures) const;
+  [[nodiscard]] Status check_submission(const SubmitTasks& submission) const;
+  [[nodiscard]] Message start_order(const Task& task, const Leased& leased) const;
+  [[nodiscard]] std::set<WorkerId> closed_workers(Instant now) const;
+  [[nodiscard]] bool is_member(const AttemptId& attempt, WorkerId worker) const;
 
   struct WorkerPresence {  // soft state
     PeerId peer{};

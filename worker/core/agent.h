@@ -30,6 +30,7 @@ struct Options {
   std::chrono::milliseconds report_every{2'000};      // unacknowledged reports are sent again
   std::chrono::milliseconds lease_margin_max{30'000};
   std::chrono::milliseconds terminate_after{20'000};  // from the request to stop until SIGKILL
+  std::chrono::milliseconds shut_down_max{60'000};    // then it exits, whatever is unacknowledged
 };
 
 // The part of a lease that the worker does not use: a tenth, at most lease_margin_max.
@@ -91,24 +92,40 @@ class Agent {
   struct Held {
     StartAttempt order{};
     AttemptPhase phase = AttemptPhase::kStarting;
-    Instant lease_until{};
-    Instant kill_at{};        // set when stopping
-    bool started_unacknowledged = false;
-    bool dropped = false;     // theirs no longer: killed, never reported
-    std::optional<std::string> stop_reason{};
+    Instant lease_until{};               // ours: the coordinator's less the margin
+    std::uint64_t first_heartbeat = 0;   // the first one that names it, so the first whose answer renews it
+    Instant kill_at{};                   // when stopping
+    bool dropped = false;                // not ours any more: killed, never reported
   };
   struct Ended {  // reported until acknowledged
     ReportEnded report{};
     Instant sent{};
   };
+  struct StoredCheckpoint {  // sent again with each heartbeat until one of those is answered
+    ReportCheckpoint report{};
+    std::uint64_t first_heartbeat = 0;
+  };
+  using Actions = std::vector<Action>;
 
-  void on_message(const Message& message, Instant now, std::vector<Action>& out);
-  void on_start(const StartAttempt& order, Instant now, std::vector<Action>& out);
-  void on_stop(const StopAttempt& order, Instant now, std::vector<Action>& out);
-  void on_heartbeat_ack(const HeartbeatAck& ack, std::vector<Action>& out);
-  void on_time(Instant now, std::vector<Action>& out);
-  void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant now, std::vector<Action>& out);
-  void send_heartbeat(Instant now, std::vector<Action>& out);
+  void on(const Message& message, Instant now, Actions& out);
+  void on(const ProcessStarted& started, Instant now, Actions& out);
+  void on(const ProcessEnded& ended, Instant now, Actions& out);
+  void on(const CheckpointStored& stored, Instant now, Actions& out);
+  void on(const TimePassed& passed, Instant now, Actions& out);
+  void on(const ShutDown& request, Instant now, Actions& out);
+
+  void on_welcome(const Welcome& welcome, Instant now, Actions& out);
+  void on_start(const StartAttempt& order, Instant now, Actions& out);
+  void on_stop(const StopAttempt& order, Instant now, Actions& out);
+  void on_heartbeat_ack(const HeartbeatAck& ack, Actions& out);
+
+  void drop(const AttemptId& id, Actions& out);
+  void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at, Actions& out);
+  void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing, Instant now, Actions& out);
+  void send_hello(Instant now, Actions& out);
+  void send_heartbeat(Instant now, Actions& out);
+  void exit_when_done(Instant now, Actions& out);
+  [[nodiscard]] std::int64_t slots_used() const;
 
   Options options_;
   std::optional<WorkerId> id_;
@@ -116,13 +133,18 @@ class Agent {
   std::chrono::milliseconds heartbeat_every_{5'000};
   std::chrono::milliseconds hello_wait_{0};
   Instant hello_due_{};
+  std::optional<Instant> hello_sent_{};                // the first since we last had no id
   Instant heartbeat_due_{};
-  Instant heartbeat_sent_{};                     // of the newest heartbeat that may be acknowledged
+  std::uint64_t heartbeats_ = 0;                       // sent in this session
+  std::map<std::uint64_t, Instant> heartbeats_sent_;   // not answered yet; bounded
+  Instant heard_of_us_{};                              // when we sent the newest thing that the coordinator has answered
   std::map<AttemptId, Held> held_;
   std::map<AttemptId, Ended> ended_;
-  std::map<AttemptId, std::pair<ReportCheckpoint, Instant>> checkpoints_;  // newest per attempt, until the next heartbeat ack
+  std::map<AttemptId, StoredCheckpoint> checkpoints_;
   bool shutting_down_ = false;
+  bool exited_ = false;
   std::string shut_down_reason_;
+  Instant shut_down_by_{};
 };
 
 }  // namespace strata::worker

@@ -1,0 +1,475 @@
+#include "coordinator/core/core.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/json.h"
+#include "coordinator/core/placement.h"
+
+namespace strata::coordinator {
+namespace {
+
+constexpr std::size_t kPlacementsPerPassMax = 1'000;  // the rest waits for the next step, so that no pass is long
+
+}  // namespace
+
+Core::Core(Options options, Cluster recovered, Instant now) : options_(std::move(options)), cluster_(std::move(recovered)) {
+  // Nobody knows how long ago the renewals came: every lease and every pause starts again at full length.
+  for (const auto& [key, task] : cluster_.tasks()) {
+    if (gang_of(task.state) != nullptr) {
+      lease_until_[{.task = key, .number = task.attempts}] = now + std::chrono::milliseconds(task.spec.lease_ms);
+    } else if (const auto* queued = std::get_if<Queued>(&task.state)) {
+      if (queued->delay_ms > 0) not_before_[key] = now + std::chrono::milliseconds(queued->delay_ms);
+    }
+  }
+  for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
+  static_cast<void>(cluster_.take_touched());
+}
+
+Output Core::step(const Input& input, Instant now, WallTime wall) {
+  Step step{.now = now, .wall = wall, .peer = input.peer};
+  std::visit([&](const auto& body) { on(step, body); }, input.body);
+  schedule(step);
+  return std::move(step.out);
+}
+
+void Core::record(Step& step, EventBody body) {
+  Event event{.at = step.wall, .body = std::move(body)};
+  cluster_.apply(event);
+  step.out.events.push_back(std::move(event));
+}
+
+void Core::send(Step& step, PeerId to, Message message) {
+  if (to == PeerId()) return;  // not connected now; owed() says it again later
+  step.out.effects.push_back({.to = to, .message = std::move(message)});
+}
+
+void Core::answer(Step& step, std::uint64_t request, const Value& body) {
+  send(step, step.peer, Answer{.id = request, .ok = true, .body = to_canonical_json(body)});
+}
+
+void Core::refuse(Step& step, std::uint64_t request, const Error& error) {
+  const Object body{{"error", error.message}, {"code", name_of(error.code)}};
+  send(step, step.peer, Answer{.id = request, .ok = false, .body = to_canonical_json(body)});
+}
+
+bool Core::is_member(const AttemptId& attempt, WorkerId worker) const {
+  const Worker* found = cluster_.find_worker(worker);
+  return found != nullptr && found->attempts.contains(attempt) && cluster_.is_live(attempt);
+}
+
+// --- time ---
+
+void Core::on(Step& step, const Tick&) {
+  expire(step);
+  if (step.now - repeated_ < options_.repeat_every) return;
+  repeated_ = step.now;
+  for (Send& owed_now : owed()) step.out.effects.push_back(std::move(owed_now));
+}
+
+void Core::expire(Step& step) {
+  std::vector<AttemptId> expired;
+  for (const auto& [attempt, until] : lease_until_) {
+    if (step.now >= until) expired.push_back(attempt);
+  }
+  for (const AttemptId& attempt : expired) lose(step, attempt, "its lease ran out without a sign of life");
+  std::vector<WorkerId> gone;
+  for (const auto& [id, worker] : cluster_.workers()) {
+    if (worker.attempts.empty() && step.now - presence_.at(id).heard >= options_.gone_after) gone.push_back(id);
+  }
+  for (const WorkerId id : gone) remove_worker(step, id, "silent and holding nothing");
+}
+
+void Core::lose(Step& step, const AttemptId& attempt, const std::string& reason) {
+  const Task* task = cluster_.find_task(attempt.task);
+  STRATA_ASSERT(task != nullptr);
+  const std::int64_t delay_ms = backoff_ms(task->infra_failures);
+  lease_until_.erase(attempt);
+  record(step, AttemptEnded{.attempt = attempt, .outcome = Lost{.reason = reason, .delay_ms = delay_ms}});
+  not_before_[attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
+}
+
+void Core::remove_worker(Step& step, WorkerId id, const std::string& reason) {
+  const Worker* worker = cluster_.find_worker(id);
+  STRATA_ASSERT(worker != nullptr);
+  const std::set<AttemptId> attempts = worker->attempts;
+  for (const AttemptId& attempt : attempts) lose(step, attempt, fmt::format("{}: {}", worker->name, reason));
+  record(step, WorkerGone{.worker = id, .reason = reason});
+  presence_.erase(id);
+}
+
+std::int64_t Core::backoff_ms(std::int64_t failures) const {
+  const auto doublings = static_cast<unsigned>(std::min<std::int64_t>(failures, 30));
+  return std::min<std::int64_t>(options_.backoff_first.count() << doublings, options_.backoff_max.count());
+}
+
+// --- workers ---
+
+void Core::on(Step& step, const Hello& hello) {
+  if (hello.protocol_min > kProtocolVersion || hello.protocol_max < kProtocolVersion) {
+    return send(step, step.peer,
+                Refused{.reason = fmt::format("this coordinator speaks protocol {}, the worker ({}) {} to {}: install the same version on both",
+                                              kProtocolVersion, hello.build, hello.protocol_min, hello.protocol_max)});
+  }
+  if (hello.slots < 1 || hello.name.empty() || hello.session == 0) {
+    return send(step, step.peer, Refused{.reason = "a worker needs a name, a session and at least one slot"});
+  }
+  WorkerId id;
+  std::vector<WorkerId> earlier;  // lives of the same worker: over, because this one says so
+  for (const auto& [known, worker] : cluster_.workers()) {
+    if (worker.name != hello.name) continue;
+    if (worker.session == hello.session && worker.slots == hello.slots) {
+      id = known;
+    } else {
+      earlier.push_back(known);
+    }
+  }
+  for (const WorkerId known : earlier) remove_worker(step, known, "the worker was restarted");
+  if (id == WorkerId()) {
+    id = cluster_.next_worker_id();
+    record(step, WorkerJoined{.worker = id, .name = hello.name, .session = hello.session, .slots = hello.slots, .labels = hello.labels});
+  }
+  presence_[id] = {.peer = step.peer, .heard = step.now};
+  send(step, step.peer, Welcome{.worker = id, .session = hello.session, .coordinator = options_.coordinator_id,
+                                .heartbeat_ms = options_.heartbeat_every.count(), .artifact_folder = options_.artifact_folder});
+  heal(step, id, 0, hello.held);
+}
+
+void Core::on(Step& step, const Heartbeat& heartbeat) {
+  const Worker* worker = cluster_.find_worker(heartbeat.worker);
+  if (worker == nullptr || worker->session != heartbeat.session) return send(step, step.peer, WhoAreYou{});
+  presence_[heartbeat.worker] = {.peer = step.peer, .heard = step.now};
+  heal(step, heartbeat.worker, heartbeat.sequence, heartbeat.held);
+}
+
+// What the worker says it holds against what the log says: renew what is right, drop what is not theirs any more.
+void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::vector<HeldAttempt>& held) {
+  HeartbeatAck ack{.sequence = sequence};
+  for (const HeldAttempt& entry : held) {
+    if (!is_member(entry.attempt, worker)) {
+      ack.drop.push_back(entry.attempt);
+      continue;
+    }
+    const Task& task = *cluster_.find_task(entry.attempt.task);
+    lease_until_[entry.attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
+    const bool runs = entry.phase == AttemptPhase::kRunning;
+    if (runs && std::holds_alternative<Leased>(task.state)) record(step, AttemptStarted{.attempt = entry.attempt});
+  }
+  send(step, step.peer, std::move(ack));
+}
+
+void Core::on(Step& step, const ReportStarted& report) {
+  if (!is_member(report.attempt, report.worker)) return;
+  const Task& task = *cluster_.find_task(report.attempt.task);
+  if (std::holds_alternative<Leased>(task.state)) record(step, AttemptStarted{.attempt = report.attempt});
+}
+
+void Core::on(Step& step, const ReportCheckpoint& report) {
+  if (!is_member(report.attempt, report.worker)) return;  // a stale one is never resumed from
+  const Task& task = *cluster_.find_task(report.attempt.task);
+  if (task.checkpoint && task.checkpoint->step >= report.step) return;
+  record(step, CheckpointCommitted{.attempt = report.attempt, .step = report.step, .artifact = report.artifact});
+}
+
+// What the worker reports, as the coordinator believes it.
+Outcome Core::judge(const ReportEnded& report, const Task& task) const {
+  if (const auto* done = std::get_if<Succeeded>(&report.outcome)) {
+    for (const std::string& output : task.spec.outputs) {
+      if (done->artifacts.contains(output)) continue;
+      return Failed{.cause = FailureClass::kUser, .reason = "it ended well but made no output \"" + output + "\"", .delay_ms = backoff_ms(task.user_failures)};
+    }
+    return *done;
+  }
+  if (const auto* failed = std::get_if<Failed>(&report.outcome)) {
+    const bool charged = failed->cause == FailureClass::kUser;
+    return Failed{.cause = failed->cause, .reason = failed->reason,
+                  .delay_ms = backoff_ms(charged ? task.user_failures : task.infra_failures)};
+  }
+  if (const auto* lost = std::get_if<Lost>(&report.outcome)) {
+    return Lost{.reason = lost->reason, .delay_ms = backoff_ms(task.infra_failures)};
+  }
+  return report.outcome;
+}
+
+void Core::on(Step& step, const ReportEnded& report) {
+  if (is_member(report.attempt, report.worker)) {
+    const Task& task = *cluster_.find_task(report.attempt.task);
+    for (const ContentHash& missing : report.missing_inputs) {
+      const auto it = cluster_.artifacts().find(missing);
+      if (it != cluster_.artifacts().end() && it->second.present) record(step, ArtifactEvicted{.artifact = missing});
+    }
+    Outcome outcome = judge(report, task);
+    std::int64_t delay_ms = 0;
+    if (const auto* failed = std::get_if<Failed>(&outcome)) delay_ms = failed->delay_ms;
+    if (const auto* lost = std::get_if<Lost>(&outcome)) delay_ms = lost->delay_ms;
+    lease_until_.erase(report.attempt);
+    record(step, AttemptEnded{.attempt = report.attempt, .outcome = std::move(outcome)});
+    not_before_.erase(report.attempt.task);
+    if (delay_ms > 0) not_before_[report.attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
+  }
+  // A stale report changes nothing, but its sender must stop repeating it.
+  send(step, step.peer, EndedAck{.attempt = report.attempt});
+}
+
+void Core::on(Step& step, const Goodbye& goodbye) {
+  const Worker* worker = cluster_.find_worker(goodbye.worker);
+  if (worker == nullptr || worker->session != goodbye.session) return;
+  remove_worker(step, goodbye.worker, "the worker ended: " + goodbye.reason);
+}
+
+// --- clients ---
+
+Status Core::check_submission(const SubmitTasks& s) const {
+  if (s.sweep.empty()) return fail(ErrorCode::kInvalid, "submitting: the sweep has no name");
+  if (s.tasks.size() > kTasksPerBatchMax || s.runs.size() > kTasksPerBatchMax) {
+    return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs", s.sweep, kTasksPerBatchMax);
+  }
+  const auto it = cluster_.sweeps().find(s.sweep);
+  if (!s.first && (it == cluster_.sweeps().end() || it->second.sealed)) {
+    return fail(ErrorCode::kConflict, "submitting {}: this is not the first batch, and no submission is open; submit again", s.sweep);
+  }
+  if (s.first && !s.if_plan.empty() && s.if_plan != plan_id(s.sweep)) {
+    return fail(ErrorCode::kConflict, "submitting {}: the world has moved since plan {} (it is {} now); plan again", s.sweep,
+                s.if_plan, plan_id(s.sweep));
+  }
+  std::set<TaskKey> arriving;
+  for (const TaskSpec& task : s.tasks) {
+    if (task.key != compute_key(task)) {
+      return fail(ErrorCode::kInvalid, "submitting {}: the key of {} {} is not the hash of its content", s.sweep, task.stage, task.key.brief());
+    }
+    if (task.resources.slots < 1 || task.lease_ms < 1 || task.program.argv.empty()) {
+      return fail(ErrorCode::kInvalid, "submitting {}: {} {} needs a program, at least one slot and a lease", s.sweep, task.stage, task.key.brief());
+    }
+    for (const TaskInput& input : task.inputs) {
+      if (arriving.contains(input.producer) || cluster_.find_task(input.producer) != nullptr) continue;
+      return fail(ErrorCode::kInvalid, "submitting {}: {} {} takes \"{}\" from task {}, which is not there", s.sweep, task.stage,
+                  task.key.brief(), input.name, input.producer.brief());
+    }
+    arriving.insert(task.key);
+  }
+  for (const RunSpec& run : s.runs) {
+    for (const auto& [stage, key] : run.tasks) {
+      if (arriving.contains(key) || cluster_.find_task(key) != nullptr) continue;
+      return fail(ErrorCode::kInvalid, "submitting {}: run {} names task {}, which is not there", s.sweep, run.key.brief(), key.brief());
+    }
+  }
+  return {};
+}
+
+void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived) {
+  const Task& task = *cluster_.find_task(key);
+  if (!std::holds_alternative<TaskFailed>(task.state) && !std::holds_alternative<TaskCancelledState>(task.state)) return;
+  record(step, TaskRevived{.task = key});
+  not_before_.erase(key);
+  ++revived;
+}
+
+void Core::on(Step& step, const SubmitTasks& s) {
+  if (const Status valid = check_submission(s); !valid) return refuse(step, s.id, valid.error());
+  if (s.first) {
+    const auto it = cluster_.sweeps().find(s.sweep);
+    const std::int64_t generation = it == cluster_.sweeps().end() ? 1 : it->second.generation + 1;
+    record(step, SweepOpened{.sweep = s.sweep, .generation = generation, .priority = s.priority, .definition = s.definition});
+  }
+  const std::int64_t generation = cluster_.sweeps().at(s.sweep).generation;
+  std::int64_t created = 0;
+  std::int64_t kept = 0;
+  std::int64_t revived = 0;
+  for (const TaskSpec& spec : s.tasks) {
+    const Task* known = cluster_.find_task(spec.key);
+    ++(known == nullptr ? created : kept);
+    const bool says_something = known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
+    if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
+    revive_if_ended(step, spec.key, revived);
+  }
+  for (const RunSpec& run : s.runs) record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
+  if (s.last) record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
+  answer(step, s.id, Object{{"sweep", s.sweep}, {"generation", generation}, {"created", created}, {"kept", kept},
+                            {"revived", revived}, {"runs", static_cast<std::int64_t>(s.runs.size())}});
+}
+
+void Core::on(Step& step, const CancelSweep& cancel) {
+  if (!cluster_.sweeps().contains(cancel.sweep)) {
+    return refuse(step, cancel.request, {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
+  }
+  std::vector<TaskKey> unfinished;
+  for (const auto& [key, task] : cluster_.tasks()) {
+    if (task.wants.contains(cancel.sweep) && !is_final(task.state)) unfinished.push_back(key);
+  }
+  std::int64_t stopping = 0;
+  for (const TaskKey& key : unfinished) {
+    record(step, WantWithdrawn{.sweep = cancel.sweep, .task = key});
+    const Task& task = *cluster_.find_task(key);
+    if (!task.wants.empty()) continue;  // somebody else's now
+    const Gang* gang = gang_of(task.state);
+    if (gang == nullptr) {
+      record(step, TaskCancelled{.task = key});
+      continue;
+    }
+    const AttemptId attempt{.task = key, .number = task.attempts};
+    const std::string reason = "no sweep wants it any more";
+    record(step, StopRequested{.attempt = attempt, .reason = reason});
+    for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
+      send(step, presence_.at(grant.worker).peer, StopAttempt{.attempt = attempt, .reason = reason});
+    }
+    ++stopping;
+  }
+  answer(step, cancel.request, Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
+}
+
+void Core::on(Step& step, const RetryTasks& retry) {
+  std::int64_t revived = 0;
+  for (const TaskKey& key : retry.tasks) {
+    const Task* task = cluster_.find_task(key);
+    if (task != nullptr && !task->wants.empty()) revive_if_ended(step, key, revived);
+  }
+  answer(step, retry.request, Object{{"revived", revived}});
+}
+
+void Core::on(Step& step, const DrainWorker& drain) {
+  if (cluster_.find_worker(drain.worker) == nullptr) {
+    return refuse(step, drain.request, {ErrorCode::kNotFound, fmt::format("there is no worker {}", drain.worker.value())});
+  }
+  record(step, WorkerDrained{.worker = drain.worker});
+  answer(step, drain.request, Object{{"worker", drain.worker.value()}});
+}
+
+std::string Core::plan_id(const std::string& sweep) const {
+  const auto it = cluster_.sweeps().find(sweep);
+  std::string world = sweep;
+  if (it != cluster_.sweeps().end()) {
+    world += fmt::format("|{}", it->second.generation);
+    for (const auto& [key, run] : it->second.runs) {
+      for (const auto& [stage, task] : run.spec.tasks) {
+        // Progress is no move of the world: only what `plan` would print differently is.
+        const TaskState& state = cluster_.find_task(task)->state;
+        world += fmt::format("|{}:{}", task.brief(), is_final(state) ? name_of(state) : "pending");
+      }
+    }
+  }
+  return content_hash_of(world).hex().substr(0, 12);
+}
+
+// --- scheduling ---
+
+std::set<WorkerId> Core::closed_workers(Instant now) const {
+  std::set<WorkerId> closed;
+  for (const auto& [id, presence] : presence_) {
+    if (presence.peer == PeerId() || now - presence.heard >= options_.slow_after) closed.insert(id);
+  }
+  return closed;
+}
+
+// In the order of the ready queue. The first gang that has to wait keeps its best worker free of everything behind it, so
+// that narrow tasks never starve a wide one.
+void Core::schedule(Step& step) {
+  std::set<WorkerId> closed = closed_workers(step.now);
+  std::set<Resources> hopeless;  // shapes that found no place in this pass: nothing gets freer within it
+  std::vector<std::pair<TaskKey, Gang>> placed;
+  std::map<WorkerId, Worker> workers = cluster_.workers();
+  for (const auto& [order, key] : cluster_.ready()) {
+    const bool any_free = std::any_of(workers.begin(), workers.end(), [&](const auto& entry) {
+      return entry.second.free > 0 && !entry.second.draining && !closed.contains(entry.first);
+    });
+    if (!any_free || placed.size() >= kPlacementsPerPassMax) break;
+    const Task& task = *cluster_.find_task(key);
+    const auto pause = not_before_.find(key);
+    if (pause != not_before_.end() && step.now < pause->second) continue;
+    if (hopeless.contains(task.spec.resources)) continue;
+    const Placement placement = place(task.spec.resources, workers, closed);
+    if (const auto* found = std::get_if<Placed>(&placement)) {
+      for (const Grant& grant : found->gang) workers.at(grant.worker).free -= grant.slots;
+      placed.emplace_back(key, found->gang);
+      continue;
+    }
+    hopeless.insert(task.spec.resources);
+    if (const auto* waiting = std::get_if<Waiting>(&placement)) closed.insert(waiting->best);
+  }
+  for (const auto& [key, gang] : placed) {
+    const Task& task = *cluster_.find_task(key);
+    std::optional<ArtifactRef> resume_from;
+    if (task.spec.resumable && task.checkpoint) resume_from = task.checkpoint->artifact;
+    const AttemptId attempt{.task = key, .number = task.attempts + 1};
+    auto inputs = cluster_.inputs_of(task);
+    STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
+    record(step, AttemptGranted{.attempt = attempt, .gang = gang, .inputs = std::move(*inputs), .resume_from = resume_from});
+    not_before_.erase(key);
+    lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
+    send(step, presence_.at(gang.front().worker).peer, start_order(task, std::get<Leased>(task.state)));
+  }
+}
+
+Message Core::start_order(const Task& task, const Leased& leased) const {
+  return StartAttempt{.attempt = {.task = task.spec.key, .number = leased.attempt},
+                      .spec = task.spec,
+                      .gang = leased.gang,
+                      .lease_ms = task.spec.lease_ms,
+                      .inputs = leased.inputs,
+                      .resume_from = leased.resume_from};
+}
+
+Effects Core::owed() const {
+  Effects effects;
+  for (const auto& [id, worker] : cluster_.workers()) {
+    const PeerId peer = presence_.at(id).peer;
+    if (peer == PeerId()) continue;
+    for (const AttemptId& attempt : worker.attempts) {
+      const Task& task = *cluster_.find_task(attempt.task);
+      const auto* leased = std::get_if<Leased>(&task.state);
+      const auto* running = std::get_if<Running>(&task.state);
+      const std::string& stop = leased != nullptr ? leased->stop_reason : running->stop_reason;
+      if (!stop.empty()) {
+        effects.push_back({.to = peer, .message = StopAttempt{.attempt = attempt, .reason = stop}});
+      } else if (leased != nullptr && leased->gang.front().worker == id) {
+        effects.push_back({.to = peer, .message = start_order(task, *leased)});
+      }
+    }
+  }
+  return effects;
+}
+
+// --- explanations ---
+
+std::string Core::reason(const TaskKey& key, Instant now) const {
+  const Task* task = cluster_.find_task(key);
+  if (task == nullptr) return "unknown";
+  const auto where = [&](const Gang& gang) {
+    const Worker* worker = cluster_.find_worker(gang.front().worker);
+    return worker == nullptr ? std::string("a worker that is gone") : worker->name;
+  };
+  if (std::holds_alternative<Blocked>(task->state)) {
+    for (const TaskInput& input : task->spec.inputs) {
+      const Task& producer = *cluster_.find_task(input.producer);
+      if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
+      const std::string its = fmt::format("waits for {} of {} {}", input.output, producer.spec.stage, producer.spec.key.brief());
+      if (const auto* failed = std::get_if<TaskFailed>(&producer.state)) return its + ", which failed: " + failed->reason;
+      return fmt::format("{}, which is {}", its, name_of(producer.state));
+    }
+    return "waits for an input";
+  }
+  if (std::holds_alternative<Queued>(task->state)) {
+    const auto pause = not_before_.find(key);
+    if (pause != not_before_.end() && now < pause->second) {
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(pause->second - now).count() + 1;
+      return fmt::format("tries again in {} s after: {}", seconds, task->last_failure);
+    }
+    const Placement placement = place(task->spec.resources, cluster_.workers(), closed_workers(now));
+    if (const auto* waiting = std::get_if<Waiting>(&placement)) return waiting->reason;
+    if (const auto* infeasible = std::get_if<Infeasible>(&placement)) return "infeasible: " + infeasible->reason;
+    return "behind tasks that were queued before it";
+  }
+  if (const auto* leased = std::get_if<Leased>(&task->state)) {
+    if (!leased->stop_reason.empty()) return "stopping: " + leased->stop_reason;
+    return fmt::format("starting on {} (attempt {})", where(leased->gang), leased->attempt);
+  }
+  if (const auto* running = std::get_if<Running>(&task->state)) {
+    if (!running->stop_reason.empty()) return "stopping: " + running->stop_reason;
+    return fmt::format("runs on {} (attempt {})", where(running->gang), running->attempt);
+  }
+  if (const auto* failed = std::get_if<TaskFailed>(&task->state)) return failed->reason;
+  if (const auto* diverged = std::get_if<TaskDiverged>(&task->state)) return diverged->reason;
+  if (cluster_.is_outdated(*task)) return "its inputs were made again with other content since";
+  return name_of(task->state);
+}
+
+}  // namespace strata::coordinator
