@@ -1,0 +1,324 @@
+#include "coordinator/core/core.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/core_env.h"
+
+namespace strata {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::CoreEnv;
+using testing::make_submission;
+using testing::make_task;
+
+TEST(Scheduler, GangWaitsUntilAllItsSlotsAreFreeTogether) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(3, "gpu-07");
+  const TaskSpec narrow = make_task("extract", 1);
+  const TaskSpec wide = make_task("train", 1, {}, 3);
+  env.submit(make_submission("s", {narrow, wide}));
+  const auto started = env.take<StartAttempt>();
+  ASSERT_EQ(started.size(), 1U);
+  EXPECT_EQ(started[0].spec, narrow);
+  EXPECT_EQ(env.reason(wide), "needs 3 slots together, 2 free on gpu-07");
+  EXPECT_TRUE(env.nothing_sent());
+
+  env.succeed(worker, started[0]);
+  const auto gang = env.take<StartAttempt>();
+  ASSERT_EQ(gang.size(), 1U);
+  EXPECT_EQ(gang[0].spec, wide);
+  EXPECT_TRUE(env.nothing_sent());
+}
+
+TEST(Scheduler, NarrowTasksBehindAWideOneDoNotStarveIt) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(2);
+  const TaskSpec first = make_task("extract", 1);
+  env.submit(make_submission("a", {first}));
+  const auto started = env.take<StartAttempt>();
+  const TaskSpec wide = make_task("train", 1, {}, 2);
+  const TaskSpec late = make_task("extract", 2);
+  env.submit(make_submission("b", {wide, late}));
+  EXPECT_TRUE(env.nothing_sent()) << "the free slot is kept for the gang";
+  env.succeed(worker, started[0]);
+  const auto next = env.take<StartAttempt>();
+  ASSERT_EQ(next.size(), 1U);
+  EXPECT_EQ(next[0].spec, wide);
+}
+
+TEST(Scheduler, InfeasibleIsToldFromWaiting) {
+  CoreEnv env;
+  const TaskSpec task = make_task("train", 1, {}, 8);
+  env.submit(make_submission("s", {task}));
+  EXPECT_EQ(env.reason(task), "infeasible: needs 8 slots together; no worker has joined");
+  env.add_worker(4);
+  EXPECT_EQ(env.reason(task), "infeasible: needs 8 slots together; the largest worker has 4");
+  EXPECT_TRUE(env.nothing_sent());
+}
+
+TEST(Scheduler, HigherPriorityGoesFirstAndATaskHasThePriorityOfItsMostUrgentWant) {
+  CoreEnv env;
+  const TaskSpec shared = make_task("extract", 1);
+  const TaskSpec other = make_task("extract", 2);
+  env.submit(make_submission("low", {other, shared}));
+  SubmitTasks urgent = make_submission("high", {shared});
+  urgent.priority = 5;
+  env.submit(urgent);
+  env.add_worker(1);
+  const auto started = env.take<StartAttempt>();
+  ASSERT_EQ(started.size(), 1U);
+  EXPECT_EQ(started[0].spec, shared);
+}
+
+TEST(Tasks, ConsumersStartWhenTheirInputIsCommittedAndReadWhatWasCommitted) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec prepare = make_task("prepare", 1);
+  const TaskSpec extract = make_task("extract", 1, {prepare});
+  env.submit(make_submission("s", {prepare, extract}));
+  EXPECT_EQ(env.state(extract), "blocked");
+  const auto first = env.take<StartAttempt>();
+  ASSERT_EQ(first.size(), 1U);
+  env.succeed(worker, first[0], "corpus");
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].inputs.at("from_prepare"), testing::make_artifact("preparecorpus"));
+}
+
+TEST(Tasks, SubmittingTwiceCreatesNothing) {
+  CoreEnv env;
+  const TaskSpec task = make_task("prepare", 1);
+  EXPECT_EQ(env.submit(make_submission("s", {task})).body, R"({"created":1,"generation":1,"kept":0,"revived":0,"runs":0,"sweep":"s"})");
+  EXPECT_EQ(env.submit(make_submission("s", {task})).body, R"({"created":0,"generation":2,"kept":1,"revived":0,"runs":0,"sweep":"s"})");
+  EXPECT_EQ(env.cluster().tasks().size(), 1U);
+}
+
+TEST(Tasks, ASharedTaskEndsOnlyWhenItsLastWantIsWithdrawn) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec shared = make_task("extract", 1);
+  env.submit(make_submission("a", {shared}));
+  env.submit(make_submission("b", {shared}));
+  const auto started = env.take<StartAttempt>();
+  ASSERT_EQ(started.size(), 1U);
+  env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 9, .sweep = "a"});
+  EXPECT_TRUE(env.take<StopAttempt>().empty());
+  EXPECT_EQ(env.take<Answer>().at(0).body, R"({"stopping":0,"withdrawn":1})");
+  env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 10, .sweep = "b"});
+  ASSERT_EQ(env.take<StopAttempt>().size(), 1U);
+  env.from(worker, ReportEnded{.worker = worker, .attempt = started[0].attempt, .outcome = Stopped{.reason = "asked"}});
+  EXPECT_EQ(env.state(shared), "cancelled");
+}
+
+TEST(Tasks, AFailedTaskIsRevivedBySubmittingAgain) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("prepare", 1);
+  env.submit(make_submission("s", {task}));
+  const auto started = env.take<StartAttempt>();
+  env.from(worker, ReportEnded{.worker = worker, .attempt = started.at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kInvalid, .reason = "spec.json: corpus is missing"}});
+  EXPECT_EQ(env.state(task), "failed");
+  EXPECT_EQ(env.reason(task), "spec.json: corpus is missing");
+  env.submit(make_submission("s", {task}));
+  EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
+}
+
+TEST(Tasks, UserFailuresAreRetriedWithGrowingPausesUpToTheirLimit) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("prepare", 1);
+  env.submit(make_submission("s", {task}));
+  for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
+    const auto started = env.take<StartAttempt>();
+    ASSERT_EQ(started.size(), 1U) << attempt;
+    EXPECT_EQ(started[0].attempt.number, attempt);
+    env.from(worker, ReportEnded{.worker = worker, .attempt = started[0].attempt, .outcome = Failed{.reason = "exit code 1"}});
+    if (attempt < 3) {
+      EXPECT_EQ(env.reason(task), fmt::format("tries again in {} s after: exit code 1", attempt == 1 ? 2 : 3));
+    }
+    env.pass(milliseconds(999));
+    EXPECT_TRUE(env.take<StartAttempt>().empty()) << "not before the pause is over";
+    env.pass(seconds(3));
+    env.heartbeat(worker);
+  }
+  EXPECT_EQ(env.state(task), "failed");
+}
+
+TEST(Tasks, InfrastructureIsNotChargedToTheUser) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("prepare", 1);
+  env.submit(make_submission("s", {task}));
+  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kInfra, .reason = "rank 1 was killed"}});
+  EXPECT_EQ(env.cluster().find_task(task.key)->user_failures, 0);
+  EXPECT_EQ(env.cluster().find_task(task.key)->infra_failures, 1);
+}
+
+TEST(Tasks, DivergedIsAResultAndIsNotTriedAgain) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt, .outcome = Diverged{.reason = "loss is NaN at 12"}});
+  EXPECT_EQ(env.state(task), "diverged");
+  env.submit(make_submission("s", {task}));
+  EXPECT_TRUE(env.take<StartAttempt>().empty());
+}
+
+TEST(Tasks, SuccessWithoutADeclaredOutputIsAFailure) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("prepare", 1);
+  env.submit(make_submission("s", {task}));
+  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt, .outcome = Succeeded{}});
+  EXPECT_NE(env.state(task), "succeeded");
+  EXPECT_EQ(env.cluster().find_task(task.key)->last_failure, "it ended well but made no output \"result\"");
+}
+
+TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec prepare = make_task("prepare", 1);
+  const TaskSpec extract = make_task("extract", 1, {prepare});
+  env.submit(make_submission("s", {prepare, extract}));
+  env.succeed(worker, env.take<StartAttempt>().at(0), "one");
+  env.succeed(worker, env.take<StartAttempt>().at(0));
+  const ContentHash corpus = env.cluster().find_task(prepare.key)->artifacts.at("result").hash;
+  EXPECT_FALSE(env.cluster().is_outdated(*env.cluster().find_task(extract.key)));
+
+  // A second consumer finds the corpus gone: its producer runs again, with other bytes this time.
+  const TaskSpec train = make_task("train", 1, {prepare});
+  env.submit(make_submission("s", {prepare, extract, train}));
+  const auto reads = env.take<StartAttempt>();
+  env.from(worker, ReportEnded{.worker = worker, .attempt = reads.at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kData, .reason = "an input is gone"}, .missing_inputs = {corpus}});
+  env.take<EndedAck>();
+  const auto again = env.take<StartAttempt>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].spec, prepare);
+  EXPECT_EQ(again[0].attempt.number, 2U);
+  env.succeed(worker, again[0], "two");
+  EXPECT_TRUE(env.cluster().is_outdated(*env.cluster().find_task(extract.key)));
+  EXPECT_FALSE(env.cluster().is_outdated(*env.cluster().find_task(prepare.key)));
+}
+
+TEST(Leases, ASilentGangIsGivenUpAndItsLateReportsChangeNothing) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1, "w1");
+  TaskSpec task = make_task("train", 1);
+  task.lease_ms = 60'000;
+  env.submit(make_submission("s", {task}));
+  const auto first = env.take<StartAttempt>();
+  env.pass(seconds(59));
+  EXPECT_EQ(env.state(task), "leased");
+  env.pass(seconds(2));
+  EXPECT_EQ(env.state(task), "queued");
+  env.heartbeat(worker, {{.attempt = first.at(0).attempt, .phase = AttemptPhase::kRunning}});
+  EXPECT_EQ(env.take<HeartbeatAck>().at(0).drop, std::vector<AttemptId>{first[0].attempt});
+  EXPECT_EQ(env.take<StartAttempt>().size(), 1U) << "the unanswered order was said again meanwhile";
+  env.pass(seconds(2));
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].attempt.number, 2U);
+
+  const std::size_t events = env.log.size();
+  Succeeded late;
+  late.artifacts["result"] = testing::make_artifact("late");
+  env.from(worker, ReportEnded{.worker = worker, .attempt = first[0].attempt, .outcome = late});
+  env.from(worker, ReportCheckpoint{.worker = worker, .attempt = first[0].attempt, .step = 999, .artifact = testing::make_artifact("late")});
+  env.from(worker, ReportStarted{.worker = worker, .attempt = first[0].attempt});
+  EXPECT_EQ(env.log.size(), events) << "I3: an older attempt changes nothing";
+  EXPECT_EQ(env.take<EndedAck>().size(), 1U) << "but it is told to stop repeating";
+}
+
+TEST(Leases, HeartbeatsRenewThem) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  TaskSpec task = make_task("train", 1);
+  task.lease_ms = 60'000;
+  env.submit(make_submission("s", {task}));
+  const auto order = env.take<StartAttempt>();
+  for (int i = 0; i < 10; ++i) {
+    env.pass(seconds(30));
+    env.heartbeat(worker, {{.attempt = order.at(0).attempt, .phase = AttemptPhase::kRunning}});
+  }
+  EXPECT_EQ(env.state(task), "running") << "the heartbeat also told what a lost report of the start did not";
+}
+
+TEST(Recovery, GangsAreAdoptedAndWhatWasOwedIsSaidAgain) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(2, "w1", 77);
+  const TaskSpec running = make_task("train", 1);
+  const TaskSpec granted = make_task("train", 2);
+  env.submit(make_submission("s", {running, granted}));
+  const auto orders = env.take<StartAttempt>();
+  ASSERT_EQ(orders.size(), 2U);
+  env.from(worker, ReportStarted{.worker = worker, .attempt = orders[0].attempt});
+  env.restart();
+  EXPECT_EQ(env.state(running), "running");
+  env.step(coordinator::PeerId(50), Hello{.name = "w1", .session = 77, .slots = 2, .held = {{.attempt = orders[0].attempt, .phase = AttemptPhase::kRunning}}});
+  EXPECT_EQ(env.take<Welcome>().at(0).worker, worker) << "the same worker, not a new one";
+  EXPECT_TRUE(env.take<HeartbeatAck>().at(0).drop.empty());
+  env.pass(seconds(3));
+  const auto again = env.take<StartAttempt>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0], orders[1]);
+}
+
+TEST(Recovery, ARestartedWorkerLosesWhatItHeldAtOnce) {
+  CoreEnv env;
+  env.add_worker(1, "w1", 1);
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  env.take<StartAttempt>();
+  env.add_worker(1, "w1", 2);
+  EXPECT_EQ(env.state(task), "queued");
+  EXPECT_EQ(env.cluster().workers().size(), 1U);
+}
+
+TEST(Workers, AForeignProtocolIsRefusedInWords) {
+  CoreEnv env;
+  env.step(coordinator::PeerId(9), Hello{.protocol_min = 7, .protocol_max = 9, .build = "0.9", .name = "w", .session = 1, .slots = 1});
+  EXPECT_EQ(env.take<Refused>().at(0).reason,
+            "this coordinator speaks protocol 1, the worker (0.9) 7 to 9: install the same version on both");
+}
+
+TEST(Workers, AnUnknownSessionIsAskedWhoItIs) {
+  CoreEnv env;
+  env.step(coordinator::PeerId(9), Heartbeat{.worker = WorkerId(4), .session = 3});
+  EXPECT_EQ(env.take<WhoAreYou>().size(), 1U);
+}
+
+TEST(Submission, WhatDoesNotHoldTogetherIsRefusedWholeAndChangesNothing) {
+  CoreEnv env;
+  const TaskSpec producer = make_task("prepare", 1);
+  const TaskSpec consumer = make_task("extract", 1, {producer});
+  EXPECT_FALSE(env.submit(make_submission("s", {consumer})).ok) << "its producer is not there";
+  TaskSpec forged = producer;
+  forged.parameters = Value(Object{{"salt", 2}});
+  EXPECT_FALSE(env.submit(make_submission("s", {forged})).ok) << "the key is not the hash of the content";
+  EXPECT_FALSE(env.submit(make_submission("", {producer})).ok);
+  SubmitTasks second = make_submission("s", {producer});
+  second.first = false;
+  EXPECT_FALSE(env.submit(second).ok) << "no submission is open";
+  EXPECT_TRUE(env.log.empty());
+}
+
+TEST(Submission, IsRefusedWhenTheWorldMovedSinceThePlan) {
+  CoreEnv env;
+  const TaskSpec task = make_task("prepare", 1);
+  const std::string plan = env.core().plan_id("s");
+  SubmitTasks submission = make_submission("s", {task}, {testing::make_run("c", 1, {task})});
+  submission.if_plan = plan;
+  EXPECT_TRUE(env.submit(submission).ok);
+  const Answer refused = env.submit(submission);
+  EXPECT_FALSE(refused.ok);
+  EXPECT_NE(refused.body.find("the world has moved"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace strata

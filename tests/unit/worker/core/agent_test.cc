@@ -1,0 +1,202 @@
+#include "worker/core/agent.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/sample_sweep.h"
+
+namespace strata::worker {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// The agent with a clock, and what it asked for.
+class Env {
+ public:
+  Env() : agent({.name = "w1", .session = 7, .slots = 2}, now) { tick(); }
+
+  std::vector<Action> step(const Input& input) {
+    last = agent.step(input, now);
+    return last;
+  }
+  void tick(milliseconds passed = milliseconds(0)) {
+    now = now + passed;
+    step(TimePassed{});
+  }
+  void welcome() {
+    step(Message(Welcome{.worker = WorkerId(3), .session = 7, .coordinator = "c", .heartbeat_ms = 5'000}));
+    ++sequence;  // it greets with a heartbeat
+  }
+  void answer_heartbeat(std::vector<AttemptId> drop = {}) { step(Message(HeartbeatAck{.sequence = sequence, .drop = std::move(drop)})); }
+  StartAttempt order(std::uint32_t number = 1, std::int64_t salt = 1, std::int64_t slots = 1) {
+    const TaskSpec spec = testing::make_task("train", salt, {}, slots);
+    return {.attempt = {.task = spec.key, .number = number}, .spec = spec, .gang = {{.worker = WorkerId(3), .slots = slots}}, .lease_ms = 60'000};
+  }
+  template <class T>
+  [[nodiscard]] int count() const {
+    int n = 0;
+    for (const Action& action : last) n += std::holds_alternative<T>(action) ? 1 : 0;
+    return n;
+  }
+  template <class T>
+  [[nodiscard]] const T* sent() const {
+    for (const Action& action : last) {
+      const auto* send = std::get_if<SendMessage>(&action);
+      if (send == nullptr) continue;
+      if (const T* message = std::get_if<T>(&send->message)) return message;
+    }
+    return nullptr;
+  }
+
+  Instant now{seconds(100)};
+  Agent agent;
+  std::vector<Action> last{};
+  std::uint64_t sequence = 0;
+};
+
+TEST(Agent, SaysHelloUntilItIsWelcome) {
+  Env env;
+  ASSERT_NE(env.sent<Hello>(), nullptr);
+  env.tick(milliseconds(500));
+  EXPECT_EQ(env.sent<Hello>(), nullptr);
+  env.tick(milliseconds(600));
+  EXPECT_NE(env.sent<Hello>(), nullptr);
+  env.welcome();
+  env.tick(seconds(60));
+  EXPECT_EQ(env.sent<Hello>(), nullptr);
+}
+
+TEST(Agent, LaunchesAnOrderOnceHoweverOftenItComes) {
+  Env env;
+  env.welcome();
+  env.step(Message(env.order()));
+  EXPECT_EQ(env.count<Launch>(), 1);
+  env.step(Message(env.order()));
+  EXPECT_TRUE(env.last.empty());
+}
+
+TEST(Agent, NeverHoldsMoreSlotsThanItHas) {
+  Env env;
+  env.welcome();
+  env.step(Message(env.order(1, 1, 2)));
+  EXPECT_EQ(env.count<Launch>(), 1);
+  env.step(Message(env.order(1, 2, 1)));
+  EXPECT_EQ(env.count<Launch>(), 0);
+}
+
+TEST(Agent, ReportsTheEndUntilItIsAcknowledged) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Succeeded{}});
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  env.tick(seconds(3));
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  env.step(Message(order));
+  EXPECT_NE(env.sent<ReportEnded>(), nullptr) << "an order for what has ended is answered with its end";
+  EXPECT_EQ(env.count<Launch>(), 0);
+  env.step(Message(EndedAck{.attempt = order.attempt}));
+  env.tick(seconds(30));
+  EXPECT_EQ(env.sent<ReportEnded>(), nullptr);
+}
+
+TEST(Agent, StopsItsRanksBeforeItsLeaseEndsWhenTheCoordinatorIsAway) {
+  Env env;
+  env.welcome();
+  const Instant granted = env.now;
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessStarted{.attempt = order.attempt});
+  bool asked = false;
+  bool killed = false;
+  while (!killed && env.now < granted + seconds(120)) {
+    env.tick(milliseconds(250));
+    if (env.count<Terminate>() > 0) asked = true;
+    if (env.count<Kill>() > 0) killed = true;
+  }
+  EXPECT_TRUE(asked);
+  EXPECT_TRUE(killed);
+  EXPECT_LT(env.now, granted + milliseconds(order.lease_ms));
+}
+
+TEST(Agent, AnAnsweredHeartbeatRenewsFromWhenItWasSent) {
+  Env env;
+  env.welcome();
+  env.step(Message(env.order()));
+  env.tick(seconds(5));
+  ++env.sequence;
+  ASSERT_NE(env.sent<Heartbeat>(), nullptr);
+  EXPECT_EQ(env.sent<Heartbeat>()->sequence, env.sequence);
+  const Instant sent = env.now;
+  env.now = env.now + seconds(40);
+  env.answer_heartbeat();
+  EXPECT_EQ(env.count<Terminate>(), 0);
+  while (env.count<Terminate>() == 0) env.tick(milliseconds(100));
+  EXPECT_GE(env.now, sent + seconds(54)) << "60 s less a margin of a tenth";
+  EXPECT_LE(env.now, sent + seconds(55));
+}
+
+TEST(Agent, WhatIsTheirsNoLongerIsKilledAndNeverReported) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.answer_heartbeat({order.attempt});
+  ASSERT_EQ(env.count<Kill>(), 1);
+  EXPECT_TRUE(env.agent.held().empty());
+  env.step(CheckpointStored{.attempt = order.attempt, .step = 5});
+  EXPECT_EQ(env.sent<ReportCheckpoint>(), nullptr);
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Succeeded{}});
+  EXPECT_EQ(env.sent<ReportEnded>(), nullptr);
+}
+
+TEST(Agent, AStopForWhatNeverStartedIsAnsweredAsStopped) {
+  Env env;
+  env.welcome();
+  env.step(Message(StopAttempt{.attempt = env.order().attempt, .reason = "cancelled"}));
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  EXPECT_TRUE(std::holds_alternative<Stopped>(env.sent<ReportEnded>()->outcome));
+}
+
+TEST(Agent, StopAsksFirstAndKillsWhenThatDoesNotHelp) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(Message(StopAttempt{.attempt = order.attempt, .reason = "cancelled"}));
+  EXPECT_EQ(env.count<Terminate>(), 1);
+  env.step(Message(StopAttempt{.attempt = order.attempt, .reason = "cancelled"}));
+  EXPECT_EQ(env.count<Terminate>(), 0) << "a repeat asks nothing new";
+  env.tick(seconds(19));
+  EXPECT_EQ(env.count<Kill>(), 0);
+  env.tick(seconds(2));
+  EXPECT_EQ(env.count<Kill>(), 1);
+  env.tick(seconds(2));
+  EXPECT_EQ(env.count<Kill>(), 1) << "again until its end is seen";
+}
+
+TEST(Agent, ShutsDownAfterItsGangsAreOverAndTheirEndsAreKnown) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ShutDown{.reason = "SIGTERM"});
+  EXPECT_EQ(env.count<Terminate>(), 1);
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Stopped{}});
+  EXPECT_EQ(env.count<Exit>(), 0);
+  env.step(Message(EndedAck{.attempt = order.attempt}));
+  EXPECT_NE(env.sent<Goodbye>(), nullptr);
+  EXPECT_EQ(env.count<Exit>(), 1);
+}
+
+TEST(Agent, ObeysOneCoordinatorOnly) {
+  Env env;
+  env.welcome();
+  env.step(Message(Welcome{.worker = WorkerId(1), .session = 7, .coordinator = "another", .heartbeat_ms = 5'000}));
+  ASSERT_EQ(env.count<Exit>(), 1);
+  EXPECT_TRUE(std::get<Exit>(env.last.back()).refused);
+}
+
+}  // namespace
+}  // namespace strata::worker
