@@ -99,6 +99,7 @@ def main(arguments):
     try:
         import archive
         from builders import BUILDERS
+        from torch.jit import Error as ScriptError
     except ModuleNotFoundError as error:
         complain(
             f"this Python ({sys.executable}) has no module '{error.name}'. Run /usr/bin/python3 {__file__}, "
@@ -114,7 +115,7 @@ def main(arguments):
             continue
         try:
             export_one(model, BUILDERS[model.name], options.models, path)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ScriptError) as error:
             complain(f"{model.name}: {error}")
             failed.append(model.name)
     if failed:
