@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/subprocess.h"
+#include "trainer/copy.h"
 #include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
 #include "trainer/progress.h"
@@ -32,6 +33,7 @@ struct Subcommand {
 constexpr Subcommand kSubcommands[] = {
     {"prepare", "recordings and transcripts in, a corpus out", run_stage<strata::trainer::run_prepare>},
     {"extract", "what a speech teacher hears in every recording", run_stage<strata::trainer::run_extract>},
+    {"copy", "recordings, vocoder copies and other speakers to compare with", run_stage<strata::trainer::run_copy>},
     {"check-spec", "read a stage spec and say whether it is well formed",
      [](const std::filesystem::path& file) {
        const auto spec = strata::trainer::read_stage_spec(file);

@@ -16,6 +16,7 @@
 #include "trainer/data/features.h"
 #include "trainer/data/item_store.h"
 #include "trainer/data/manifest.h"
+#include "trainer/model_choice.h"
 #include "trainer/progress.h"
 #include "trainer/tensor_file.h"
 
@@ -28,13 +29,12 @@ constexpr std::int64_t kLayerMax = 1000;
 using SteadyClock = std::chrono::steady_clock;
 
 struct TeacherOptions {
-  std::string name{};
-  std::string identity{};
+  ModelChoice model{};
   std::int64_t layer = 0;
   bool half = true;
 
   [[nodiscard]] Object describe() const {
-    return {{"name", name}, {"identity", identity}, {"layer", layer}, {"dtype", half ? "fp16" : "fp32"}};
+    return {{"name", model.name}, {"identity", model.identity}, {"layer", layer}, {"dtype", half ? "fp16" : "fp32"}};
   }
 };
 
@@ -42,7 +42,10 @@ Result<TeacherOptions> read_options(const Value& parameters) {
   Fields fields(parameters, "parameters");
   Fields teacher(fields.required_child("teacher"), "parameters.teacher");
   STRATA_CHECK_OK(fields.finish());
-  TeacherOptions options{.name = teacher.text("name"), .identity = teacher.text("identity"), .layer = teacher.integer("layer")};
+  TeacherOptions options{.layer = teacher.integer("layer")};
+  Fields model(teacher.required_child("model"), "parameters.teacher.model");
+  options.model = read_model_choice(model);
+  STRATA_CHECK_OK(model.finish());
   options.half = teacher.choice("dtype", {"fp16", "fp32"}, "fp16") == "fp16";
   teacher.require(options.layer >= 0 && options.layer <= kLayerMax, "layer", "expected a layer's number");
   STRATA_CHECK_OK(teacher.finish());
@@ -52,8 +55,8 @@ Result<TeacherOptions> read_options(const Value& parameters) {
 class Teacher {
  public:
   static Result<Teacher> load(const StageSpec& spec, const TeacherOptions& options) {
-    STRATA_TRY(const auto path, Archive::path_of(spec.models, options.name));
-    STRATA_TRY(Archive archive, Archive::load(path, {.role = "teacher", .interface = kInterface, .identity = options.identity}));
+    STRATA_TRY(const auto path, Archive::path_of(spec.models, options.model.name));
+    STRATA_TRY(Archive archive, Archive::load(path, {.role = "teacher", .interface = kInterface, .identity = options.model.identity}));
     Teacher teacher(std::move(archive), options);
     STRATA_TRY(teacher.rate_, teacher.archive_.setting("sample_rate"));
     STRATA_TRY(teacher.window_, teacher.archive_.setting("window_samples"));
@@ -64,7 +67,7 @@ class Teacher {
       return fail(ErrorCode::kInvalid, "exported model {}: its settings are not positive", path.string());
     }
     if (options.layer > layers) {
-      return fail(ErrorCode::kInvalid, "parameters.teacher.layer: the teacher {} has {} layers, {} was asked for", options.name, layers, options.layer);
+      return fail(ErrorCode::kInvalid, "parameters.teacher.layer: the teacher {} has {} layers, {} was asked for", options.model.name, layers, options.layer);
     }
     return teacher;
   }
@@ -80,14 +83,14 @@ class Teacher {
       std::memcpy(window.data_ptr(), samples.data() + start, static_cast<std::size_t>(count) * sizeof(float));
       STRATA_TRY(const at::Tensor heard, archive_.run_one({window, options_.layer}));
       if (heard.dim() != 3 || heard.size(0) != 1 || heard.size(2) != width_) {
-        return fail(ErrorCode::kInvalid, "the teacher {} gave a tensor of another shape than (1, frames, {})", options_.name, width_);
+        return fail(ErrorCode::kInvalid, "the teacher {} gave a tensor of another shape than (1, frames, {})", options_.model.name, width_);
       }
       const std::int64_t frames = teacher_frames(count, rate_, frames_per_second_);
       windows.push_back(heard[0].slice(0, 0, std::min(frames, heard.size(1))));
     }
     at::Tensor all = at::cat(windows, 0);
     if (!all.isfinite().all().item<bool>()) {
-      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {}", options_.name, recording.string());
+      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {}", options_.model.name, recording.string());
     }
     return all.to(options_.half ? at::kHalf : at::kFloat).contiguous();
   }
@@ -171,6 +174,7 @@ Result<int> run_extract(const StageSpec& spec) {
   }
   auto assembled = from_torch("assembling features", [&] { return assemble(items, store, teacher, output); });
   if (!assembled) return tl::unexpected(assembled.error());
+  store.discard();
   log_info("extract", "{} items, {} of them computed now, in {:.1f} s", total, computed, seconds_since(began));
   return exit_code::kSucceeded;
 }

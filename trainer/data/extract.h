@@ -1,6 +1,6 @@
 // The stage `extract`: what a speech teacher hears in every training and held-out recording, as a folder of features
 // (features.h). Input "corpus", output "features", resumable.
-//   parameters.teacher = {"name": "whisper-tiny-en-encoder", "identity": "<64 hex>", "layer": 4, "dtype": "fp16" | "fp32"}
+//   parameters.teacher = {"model": {"name", "identity"}, "layer": 4, "dtype": "fp16" | "fp32"}
 // A recording longer than the teacher's window is cut into windows whose features are joined; of the last window only the
 // frames that lie on speech are kept: ceil(samples * frames per second / rate) in all.
 #pragma once

@@ -66,16 +66,9 @@ Status ItemStore::checkpoint(std::int64_t step, Progress& progress) const {
   return progress.announce_checkpoint(step, target);
 }
 
-Status ItemStore::move_to(const std::filesystem::path& output) {
-  STRATA_CHECK_OK(make_folder(output));
-  STRATA_TRY(const auto files, files_in(folder_));
-  for (const auto& file : files) {
-    if (file.filename() == kSettingsFile) continue;
-    STRATA_CHECK_OK(link_or_copy(file, output / file.filename()));
-  }
+void ItemStore::discard() const {
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
-  return {};
 }
 
 }  // namespace strata::trainer

@@ -24,8 +24,8 @@ class ItemStore {
   [[nodiscard]] bool has(const std::string& file) const;
   // Copies everything to checkpoints/<step> and announces it.
   [[nodiscard]] Status checkpoint(std::int64_t step, Progress& progress) const;
-  // All files but the settings go to `output`, a folder; the store is empty afterwards.
-  [[nodiscard]] Status move_to(const std::filesystem::path& output);
+  // Frees the disk once the output is complete; errors do not matter.
+  void discard() const;
 
  private:
   explicit ItemStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
