@@ -75,7 +75,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t l
   }
 }
 
-Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes, unsigned mode) {
+namespace {
+Status write_and_rename(const std::filesystem::path& path, std::string_view bytes, unsigned mode, bool synced) {
   std::string beside = path.string() + ".XXXXXX";
   const FileDescriptor fd(::mkostemp(beside.data(), O_CLOEXEC));
   if (!fd.valid()) return system_failure("writing", path);
@@ -85,9 +86,18 @@ Status write_file_atomic(const std::filesystem::path& path, std::string_view byt
   };
   if (auto status = write_all(fd.get(), bytes, path); !status) return undo(status);
   if (::fchmod(fd.get(), mode) != 0) return undo(system_failure("setting the mode of", path));
-  if (::fsync(fd.get()) != 0) return undo(system_failure("syncing", path));
+  if (synced && ::fsync(fd.get()) != 0) return undo(system_failure("syncing", path));
   if (::rename(beside.c_str(), path.c_str()) != 0) return undo(system_failure("renaming to", path));
-  return sync_folder(path.parent_path());
+  return synced ? sync_folder(path.parent_path()) : Status();
+}
+}  // namespace
+
+Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes, unsigned mode) {
+  return write_and_rename(path, bytes, mode, true);
+}
+
+Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes, unsigned mode) {
+  return write_and_rename(path, bytes, mode, false);
 }
 
 Status make_folder(const std::filesystem::path& path) {

@@ -18,6 +18,9 @@ inline constexpr std::uint64_t kReadFileMax = 256ULL << 20;  // larger files are
 // synced, renamed, folder synced. `mode` is the file's permission bits.
 [[nodiscard]] Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes, unsigned mode = 0644);
 
+// Whole or not at all for whoever reads it, but not synced: for what need not outlive the boot.
+[[nodiscard]] Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes, unsigned mode = 0644);
+
 // create_directories with an error that names the path.
 [[nodiscard]] Status make_folder(const std::filesystem::path& path);
 

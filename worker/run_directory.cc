@@ -1,0 +1,106 @@
+#include "worker/run_directory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+namespace strata::worker {
+namespace {
+
+constexpr std::size_t kLogTailBytes = 8'192;
+
+}  // namespace
+
+RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt)
+    : folder_(attempts / fmt::format("{}-{}", attempt.task.brief(), attempt.number)) {}
+
+Status RunDirectory::create() const {
+  std::error_code error;
+  std::filesystem::remove_all(folder_, error);
+  if (error) return fail(ErrorCode::kUnavailable, "removing {}: {}", folder_.string(), error.message());
+  return make_folder(folder_ / "out");
+}
+
+Result<std::filesystem::path> RunDirectory::below(const std::string& relative) const {
+  const std::filesystem::path path(relative);
+  if (path.empty() || path.is_absolute()) {
+    return fail(ErrorCode::kInvalid, "\"{}\": expected a path below the attempt folder", relative);
+  }
+  for (const auto& part : path) {
+    if (part == "..") return fail(ErrorCode::kInvalid, "\"{}\": leads out of the attempt folder", relative);
+  }
+  return folder_ / path;
+}
+
+std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory, const SpecPaths& paths) {
+  Object inputs;
+  for (const auto& [name, path] : paths.inputs) inputs.emplace(name, path.string());
+  Object outputs;
+  for (const std::string& name : order.spec.outputs) outputs.emplace(name, directory.output(name).string());
+  const Resources& needs = order.spec.resources;
+  Object spec{
+      {"contract", 1},
+      {"task", order.attempt.task.hex()},
+      {"stage", order.spec.stage},
+      {"attempt", std::int64_t{order.attempt.number}},
+      {"parameters", order.spec.parameters.is_null() ? Value(Object{}) : order.spec.parameters},
+      {"inputs", std::move(inputs)},
+      {"outputs", std::move(outputs)},
+      {"models", paths.models.string()},
+      {"resume", paths.resume ? Value(paths.resume->string()) : Value()},
+      {"slots", needs.slots},
+      {"ranks", std::max<std::int64_t>(1, needs.ranks)},
+      {"threads", std::max<std::int64_t>(1, needs.threads)},
+  };
+  if (order.spec.seed) spec.emplace("seed", *order.spec.seed);
+  return to_pretty_json(Value(std::move(spec))) + "\n";
+}
+
+std::string last_log_line(const std::filesystem::path& log_file) {
+  const FileDescriptor fd(::open(log_file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return {};
+  const off_t size = ::lseek(fd.get(), 0, SEEK_END);
+  const off_t from = std::max<off_t>(0, size - static_cast<off_t>(kLogTailBytes));
+  std::string text(static_cast<std::size_t>(size - from), '\0');
+  const ssize_t got = ::pread(fd.get(), text.data(), text.size(), from);
+  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+  const std::size_t end = text.find_last_not_of(" \t\r\n-=*");  // mpirun frames what it says with rules of dashes
+  if (end == std::string::npos) return {};
+  const std::size_t newline = text.rfind('\n', end);
+  const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
+  std::string line = text.substr(begin, std::min(end - begin + 1, kLogLineMax));
+  return encode_utf8(decode_utf8_lossy(line));
+}
+
+EndedFolders::EndedFolders(const std::filesystem::path& attempts, std::size_t kept) : kept_(kept) {
+  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(attempts, error)) {
+    if (entry.is_directory(error)) found.emplace_back(entry.last_write_time(error), entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  for (auto& [time, path] : found) folders_.push_back(std::move(path));
+}
+
+void EndedFolders::add(const std::filesystem::path& folder) {
+  std::erase(folders_, folder);
+  folders_.push_back(folder);
+}
+
+std::vector<std::filesystem::path> EndedFolders::take_surplus() {
+  std::vector<std::filesystem::path> surplus;
+  while (folders_.size() > kept_) {
+    surplus.push_back(std::move(folders_.front()));
+    folders_.pop_front();
+  }
+  return surplus;
+}
+
+}  // namespace strata::worker

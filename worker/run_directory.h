@@ -1,0 +1,77 @@
+// The folder of one attempt, `<worker folder>/attempts/<first 8 digits of the task>-<number>/`:
+//
+//   spec.json       what the program reads (docs/stages.md)
+//   log.txt         its standard output and error
+//   progress.jsonl  what it reports
+//   out/NAME        its outputs, until they are moved into the artifact store
+//   scores.json, recorded.json, checkpoints: as the program writes them
+//   session.json    while processes of it live
+//   exit            how the program ended
+//
+// Folders of ended attempts are kept, the newest `kept` of them, so that people can read logs.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schema/message.h"
+
+namespace strata::worker {
+
+inline constexpr std::size_t kEndedFoldersKept = 200;
+
+class RunDirectory {
+ public:
+  RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt);
+
+  // Empty but for out/. What an earlier life left under this name is removed.
+  [[nodiscard]] Status create() const;
+
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+  [[nodiscard]] std::filesystem::path spec_file() const { return folder_ / "spec.json"; }
+  [[nodiscard]] std::filesystem::path log_file() const { return folder_ / "log.txt"; }
+  [[nodiscard]] std::filesystem::path progress_file() const { return folder_ / "progress.jsonl"; }
+  [[nodiscard]] std::filesystem::path scores_file() const { return folder_ / "scores.json"; }
+  [[nodiscard]] std::filesystem::path recorded_file() const { return folder_ / "recorded.json"; }
+  [[nodiscard]] std::filesystem::path session_file() const { return folder_ / "session.json"; }
+  [[nodiscard]] std::filesystem::path exit_file() const { return folder_ / "exit"; }
+  [[nodiscard]] std::filesystem::path output(const std::string& name) const { return folder_ / "out" / name; }
+  // The folder that a progress line names. An error unless it lies below the attempt folder.
+  [[nodiscard]] Result<std::filesystem::path> below(const std::string& relative) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+// The text of spec.json.
+struct SpecPaths {
+  std::map<std::string, std::filesystem::path> inputs{};
+  std::optional<std::filesystem::path> resume{};
+  std::filesystem::path models{};
+};
+[[nodiscard]] std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory, const SpecPaths& paths);
+
+// The last line of a log that says something, at most `kLogLineMax` bytes of it; empty when there is none.
+inline constexpr std::size_t kLogLineMax = 400;
+[[nodiscard]] std::string last_log_line(const std::filesystem::path& log_file);
+
+// Which folders of ended attempts may go.
+class EndedFolders {
+ public:
+  // Takes up what is there, oldest first by the time of their last change.
+  EndedFolders(const std::filesystem::path& attempts, std::size_t kept);
+  void add(const std::filesystem::path& folder);
+  // The oldest ones beyond the number kept; the caller removes them.
+  [[nodiscard]] std::vector<std::filesystem::path> take_surplus();
+
+ private:
+  std::deque<std::filesystem::path> folders_;
+  std::size_t kept_;
+};
+
+}  // namespace strata::worker
