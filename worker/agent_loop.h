@@ -1,0 +1,68 @@
+// The worker's one loop: what arrives, what ended and what time it is go into the core; what comes back is done.
+//
+//   link ──► Agent::step ──► Send, Launch, Terminate, Kill, Exit
+//              ▲                        │
+//   SIGCHLD, progress, pool ◄───────── Attempts
+//
+// Thread rule: the main thread. Long work is in the pool.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "link/coordinator_link.h"
+#include "worker/attempts.h"
+#include "worker/core/agent.h"
+
+namespace strata::worker {
+
+inline constexpr std::chrono::milliseconds kLookEvery{200};         // at progress files, while something runs
+inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};  // while processes are being killed
+inline constexpr std::chrono::milliseconds kRefreshEvery{2'000};    // of the address file, while nobody answers
+inline constexpr std::chrono::milliseconds kSilentAfter{10'000};    // then the coordinator may have moved
+inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};   // at the end, for the last acknowledgements
+inline constexpr std::size_t kMessagesPerRound = 256;               // then other things get their turn
+
+enum class LoopEnd { kDone, kRefused };
+
+class AgentLoop {
+ public:
+  // `signals` is a signalfd of SIGCHLD, SIGTERM and SIGINT. All outlive it.
+  AgentLoop(Agent& agent, link::CoordinatorLink& link, Attempts& attempts, Launcher& launcher, WorkPool& pool,
+            const Clock& clock, int signals)
+      : agent_(agent), link_(link), attempts_(attempts), launcher_(launcher), pool_(pool), clock_(clock), signals_(signals) {}
+
+  // Until the core says Exit and no process is left.
+  [[nodiscard]] LoopEnd run();
+
+ private:
+  void wait(Instant now);
+  void read_signals();
+  void receive();
+  void on_message(const Message& message);
+  void step(const Input& input);
+  void perform(const Action& action);
+  void send(const Message& message);
+  void send_metrics();
+  void refresh_link(Instant now);
+  [[nodiscard]] bool may_leave(Instant now) const;
+
+  Agent& agent_;
+  link::CoordinatorLink& link_;
+  Attempts& attempts_;
+  Launcher& launcher_;
+  WorkPool& pool_;
+  const Clock& clock_;
+  int signals_;
+  std::optional<WorkerId> id_;
+  std::optional<Exit> exit_;
+  Instant exit_at_{};
+  Instant heard_at_{};
+  Instant refreshed_at_{};
+  bool queue_full_told_ = false;
+};
+
+}  // namespace strata::worker

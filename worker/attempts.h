@@ -1,0 +1,119 @@
+// The attempts that this worker runs, from the order to the reported end:
+//
+//   preparing   inputs are checked in the artifact store         (pool)
+//   running     a session under its guard; progress is tailed, checkpoints are stored (pool)
+//   finishing   nothing of it is left; outputs are stored         (pool)
+//
+// One job of an attempt is in the pool at a time, so its checkpoints come before its end. What the core has to know comes
+// out of take_inputs(), in order.
+//
+// Thread rule: the main thread only.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "worker/artifact_store.h"
+#include "worker/core/agent.h"
+#include "worker/inventory.h"
+#include "worker/launcher.h"
+#include "worker/progress_tail.h"
+#include "worker/run_directory.h"
+#include "worker/secrets.h"
+#include "worker/work_pool.h"
+
+namespace strata::worker {
+
+inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{2'000};  // of a batch that nobody acknowledged
+inline constexpr std::size_t kSpooledAttemptsMax = 256;                 // ended ones whose metrics nobody acknowledged yet
+
+struct AttemptsOptions {
+  std::filesystem::path folder{};            // absolute; attempts lie in its subfolder
+  std::filesystem::path programs{};          // looked at before PATH
+  std::filesystem::path models{};
+  std::string build{};
+  std::string host{};
+  std::string life{};                        // of this worker process: names what it keeps in memory
+  Verify verify_inputs = Verify::kSizes;
+  std::size_t ended_folders_kept = kEndedFoldersKept;
+};
+
+class Attempts {
+ public:
+  // All outlive it.
+  Attempts(AttemptsOptions options, const Inventory& inventory, const Secrets& secrets, Launcher& launcher, WorkPool& pool);
+
+  void use_store(ArtifactStore store) { store_ = std::move(store); }
+
+  void launch(const StartAttempt& order, Instant now);
+  void terminate(const AttemptId& attempt, const std::string& reason);
+  void kill(const AttemptId& attempt, bool report, Instant now);
+
+  // Collects what ended and reads what is new. Call when something happened, and every kLookEvery while busy().
+  void look(Instant now);
+  [[nodiscard]] std::vector<Input> take_inputs() { return std::exchange(inputs_, {}); }
+
+  // Batches that are due; each is sent again until acknowledged.
+  [[nodiscard]] std::vector<MetricBatch> due_metrics(WorkerId worker, Instant now);
+  void acknowledge(const MetricAck& ack);
+  [[nodiscard]] bool metrics_pending() const;
+
+  [[nodiscard]] bool busy() const { return !running_.empty(); }
+  [[nodiscard]] std::size_t count() const { return running_.size(); }
+
+ private:
+  struct Attempt {
+    StartAttempt order{};
+    RunDirectory directory;
+    std::vector<std::int64_t> slots{};
+    Instant began{};
+    std::optional<pid_t> session{};
+    std::optional<ProgramExit> ended{};
+    std::optional<std::string> stop_reason{};
+    std::optional<AnnouncedCheckpoint> checkpoint{};  // to be stored
+    bool report = true;
+    bool in_pool = false;
+  };
+  struct Spool {
+    ProgressTail tail;
+    bool ended = false;
+    std::optional<Instant> sent{};
+  };
+
+  Attempt* find(const AttemptId& id);
+  void pump(const AttemptId& id);
+  void submit(const AttemptId& id, WorkPool::Job job);
+  void on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing, const std::string& why);
+  Status start_program(Attempt& attempt);
+  void store_checkpoint(const AttemptId& id, Attempt& attempt);
+  void finish(const AttemptId& id, Attempt& attempt);
+  void end(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing);
+  void read_progress(const AttemptId& id, Attempt& attempt);
+  void drain_waiting();
+  void remove_surplus_folders();
+  void forget_oldest_spool();
+  [[nodiscard]] std::filesystem::path scratch_of(const Attempt& attempt) const;
+  [[nodiscard]] std::map<std::string, std::string> recorded_of(const Attempt& attempt) const;
+
+  AttemptsOptions options_;
+  const Inventory& inventory_;
+  const Secrets& secrets_;
+  Launcher& launcher_;
+  WorkPool& pool_;
+  std::optional<ArtifactStore> store_;
+  SlotMap slots_;
+  EndedFolders ended_folders_;
+  std::map<AttemptId, Attempt> running_;
+  std::map<AttemptId, Spool> spools_;
+  std::map<pid_t, AttemptId> by_session_;
+  std::deque<WorkPool::Job> waiting_jobs_;  // at most one for each attempt, and those that remove folders
+  std::vector<Input> inputs_;
+  Instant now_{};
+};
+
+}  // namespace strata::worker

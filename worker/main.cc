@@ -1,0 +1,162 @@
+// strata-worker: owns the slots of this machine and runs what the coordinator gives it.
+//
+// SIGTERM or SIGINT drains it: running programs are asked for a checkpoint and to stop; a second one kills them.
+// Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage, 3 the coordinator refused it for good.
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <random>
+
+#include "base/log.h"
+#include "worker/agent_loop.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace worker = strata::worker;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitRefused = 3;
+constexpr std::chrono::seconds kLeftoverPatience{10};
+
+struct Settings {
+  std::string coordinator{};
+  std::string folder{};
+  std::string models{};
+  std::string name{};
+  std::vector<std::string> labels{};
+  std::optional<std::int64_t> slots{};
+  std::size_t keep = worker::kEndedFoldersKept;
+  bool no_gpus = false;
+  bool verify_inputs = false;
+};
+
+int parse(int argc, char** argv, Settings& settings) {
+  CLI::App app("Runs attempts that a Strata coordinator gives to this machine.", "strata-worker");
+  app.set_version_flag("--version", STRATA_BUILD);
+  app.add_option("--coordinator", settings.coordinator,
+                 "its address file (default: $STRATA_COORDINATOR, else the store of `strata up`)");
+  app.add_option("--folder", settings.folder, "where this worker keeps its attempts: a local disk")->required();
+  app.add_option("--slots", settings.slots, "how many slots to offer (default: the GPUs, or the cores where there are none)");
+  app.add_option("--label", settings.labels, "a label that stages may ask for; may be repeated");
+  app.add_option("--models", settings.models, "folder of exported models (default: $STRATA_MODELS)");
+  app.add_option("--name", settings.name, "for people (default: host and folder)");
+  app.add_option("--keep", settings.keep, "how many folders of ended attempts to keep")->capture_default_str();
+  app.add_flag("--no-gpus", settings.no_gpus, "slots are shares of the cores, even where there are GPUs");
+  app.add_flag("--verify-inputs", settings.verify_inputs, "read every byte of an attempt's inputs and compare its hash first");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? -1 : kExitUsage;
+  }
+  return 0;
+}
+
+int failed(const strata::Error& error) {
+  strata::log_error("worker", "{}", error.message);
+  return kExitFailed;
+}
+
+// Blocked before any thread exists, so that no thread gets them; the loop reads them here.
+strata::FileDescriptor take_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return strata::FileDescriptor(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// Two workers in one folder would kill each other's attempts.
+strata::Result<strata::FileDescriptor> lock_folder(const fs::path& folder) {
+  const fs::path file = folder / "lock";
+  strata::FileDescriptor fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!fd.valid()) return strata::fail(strata::ErrorCode::kUnavailable, "opening {}: {}", file.string(), std::strerror(errno));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return strata::fail(strata::ErrorCode::kConflict, "{}: another worker uses this folder; give each its own --folder",
+                        folder.string());
+  }
+  return fd;
+}
+
+std::uint64_t random_session() {
+  std::random_device device;
+  const std::uint64_t session = (std::uint64_t{device()} << 32U) | device();
+  return session == 0 ? 1 : session;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+fs::path own_folder() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  return error ? fs::path(".") : program.parent_path();
+}
+
+int run(const Settings& settings) {
+  const strata::FileDescriptor signals = take_signals();
+  std::error_code error;
+  const fs::path folder = fs::absolute(settings.folder, error).lexically_normal();
+  if (auto made = strata::make_folder(folder / "attempts"); !made) return failed(made.error());
+  const auto lock = lock_folder(folder);
+  if (!lock) return failed(lock.error());
+  const auto secrets = worker::Secrets::gather(folder / "secrets");
+  if (!secrets) return failed(secrets.error());
+  if (auto status = worker::become_subreaper(); !status) return failed(status.error());
+  const auto leftovers = worker::end_recorded_sessions(folder / "attempts", kLeftoverPatience);
+  if (!leftovers) return failed(leftovers.error());
+  const auto inventory = worker::take_inventory(settings.slots, settings.labels, !settings.no_gpus);
+  if (!inventory) return failed(inventory.error());
+  auto link = strata::link::CoordinatorLink::open(strata::link::find_address_file(settings.coordinator));
+  if (!link) return failed(link.error());
+
+  const std::uint64_t session = random_session();
+  const std::string host = host_name();
+  const char* models = std::getenv("STRATA_MODELS");
+  const fs::path model_folder = !settings.models.empty() ? settings.models : models != nullptr ? models : "";
+  const strata::SystemClock clock;
+  worker::Launcher launcher(own_folder() / "strata-guard");
+  worker::WorkPool pool;
+  worker::Attempts attempts({.folder = folder,
+                             .programs = own_folder(),
+                             .models = model_folder.empty() ? model_folder : fs::absolute(model_folder, error),
+                             .build = STRATA_BUILD,
+                             .host = host,
+                             .life = fmt::format("{:016x}", session),
+                             .verify_inputs = settings.verify_inputs ? worker::Verify::kHashes : worker::Verify::kSizes,
+                             .ended_folders_kept = settings.keep},
+                            *inventory, *secrets, launcher, pool);
+  worker::Agent agent({.name = settings.name.empty() ? host + ":" + folder.string() : settings.name,
+                       .session = session,
+                       .slots = inventory->slots,
+                       .labels = inventory->labels,
+                       .build = STRATA_BUILD},
+                      clock.now());
+  strata::log_info("worker", "{} slots ({}) in {}, coordinator at {}", inventory->slots,
+                   inventory->gpus.empty() ? "cores" : "GPUs", folder.string(), link->address().address);
+  worker::AgentLoop loop(agent, *link, attempts, launcher, pool, clock, signals.get());
+  const worker::LoopEnd end = loop.run();
+  strata::log_info("worker", "ended");
+  return end == worker::LoopEnd::kRefused ? kExitRefused : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  const int usage = parse(argc, argv, settings);
+  if (usage != 0) return usage < 0 ? 0 : usage;
+  return run(settings);
+}

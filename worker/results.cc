@@ -1,0 +1,67 @@
+#include "worker/results.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "schema/score.h"
+#include "worker/outcome.h"
+
+namespace strata::worker {
+namespace {
+
+// What the program made is wrong, or the store cannot take it now.
+Failed failed_with(const Error& error) {
+  const bool ours = error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kConflict;
+  return {.cause = ours ? FailureClass::kInfra : FailureClass::kUser, .reason = error.message};
+}
+
+}  // namespace
+
+Outcome collect_results(const ArtifactStore* store, const StartAttempt& order, const RunDirectory& directory,
+                        std::map<std::string, std::string> recorded) {
+  Succeeded succeeded;
+  std::error_code error;
+  for (const std::string& name : order.spec.outputs) {  // all of them, before any is moved
+    if (!std::filesystem::exists(std::filesystem::symlink_status(directory.output(name), error))) {
+      return Failed{.cause = FailureClass::kUser,
+                    .reason = fmt::format("exit code 0, but the declared output \"{}\" was not written ({})", name,
+                                          directory.output(name).string())};
+    }
+  }
+  if (std::filesystem::exists(directory.scores_file(), error)) {
+    const auto text = read_file(directory.scores_file());
+    if (!text) return failed_with(text.error());
+    auto scores = parse_scores(*text);
+    if (!scores) return Failed{.cause = FailureClass::kUser, .reason = scores.error().message};
+    succeeded.scores = std::move(*scores);
+  }
+  for (const std::string& name : order.spec.outputs) {
+    if (store == nullptr) return Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"};
+    const auto ref = store->commit(directory.output(name), Take::kMove);
+    if (!ref) return failed_with(ref.error());
+    succeeded.artifacts.emplace(name, *ref);
+  }
+  for (const auto& [name, ref] : order.inputs) succeeded.consumed.emplace(name, ref.hash);
+  if (std::filesystem::exists(directory.recorded_file(), error)) {
+    const auto text = read_file(directory.recorded_file());
+    const auto told = text ? parse_recorded(*text) : tl::unexpected(text.error());
+    if (told) recorded.insert(told->begin(), told->end());  // what the worker knows itself stays
+    else log_warning("worker", "attempt {}: {}", order.attempt.text(), told.error().message);
+  }
+  succeeded.recorded = std::move(recorded);
+  return succeeded;
+}
+
+std::vector<ContentHash> missing_inputs(const ArtifactStore& store, const StartAttempt& order, Verify how, std::string& why) {
+  std::vector<ContentHash> missing;
+  const auto check = [&](const std::string& what, const ContentHash& hash) {
+    const auto status = store.verify(hash, how);
+    if (status) return;
+    missing.push_back(hash);
+    why += fmt::format("{}{}: {}", why.empty() ? "" : "; ", what, status.error().message);
+  };
+  for (const auto& [name, ref] : order.inputs) check("input " + name, ref.hash);
+  if (order.resume_from) check("checkpoint", order.resume_from->hash);
+  return missing;
+}
+
+}  // namespace strata::worker
