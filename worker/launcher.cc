@@ -18,7 +18,7 @@ namespace strata::worker {
 namespace {
 
 // The guard's last word. Nothing when it could not write it, that is, when it was killed.
-std::optional<Exit> read_exit(const std::filesystem::path& file) {
+std::optional<strata::Exit> read_exit(const std::filesystem::path& file) {
   const auto text = read_file(file);
   if (!text) return {};
   std::istringstream words(*text);
@@ -26,8 +26,8 @@ std::optional<Exit> read_exit(const std::filesystem::path& file) {
   int number = -1;
   words >> kind >> number;
   if (!words || number < 0) return {};
-  if (kind == "code") return Exit{.code = number, .signal = 0};
-  if (kind == "signal") return Exit{.code = 0, .signal = number};
+  if (kind == "code") return strata::Exit{.code = number, .signal = 0};
+  if (kind == "signal") return strata::Exit{.code = 0, .signal = number};
   return {};
 }
 
@@ -166,7 +166,7 @@ std::vector<EndedSession> Launcher::collect(Instant now) {
     remove_scratch(session.record);
     std::error_code ignored;
     std::filesystem::remove(session.session_file, ignored);
-    ended.push_back({.session = it->first, .how = {.exit = exit.value_or(Exit{}), .guard_lost = !exit}});
+    ended.push_back({.session = it->first, .how = {.exit = exit.value_or(strata::Exit{}), .guard_lost = !exit}});
     it = sessions_.erase(it);
   }
   return ended;

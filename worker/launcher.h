@@ -49,7 +49,7 @@ struct LaunchOrder {
 };
 
 struct ProgramExit {
-  Exit exit{};
+  strata::Exit exit{};  // of base/subprocess.h; the core has an action of the same name
   bool guard_lost = false;  // the guard was killed: how the program ended is not known
 };
 

@@ -13,7 +13,7 @@ std::string with_log_line(std::string what, const std::string& line) {
   return line.empty() ? what : what + ": " + line;
 }
 
-bool rank_was_lost(const Exit& exit) {
+bool rank_was_lost(const strata::Exit& exit) {
   const int signal = exit.signal != 0 ? exit.signal : exit.code - kSignalBase;
   return signal == SIGKILL || signal == SIGTERM;
 }
@@ -21,7 +21,7 @@ bool rank_was_lost(const Exit& exit) {
 }  // namespace
 
 std::optional<Outcome> outcome_of(const EndedProgram& ended) {
-  const Exit& exit = ended.how.exit;
+  const strata::Exit& exit = ended.how.exit;
   const auto failed = [&](FailureClass cause, std::string what) {
     return Failed{.cause = cause, .reason = with_log_line(std::move(what), ended.last_log_line)};
   };

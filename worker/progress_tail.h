@@ -47,7 +47,7 @@ class ProgressTail {
   explicit ProgressTail(const std::filesystem::path& file) : ahead_(file), metrics_(file) {}
 
   // Reads what is new. The newest checkpoint among it: an older one will not be resumed from.
-  [[nodiscard]] std::optional<AnnouncedCheckpoint> read();
+  std::optional<AnnouncedCheckpoint> read();
 
   // The oldest points that nobody has acknowledged, at most kPointsPerBatchMax.
   [[nodiscard]] std::vector<MetricPoint> batch() const;

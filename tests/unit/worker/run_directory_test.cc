@@ -1,0 +1,100 @@
+#include "worker/run_directory.h"
+
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "tests/support/temporary_folder.h"
+
+namespace strata::worker {
+namespace {
+
+StartAttempt an_order() {
+  StartAttempt order;
+  order.spec.stage = "train";
+  order.spec.parameters = Object{{"train", Object{{"updates", 400}}}};
+  order.spec.seed = 7;
+  order.spec.outputs = {"weights"};
+  order.spec.resources = {.slots = 2, .ranks = 2, .threads = 3};
+  order.spec.key = compute_key(order.spec);
+  order.attempt = {.task = order.spec.key, .number = 3};
+  return order;
+}
+
+TEST(RunDirectory, TheSpecIsWhatTheContractSays) {
+  const StartAttempt order = an_order();
+  const RunDirectory directory("/w/attempts", order.attempt);
+  const std::string folder = "/w/attempts/" + order.attempt.task.brief() + "-3";
+  const auto spec = parse_json(stage_spec_text(
+      order, directory, {.inputs = {{"corpus", "/store/c"}}, .resume = "/store/r", .models = "/models"}));
+  ASSERT_TRUE(spec);
+  const Value expected(Object{{"contract", 1},
+                              {"task", order.attempt.task.hex()},
+                              {"stage", "train"},
+                              {"attempt", 3},
+                              {"parameters", Object{{"train", Object{{"updates", 400}}}}},
+                              {"seed", 7},
+                              {"inputs", Object{{"corpus", "/store/c"}}},
+                              {"outputs", Object{{"weights", folder + "/out/weights"}}},
+                              {"models", "/models"},
+                              {"resume", "/store/r"},
+                              {"slots", 2},
+                              {"ranks", 2},
+                              {"threads", 3}});
+  EXPECT_EQ(to_canonical_json(*spec), to_canonical_json(expected));
+}
+
+TEST(RunDirectory, WithoutSeedAndCheckpointTheSpecHasNoSeedAndANullResume) {
+  StartAttempt order = an_order();
+  order.spec.seed.reset();
+  order.spec.resources.ranks = 0;
+  const auto spec = parse_json(stage_spec_text(order, RunDirectory("/w", order.attempt), {}));
+  EXPECT_EQ(spec->find("seed"), nullptr);
+  ASSERT_NE(spec->find("resume"), nullptr);
+  EXPECT_TRUE(spec->find("resume")->is_null());
+  EXPECT_EQ(*spec->find("ranks"), Value(1));
+}
+
+TEST(RunDirectory, AFolderOfAnEarlierLifeIsNotUsedAgain) {
+  const strata::testing::TemporaryFolder temporary;
+  const RunDirectory directory(temporary.path(), an_order().attempt);
+  ASSERT_TRUE(directory.create());
+  ASSERT_TRUE(write_file_atomic(directory.progress_file(), "{\"step\": 1}\n"));
+  ASSERT_TRUE(directory.create());
+  EXPECT_FALSE(std::filesystem::exists(directory.progress_file()));
+  EXPECT_TRUE(std::filesystem::is_directory(directory.folder() / "out"));
+}
+
+TEST(RunDirectory, ACheckpointMustLieInTheAttemptFolder) {
+  const RunDirectory directory("/w", an_order().attempt);
+  EXPECT_EQ(*directory.below("checkpoints/7"), directory.folder() / "checkpoints/7");
+  for (const char* bad : {"", "/etc", "../other", "a/../../b"}) EXPECT_FALSE(directory.below(bad)) << bad;
+}
+
+TEST(RunDirectory, TheLastLineThatSaysSomethingIsTheReason) {
+  const strata::testing::TemporaryFolder temporary;
+  const auto log = temporary / "log";
+  EXPECT_EQ(last_log_line(log), "");
+  ASSERT_TRUE(write_file_atomic(log, "one\nValueError: bad shape\n-------\n\n"));
+  EXPECT_EQ(last_log_line(log), "ValueError: bad shape");
+  ASSERT_TRUE(write_file_atomic(log, std::string(20'000, 'x') + "\xff"));
+  EXPECT_EQ(last_log_line(log).size(), kLogLineMax);
+}
+
+TEST(EndedFolders, TheOldestGoFirstAndTheNewestAreKept) {
+  const strata::testing::TemporaryFolder temporary;
+  for (const char* name : {"a", "b"}) ASSERT_TRUE(make_folder(temporary / name));
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(temporary / "b", now - std::chrono::hours(2));
+  std::filesystem::last_write_time(temporary / "a", now - std::chrono::hours(1));
+  EndedFolders folders(temporary.path(), 2);
+  EXPECT_TRUE(folders.take_surplus().empty());
+  folders.add(temporary / "c");
+  EXPECT_EQ(folders.take_surplus(), std::vector<std::filesystem::path>{temporary / "b"});
+  folders.add(temporary / "a");  // attempted again: it is the newest now
+  folders.add(temporary / "d");
+  EXPECT_EQ(folders.take_surplus(), std::vector<std::filesystem::path>{temporary / "c"});
+}
+
+}  // namespace
+}  // namespace strata::worker
