@@ -8,6 +8,7 @@
 #include "trainer/copy.h"
 #include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
+#include "trainer/probe.h"
 #include "trainer/progress.h"
 #include "trainer/stage_spec.h"
 
@@ -40,6 +41,7 @@ constexpr Subcommand kSubcommands[] = {
        if (!spec) std::fprintf(stderr, "strata-trainer: %s\n", spec.error().message.c_str());
        return spec ? strata::trainer::exit_code::kSucceeded : strata::trainer::exit_code_of(spec.error());
      }},
+    {"probe", "losses, gradients and values of a tiny model, for comparison with other implementations", strata::trainer::run_probe},
 };
 
 int usage() {

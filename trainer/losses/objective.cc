@@ -1,0 +1,145 @@
+#include "trainer/losses/objective.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "base/assert.h"
+#include "base/random.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr double kCosineFloor = 1e-8;
+
+at::Tensor frame_mask(const at::Tensor& lengths, std::int64_t frames) {  // (B) -> (B, frames) bool
+  return at::arange(frames, lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
+}
+
+std::vector<std::int64_t> to_vector(const at::Tensor& integers) {
+  const at::Tensor plain = integers.to(at::kLong).contiguous();
+  return {plain.data_ptr<std::int64_t>(), plain.data_ptr<std::int64_t>() + plain.numel()};
+}
+
+// Text as upstream embeds it in training: each utterance up to its own length, exactly 0 in the padding.
+at::Tensor embed_each_text(Backbone& backbone, const Batch& batch, bool drop_text) {
+  std::vector<at::Tensor> rows;
+  const auto lengths = to_vector(batch.lengths);
+  for (std::size_t b = 0; b < lengths.size(); ++b) {
+    const at::Tensor own = backbone.embed_text(batch.text.slice(0, static_cast<std::int64_t>(b), static_cast<std::int64_t>(b) + 1),
+                                               lengths[b], drop_text);           // (1, L_b, text_dim)
+    rows.push_back(at::constant_pad_nd(own, {0, 0, 0, batch.frames() - lengths[b]}, 0));
+  }
+  return at::cat(rows);  // (B, N, text_dim)
+}
+
+}  // namespace
+
+Span span_of(std::int64_t frames, double fraction, double u) {
+  // float32, as the reference computes it: 0.9 * 30 must not become 26.
+  const auto length = static_cast<std::int64_t>(static_cast<float>(fraction) * static_cast<float>(frames));
+  const auto start = static_cast<std::int64_t>(static_cast<float>(frames - length) * static_cast<float>(u));
+  return {start, length};
+}
+
+Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const DrawOptions& options) {
+  Draws draws;
+  const std::uint64_t base = derive_seed(seed, fmt::format("update/{}", update));
+  draws.noise = at::empty_like(batch.mel);                                  // (B, N, mel)
+  draws.time = at::empty({batch.size()}, batch.mel.options());              // (B)
+  draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);        // (B, N)
+  draws.dropout.rate = options.dropout;
+  const auto lengths = to_vector(batch.lengths);
+  for (std::size_t b = 0; b < batch.ids.size(); ++b) {
+    const auto row = static_cast<std::int64_t>(b);
+    const std::uint64_t own = derive_seed(base, batch.ids[b]);
+    Random random(derive_seed(own, "span and time"));
+    const double fraction = options.span_least + (1 - options.span_least) * random.uniform();
+    const Span span = span_of(lengths[b], fraction, random.uniform());
+    draws.span[row].slice(0, span.start, span.start + span.length).fill_(true);
+    draws.time[row].fill_(random.uniform());
+    draws.noise[row].normal_(0, 1, at::detail::createCPUGenerator(derive_seed(own, "noise")));
+    if (options.dropout > 0) draws.dropout.rows.push_back(at::detail::createCPUGenerator(derive_seed(own, "dropout")));
+  }
+  Random random(derive_seed(base, "drop"));
+  draws.drop_audio = random.uniform() < options.drop_audio;
+  draws.drop_text = random.uniform() < options.drop_both;
+  draws.drop_audio = draws.drop_audio || draws.drop_text;
+  return draws;
+}
+
+Counts count(const Batch& batch, const Draws& draws) {
+  return {.span_elements = static_cast<double>(draws.span.sum().item<std::int64_t>() * batch.mel.size(2)),
+          .utterances = static_cast<double>(batch.size())};
+}
+
+at::Tensor speech_loss_sum(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& lengths,
+                           SpeechLoss kind) {
+  at::Tensor loss;  // (B, Z), for each frame
+  if (kind == SpeechLoss::kL1) {
+    loss = (prediction - target).abs().mean(2);
+  } else {
+    const at::Tensor cosine = at::cosine_similarity(prediction, target, 2, kCosineFloor);
+    loss = kind == SpeechLoss::kNegCosine ? -cosine : at::softplus(-cosine);  // softplus(-c) = -log sigmoid(c)
+  }
+  const at::Tensor valid = frame_mask(lengths, target.size(1));                          // (B, Z)
+  return (loss.masked_fill(valid.logical_not(), 0).sum(1) / lengths.clamp_min(1)).sum();
+}
+
+at::Tensor text_loss_sum(const at::Tensor& logits, const at::Tensor& frames, const at::Tensor& text,
+                         const at::Tensor& text_lengths) {
+  const at::Tensor log_probabilities = at::log_softmax(logits, 2).transpose(0, 1);  // (T, B, V+2)
+  const at::Tensor per_utterance =                                                  // (B)
+      at::ctc_loss(log_probabilities, text.clamp_min(0), to_vector(frames), to_vector(text_lengths),
+                   /*blank=*/logits.size(2) - 1, at::Reduction::None, /*zero_infinity=*/true);
+  return (per_utterance / text_lengths.clamp_min(1)).sum();
+}
+
+Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& draws, const Counts& counts,
+                      const Observer& observe) {
+  STRATA_ASSERT(counts.span_elements > 0);
+  const AlignConfig& align = model.align();
+  const at::Tensor& x1 = batch.mel;                                    // (B, N, mel), pads are 0
+  const at::Tensor t = draws.time.view({-1, 1, 1});                    // (B, 1, 1)
+  const at::Tensor span = draws.span.unsqueeze(2);                     // (B, N, 1)
+
+  BackboneInput input;
+  input.noisy = (1 - t) * draws.noise + t * x1;                        // (B, N, mel)
+  input.condition = x1.masked_fill(span, 0);                           // (B, N, mel)
+  const bool upstream = model.config().masks == MaskMode::kUpstream;
+  input.text = upstream ? embed_each_text(model.backbone(), batch, draws.drop_text)       // (B, N, text_dim)
+                        : model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);
+  input.time = draws.time;
+  input.drop_audio = draws.drop_audio;
+  if (upstream) input.mask = frame_mask(batch.lengths, batch.frames());
+  input.mask_keys = false;
+  input.dropout = draws.dropout;
+  input.observe = observe;
+  const BackboneOutput output = model.backbone().forward(input);
+  if (observe) observe("cond", input.condition);
+  if (observe) observe("pred", output.velocity);
+
+  Losses losses;
+  const at::Tensor error = (output.velocity - (x1 - draws.noise)).masked_fill(span.logical_not(), 0);  // (B, N, mel)
+  losses.flow = error.square().sum() / counts.span_elements;
+  losses.total = losses.flow;
+  if (align.has_text()) {
+    const at::Tensor logits = model.text_aligner()->forward(output.blocks[static_cast<std::size_t>(align.text_layer - 1)]);
+    const at::Tensor frames = (batch.lengths + 1).div(2, "floor");                                    // (B)
+    if (observe) observe("text_logits", logits.masked_fill(frame_mask(frames, logits.size(1)).logical_not().unsqueeze(2), 0));
+    losses.text = text_loss_sum(logits, frames, batch.text, batch.text_lengths) / counts.utterances;
+    losses.total = losses.total + align.text_weight * losses.text;
+  }
+  if (align.has_speech()) {
+    STRATA_ASSERT(batch.features.defined());
+    const at::Tensor projection =                                                                     // (B, Z, width)
+        model.speech_aligner()->forward(output.blocks[static_cast<std::size_t>(align.speech_layer - 1)], batch.features.size(1));
+    if (observe) {
+      const at::Tensor valid = frame_mask(batch.feature_lengths, projection.size(1)).unsqueeze(2);
+      observe("speech_projection", projection.masked_fill(valid.logical_not(), 0));
+    }
+    losses.speech = speech_loss_sum(projection, batch.features, batch.feature_lengths, align.speech_loss) / counts.utterances;
+    losses.total = losses.total + align.speech_weight * losses.speech;
+  }
+  return losses;
+}
+
+}  // namespace strata::trainer

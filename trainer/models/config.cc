@@ -1,0 +1,123 @@
+#include "trainer/models/config.h"
+
+#include "base/assert.h"
+#include "base/fields.h"
+
+namespace strata::trainer {
+namespace {
+
+std::int64_t size_field(Fields& fields, std::string_view key, std::optional<std::int64_t> fallback,
+                        std::int64_t least = 1, std::int64_t most = kWidthMax) {
+  const std::int64_t size = fields.integer(key, fallback);
+  fields.require(size >= least && size <= most, key, fmt::format("expected {} to {}", least, most));
+  return size;
+}
+
+double weight_field(Fields& fields, double fallback) {
+  const double weight = fields.number("weight", fallback);
+  fields.require(weight >= 0 && weight <= 1e6, "weight", "expected a number from 0 to 1e6");
+  return weight;
+}
+
+const char* name_of(SkipConnection skip) {
+  switch (skip) {
+    case SkipConnection::kConcat: return "concat";
+    case SkipConnection::kAdd: return "add";
+    case SkipConnection::kNone: return "none";
+  }
+  STRATA_ASSERT(false);
+  return "";
+}
+
+}  // namespace
+
+Result<ModelConfig> read_model_config(const Value& value, const std::string& where, std::optional<std::int64_t> vocabulary,
+                                      std::optional<std::int64_t> mel) {
+  Fields fields(value, where);
+  ModelConfig config;
+  const bool dit = fields.choice("model", {"dit", "unett"}, "dit") == "dit";
+  config.architecture = dit ? Architecture::kDit : Architecture::kUnett;
+  config.dim = size_field(fields, "dim", config.dim);
+  config.depth = size_field(fields, "depth", config.depth, 1, kDepthMax);
+  config.heads = size_field(fields, "heads", config.heads);
+  config.dim_head = size_field(fields, "dim_head", config.dim_head);
+  config.ff_mult = size_field(fields, "ff_mult", dit ? 2 : 4, 1, 64);
+  config.mel = size_field(fields, "mel", mel);
+  config.vocabulary = size_field(fields, "vocab", vocabulary, 1, 1 << 20);
+  config.text_dim = size_field(fields, "text_dim", dit ? 512 : config.mel);
+  config.conv_layers = size_field(fields, "conv_layers", dit ? 4 : 0, 0, kDepthMax);
+  config.text_mask_padding = fields.flag("text_mask_padding", config.text_mask_padding);
+  config.long_skip = fields.flag("long_skip", config.long_skip);
+  config.dropout = fields.number("dropout", config.dropout);
+  // An absent pe_attn_heads means the shipped default 1, an explicit null means all heads.
+  const Value* rotated = value.find("pe_attn_heads");
+  if (rotated != nullptr && rotated->is_null()) {
+    fields.child("pe_attn_heads");
+    config.pe_attn_heads.reset();
+  } else {
+    config.pe_attn_heads = size_field(fields, "pe_attn_heads", 1, 0);
+    fields.require(*config.pe_attn_heads <= config.heads, "pe_attn_heads", "there are not so many heads");
+  }
+  const std::string skip = fields.choice("skip", {"concat", "add", "none"}, "concat");
+  config.skip = skip == "concat" ? SkipConnection::kConcat : skip == "add" ? SkipConnection::kAdd : SkipConnection::kNone;
+  const std::string masks = fields.choice("masks", {"original", "upstream"}, "original");
+  config.masks = masks == "original" ? MaskMode::kOriginal : MaskMode::kUpstream;
+  fields.require(config.dim_head % 2 == 0, "dim_head", "must be even: rotation turns pairs of channels");
+  fields.require(config.dim % 16 == 0, "dim", "must be a multiple of 16, the groups of the position convolution");
+  fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim", "must be even: half sines, half cosines");
+  fields.require(dit || config.depth % 2 == 0, "depth", "must be even: the second half takes the first half's skips");
+  fields.require(config.dropout >= 0 && config.dropout < 1, "dropout", "expected a number from 0 up to 1");
+  STRATA_CHECK_OK(fields.finish());
+  return config;
+}
+
+Value to_value(const ModelConfig& config) {
+  return Object{{"model", config.architecture == Architecture::kDit ? "dit" : "unett"},
+                {"dim", config.dim},
+                {"depth", config.depth},
+                {"heads", config.heads},
+                {"dim_head", config.dim_head},
+                {"ff_mult", config.ff_mult},
+                {"mel", config.mel},
+                {"vocab", config.vocabulary},
+                {"text_dim", config.text_dim},
+                {"conv_layers", config.conv_layers},
+                {"text_mask_padding", config.text_mask_padding},
+                {"pe_attn_heads", config.pe_attn_heads ? Value(*config.pe_attn_heads) : Value()},
+                {"long_skip", config.long_skip},
+                {"skip", name_of(config.skip)},
+                {"masks", config.masks == MaskMode::kOriginal ? "original" : "upstream"},
+                {"dropout", config.dropout}};
+}
+
+Result<AlignConfig> read_align_config(const Value* value, const std::string& where, std::int64_t depth,
+                                      std::optional<std::int64_t> speech_width) {
+  AlignConfig config;
+  if (value == nullptr || value->is_null()) return config;
+  Fields fields(*value, where);
+  config.hidden = size_field(fields, "hidden", config.hidden);
+  const std::string expectation = fmt::format("expected 0 (no head) to {}, the depth of the model", depth);
+  if (const Value* text = fields.child("text")) {
+    Fields head(*text, where + ".text");
+    config.text_layer = head.integer("layer");
+    head.require(config.text_layer >= 0 && config.text_layer <= depth, "layer", expectation);
+    config.text_weight = weight_field(head, config.text_weight);
+    STRATA_CHECK_OK(head.finish());
+  }
+  if (const Value* speech = fields.child("speech")) {
+    Fields head(*speech, where + ".speech");
+    config.speech_layer = head.integer("layer");
+    head.require(config.speech_layer >= 0 && config.speech_layer <= depth, "layer", expectation);
+    config.speech_weight = weight_field(head, config.speech_weight);
+    config.speech_width = size_field(head, "width", speech_width.value_or(config.speech_width));
+    const std::string loss = head.choice("loss", {"neg_cosine", "neg_log_sigmoid", "l1"}, "neg_cosine");
+    config.speech_loss = loss == "neg_cosine"        ? SpeechLoss::kNegCosine
+                         : loss == "neg_log_sigmoid" ? SpeechLoss::kNegLogSigmoid
+                                                     : SpeechLoss::kL1;
+    STRATA_CHECK_OK(head.finish());
+  }
+  STRATA_CHECK_OK(fields.finish());
+  return config;
+}
+
+}  // namespace strata::trainer

@@ -1,0 +1,84 @@
+#include "trainer/models/dit.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr double kNormEpsilon = 1e-6;
+
+// Layer norm without parameters, then scale and shift (B, dim) of each utterance.
+at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
+  const at::Tensor normal = at::layer_norm(x, {x.size(2)}, {}, {}, kNormEpsilon);
+  return at::addcmul(shift.unsqueeze(1), normal, 1 + scale.unsqueeze(1));
+}
+
+}  // namespace
+
+DitBlock::DitBlock(const ModelConfig& config)
+    : modulation_(adopt(*this, "attn_norm.linear", torch::nn::Linear(config.dim, 6 * config.dim))),
+      attention_(register_module("attn", std::make_shared<Attention>(config))),
+      feed_forward_(register_module("ff", std::make_shared<FeedForward>(config.dim, config.ff_mult))) {}
+
+at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
+                             const BackboneInput& input) {
+  const auto e = modulation_(at::silu(time)).chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
+  const at::Tensor attended =
+      attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask, input.mask_keys, input.dropout);
+  const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);                    // (B, N, dim)
+  const at::Tensor fed = feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout);
+  return at::addcmul(h, e[5].unsqueeze(1), fed);                                       // (B, N, dim)
+}
+
+Dit::Dit(const ModelConfig& config)
+    : config_(config),
+      time_(register_module("time_embed", std::make_shared<TimeEmbedding>(config.dim))),
+      text_(register_module("text_embed", std::make_shared<TextEmbedding>(config))),
+      input_(register_module("input_embed", std::make_shared<InputEmbedding>(config))) {
+  for (std::int64_t i = 0; i < config.depth; ++i) {
+    blocks_.push_back(adopt(*this, fmt::format("transformer_blocks.{}", i), std::make_shared<DitBlock>(config)));
+  }
+  if (config.long_skip) {
+    long_skip_ = register_module("long_skip_connection",
+                                 torch::nn::Linear(torch::nn::LinearOptions(2 * config.dim, config.dim).bias(false)));
+  }
+  final_modulation_ = adopt(*this, "norm_out.linear", torch::nn::Linear(config.dim, 2 * config.dim));
+  project_ = register_module("proj_out", torch::nn::Linear(config.dim, config.mel));
+  zero_what_starts_at_zero();
+}
+
+void Dit::zero_what_starts_at_zero() {
+  const torch::NoGradGuard no_grad;
+  for (auto& entry : named_parameters()) {
+    const std::string& name = entry.key();
+    const bool modulates = name.find("attn_norm.linear.") != std::string::npos || name.starts_with("norm_out.linear.");
+    if (modulates || name.starts_with("proj_out.")) entry.value().zero_();
+  }
+}
+
+at::Tensor Dit::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) {
+  return text_->forward(text, frames, drop_text);
+}
+
+BackboneOutput Dit::forward(const BackboneInput& input) {
+  const auto observe = [&](std::string_view name, const at::Tensor& value) {
+    if (input.observe) input.observe(name, value);
+  };
+  const at::Tensor time = time_->forward(input.time);  // (B, dim)
+  observe("time", time);
+  observe("text", input.text);
+  const at::Tensor embedded = input_->forward(input);  // (B, N, dim)
+  observe("input", embedded);
+  const RotaryTable table = rotary_table(embedded.size(1), config_.dim_head, embedded.options());
+  BackboneOutput output;
+  at::Tensor x = embedded;
+  for (std::size_t k = 0; k < blocks_.size(); ++k) {
+    x = blocks_[k]->forward(x, time, table, input);
+    output.blocks.push_back(x);
+    observe(fmt::format("block{}", k + 1), x);
+  }
+  if (config_.long_skip) x = long_skip_(at::cat({x, embedded}, 2));
+  const auto e = final_modulation_(at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)
+  output.velocity = project_(modulated_norm(x, e[0], e[1]));     // (B, N, mel)
+  return output;
+}
+
+}  // namespace strata::trainer

@@ -1,0 +1,174 @@
+#include "trainer/models/layers.h"
+
+#include <cmath>
+
+#include "base/assert.h"
+
+namespace strata::trainer {
+namespace {
+
+namespace F = torch::nn::functional;
+
+constexpr std::int64_t kTimeFrequencies = 128;
+constexpr double kTimeScale = 1000;
+constexpr double kWaveBase = 10000;
+constexpr std::int64_t kTextPositionsMax = 4096;
+constexpr double kNormEpsilon = 1e-6;
+constexpr std::int64_t kTextKernel = 7;
+constexpr std::int64_t kPositionKernel = 31;
+constexpr std::int64_t kPositionGroups = 16;
+
+torch::nn::Conv1d convolution(std::int64_t channels, std::int64_t kernel, std::int64_t groups) {
+  return torch::nn::Conv1d(torch::nn::Conv1dOptions(channels, channels, kernel).padding(kernel / 2).groups(groups));
+}
+
+}  // namespace
+
+at::Tensor RowDropout::operator()(const at::Tensor& x) const {
+  if (rate == 0 || rows.empty()) return x;
+  STRATA_ASSERT(x.size(0) == static_cast<std::int64_t>(rows.size()));
+  const at::Tensor keep = at::empty_like(x, at::MemoryFormat::Contiguous);
+  for (std::size_t b = 0; b < rows.size(); ++b) keep[static_cast<std::int64_t>(b)].bernoulli_(1 - rate, rows[b]);
+  return x * keep.div_(1 - rate);
+}
+
+TimeEmbedding::TimeEmbedding(std::int64_t dim)
+    : first_(adopt(*this, "time_mlp.0", torch::nn::Linear(2 * kTimeFrequencies, dim))),
+      second_(adopt(*this, "time_mlp.2", torch::nn::Linear(dim, dim))) {}
+
+at::Tensor TimeEmbedding::sinusoids(const at::Tensor& time) {
+  const double step = -std::log(kWaveBase) / static_cast<double>(kTimeFrequencies - 1);
+  const at::Tensor omega = at::exp(at::arange(kTimeFrequencies, at::kFloat) * step).to(time.dtype());  // (128)
+  const at::Tensor angles = kTimeScale * time.unsqueeze(1) * omega.unsqueeze(0);                       // (B, 128)
+  return at::cat({angles.sin(), angles.cos()}, 1);                                                     // (B, 256)
+}
+
+at::Tensor TimeEmbedding::forward(const at::Tensor& time) { return second_(at::silu(first_(sinusoids(time)))); }
+
+GlobalResponseNorm::GlobalResponseNorm(std::int64_t width)
+    : gamma_(register_parameter("gamma", torch::zeros({1, 1, width}))),
+      beta_(register_parameter("beta", torch::zeros({1, 1, width}))) {}
+
+at::Tensor GlobalResponseNorm::forward(const at::Tensor& x) {
+  const at::Tensor strength = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true);              // (B, 1, C)
+  const at::Tensor relative = strength / (strength.mean(-1, /*keepdim=*/true) + kNormEpsilon);  // (B, 1, C)
+  return x * (1 + gamma_ * relative) + beta_;
+}
+
+ConvNextBlock::ConvNextBlock(std::int64_t width)
+    : depthwise_(register_module("dwconv", convolution(width, kTextKernel, width))),
+      norm_(register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kNormEpsilon)))),
+      widen_(register_module("pwconv1", torch::nn::Linear(width, 2 * width))),
+      response_(register_module("grn", std::make_shared<GlobalResponseNorm>(2 * width))),
+      narrow_(register_module("pwconv2", torch::nn::Linear(2 * width, width))) {}
+
+at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
+  const at::Tensor mixed = depthwise_(x.transpose(1, 2)).transpose(1, 2);  // (B, N, C)
+  const at::Tensor wide = at::gelu(widen_(norm_(mixed)));                  // (B, N, 2C)
+  return x + narrow_(response_->forward(wide));
+}
+
+TextEmbedding::TextEmbedding(const ModelConfig& config)
+    : mask_padding_(config.text_mask_padding),
+      width_(config.text_dim),
+      embedding_(register_module("text_embed", torch::nn::Embedding(config.vocabulary + 1, config.text_dim))) {
+  for (std::int64_t i = 0; i < config.conv_layers; ++i) {
+    blocks_.push_back(adopt(*this, fmt::format("text_blocks.{}", i), std::make_shared<ConvNextBlock>(width_)));
+  }
+}
+
+at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames) {
+  // Computed in float32 as the reference does; frames past the table's end share its last row.
+  const at::Tensor exponent = at::arange(0, width, 2, at::kFloat) / static_cast<double>(width);       // (C/2)
+  const at::Tensor theta = 1.0 / at::pow(at::scalar_tensor(kWaveBase, at::kFloat), exponent);         // (C/2)
+  const at::Tensor row = at::arange(frames, at::kFloat).clamp_max(static_cast<double>(kTextPositionsMax - 1));
+  const at::Tensor angles = row.unsqueeze(1) * theta.unsqueeze(0);                                    // (N, C/2)
+  return at::cat({angles.cos(), angles.sin()}, 1);                                                    // (N, C)
+}
+
+at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text) {
+  at::Tensor ids = text.slice(1, 0, frames) + 1;                                       // 0 is filler and padding
+  ids = at::constant_pad_nd(ids, {0, frames - ids.size(1)}, 0);                        // (B, N)
+  const at::Tensor filler = (ids == 0).unsqueeze(2);                                   // (B, N, 1): before the drop
+  if (drop_text) ids = at::zeros_like(ids);
+  at::Tensor x = embedding_(ids);                                                      // (B, N, C)
+  if (blocks_.empty()) return x;
+  x = x + positions(width_, frames).to(x.options());
+  if (mask_padding_) x = x.masked_fill(filler, 0);
+  for (const auto& block : blocks_) {
+    x = block->forward(x);
+    if (mask_padding_) x = x.masked_fill(filler, 0);
+  }
+  return x;
+}
+
+InputEmbedding::InputEmbedding(const ModelConfig& config)
+    : project_(register_module("proj", torch::nn::Linear(2 * config.mel + config.text_dim, config.dim))),
+      first_(adopt(*this, "conv_pos_embed.conv1d.0", convolution(config.dim, kPositionKernel, kPositionGroups))),
+      second_(adopt(*this, "conv_pos_embed.conv1d.2", convolution(config.dim, kPositionKernel, kPositionGroups))),
+      masked_(config.masks == MaskMode::kUpstream) {}
+
+at::Tensor InputEmbedding::forward(const BackboneInput& input) {
+  const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
+  const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2));  // (B, N, dim)
+  at::Tensor h = x.transpose(1, 2);                                                 // (B, dim, N)
+  const bool masked = masked_ && input.mask.defined();
+  const at::Tensor padding = masked ? input.mask.logical_not().unsqueeze(1) : at::Tensor();  // (B, 1, N)
+  if (masked) h = h.masked_fill(padding, 0);
+  for (auto* conv : {&first_, &second_}) {
+    h = at::mish((*conv)(h));
+    if (masked) h = h.masked_fill(padding, 0);
+  }
+  return x + h.transpose(1, 2);
+}
+
+RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head, const at::TensorOptions& options) {
+  const at::Tensor exponent = at::arange(0, dim_head, 2, at::kFloat) / static_cast<double>(dim_head);
+  const at::Tensor omega = (1.0 / at::pow(at::scalar_tensor(kWaveBase, at::kFloat), exponent)).to(options);  // (d/2)
+  const at::Tensor angles = at::arange(frames, options).unsqueeze(1) * omega.unsqueeze(0);                // (N, d/2)
+  return {angles.cos(), angles.sin()};
+}
+
+at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads) {
+  if (heads == 0) return x;
+  const at::Tensor turned = x.slice(1, 0, heads);        // (B, heads, N, d)
+  const at::Tensor even = turned.slice(3, 0, {}, 2);     // (B, heads, N, d/2)
+  const at::Tensor odd = turned.slice(3, 1, {}, 2);
+  const at::Tensor rotated =
+      at::stack({even * table.cos - odd * table.sin, odd * table.cos + even * table.sin}, 4).flatten(3);
+  return heads == x.size(1) ? rotated : at::cat({rotated, x.slice(1, heads)}, 1);
+}
+
+Attention::Attention(const ModelConfig& config)
+    : heads_(config.heads),
+      dim_head_(config.dim_head),
+      rotated_heads_(config.pe_attn_heads.value_or(config.heads)),
+      query_(register_module("to_q", torch::nn::Linear(config.dim, heads_ * dim_head_))),
+      key_(register_module("to_k", torch::nn::Linear(config.dim, heads_ * dim_head_))),
+      value_(register_module("to_v", torch::nn::Linear(config.dim, heads_ * dim_head_))),
+      out_(adopt(*this, "to_out.0", torch::nn::Linear(heads_ * dim_head_, config.dim))) {}
+
+at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, bool mask_keys,
+                              const RowDropout& dropout) {
+  const auto split = [&](const at::Tensor& h) {  // (B, N, H*d) -> (B, H, N, d)
+    return h.view({h.size(0), h.size(1), heads_, dim_head_}).transpose(1, 2);
+  };
+  const at::Tensor q = rotate(split(query_(x)), table, rotated_heads_);
+  const at::Tensor k = rotate(split(key_(x)), table, rotated_heads_);
+  const at::Tensor v = split(value_(x));
+  std::optional<at::Tensor> keys;
+  if (mask.defined() && mask_keys) keys = mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, keys);       // (B, H, N, d), scale 1/sqrt(d)
+  const at::Tensor out = dropout(out_(mixed.transpose(1, 2).flatten(2)));         // (B, N, dim)
+  return mask.defined() ? out.masked_fill(mask.logical_not().unsqueeze(2), 0) : out;
+}
+
+FeedForward::FeedForward(std::int64_t dim, std::int64_t mult)
+    : widen_(adopt(*this, "ff.0.0", torch::nn::Linear(dim, dim * mult))),
+      narrow_(adopt(*this, "ff.2", torch::nn::Linear(dim * mult, dim))) {}
+
+at::Tensor FeedForward::forward(const at::Tensor& x, const RowDropout& dropout) {
+  return narrow_(dropout(at::gelu(widen_(x), "tanh")));
+}
+
+}  // namespace strata::trainer

@@ -1,0 +1,112 @@
+// The pieces of which both backbones are made. Names of parameters are those of the F5-TTS checkpoints.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "trainer/models/backbone.h"
+
+namespace strata::trainer {
+
+// Registers `module` below `owner` at a dotted path ("time_mlp.0"), making plain containers on the way, so that parameter
+// names are those of the published checkpoints. Returns the module.
+template <class M>
+M adopt(torch::nn::Module& owner, std::string_view path, M module) {
+  const std::size_t dot = path.find('.');
+  const std::string head(path.substr(0, dot));
+  if (dot == std::string_view::npos) return owner.register_module(head, std::move(module));
+  const auto* known = owner.named_children().find(head);
+  auto container = known == nullptr ? owner.register_module(head, std::make_shared<torch::nn::Module>()) : *known;
+  return adopt(*container, path.substr(dot + 1), std::move(module));
+}
+
+// (B) in [0,1] -> (B, dim).
+class TimeEmbedding : public torch::nn::Module {
+ public:
+  explicit TimeEmbedding(std::int64_t dim);
+  at::Tensor forward(const at::Tensor& time);
+  static at::Tensor sinusoids(const at::Tensor& time);  // (B) -> (B, 256)
+
+ private:
+  torch::nn::Linear first_, second_;
+};
+
+// y = gamma * (x * Nx) + beta + x, with norms over time; the identity at initialisation.
+class GlobalResponseNorm : public torch::nn::Module {
+ public:
+  explicit GlobalResponseNorm(std::int64_t width);
+  at::Tensor forward(const at::Tensor& x);  // (B, N, C)
+
+ private:
+  at::Tensor gamma_, beta_;
+};
+
+class ConvNextBlock : public torch::nn::Module {
+ public:
+  explicit ConvNextBlock(std::int64_t width);
+  at::Tensor forward(const at::Tensor& x);  // (B, N, C)
+
+ private:
+  torch::nn::Conv1d depthwise_;
+  torch::nn::LayerNorm norm_;
+  torch::nn::Linear widen_;
+  std::shared_ptr<GlobalResponseNorm> response_;
+  torch::nn::Linear narrow_;
+};
+
+class TextEmbedding : public torch::nn::Module {
+ public:
+  explicit TextEmbedding(const ModelConfig& config);
+  // (B, T) ids padded with -1 -> (B, frames, text_dim). Longer texts are cut to `frames`.
+  at::Tensor forward(const at::Tensor& text, std::int64_t frames, bool drop_text);
+  static at::Tensor positions(std::int64_t width, std::int64_t frames);  // (frames, width) float32
+
+ private:
+  bool mask_padding_;
+  std::int64_t width_;
+  torch::nn::Embedding embedding_;
+  std::vector<std::shared_ptr<ConvNextBlock>> blocks_;
+};
+
+// x_t, condition and text side by side -> (B, N, dim), plus a convolution that knows where a frame stands.
+class InputEmbedding : public torch::nn::Module {
+ public:
+  InputEmbedding(const ModelConfig& config);
+  at::Tensor forward(const BackboneInput& input);
+
+ private:
+  torch::nn::Linear project_;
+  torch::nn::Conv1d first_, second_;
+  bool masked_;  // upstream masks: pads are zeroed before and after each convolution
+};
+
+// The angles of rotary positions: frame i, pair k -> i * 10000^(-2k/d). cos and sin are (N, d/2).
+struct RotaryTable {
+  at::Tensor cos{}, sin{};
+};
+[[nodiscard]] RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head, const at::TensorOptions& options);
+// Rotates adjacent channel pairs of x (B, H, N, d) in the first `heads` heads; the others pass.
+[[nodiscard]] at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads);
+
+class Attention : public torch::nn::Module {
+ public:
+  explicit Attention(const ModelConfig& config);
+  // x (B, N, dim); mask (B, N) bool or undefined: zero output at hidden frames, and, if `mask_keys`, hidden keys.
+  at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, bool mask_keys,
+                     const RowDropout& dropout);
+
+ private:
+  std::int64_t heads_, dim_head_, rotated_heads_;
+  torch::nn::Linear query_, key_, value_, out_;
+};
+
+class FeedForward : public torch::nn::Module {
+ public:
+  FeedForward(std::int64_t dim, std::int64_t mult);
+  at::Tensor forward(const at::Tensor& x, const RowDropout& dropout);
+
+ private:
+  torch::nn::Linear widen_, narrow_;
+};
+
+}  // namespace strata::trainer
