@@ -19,18 +19,6 @@ std::vector<std::int64_t> to_vector(const at::Tensor& integers) {
   return {plain.data_ptr<std::int64_t>(), plain.data_ptr<std::int64_t>() + plain.numel()};
 }
 
-// Text as upstream embeds it in training: each utterance up to its own length, exactly 0 in the padding.
-at::Tensor embed_each_text(Backbone& backbone, const Batch& batch, bool drop_text) {
-  std::vector<at::Tensor> rows;
-  const auto lengths = to_vector(batch.lengths);
-  for (std::size_t b = 0; b < lengths.size(); ++b) {
-    const at::Tensor own = backbone.embed_text(batch.text.slice(0, static_cast<std::int64_t>(b), static_cast<std::int64_t>(b) + 1),
-                                               lengths[b], drop_text);           // (1, L_b, text_dim)
-    rows.push_back(at::constant_pad_nd(own, {0, 0, 0, batch.frames() - lengths[b]}, 0));
-  }
-  return at::cat(rows);  // (B, N, text_dim)
-}
-
 }  // namespace
 
 Span span_of(std::int64_t frames, double fraction, double u) {
@@ -104,13 +92,9 @@ Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& dra
   BackboneInput input;
   input.noisy = (1 - t) * draws.noise + t * x1;                        // (B, N, mel)
   input.condition = x1.masked_fill(span, 0);                           // (B, N, mel)
-  const bool upstream = model.config().masks == MaskMode::kUpstream;
-  input.text = upstream ? embed_each_text(model.backbone(), batch, draws.drop_text)       // (B, N, text_dim)
-                        : model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);
+  input.text = model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);  // (B, N, text_dim)
   input.time = draws.time;
   input.drop_audio = draws.drop_audio;
-  if (upstream) input.mask = frame_mask(batch.lengths, batch.frames());
-  input.mask_keys = false;
   input.dropout = draws.dropout;
   input.observe = observe;
   const BackboneOutput output = model.backbone().forward(input);

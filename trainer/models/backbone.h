@@ -34,7 +34,6 @@ struct BackboneInput {
   bool drop_audio = false;  // for guidance: the condition is hidden
   // (B, N) bool, true on frames. Undefined: nothing is masked (training, single utterances).
   at::Tensor mask{};
-  bool mask_keys = true;  // false: hidden frames are still attended to, only their outputs are zeroed (upstream training)
   RowDropout dropout{};
   Observer observe{};
 };

@@ -60,8 +60,9 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
   }
   const std::string skip = fields.choice("skip", {"concat", "add", "none"}, "concat");
   config.skip = skip == "concat" ? SkipConnection::kConcat : skip == "add" ? SkipConnection::kAdd : SkipConnection::kNone;
-  const std::string masks = fields.choice("masks", {"original", "upstream"}, "original");
-  config.masks = masks == "original" ? MaskMode::kOriginal : MaskMode::kUpstream;
+  // Padding is not masked in training, as in the A-DMA code. "upstream" (F5-TTS since 2025-06) is refused, not ignored.
+  const std::string masks = fields.text("masks", "original");
+  fields.require(masks == "original", "masks", "only \"original\" is supported");
   fields.require(config.dim_head % 2 == 0, "dim_head", "must be even: rotation turns pairs of channels");
   fields.require(config.dim % 16 == 0, "dim", "must be a multiple of 16, the groups of the position convolution");
   fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim", "must be even: half sines, half cosines");
@@ -86,7 +87,6 @@ Value to_value(const ModelConfig& config) {
                 {"pe_attn_heads", config.pe_attn_heads ? Value(*config.pe_attn_heads) : Value()},
                 {"long_skip", config.long_skip},
                 {"skip", name_of(config.skip)},
-                {"masks", config.masks == MaskMode::kOriginal ? "original" : "upstream"},
                 {"dropout", config.dropout}};
 }
 

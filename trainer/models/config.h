@@ -11,9 +11,6 @@ namespace strata::trainer {
 
 enum class Architecture { kDit, kUnett };
 enum class SkipConnection { kConcat, kAdd, kNone };  // U-skips of UNetT
-// kOriginal: no mask in training, as the A-DMA code does. kUpstream: padding hidden from convolutions and text,
-// as F5-TTS does since 2025-06.
-enum class MaskMode { kOriginal, kUpstream };
 
 inline constexpr std::int64_t kWidthMax = 1 << 16;
 inline constexpr std::int64_t kDepthMax = 512;
@@ -33,7 +30,6 @@ struct ModelConfig {
   std::optional<std::int64_t> pe_attn_heads = 1;  // how many heads are rotated; nothing: all of them
   bool long_skip = false;
   SkipConnection skip = SkipConnection::kConcat;
-  MaskMode masks = MaskMode::kOriginal;
   double dropout = 0.1;
 };
 

@@ -22,7 +22,7 @@ at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const 
                              const BackboneInput& input) {
   const auto e = modulation_(at::silu(time)).chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
   const at::Tensor attended =
-      attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask, input.mask_keys, input.dropout);
+      attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask, input.dropout);
   const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);                    // (B, N, dim)
   const at::Tensor fed = feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout);
   return at::addcmul(h, e[5].unsqueeze(1), fed);                                       // (B, N, dim)

@@ -7,8 +7,6 @@
 namespace strata::trainer {
 namespace {
 
-namespace F = torch::nn::functional;
-
 constexpr std::int64_t kTimeFrequencies = 128;
 constexpr double kTimeScale = 1000;
 constexpr double kWaveBase = 10000;
@@ -20,6 +18,16 @@ constexpr std::int64_t kPositionGroups = 16;
 
 torch::nn::Conv1d convolution(std::int64_t channels, std::int64_t kernel, std::int64_t groups) {
   return torch::nn::Conv1d(torch::nn::Conv1dOptions(channels, channels, kernel).padding(kernel / 2).groups(groups));
+}
+
+// f of each float32 in double, rounded once: the tables are then the same whichever vector library torch was built with.
+template <class F>
+at::Tensor exact(const at::Tensor& x, F f) {
+  at::Tensor y = at::empty_like(x);
+  const float* from = x.const_data_ptr<float>();
+  float* to = y.data_ptr<float>();
+  for (std::int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(f(static_cast<double>(from[i])));
+  return y;
 }
 
 }  // namespace
@@ -37,8 +45,9 @@ TimeEmbedding::TimeEmbedding(std::int64_t dim)
       second_(adopt(*this, "time_mlp.2", torch::nn::Linear(dim, dim))) {}
 
 at::Tensor TimeEmbedding::sinusoids(const at::Tensor& time) {
-  const double step = -std::log(kWaveBase) / static_cast<double>(kTimeFrequencies - 1);
-  const at::Tensor omega = at::exp(at::arange(kTimeFrequencies, at::kFloat) * step).to(time.dtype());  // (128)
+  const auto step = static_cast<float>(-std::log(kWaveBase) / static_cast<double>(kTimeFrequencies - 1));
+  const at::Tensor exponents = at::arange(kTimeFrequencies, at::kFloat) * step;                        // (128)
+  const at::Tensor omega = exact(exponents, [](double e) { return std::exp(e); }).to(time.dtype());    // (128)
   const at::Tensor angles = kTimeScale * time.unsqueeze(1) * omega.unsqueeze(0);                       // (B, 128)
   return at::cat({angles.sin(), angles.cos()}, 1);                                                     // (B, 256)
 }
@@ -80,10 +89,11 @@ TextEmbedding::TextEmbedding(const ModelConfig& config)
 at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames) {
   // Computed in float32 as the reference does; frames past the table's end share its last row.
   const at::Tensor exponent = at::arange(0, width, 2, at::kFloat) / static_cast<double>(width);       // (C/2)
-  const at::Tensor theta = 1.0 / at::pow(at::scalar_tensor(kWaveBase, at::kFloat), exponent);         // (C/2)
+  const at::Tensor theta = 1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); });    // (C/2)
   const at::Tensor row = at::arange(frames, at::kFloat).clamp_max(static_cast<double>(kTextPositionsMax - 1));
   const at::Tensor angles = row.unsqueeze(1) * theta.unsqueeze(0);                                    // (N, C/2)
-  return at::cat({angles.cos(), angles.sin()}, 1);                                                    // (N, C)
+  return at::cat({exact(angles, [](double a) { return std::cos(a); }),                                // (N, C)
+                  exact(angles, [](double a) { return std::sin(a); })}, 1);
 }
 
 at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text) {
@@ -105,26 +115,19 @@ at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, b
 InputEmbedding::InputEmbedding(const ModelConfig& config)
     : project_(register_module("proj", torch::nn::Linear(2 * config.mel + config.text_dim, config.dim))),
       first_(adopt(*this, "conv_pos_embed.conv1d.0", convolution(config.dim, kPositionKernel, kPositionGroups))),
-      second_(adopt(*this, "conv_pos_embed.conv1d.2", convolution(config.dim, kPositionKernel, kPositionGroups))),
-      masked_(config.masks == MaskMode::kUpstream) {}
+      second_(adopt(*this, "conv_pos_embed.conv1d.2", convolution(config.dim, kPositionKernel, kPositionGroups))) {}
 
 at::Tensor InputEmbedding::forward(const BackboneInput& input) {
   const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
   const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2));  // (B, N, dim)
   at::Tensor h = x.transpose(1, 2);                                                 // (B, dim, N)
-  const bool masked = masked_ && input.mask.defined();
-  const at::Tensor padding = masked ? input.mask.logical_not().unsqueeze(1) : at::Tensor();  // (B, 1, N)
-  if (masked) h = h.masked_fill(padding, 0);
-  for (auto* conv : {&first_, &second_}) {
-    h = at::mish((*conv)(h));
-    if (masked) h = h.masked_fill(padding, 0);
-  }
+  h = at::mish(second_(at::mish(first_(h))));                                       // (B, dim, N)
   return x + h.transpose(1, 2);
 }
 
 RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head, const at::TensorOptions& options) {
   const at::Tensor exponent = at::arange(0, dim_head, 2, at::kFloat) / static_cast<double>(dim_head);
-  const at::Tensor omega = (1.0 / at::pow(at::scalar_tensor(kWaveBase, at::kFloat), exponent)).to(options);  // (d/2)
+  const at::Tensor omega = (1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); })).to(options);  // (d/2)
   const at::Tensor angles = at::arange(frames, options).unsqueeze(1) * omega.unsqueeze(0);                // (N, d/2)
   return {angles.cos(), angles.sin()};
 }
@@ -148,7 +151,7 @@ Attention::Attention(const ModelConfig& config)
       value_(register_module("to_v", torch::nn::Linear(config.dim, heads_ * dim_head_))),
       out_(adopt(*this, "to_out.0", torch::nn::Linear(heads_ * dim_head_, config.dim))) {}
 
-at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, bool mask_keys,
+at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
                               const RowDropout& dropout) {
   const auto split = [&](const at::Tensor& h) {  // (B, N, H*d) -> (B, H, N, d)
     return h.view({h.size(0), h.size(1), heads_, dim_head_}).transpose(1, 2);
@@ -157,7 +160,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, con
   const at::Tensor k = rotate(split(key_(x)), table, rotated_heads_);
   const at::Tensor v = split(value_(x));
   std::optional<at::Tensor> keys;
-  if (mask.defined() && mask_keys) keys = mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
+  if (mask.defined()) keys = mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, keys);       // (B, H, N, d), scale 1/sqrt(d)
   const at::Tensor out = dropout(out_(mixed.transpose(1, 2).flatten(2)));         // (B, N, dim)
   return mask.defined() ? out.masked_fill(mask.logical_not().unsqueeze(2), 0) : out;

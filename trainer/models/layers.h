@@ -77,7 +77,6 @@ class InputEmbedding : public torch::nn::Module {
  private:
   torch::nn::Linear project_;
   torch::nn::Conv1d first_, second_;
-  bool masked_;  // upstream masks: pads are zeroed before and after each convolution
 };
 
 // The angles of rotary positions: frame i, pair k -> i * 10000^(-2k/d). cos and sin are (N, d/2).
@@ -91,9 +90,8 @@ struct RotaryTable {
 class Attention : public torch::nn::Module {
  public:
   explicit Attention(const ModelConfig& config);
-  // x (B, N, dim); mask (B, N) bool or undefined: zero output at hidden frames, and, if `mask_keys`, hidden keys.
-  at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, bool mask_keys,
-                     const RowDropout& dropout);
+  // x (B, N, dim); mask (B, N) bool or undefined: zero output at hidden frames, and hidden keys.
+  at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, const RowDropout& dropout);
 
  private:
   std::int64_t heads_, dim_head_, rotated_heads_;

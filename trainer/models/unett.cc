@@ -30,7 +30,7 @@ UnettLayer::UnettLayer(const ModelConfig& config, bool joins) {
 at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table, const at::Tensor& mask,
                                const BackboneInput& input) {
   if (skip.defined()) x = join_.is_empty() ? x + skip : join_(at::cat({x, skip}, 2));  // (B, N+1, dim)
-  x = attention_->forward(attention_norm_->forward(x), table, mask, input.mask_keys, input.dropout) + x;
+  x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout) + x;
   return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout) + x;
 }
 

@@ -1,0 +1,153 @@
+// Golden values of the tiny model, measured on the reference implementations in float64 (docs/models.md says how).
+// Tables of sines differ in the last float32 digit between libraries, so losses agree to 1e-6, not to 1e-9.
+#include "trainer/probe.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/json.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr double kTolerance = 1e-6;
+
+constexpr const char* kAlign = R"("align": {"text": {"layer": 2}, "speech": {"layer": 3, "width": 24}, "hidden": 32})";
+constexpr const char* kSwitches = R"("text_mask_padding": true, "pe_attn_heads": null)";
+
+Value run(const std::string& request) {
+  const auto parsed = parse_json(request);
+  EXPECT_TRUE(parsed.has_value());
+  auto report = probe(*parsed);
+  EXPECT_TRUE(report.has_value()) << (report ? "" : report.error().message);
+  return report ? *report : Value();
+}
+
+double number(const Value& report, std::initializer_list<std::string> path) {
+  const Value* at = &report;
+  for (const std::string& key : path) {
+    const Object* object = at->if_object();
+    if (object == nullptr || !object->contains(key)) return std::nan("");
+    at = &object->at(key);
+  }
+  return at->to_double().value_or(std::nan(""));
+}
+
+void expect_losses(const Value& report, double total, double cfm, double speech, double ctc, double norm) {
+  EXPECT_NEAR(number(report, {"loss", "total"}), total, kTolerance);
+  EXPECT_NEAR(number(report, {"loss", "cfm"}), cfm, kTolerance);
+  EXPECT_NEAR(number(report, {"loss", "speech"}), speech, kTolerance);
+  EXPECT_NEAR(number(report, {"loss", "text"}), ctc, kTolerance);
+  EXPECT_NEAR(number(report, {"grad_norm"}), norm, 3 * kTolerance);
+}
+
+// A sum of many values is compared on the scale of the sum of their magnitudes.
+void expect_tensor(const Value& report, const std::string& name, double sum, double l1) {
+  EXPECT_NEAR(number(report, {"tensors", name, "sum"}), sum, kTolerance * l1) << name;
+  EXPECT_NEAR(number(report, {"tensors", name, "l1"}), l1, kTolerance * l1) << name;
+}
+
+void expect_first(const Value& report, const std::string& name, double first, double second) {
+  const Value* values = report.find("tensors." + name + ".first");
+  ASSERT_NE(values, nullptr) << name;
+  EXPECT_NEAR((*values->if_array())[0].to_double().value(), first, 2 * kTolerance) << name;
+  EXPECT_NEAR((*values->if_array())[1].to_double().value(), second, 2 * kTolerance) << name;
+}
+
+TEST(Probe, LossesAndGradientsAreThoseOfTheReference) {
+  const Value report = run(fmt::format(R"({{"model": "dit", {}}})", kAlign));
+  expect_losses(report, 2.7575032434, 2.3107365336, 0.0052492626, 4.4151744718, 3.66756583);
+  EXPECT_EQ(number(report, {"parameters"}), 305352);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.text_embed.text_embed.weight"}), 0.1320516366, kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.transformer_blocks.0.attn.to_q.weight"}), 0.0730146570, kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.proj_out.weight"}), 1.3731526890, kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.input_embed.conv_pos_embed.conv1d.0.weight"}), 0.4513967121, kTolerance);
+}
+
+TEST(Probe, EveryIntermediateValueIsThatOfTheReference) {
+  const Value report = run(fmt::format(R"({{"model": "dit", {}}})", kAlign));
+  expect_tensor(report, "time", 0.1312382248, 33.4872512152);
+  expect_tensor(report, "text", 75.7555546237, 979.3239632632);
+  expect_tensor(report, "input", 161.0350903684, 2671.7171711871);
+  expect_tensor(report, "block1", 164.8448794427, 2699.7069049384);
+  expect_tensor(report, "block2", 122.5267445426, 2707.6669623107);
+  expect_tensor(report, "block3", 161.2582732824, 2764.5507393631);
+  expect_tensor(report, "block4", 147.9845754186, 2808.7788306118);
+  expect_tensor(report, "text_logits", 9.1697741265, 172.4012197888);
+  expect_tensor(report, "speech_projection", 101.3570578180, 483.9306781416);
+  expect_tensor(report, "cond", 8.5532434435, 130.2207240271);
+  expect_tensor(report, "pred", -281.6815050594, 1197.0353346340);
+  expect_first(report, "time", 0.1811518793, -0.0578661520);
+  expect_first(report, "text", 1.5849029324, 1.4053472012);
+  expect_first(report, "input", 0.1307069771, -0.2320284194);
+  expect_first(report, "block1", -0.0412836992, -0.1630479011);
+  expect_first(report, "text_logits", 0.4657244170, -0.2294435700);
+  expect_first(report, "speech_projection", -0.0032093050, 0.5304501439);
+  expect_first(report, "pred", -0.3342545775, 1.1837878794);
+}
+
+TEST(Probe, DroppingTextAndAudioGivesTheReferenceLosses) {
+  expect_losses(run(fmt::format(R"({{"model": "dit", "drop": "both", {}}})", kAlign)), 2.7758576240, 2.3218198530, 0.0094374951,
+                4.4460027586, 3.75669847);
+}
+
+TEST(Probe, MaskedTextPaddingAndAllHeadsRotatedGiveTheReferenceLosses) {
+  const Value report = run(fmt::format(R"({{"model": "dit", {}, {}}})", kSwitches, kAlign));
+  expect_losses(report, 2.6696316039, 2.2698924682, -0.0208454011, 4.2058453676, 3.42667051);
+  expect_tensor(report, "text", 1.9792225735, 203.0590474038);
+  expect_tensor(report, "pred", -308.3124328433, 1161.0970914854);
+}
+
+TEST(Probe, EverySpeechLossHasTheReferenceValue) {
+  const auto speech = [](const char* loss, const std::string& switches) {
+    return number(run(fmt::format(R"({{"model": "dit"{}, "align": {{"text": {{"layer": 2}}, "hidden": 32,
+      "speech": {{"layer": 3, "width": 24, "loss": "{}"}}}}}})", switches, loss)), {"loss", "speech"});
+  };
+  EXPECT_NEAR(speech("neg_cosine", ""), 0.0052492626, kTolerance);
+  EXPECT_NEAR(speech("neg_log_sigmoid", ""), 0.7010245789, kTolerance);
+  EXPECT_NEAR(speech("l1", ""), 0.7605307154, kTolerance);
+  const std::string switches = std::string(", ") + kSwitches;
+  EXPECT_NEAR(speech("neg_cosine", switches), -0.0208454011, kTolerance);
+  EXPECT_NEAR(speech("neg_log_sigmoid", switches), 0.6876622364, kTolerance);
+  EXPECT_NEAR(speech("l1", switches), 0.7532650019, kTolerance);
+}
+
+TEST(Probe, WithoutHeadsTheBackboneIsThatOfThePlainReference) {
+  const Value plain = run(R"({"model": "dit"})");
+  EXPECT_EQ(number(plain, {"parameters"}), 285348);
+  EXPECT_NEAR(number(plain, {"loss", "total"}), 2.3107365336, kTolerance);
+  EXPECT_NEAR(number(plain, {"grad_norm"}), 3.45240675, 3 * kTolerance);
+  EXPECT_EQ(plain.find("gradients")->if_object()->size(), 91U);
+  EXPECT_NEAR(number(run(fmt::format(R"({{"model": "dit", {}}})", kSwitches)), {"grad_norm"}), 3.12493315, 3 * kTolerance);
+}
+
+TEST(Probe, UnettGivesTheReferenceLossAndPrediction) {
+  const Value report = run(R"({"model": "unett"})");
+  EXPECT_EQ(number(report, {"parameters"}), 257904);
+  EXPECT_EQ(report.find("gradients")->if_object()->size(), 72U);
+  EXPECT_NEAR(number(report, {"loss", "total"}), 2.5586558650, kTolerance);
+  EXPECT_NEAR(number(report, {"grad_norm"}), 13.95337505, 3 * kTolerance);
+  expect_tensor(report, "pred", 158.0706364407, 1343.4292735939);
+  expect_first(report, "pred", 0.6893030158, -0.1037303555);
+  EXPECT_EQ(number(run(R"({"model": "unett", "skip": "add"})"), {"parameters"}), 241520);
+}
+
+TEST(Probe, Float32AgreesToFourDigits) {
+  const Value report = run(fmt::format(R"({{"model": "dit", "dtype": "float32", {}}})", kAlign));
+  EXPECT_NEAR(number(report, {"loss", "total"}), 2.7575032434, 2.7e-4);
+  EXPECT_NEAR(number(report, {"grad_norm"}), 3.66756583, 3.7e-4);
+}
+
+TEST(Probe, WhatItDoesNotSupportIsRefusedByName) {
+  for (const char* request : {R"({"model": "dit", "masks": "upstream"})", R"({"model": "dit", "dropout": 0.1})",
+                              R"({"model": "lstm"})", R"({"dim": 64})", R"({"model": "dit", "align": {"text": {"layer": 5}}})",
+                              R"({"model": "dit", "depht": 4})", R"({"model": "dit", "frames": []})"}) {
+    const auto report = probe(*parse_json(request));
+    ASSERT_FALSE(report.has_value()) << request;
+    EXPECT_EQ(report.error().code, ErrorCode::kInvalid) << request;
+  }
+}
+
+}  // namespace
+}  // namespace strata::trainer
