@@ -12,9 +12,7 @@ function(strata_test name)
   list(TRANSFORM T_USES PREPEND strata_)
   target_link_libraries(${name} PRIVATE strata_flags ${T_USES} ${T_EXTERNAL} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE STRATA_SOURCE_DIR="${CMAKE_SOURCE_DIR}" STRATA_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  # gtest_discover_tests flattens lists: an unescaped second label would take TIMEOUT for its value.
-  string(REPLACE ";" "\\;" labels "${T_LABELS}")
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${labels}" TIMEOUT ${T_TIMEOUT}
-               ENVIRONMENT "OMP_NUM_THREADS=1\\;OMP_WAIT_POLICY=passive")
+    PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT}
+               ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive")
 endfunction()
