@@ -1,8 +1,9 @@
 // A sweep definition and what it expands to. Pure: the text of the files comes in, tasks and runs come out.
 //
-//   read_sweep(text, ...)  ->  SweepDefinition  ->  expand(definition)  ->  Expansion  ->  submitted to the coordinator
+//   read_sweep(path, read)  ->  SweepDefinition  ->  expand(definition)  ->  Expansion  ->  submitted to the coordinator
 //
-// The language is described in docs/sweeps.md; every error names file, line and column and what was expected.
+// The language is described in docs/sweeps.md; every error of read_sweep names file, line and column and what was expected.
+// Errors of expand name the cell: they are about combinations, which stand in no one place.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,9 @@
 
 namespace strata {
 
-inline constexpr std::size_t kSweepFileBytesMax = 4U << 20U;
-inline constexpr std::size_t kRunsMax = 200'000;    // of one sweep, before constraints
+inline constexpr std::size_t kRunsMax = 200'000;   // of one sweep, before constraints
+inline constexpr std::size_t kStagesMax = 64;
+inline constexpr std::size_t kSweepNameBytesMax = 64;
 
 struct StageInput {
   std::string stage{};
@@ -31,7 +33,7 @@ struct StageDefinition {
   Program program{};
   std::vector<std::string> reads{};             // dotted parameter names or prefixes ("model" takes all below it)
   std::map<std::string, StageInput> inputs{};
-  std::vector<std::string> outputs{};
+  std::vector<std::string> outputs{};           // sorted
   bool seeded = false;
   bool resumable = false;
   std::optional<Expression> when{};             // the stage exists only in cells for which this holds
@@ -47,20 +49,24 @@ struct Axis {
   std::vector<Value> values{};
 };
 
+// A cell written out, beside the product of the axes.
 struct Case {
-  std::map<std::string, Value> set{};
+  std::vector<std::pair<std::string, Value>> set{};  // as written
+  std::string label{};                          // not empty: a row of its own, whatever its parameters
+  std::vector<std::uint64_t> seeds{};           // empty: the sweep's
+  std::map<std::string, Resources> resources{}; // by stage, in place of the stage's own; in no key, like all resources
 };
 
 struct Constraint {
-  std::string text{};
+  std::string text{};  // as written
   Expression holds{};
 };
 
 // How `strata table` shows the sweep; the sweep's author decides, the command line may override.
 struct TableDefinition {
-  std::vector<std::string> rows{};      // parameters that name a row; default: the axes
+  std::vector<std::string> rows{};      // parameters that name a row; default: all that vary
   std::vector<std::string> scores{};    // columns, in order
-  std::vector<std::string> references{};  // score sets shown below the cells ("recordings", ...)
+  std::vector<std::string> references{};  // score sets shown below the cells ("recordings", "copies", ...)
   // "not intelligible: do not rank": when the rule holds for a cell's scores, nothing in those columns is ranked.
   std::optional<Expression> do_not_rank_when{};
 };
@@ -75,11 +81,14 @@ struct SweepDefinition {
   std::vector<Case> cases{};             // explicit cells, beside the product
   std::vector<Constraint> constraints{};
   std::vector<std::uint64_t> seeds{};
-  std::map<std::string, Value> baseline{};  // the assignment of the cell that others are compared with
-  std::vector<StageDefinition> stages{};    // in topological order after reading
+  std::map<std::string, Value> baseline{};  // the assignment of the cell that others are compared with; may be empty
+  std::vector<StageDefinition> stages{};    // producers before consumers, otherwise as written
   std::map<std::string, Value> expected{};  // published numbers by cell label, never printed as measured here
+  std::string expected_source{};            // where they were published
   TableDefinition table{};
   std::int64_t priority = 0;             // higher goes first
+  // Families of models that serve as teacher and as judge here; allowed by name, and every table must say so.
+  std::vector<std::string> judge_as_teacher{};
 };
 
 struct DroppedBy {
@@ -91,13 +100,20 @@ struct Expansion {
   std::string sweep{};
   std::vector<TaskSpec> tasks{};   // unique by key, producers before consumers
   std::vector<RunSpec> runs{};     // in sweep order: cells as written, seeds inside
-  std::size_t cells = 0;
-  std::vector<DroppedBy> dropped{};
+  std::size_t cells = 0;           // that are left, each with at least one run
+  std::size_t merged = 0;          // cells that were the same as an earlier one
+  std::vector<DroppedBy> dropped{};  // one entry for each constraint; a cell counts for the first that drops it
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
+  std::vector<std::string> swept{};  // parameters that axes, zips and cases set, as written
+  std::vector<std::string> judge_as_teacher{};
 };
 
-// Gives the text of a file that a sweep includes ("pipelines/tts_alignment.yaml"), relative to the including file.
+// Gives the text of a file. Paths are the sweep's own, and for a file that it names the folder of the naming file joined
+// with that name ("sweeps/pipelines/tts_alignment.yaml").
 using FileReader = std::function<Result<std::string>(const std::string& path)>;
+
+// How a value is set everywhere in this language: a map is laid over what is there, key by key; all else replaces it.
+[[nodiscard]] Status lay_over_value(Value& base, const std::string& path, const Value& value);
 
 [[nodiscard]] Result<SweepDefinition> read_sweep(const std::string& path, const FileReader& read);
 [[nodiscard]] Result<Expansion> expand(const SweepDefinition& definition);

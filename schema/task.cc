@@ -20,25 +20,33 @@ void drop(Value& value, std::string_view path) {
   object->erase(it);
 }
 
-}  // namespace
-
-std::string key_material(const TaskSpec& spec) {
+// Canonical JSON put together by hand, in the order of the sorted keys: tests/golden/schema keeps it honest.
+std::string material(const TaskSpec& spec, std::string_view key_parameters) {
   Object inputs;
   for (const TaskInput& input : spec.inputs) {
     inputs.emplace(input.name, Array{Value(input.producer.hex()), Value(input.output)});
   }
-  Value parameters = spec.parameters;
-  for (const std::string& name : spec.neutral) drop(parameters, name);
-  Object key{{"key_version", kKeyVersion},
-             {"program", spec.program.name},
-             {"result_version", spec.program.result_version},
-             {"parameters", std::move(parameters)},
-             {"inputs", std::move(inputs)}};
-  if (spec.seed) key.emplace("seed", *spec.seed);
-  return to_canonical_json(key);
+  std::string text = fmt::format(R"({{"inputs":{},"key_version":{},"parameters":{},"program":{},"result_version":{})",
+                                 to_canonical_json(inputs), kKeyVersion, key_parameters, to_canonical_json(spec.program.name),
+                                 spec.program.result_version);
+  if (spec.seed) text += fmt::format(R"(,"seed":{})", *spec.seed);
+  return text + '}';
 }
 
+}  // namespace
+
+std::string canonical_key_parameters(const TaskSpec& spec) {
+  if (spec.neutral.empty()) return to_canonical_json(spec.parameters);
+  Value parameters = spec.parameters;
+  for (const std::string& name : spec.neutral) drop(parameters, name);
+  return to_canonical_json(parameters);
+}
+
+std::string key_material(const TaskSpec& spec) { return material(spec, canonical_key_parameters(spec)); }
+
 TaskKey compute_key(const TaskSpec& spec) { return task_key_of(key_material(spec)); }
+
+TaskKey compute_key(const TaskSpec& spec, std::string_view key_parameters) { return task_key_of(material(spec, key_parameters)); }
 
 RunKey compute_key(const RunSpec& spec) {
   Object tasks;

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/value.h"
@@ -73,6 +74,12 @@ struct TaskSpec {
 [[nodiscard]] std::string key_material(const TaskSpec& spec);
 // The key that the other fields of `spec` give.
 [[nodiscard]] TaskKey compute_key(const TaskSpec& spec);
+
+// The part of the canonical text that many tasks share: the parameters without the neutral ones. An expansion makes it once
+// for tasks that differ in seed or inputs only.
+[[nodiscard]] std::string canonical_key_parameters(const TaskSpec& spec);
+// REQUIRES: key_parameters == canonical_key_parameters(spec).
+[[nodiscard]] TaskKey compute_key(const TaskSpec& spec, std::string_view key_parameters);
 
 // A cell with one seed: which task stands for which stage.
 struct RunSpec {

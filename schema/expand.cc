@@ -1,0 +1,391 @@
+// From a definition to tasks and runs.
+//
+// Order of cells: the product of axes, then zip groups, the last varying fastest; then the cases as written. Without axes
+// and zips the product is one cell, or none if there are cases. The same cell twice is one cell. Seeds vary inside a cell.
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "base/assert.h"
+#include "base/json.h"
+#include "schema/sweep.h"
+
+namespace strata {
+namespace {
+
+using Setting = std::vector<std::pair<std::string, Value>>;
+
+struct Cell {
+  Setting setting{};
+  Value assignment{};
+  std::string label{};
+  const Case* written = nullptr;  // the case that it comes from, if any
+};
+
+// What a stage is in a cell, apart from seed and inputs. Cells that agree on what the stage reads share one.
+struct Shape {
+  Value parameters{};
+  std::vector<std::string> neutral{};
+  std::string key_text{};  // canonical_key_parameters of these
+  double flops = 0;
+};
+
+std::string shown(const Value& value) {
+  if (const std::string* text = value.if_string()) return *text;
+  if (const Value* name = value.find("name"); name != nullptr && name->if_string() != nullptr) return *name->if_string();
+  return to_canonical_json(value);
+}
+
+std::vector<std::string> parts_of(const std::string& name) {
+  std::vector<std::string> parts;
+  std::size_t at = 0;
+  for (;;) {
+    const std::size_t dot = name.find('.', at);
+    parts.push_back(name.substr(at, dot - at));
+    if (dot == std::string::npos) return parts;
+    at = dot + 1;
+  }
+}
+
+// The last part that no other name has anywhere, else the whole name: align.text.layer beside align.speech.layer is "text".
+std::map<std::string, std::string> short_names(const std::vector<std::string>& names) {
+  std::map<std::string, int> names_with;
+  for (const std::string& name : names) {
+    const auto parts = parts_of(name);
+    for (const std::string& part : std::set<std::string>(parts.begin(), parts.end())) ++names_with[part];
+  }
+  std::map<std::string, std::string> shorts;
+  for (const std::string& name : names) {
+    const auto parts = parts_of(name);
+    const auto unique = std::find_if(parts.rbegin(), parts.rend(), [&](const std::string& part) { return names_with.at(part) == 1; });
+    shorts[name] = unique == parts.rend() ? name : *unique;
+  }
+  return shorts;
+}
+
+bool overlaps(std::string_view a, std::string_view b) {
+  if (a.size() > b.size()) std::swap(a, b);
+  return b.starts_with(a) && (b.size() == a.size() || b[a.size()] == '.');
+}
+
+class Expander {
+ public:
+  explicit Expander(const SweepDefinition& definition) : definition_(definition), parameters_(definition.base) {}
+
+  Result<Expansion> run() {
+    collect_swept();
+    STRATA_CHECK_OK(make_cells());
+    STRATA_CHECK_OK(constrain());
+    STRATA_CHECK_OK(find_baseline());
+    for (const Cell& cell : cells_) STRATA_CHECK_OK(add_runs(cell));
+    STRATA_CHECK_OK(check_expected());
+    out_.sweep = definition_.name;
+    out_.judge_as_teacher = definition_.judge_as_teacher;
+    return std::move(out_);
+  }
+
+ private:
+  void collect_swept() {
+    std::set<std::string> seen;
+    const auto add = [&](const std::string& name) {
+      if (seen.insert(name).second) out_.swept.push_back(name);
+    };
+    for (const Axis& axis : definition_.axes) {
+      add(axis.parameter);
+      out_.axis_sizes.emplace_back(axis.parameter, axis.values.size());
+    }
+    for (const auto& group : definition_.zips) {
+      std::string names;
+      for (const Axis& axis : group) {
+        add(axis.parameter);
+        names += (names.empty() ? "" : " + ") + axis.parameter;
+      }
+      out_.axis_sizes.emplace_back(names, group.front().values.size());
+    }
+    for (const Case& c : definition_.cases) {
+      for (const auto& [name, value] : c.set) add(name);
+    }
+    if (!definition_.cases.empty()) out_.axis_sizes.emplace_back("cases", definition_.cases.size());
+    shorts_ = short_names(out_.swept);
+  }
+
+  Status make_cells() {
+    std::size_t product = definition_.axes.empty() && definition_.zips.empty() && !definition_.cases.empty() ? 0 : 1;
+    for (const auto& [name, size] : out_.axis_sizes) {
+      if (name != "cases") product *= size;
+      if (product * std::max<std::size_t>(1, definition_.seeds.size()) > kRunsMax) {
+        return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints", definition_.name, kRunsMax);
+      }
+    }
+    for (std::size_t i = 0; i < product; ++i) STRATA_CHECK_OK(add_cell(grid_point(i), nullptr));
+    for (const Case& c : definition_.cases) STRATA_CHECK_OK(add_cell(c.set, &c));
+    return {};
+  }
+
+  // The parameters of one cell at a time: copying all of them for every cell would cost more than all else.
+  Status enter(const Setting& setting) {
+    for (const std::string& name : out_.swept) {
+      const Value* value = definition_.base.find(name);
+      if (value == nullptr) {
+        parameters_ = definition_.base;
+        break;
+      }
+      if (auto status = parameters_.set(name, *value); !status) parameters_ = definition_.base;
+    }
+    for (const auto& [name, value] : setting) {
+      if (auto status = lay_over_value(parameters_, name, value); !status) {
+        return tl::unexpected(status.error().while_doing("sweep " + definition_.name));
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] Setting grid_point(std::size_t index) const {
+    Setting setting;
+    for (auto group = definition_.zips.rbegin(); group != definition_.zips.rend(); ++group) {
+      const std::size_t size = group->front().values.size();
+      for (const Axis& axis : *group) setting.emplace_back(axis.parameter, axis.values[index % size]);
+      index /= size;
+    }
+    for (auto axis = definition_.axes.rbegin(); axis != definition_.axes.rend(); ++axis) {
+      setting.emplace_back(axis->parameter, axis->values[index % axis->values.size()]);
+      index /= axis->values.size();
+    }
+    return setting;
+  }
+
+  Status add_cell(const Setting& setting, const Case* written) {
+    STRATA_CHECK_OK(enter(setting));
+    Cell cell{.setting = setting, .written = written};
+    Object assignment;
+    for (const std::string& name : out_.swept) {
+      const Value* value = parameters_.find(name);
+      if (value == nullptr) continue;
+      assignment.emplace(name, *value);
+      cell.label += fmt::format("{}{}={}", cell.label.empty() ? "" : " ", shorts_.at(name), shown(*value));
+    }
+    if (cell.label.empty()) cell.label = "base";
+    cell.assignment = std::move(assignment);
+    const bool labelled = written != nullptr && !written->label.empty();
+    if (labelled) cell.label = written->label;
+    if (!seen_.insert({labelled ? cell.label : "", to_canonical_json(cell.assignment)}).second) {
+      ++out_.merged;
+      return {};
+    }
+    cells_.push_back(std::move(cell));
+    return {};
+  }
+
+  Status constrain() {
+    for (const Constraint& c : definition_.constraints) out_.dropped.push_back({c.text, 0});
+    std::vector<Cell> kept;
+    for (Cell& cell : cells_) {
+      STRATA_CHECK_OK(enter(cell.setting));
+      bool keep = true;
+      for (std::size_t i = 0; keep && i < definition_.constraints.size(); ++i) {
+        STRATA_TRY(keep, test(definition_.constraints[i].holds, cell, "the constraint"));
+        if (!keep) ++out_.dropped[i].cells;
+      }
+      if (keep) kept.push_back(std::move(cell));
+    }
+    cells_ = std::move(kept);
+    if (cells_.empty()) return fail(ErrorCode::kInvalid, "sweep {}: the constraints drop every cell", definition_.name);
+    std::set<std::string> labels;
+    for (const Cell& cell : cells_) {
+      if (!labels.insert(cell.label).second) {
+        return fail(ErrorCode::kInvalid, "sweep {}: two different cells are called \"{}\"", definition_.name, cell.label);
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<bool> test(const Expression& condition, const Cell& cell, std::string_view what) const {
+    auto truth = condition.holds([&](std::string_view name) { return parameters_.find(name); });
+    if (!truth) return fail(ErrorCode::kInvalid, "sweep {}: {} in cell \"{}\": {}", definition_.name, what, cell.label, truth.error().message);
+    return truth;
+  }
+
+  Status find_baseline() {
+    if (definition_.baseline.empty()) return {};
+    std::vector<const Cell*> matches;  // a labelled cell is the baseline only where no other is
+    std::vector<const Cell*> labelled;
+    for (const Cell& cell : cells_) {
+      STRATA_CHECK_OK(enter(cell.setting));
+      const bool equal = std::ranges::all_of(definition_.baseline, [&](const auto& entry) {
+        const Value* value = parameters_.find(entry.first);
+        return value != nullptr && *value == entry.second;
+      });
+      if (equal) (cell.written != nullptr && !cell.written->label.empty() ? labelled : matches).push_back(&cell);
+    }
+    if (matches.empty()) matches = labelled;
+    if (matches.size() == 1) {
+      baseline_ = matches.front();
+      return {};
+    }
+    if (matches.empty()) return fail(ErrorCode::kInvalid, "sweep {}: no cell is the baseline", definition_.name);
+    return fail(ErrorCode::kInvalid, "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: name more parameters",
+                definition_.name, matches[0]->label, matches[1]->label);
+  }
+
+  Status add_runs(const Cell& cell) {
+    STRATA_CHECK_OK(enter(cell.setting));
+    const bool own_seeds = cell.written != nullptr && !cell.written->seeds.empty();
+    bool any = false;
+    for (const std::uint64_t seed : own_seeds ? cell.written->seeds : definition_.seeds) {
+      RunSpec run{.cell = cell.label, .assignment = cell.assignment, .seed = seed, .baseline = &cell == baseline_};
+      std::map<std::string, std::size_t> made;  // stage -> task
+      for (std::size_t stage = 0; stage < definition_.stages.size(); ++stage) {
+        STRATA_CHECK_OK(add_task(stage, cell, seed, made));
+      }
+      for (const auto& [stage, task] : made) run.tasks.emplace(stage, out_.tasks[task].key);
+      run.key = compute_key(run);
+      const auto [before, is_new] = runs_.emplace(run.key, cell.label);
+      if (!is_new) {
+        const bool labelled = cell.written != nullptr && !cell.written->label.empty();
+        if (labelled) {
+          return fail(ErrorCode::kInvalid,
+                      "sweep {}: \"{}\" with seed {} is the same run as one of \"{}\": labels and resources decide no result; "
+                      "give it seeds of its own", definition_.name, cell.label, seed, before->second);
+        }
+        continue;
+      }
+      any = true;
+      out_.runs.push_back(std::move(run));
+    }
+    ++(any ? out_.cells : out_.merged);
+    return {};
+  }
+
+  Status add_task(std::size_t index, const Cell& cell, std::uint64_t seed, std::map<std::string, std::size_t>& made) {
+    const StageDefinition& stage = definition_.stages[index];
+    if (stage.when) {
+      STRATA_TRY(const bool exists, test(*stage.when, cell, stage.name + ".when"));
+      if (!exists) return {};
+    }
+    std::vector<std::size_t> producers;  // one for each input of the stage, kNone where the input does not apply
+    for (const auto& [name, input] : stage.inputs) {
+      producers.push_back(kNone);
+      if (input.when) {
+        STRATA_TRY(const bool wanted, test(*input.when, cell, fmt::format("{}.inputs.{}.when", stage.name, name)));
+        if (!wanted) continue;
+      }
+      const auto producer = made.find(input.stage);
+      if (producer == made.end()) {
+        return fail(ErrorCode::kInvalid, "sweep {}: in cell \"{}\" stage {} takes {} from {}, which does not exist there: give the input a when",
+                    definition_.name, cell.label, stage.name, name, input.stage);
+      }
+      producers.back() = producer->second;
+    }
+    STRATA_TRY(const std::size_t shape, shape_of(index, cell));
+    const auto own_seed = stage.seeded ? std::optional(seed) : std::nullopt;
+    const auto [known, is_new] = known_.emplace(std::tuple{index, shape, own_seed, producers}, 0);
+    if (is_new) known->second = make_task(stage, shapes_[shape], own_seed, producers, cell);
+    made.emplace(stage.name, known->second);
+    return {};
+  }
+
+  std::size_t make_task(const StageDefinition& stage, const Shape& shape, std::optional<std::uint64_t> seed,
+                        const std::vector<std::size_t>& producers, const Cell& cell) {
+    TaskSpec task{.stage = stage.name, .program = stage.program, .parameters = shape.parameters, .neutral = shape.neutral,
+                  .seed = seed, .outputs = stage.outputs, .resources = stage.resources, .retry = stage.retry,
+                  .lease_ms = stage.lease_ms, .resumable = stage.resumable, .secrets = stage.secrets, .flops = shape.flops};
+    auto producer = producers.begin();
+    for (const auto& [name, input] : stage.inputs) {
+      if (*producer != kNone) task.inputs.push_back({name, out_.tasks[*producer].key, input.output});
+      ++producer;
+    }
+    if (cell.written != nullptr) {
+      const auto own = cell.written->resources.find(stage.name);
+      if (own != cell.written->resources.end()) task.resources = own->second;
+    }
+    task.key = compute_key(task, shape.key_text);
+    const auto [place, is_new] = tasks_.emplace(task.key, out_.tasks.size());
+    if (is_new) out_.tasks.push_back(std::move(task));
+    return place->second;
+  }
+
+  // Looked up by the values of the swept parameters that matter to the stage.
+  Result<std::size_t> shape_of(std::size_t index, const Cell& cell) {
+    const StageDefinition& stage = definition_.stages[index];
+    Array relevant;
+    for (const std::string& name : relevant_to(index)) {
+      const Value* value = parameters_.find(name);
+      relevant.push_back(value == nullptr ? Value() : Array{*value});  // absent differs from null
+    }
+    const auto [known, is_new] = shape_by_values_.emplace(std::pair{index, to_canonical_json(relevant)}, shapes_.size());
+    if (!is_new) return known->second;
+    Shape shape{.parameters = Object{}};
+    for (const std::string& name : stage.reads) {
+      const Value* value = parameters_.find(name);
+      if (value == nullptr) continue;
+      const Status status = shape.parameters.set(name, *value);
+      STRATA_ASSERT(status.has_value());
+    }
+    for (const auto& [name, neutral] : definition_.neutral) {
+      const Value* value = shape.parameters.find(name);
+      if (value != nullptr && *value == neutral) shape.neutral.push_back(name);
+    }
+    if (stage.flops) {
+      const auto flops = stage.flops->number([&](std::string_view name) { return parameters_.find(name); });
+      if (!flops) return fail(ErrorCode::kInvalid, "sweep {}: {}.flops in cell \"{}\": {}", definition_.name, stage.name, cell.label, flops.error().message);
+      shape.flops = *flops;
+    }
+    shape.key_text = canonical_key_parameters({.parameters = shape.parameters, .neutral = shape.neutral});
+    shapes_.push_back(std::move(shape));
+    return known->second;
+  }
+
+  const std::vector<std::string>& relevant_to(std::size_t index) {
+    const auto [place, is_new] = relevant_.emplace(index, std::vector<std::string>{});
+    if (!is_new) return place->second;
+    const StageDefinition& stage = definition_.stages[index];
+    std::set<std::string> used(stage.reads.begin(), stage.reads.end());
+    if (stage.flops) used.merge(stage.flops->names());
+    for (const std::string& name : out_.swept) {
+      if (std::ranges::any_of(used, [&](const std::string& u) { return overlaps(u, name); })) place->second.push_back(name);
+    }
+    return place->second;
+  }
+
+  Status check_expected() {
+    for (const auto& [label, numbers] : definition_.expected) {
+      if (std::ranges::find(out_.runs, label, &RunSpec::cell) != out_.runs.end()) continue;
+      return fail(ErrorCode::kInvalid, "sweep {}: expected names \"{}\", but no cell is called so; the first is \"{}\"", definition_.name,
+                  label, out_.runs.front().cell);
+    }
+    return {};
+  }
+
+  static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+
+  const SweepDefinition& definition_;
+  Value parameters_{};  // of the cell entered last
+  Expansion out_{};
+  std::map<std::string, std::string> shorts_{};
+  std::vector<Cell> cells_{};
+  std::set<std::pair<std::string, std::string>> seen_{};
+  const Cell* baseline_ = nullptr;
+  std::vector<Shape> shapes_{};
+  std::map<std::pair<std::size_t, std::string>, std::size_t> shape_by_values_{};
+  std::map<std::size_t, std::vector<std::string>> relevant_{};
+  using Ingredients = std::tuple<std::size_t, std::size_t, std::optional<std::uint64_t>, std::vector<std::size_t>>;
+  std::map<Ingredients, std::size_t> known_{};
+  std::map<TaskKey, std::size_t> tasks_{};
+  std::map<RunKey, std::string> runs_{};
+};
+
+}  // namespace
+
+Status lay_over_value(Value& base, const std::string& path, const Value& value) {
+  const Object* map = value.if_object();
+  const Value* before = base.find(path);
+  if (map == nullptr || before == nullptr || before->if_object() == nullptr) return base.set(path, value);
+  for (const auto& [key, inner] : *map) STRATA_CHECK_OK(lay_over_value(base, path + "." + key, inner));
+  return {};
+}
+
+Result<Expansion> expand(const SweepDefinition& definition) { return Expander(definition).run(); }
+
+}  // namespace strata
