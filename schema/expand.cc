@@ -21,6 +21,7 @@ struct Cell {
   Setting setting{};
   Value assignment{};
   std::string label{};
+  std::vector<std::size_t> values{};  // for each swept parameter a number that stands for its value
   const Case* written = nullptr;  // the case that it comes from, if any
 };
 
@@ -160,8 +161,10 @@ class Expander {
     STRATA_CHECK_OK(enter(setting));
     Cell cell{.setting = setting, .written = written};
     Object assignment;
-    for (const std::string& name : out_.swept) {
+    for (std::size_t i = 0; i < out_.swept.size(); ++i) {
+      const std::string& name = out_.swept[i];
       const Value* value = parameters_.find(name);
+      cell.values.push_back(number_of(i, value));
       if (value == nullptr) continue;
       assignment.emplace(name, *value);
       cell.label += fmt::format("{}{}={}", cell.label.empty() ? "" : " ", shorts_.at(name), shown(*value));
@@ -170,12 +173,20 @@ class Expander {
     cell.assignment = std::move(assignment);
     const bool labelled = written != nullptr && !written->label.empty();
     if (labelled) cell.label = written->label;
-    if (!seen_.insert({labelled ? cell.label : "", to_canonical_json(cell.assignment)}).second) {
+    if (!seen_.insert({labelled ? cell.label : "", cell.values}).second) {
       ++out_.merged;
       return {};
     }
     cells_.push_back(std::move(cell));
     return {};
+  }
+
+  // Comparing small numbers is what keeps ten thousand cells cheap. 0: the parameter is absent.
+  std::size_t number_of(std::size_t swept, const Value* value) {
+    if (value == nullptr) return 0;
+    value_numbers_.resize(out_.swept.size());
+    auto& numbers = value_numbers_[swept];
+    return numbers.emplace(to_canonical_json(*value), numbers.size() + 1).first->second;
   }
 
   Status constrain() {
@@ -309,12 +320,9 @@ class Expander {
   // Looked up by the values of the swept parameters that matter to the stage.
   Result<std::size_t> shape_of(std::size_t index, const Cell& cell) {
     const StageDefinition& stage = definition_.stages[index];
-    Array relevant;
-    for (const std::string& name : relevant_to(index)) {
-      const Value* value = parameters_.find(name);
-      relevant.push_back(value == nullptr ? Value() : Array{*value});  // absent differs from null
-    }
-    const auto [known, is_new] = shape_by_values_.emplace(std::pair{index, to_canonical_json(relevant)}, shapes_.size());
+    std::vector<std::size_t> relevant;
+    for (const std::size_t swept : relevant_to(index)) relevant.push_back(cell.values[swept]);
+    const auto [known, is_new] = shape_by_values_.emplace(std::pair{index, std::move(relevant)}, shapes_.size());
     if (!is_new) return known->second;
     Shape shape{.parameters = Object{}};
     for (const std::string& name : stage.reads) {
@@ -337,14 +345,15 @@ class Expander {
     return known->second;
   }
 
-  const std::vector<std::string>& relevant_to(std::size_t index) {
-    const auto [place, is_new] = relevant_.emplace(index, std::vector<std::string>{});
+  // Which swept parameters matter to the stage.
+  const std::vector<std::size_t>& relevant_to(std::size_t index) {
+    const auto [place, is_new] = relevant_.emplace(index, std::vector<std::size_t>{});
     if (!is_new) return place->second;
     const StageDefinition& stage = definition_.stages[index];
     std::set<std::string> used(stage.reads.begin(), stage.reads.end());
     if (stage.flops) used.merge(stage.flops->names());
-    for (const std::string& name : out_.swept) {
-      if (std::ranges::any_of(used, [&](const std::string& u) { return overlaps(u, name); })) place->second.push_back(name);
+    for (std::size_t i = 0; i < out_.swept.size(); ++i) {
+      if (std::ranges::any_of(used, [&](const std::string& u) { return overlaps(u, out_.swept[i]); })) place->second.push_back(i);
     }
     return place->second;
   }
@@ -365,11 +374,12 @@ class Expander {
   Expansion out_{};
   std::map<std::string, std::string> shorts_{};
   std::vector<Cell> cells_{};
-  std::set<std::pair<std::string, std::string>> seen_{};
+  std::set<std::pair<std::string, std::vector<std::size_t>>> seen_{};
+  std::vector<std::map<std::string, std::size_t>> value_numbers_{};  // by swept parameter
   const Cell* baseline_ = nullptr;
   std::vector<Shape> shapes_{};
-  std::map<std::pair<std::size_t, std::string>, std::size_t> shape_by_values_{};
-  std::map<std::size_t, std::vector<std::string>> relevant_{};
+  std::map<std::pair<std::size_t, std::vector<std::size_t>>, std::size_t> shape_by_values_{};
+  std::map<std::size_t, std::vector<std::size_t>> relevant_{};
   using Ingredients = std::tuple<std::size_t, std::size_t, std::optional<std::uint64_t>, std::vector<std::size_t>>;
   std::map<Ingredients, std::size_t> known_{};
   std::map<TaskKey, std::size_t> tasks_{};

@@ -489,6 +489,27 @@ TEST(ShippedSweeps, AllExpand) {
   }
 }
 
+TEST(ShippedSweeps, TheFirstExampleOfTheManualExpandsAndItsErrorsAreReal) {
+  const auto manual = read_file(STRATA_SOURCE_DIR "/docs/sweeps.md");
+  ASSERT_TRUE(manual);
+  const std::size_t start = manual->find("```yaml\n") + 8;
+  const std::string example = manual->substr(start, manual->find("```", start) - start);
+  const auto outcome = [&](const std::string& from, const std::string& to) -> std::string {
+    std::string text = example;
+    if (!from.empty()) text.replace(text.find(from), from.size(), to);
+    const auto definition = read_sweep("sweeps/my.yaml", [&](const std::string& path) -> Result<std::string> {
+      return path == "sweeps/my.yaml" ? text : read_file(STRATA_SOURCE_DIR "/" + path);
+    });
+    if (!definition) return definition.error().message;
+    const auto expansion = expand(*definition);
+    return expansion ? fmt::format("{} cells, {} runs", expansion->cells, expansion->runs.size()) : expansion.error().message;
+  };
+  EXPECT_EQ(outcome("", ""), "11 cells, 33 runs");
+  for (const std::string& error : {outcome("updates: 20000", "updtes: 20000"), outcome("- align.text.layer <=", "- algin.text.layer <=")}) {
+    EXPECT_NE(manual->find("\n" + error + "\n"), std::string::npos) << error;
+  }
+}
+
 TEST(ShippedSweeps, TheDemoSharesCorpusFeaturesAndReferences) {
   const auto e = expand_shipped("demo");
   ASSERT_TRUE(e) << e.error().message;
