@@ -82,6 +82,8 @@ void AgentLoop::on_message(const Message& message) {
       log_error("worker", "{}: stages with inputs or outputs will fail here", store.error().message);
     }
     id_ = welcome->worker;
+    attempts_.resend_metrics();
+    if (welcome->heartbeat_ms > 0) heartbeat_every_ = std::chrono::milliseconds(welcome->heartbeat_ms);
   }
   step(message);
 }
@@ -123,7 +125,7 @@ void AgentLoop::send_metrics() {
 }
 
 void AgentLoop::refresh_link(Instant now) {
-  const bool silent = !agent_.welcome() || now - heard_at_ >= kSilentAfter;
+  const bool silent = !agent_.welcome() || now - heard_at_ >= kSilentHeartbeats * heartbeat_every_;
   if (!silent || now - refreshed_at_ < kRefreshEvery) return;
   refreshed_at_ = now;
   const auto moved = link_.refresh();

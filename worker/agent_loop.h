@@ -21,8 +21,8 @@ namespace strata::worker {
 
 inline constexpr std::chrono::milliseconds kLookEvery{200};         // at progress files, while something runs
 inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};  // while processes are being killed
-inline constexpr std::chrono::milliseconds kRefreshEvery{2'000};    // of the address file, while nobody answers
-inline constexpr std::chrono::milliseconds kSilentAfter{10'000};    // then the coordinator may have moved
+inline constexpr std::chrono::milliseconds kRefreshEvery{1'000};    // of the address file, while nobody answers
+inline constexpr int kSilentHeartbeats = 2;                          // unanswered: the coordinator may have moved
 inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};   // at the end, for the last acknowledgements
 inline constexpr std::size_t kMessagesPerRound = 256;               // then other things get their turn
 
@@ -62,6 +62,7 @@ class AgentLoop {
   Instant exit_at_{};
   Instant heard_at_{};
   Instant refreshed_at_{};
+  std::chrono::milliseconds heartbeat_every_{5'000};
   bool queue_full_told_ = false;
 };
 

@@ -318,6 +318,10 @@ void Attempts::acknowledge(const MetricAck& ack) {
   if (it->second.ended && !it->second.tail.pending()) spools_.erase(it);
 }
 
+void Attempts::resend_metrics() {
+  for (auto& [id, spool] : spools_) spool.sent.reset();
+}
+
 bool Attempts::metrics_pending() const {
   return std::any_of(spools_.begin(), spools_.end(), [](const auto& entry) { return entry.second.tail.pending(); });
 }

@@ -61,6 +61,8 @@ class Attempts {
   // Batches that are due; each is sent again until acknowledged.
   [[nodiscard]] std::vector<MetricBatch> due_metrics(WorkerId worker, Instant now);
   void acknowledge(const MetricAck& ack);
+  // Another coordinator process answers now: what was under way to the old one is due again.
+  void resend_metrics();
   [[nodiscard]] bool metrics_pending() const;
 
   [[nodiscard]] bool busy() const { return !running_.empty(); }
