@@ -1,6 +1,7 @@
-// The catalogue of exported models (tools/export/catalogue.json): which judges, teachers and vocoders there are, and what
-// identifies each. An identity is the SHA-256 of the canonical JSON of {exporter_version, settings, sources: [sha256 of
-// each source file, in catalogue order]}, so exporting an archive again changes no identity and hence no key.
+// The catalogue of exported models (tools/export/catalogue.json): which judges, teachers and
+// vocoders there are, and what identifies each. An identity is the SHA-256 of the canonical JSON of
+// {exporter_version, settings, sources: [sha256 of each source file, in catalogue order]}, so
+// exporting an archive again changes no identity and hence no key.
 #pragma once
 
 #include <string>

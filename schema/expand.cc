@@ -1,7 +1,8 @@
 // From a definition to tasks and runs.
 //
-// Order of cells: the product of axes, then zip groups, the last varying fastest; then the cases as written. Without axes
-// and zips the product is one cell, or none if there are cases. The same cell twice is one cell. Seeds vary inside a cell.
+// Order of cells: the product of axes, then zip groups, the last varying fastest; then the cases as
+// written. Without axes and zips the product is one cell, or none if there are cases. The same cell
+// twice is one cell. Seeds vary inside a cell.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -22,10 +23,11 @@ struct Cell {
   Value assignment{};
   std::string label{};
   std::vector<std::size_t> values{};  // for each swept parameter a number that stands for its value
-  const Case* written = nullptr;  // the case that it comes from, if any
+  const Case* written = nullptr;      // the case that it comes from, if any
 };
 
-// What a stage is in a cell, apart from seed and inputs. Cells that agree on what the stage reads share one.
+// What a stage is in a cell, apart from seed and inputs. Cells that agree on what the stage reads
+// share one.
 struct Shape {
   Value parameters{};
   std::vector<std::string> neutral{};
@@ -35,7 +37,8 @@ struct Shape {
 
 std::string shown(const Value& value) {
   if (const std::string* text = value.if_string()) return *text;
-  if (const Value* name = value.find("name"); name != nullptr && name->if_string() != nullptr) return *name->if_string();
+  if (const Value* name = value.find("name"); name != nullptr && name->if_string() != nullptr)
+    return *name->if_string();
   return to_canonical_json(value);
 }
 
@@ -50,17 +53,21 @@ std::vector<std::string> parts_of(const std::string& name) {
   }
 }
 
-// The last part that no other name has anywhere, else the whole name: align.text.layer beside align.speech.layer is "text".
+// The last part that no other name has anywhere, else the whole name: align.text.layer beside
+// align.speech.layer is "text".
 std::map<std::string, std::string> short_names(const std::vector<std::string>& names) {
   std::map<std::string, int> names_with;
   for (const std::string& name : names) {
     const auto parts = parts_of(name);
-    for (const std::string& part : std::set<std::string>(parts.begin(), parts.end())) ++names_with[part];
+    for (const std::string& part : std::set<std::string>(parts.begin(), parts.end()))
+      ++names_with[part];
   }
   std::map<std::string, std::string> shorts;
   for (const std::string& name : names) {
     const auto parts = parts_of(name);
-    const auto unique = std::find_if(parts.rbegin(), parts.rend(), [&](const std::string& part) { return names_with.at(part) == 1; });
+    const auto unique = std::find_if(parts.rbegin(), parts.rend(), [&](const std::string& part) {
+      return names_with.at(part) == 1;
+    });
     shorts[name] = unique == parts.rend() ? name : *unique;
   }
   return shorts;
@@ -73,7 +80,8 @@ bool overlaps(std::string_view a, std::string_view b) {
 
 class Expander {
  public:
-  explicit Expander(const SweepDefinition& definition) : definition_(definition), parameters_(definition.base) {}
+  explicit Expander(const SweepDefinition& definition)
+      : definition_(definition), parameters_(definition.base) {}
 
   Result<Expansion> run() {
     collect_swept();
@@ -113,11 +121,13 @@ class Expander {
   }
 
   Status make_cells() {
-    std::size_t product = definition_.axes.empty() && definition_.zips.empty() && !definition_.cases.empty() ? 0 : 1;
+    std::size_t product =
+        definition_.axes.empty() && definition_.zips.empty() && !definition_.cases.empty() ? 0 : 1;
     for (const auto& [name, size] : out_.axis_sizes) {
       if (name != "cases") product *= size;
       if (product * std::max<std::size_t>(1, definition_.seeds.size()) > kRunsMax) {
-        return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints", definition_.name, kRunsMax);
+        return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints",
+                    definition_.name, kRunsMax);
       }
     }
     for (std::size_t i = 0; i < product; ++i) STRATA_CHECK_OK(add_cell(grid_point(i), nullptr));
@@ -125,7 +135,8 @@ class Expander {
     return {};
   }
 
-  // The parameters of one cell at a time: copying all of them for every cell would cost more than all else.
+  // The parameters of one cell at a time: copying all of them for every cell would cost more than
+  // all else.
   Status enter(const Setting& setting) {
     for (const std::string& name : out_.swept) {
       const Value* value = definition_.base.find(name);
@@ -147,7 +158,8 @@ class Expander {
     Setting setting;
     for (auto group = definition_.zips.rbegin(); group != definition_.zips.rend(); ++group) {
       const std::size_t size = group->front().values.size();
-      for (const Axis& axis : *group) setting.emplace_back(axis.parameter, axis.values[index % size]);
+      for (const Axis& axis : *group)
+        setting.emplace_back(axis.parameter, axis.values[index % size]);
       index /= size;
     }
     for (auto axis = definition_.axes.rbegin(); axis != definition_.axes.rend(); ++axis) {
@@ -167,7 +179,8 @@ class Expander {
       cell.values.push_back(number_of(i, value));
       if (value == nullptr) continue;
       assignment.emplace(name, *value);
-      cell.label += fmt::format("{}{}={}", cell.label.empty() ? "" : " ", shorts_.at(name), shown(*value));
+      cell.label +=
+          fmt::format("{}{}={}", cell.label.empty() ? "" : " ", shorts_.at(name), shown(*value));
     }
     if (cell.label.empty()) cell.label = "base";
     cell.assignment = std::move(assignment);
@@ -202,19 +215,25 @@ class Expander {
       if (keep) kept.push_back(std::move(cell));
     }
     cells_ = std::move(kept);
-    if (cells_.empty()) return fail(ErrorCode::kInvalid, "sweep {}: the constraints drop every cell", definition_.name);
+    if (cells_.empty())
+      return fail(ErrorCode::kInvalid, "sweep {}: the constraints drop every cell",
+                  definition_.name);
     std::set<std::string> labels;
     for (const Cell& cell : cells_) {
       if (!labels.insert(cell.label).second) {
-        return fail(ErrorCode::kInvalid, "sweep {}: two different cells are called \"{}\"", definition_.name, cell.label);
+        return fail(ErrorCode::kInvalid, "sweep {}: two different cells are called \"{}\"",
+                    definition_.name, cell.label);
       }
     }
     return {};
   }
 
-  [[nodiscard]] Result<bool> test(const Expression& condition, const Cell& cell, std::string_view what) const {
+  [[nodiscard]] Result<bool> test(const Expression& condition, const Cell& cell,
+                                  std::string_view what) const {
     auto truth = condition.holds([&](std::string_view name) { return parameters_.find(name); });
-    if (!truth) return fail(ErrorCode::kInvalid, "sweep {}: {} in cell \"{}\": {}", definition_.name, what, cell.label, truth.error().message);
+    if (!truth)
+      return fail(ErrorCode::kInvalid, "sweep {}: {} in cell \"{}\": {}", definition_.name, what,
+                  cell.label, truth.error().message);
     return truth;
   }
 
@@ -228,15 +247,20 @@ class Expander {
         const Value* value = parameters_.find(entry.first);
         return value != nullptr && *value == entry.second;
       });
-      if (equal) (cell.written != nullptr && !cell.written->label.empty() ? labelled : matches).push_back(&cell);
+      if (equal)
+        (cell.written != nullptr && !cell.written->label.empty() ? labelled : matches)
+            .push_back(&cell);
     }
     if (matches.empty()) matches = labelled;
     if (matches.size() == 1) {
       baseline_ = matches.front();
       return {};
     }
-    if (matches.empty()) return fail(ErrorCode::kInvalid, "sweep {}: no cell is the baseline", definition_.name);
-    return fail(ErrorCode::kInvalid, "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: name more parameters",
+    if (matches.empty())
+      return fail(ErrorCode::kInvalid, "sweep {}: no cell is the baseline", definition_.name);
+    return fail(ErrorCode::kInvalid,
+                "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: name "
+                "more parameters",
                 definition_.name, matches[0]->label, matches[1]->label);
   }
 
@@ -245,7 +269,10 @@ class Expander {
     const bool own_seeds = cell.written != nullptr && !cell.written->seeds.empty();
     bool any = false;
     for (const std::uint64_t seed : own_seeds ? cell.written->seeds : definition_.seeds) {
-      RunSpec run{.cell = cell.label, .assignment = cell.assignment, .seed = seed, .baseline = &cell == baseline_};
+      RunSpec run{.cell = cell.label,
+                  .assignment = cell.assignment,
+                  .seed = seed,
+                  .baseline = &cell == baseline_};
       std::map<std::string, std::size_t> made;  // stage -> task
       for (std::size_t stage = 0; stage < definition_.stages.size(); ++stage) {
         STRATA_CHECK_OK(add_task(stage, cell, seed, made));
@@ -257,8 +284,10 @@ class Expander {
         const bool labelled = cell.written != nullptr && !cell.written->label.empty();
         if (labelled) {
           return fail(ErrorCode::kInvalid,
-                      "sweep {}: \"{}\" with seed {} is the same run as one of \"{}\": labels and resources decide no result; "
-                      "give it seeds of its own", definition_.name, cell.label, seed, before->second);
+                      "sweep {}: \"{}\" with seed {} is the same run as one of \"{}\": labels and "
+                      "resources decide no result; "
+                      "give it seeds of its own",
+                      definition_.name, cell.label, seed, before->second);
         }
         continue;
       }
@@ -269,22 +298,27 @@ class Expander {
     return {};
   }
 
-  Status add_task(std::size_t index, const Cell& cell, std::uint64_t seed, std::map<std::string, std::size_t>& made) {
+  Status add_task(std::size_t index, const Cell& cell, std::uint64_t seed,
+                  std::map<std::string, std::size_t>& made) {
     const StageDefinition& stage = definition_.stages[index];
     if (stage.when) {
       STRATA_TRY(const bool exists, test(*stage.when, cell, stage.name + ".when"));
       if (!exists) return {};
     }
-    std::vector<std::size_t> producers;  // one for each input of the stage, kNone where the input does not apply
+    std::vector<std::size_t>
+        producers;  // one for each input of the stage, kNone where the input does not apply
     for (const auto& [name, input] : stage.inputs) {
       producers.push_back(kNone);
       if (input.when) {
-        STRATA_TRY(const bool wanted, test(*input.when, cell, fmt::format("{}.inputs.{}.when", stage.name, name)));
+        STRATA_TRY(const bool wanted,
+                   test(*input.when, cell, fmt::format("{}.inputs.{}.when", stage.name, name)));
         if (!wanted) continue;
       }
       const auto producer = made.find(input.stage);
       if (producer == made.end()) {
-        return fail(ErrorCode::kInvalid, "sweep {}: in cell \"{}\" stage {} takes {} from {}, which does not exist there: give the input a when",
+        return fail(ErrorCode::kInvalid,
+                    "sweep {}: in cell \"{}\" stage {} takes {} from {}, which does not exist "
+                    "there: give the input a when",
                     definition_.name, cell.label, stage.name, name, input.stage);
       }
       producers.back() = producer->second;
@@ -297,14 +331,25 @@ class Expander {
     return {};
   }
 
-  std::size_t make_task(const StageDefinition& stage, const Shape& shape, std::optional<std::uint64_t> seed,
+  std::size_t make_task(const StageDefinition& stage, const Shape& shape,
+                        std::optional<std::uint64_t> seed,
                         const std::vector<std::size_t>& producers, const Cell& cell) {
-    TaskSpec task{.stage = stage.name, .program = stage.program, .parameters = shape.parameters, .neutral = shape.neutral,
-                  .seed = seed, .outputs = stage.outputs, .resources = stage.resources, .retry = stage.retry,
-                  .lease_ms = stage.lease_ms, .resumable = stage.resumable, .secrets = stage.secrets, .flops = shape.flops};
+    TaskSpec task{.stage = stage.name,
+                  .program = stage.program,
+                  .parameters = shape.parameters,
+                  .neutral = shape.neutral,
+                  .seed = seed,
+                  .outputs = stage.outputs,
+                  .resources = stage.resources,
+                  .retry = stage.retry,
+                  .lease_ms = stage.lease_ms,
+                  .resumable = stage.resumable,
+                  .secrets = stage.secrets,
+                  .flops = shape.flops};
     auto producer = producers.begin();
     for (const auto& [name, input] : stage.inputs) {
-      if (*producer != kNone) task.inputs.push_back({name, out_.tasks[*producer].key, input.output});
+      if (*producer != kNone)
+        task.inputs.push_back({name, out_.tasks[*producer].key, input.output});
       ++producer;
     }
     if (cell.written != nullptr) {
@@ -322,7 +367,8 @@ class Expander {
     const StageDefinition& stage = definition_.stages[index];
     std::vector<std::size_t> relevant;
     for (const std::size_t swept : relevant_to(index)) relevant.push_back(cell.values[swept]);
-    const auto [known, is_new] = shape_by_values_.emplace(std::pair{index, std::move(relevant)}, shapes_.size());
+    const auto [known, is_new] =
+        shape_by_values_.emplace(std::pair{index, std::move(relevant)}, shapes_.size());
     if (!is_new) return known->second;
     Shape shape{.parameters = Object{}};
     for (const std::string& name : stage.reads) {
@@ -336,11 +382,15 @@ class Expander {
       if (value != nullptr && *value == neutral) shape.neutral.push_back(name);
     }
     if (stage.flops) {
-      const auto flops = stage.flops->number([&](std::string_view name) { return parameters_.find(name); });
-      if (!flops) return fail(ErrorCode::kInvalid, "sweep {}: {}.flops in cell \"{}\": {}", definition_.name, stage.name, cell.label, flops.error().message);
+      const auto flops =
+          stage.flops->number([&](std::string_view name) { return parameters_.find(name); });
+      if (!flops)
+        return fail(ErrorCode::kInvalid, "sweep {}: {}.flops in cell \"{}\": {}", definition_.name,
+                    stage.name, cell.label, flops.error().message);
       shape.flops = *flops;
     }
-    shape.key_text = canonical_key_parameters({.parameters = shape.parameters, .neutral = shape.neutral});
+    shape.key_text =
+        canonical_key_parameters({.parameters = shape.parameters, .neutral = shape.neutral});
     shapes_.push_back(std::move(shape));
     return known->second;
   }
@@ -353,7 +403,9 @@ class Expander {
     std::set<std::string> used(stage.reads.begin(), stage.reads.end());
     if (stage.flops) used.merge(stage.flops->names());
     for (std::size_t i = 0; i < out_.swept.size(); ++i) {
-      if (std::ranges::any_of(used, [&](const std::string& u) { return overlaps(u, out_.swept[i]); })) place->second.push_back(i);
+      if (std::ranges::any_of(used,
+                              [&](const std::string& u) { return overlaps(u, out_.swept[i]); }))
+        place->second.push_back(i);
     }
     return place->second;
   }
@@ -361,8 +413,9 @@ class Expander {
   Status check_expected() {
     for (const auto& [label, numbers] : definition_.expected) {
       if (std::ranges::find(out_.runs, label, &RunSpec::cell) != out_.runs.end()) continue;
-      return fail(ErrorCode::kInvalid, "sweep {}: expected names \"{}\", but no cell is called so; the first is \"{}\"", definition_.name,
-                  label, out_.runs.front().cell);
+      return fail(ErrorCode::kInvalid,
+                  "sweep {}: expected names \"{}\", but no cell is called so; the first is \"{}\"",
+                  definition_.name, label, out_.runs.front().cell);
     }
     return {};
   }
@@ -380,7 +433,8 @@ class Expander {
   std::vector<Shape> shapes_{};
   std::map<std::pair<std::size_t, std::vector<std::size_t>>, std::size_t> shape_by_values_{};
   std::map<std::size_t, std::vector<std::size_t>> relevant_{};
-  using Ingredients = std::tuple<std::size_t, std::size_t, std::optional<std::uint64_t>, std::vector<std::size_t>>;
+  using Ingredients =
+      std::tuple<std::size_t, std::size_t, std::optional<std::uint64_t>, std::vector<std::size_t>>;
   std::map<Ingredients, std::size_t> known_{};
   std::map<TaskKey, std::size_t> tasks_{};
   std::map<RunKey, std::string> runs_{};
@@ -391,8 +445,10 @@ class Expander {
 Status lay_over_value(Value& base, const std::string& path, const Value& value) {
   const Object* map = value.if_object();
   const Value* before = base.find(path);
-  if (map == nullptr || before == nullptr || before->if_object() == nullptr) return base.set(path, value);
-  for (const auto& [key, inner] : *map) STRATA_CHECK_OK(lay_over_value(base, path + "." + key, inner));
+  if (map == nullptr || before == nullptr || before->if_object() == nullptr)
+    return base.set(path, value);
+  for (const auto& [key, inner] : *map)
+    STRATA_CHECK_OK(lay_over_value(base, path + "." + key, inner));
   return {};
 }
 

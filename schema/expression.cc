@@ -43,7 +43,9 @@ Decimal take_apart(const Number& number) {
 }
 
 // A plain number, or one of the three texts that stand for non-finite ones.
-bool is_non_finite_text(const Value& value) { return value.if_string() != nullptr && value.to_double().has_value(); }
+bool is_non_finite_text(const Value& value) {
+  return value.if_string() != nullptr && value.to_double().has_value();
+}
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
@@ -71,7 +73,8 @@ std::strong_ordering compare(const Number& a, const Number& b) {
   const Decimal y = take_apart(b);
   if (x.sign != y.sign) return x.sign <=> y.sign;
   auto magnitude = x.exponent <=> y.exponent;
-  if (magnitude == 0) magnitude = x.digits.compare(y.digits) <=> 0;  // same scale: digits compare as text
+  if (magnitude == 0)
+    magnitude = x.digits.compare(y.digits) <=> 0;  // same scale: digits compare as text
   return x.sign > 0 ? magnitude : 0 <=> magnitude;
 }
 
@@ -107,9 +110,14 @@ Result<Value> Expression::evaluate(std::size_t index, const Lookup& lookup) cons
       const Value* value = lookup(node.name);
       return value == nullptr ? Value() : *value;
     }
-    case Op::kNot: case Op::kAnd: case Op::kOr: return logical(node, lookup);
-    case Op::kNegate: case Op::kAdd: case Op::kSubtract: case Op::kMultiply: case Op::kDivide:
-      return arithmetic(node, lookup);
+    case Op::kNot:
+    case Op::kAnd:
+    case Op::kOr: return logical(node, lookup);
+    case Op::kNegate:
+    case Op::kAdd:
+    case Op::kSubtract:
+    case Op::kMultiply:
+    case Op::kDivide: return arithmetic(node, lookup);
     case Op::kIsNull: {
       STRATA_TRY(const Value value, evaluate(node.of[0], lookup));
       return Value(value.is_null());
@@ -122,7 +130,12 @@ Result<Value> Expression::evaluate(std::size_t index, const Lookup& lookup) cons
       }
       return Value(false);
     }
-    case Op::kEqual: case Op::kNotEqual: case Op::kLess: case Op::kLessEqual: case Op::kGreater: case Op::kGreaterEqual: {
+    case Op::kEqual:
+    case Op::kNotEqual:
+    case Op::kLess:
+    case Op::kLessEqual:
+    case Op::kGreater:
+    case Op::kGreaterEqual: {
       STRATA_TRY(const Value left, evaluate(node.of[0], lookup));
       STRATA_TRY(const Value right, evaluate(node.of[1], lookup));
       if (node.op == Op::kEqual) return Value(left == right);
@@ -149,13 +162,15 @@ Result<Value> Expression::ordering(const Node& node, const Value& left, const Va
   const Number* y = right.if_number();
   if (x != nullptr && y != nullptr) {
     order = compare(*x, *y);
-  } else if ((x != nullptr && is_non_finite_text(right)) || (y != nullptr && is_non_finite_text(left))) {
+  } else if ((x != nullptr && is_non_finite_text(right)) ||
+             (y != nullptr && is_non_finite_text(left))) {
     order = *left.to_double() <=> *right.to_double();
   } else if (left.if_string() != nullptr && right.if_string() != nullptr) {
     order = left.if_string()->compare(*right.if_string()) <=> 0;
   } else {
-    return wrong(fmt::format("{} compares {} with {}: only two numbers or two texts have an order", text(static_cast<std::size_t>(
-                             &node - nodes_.data())), shown(left), shown(right)));
+    return wrong(fmt::format("{} compares {} with {}: only two numbers or two texts have an order",
+                             text(static_cast<std::size_t>(&node - nodes_.data())), shown(left),
+                             shown(right)));
   }
   switch (node.op) {
     case Op::kLess: return Value(order < 0);
@@ -177,7 +192,8 @@ Result<Value> Expression::arithmetic(const Node& node, const Lookup& lookup) con
     } else if (const auto number = value.to_double()) {
       x.at(i) = *number;
     } else {
-      return wrong(fmt::format("{} is {}: no number to calculate with", text(node.of[i]), shown(value)));
+      return wrong(
+          fmt::format("{} is {}: no number to calculate with", text(node.of[i]), shown(value)));
     }
   }
   if (has_null) return Value();
@@ -188,7 +204,9 @@ Result<Value> Expression::arithmetic(const Node& node, const Lookup& lookup) con
     case Op::kMultiply: return Value(x[0] * x[1]);
     default: break;
   }
-  if (x[1] == 0) return wrong(fmt::format("{} divides by zero", text(static_cast<std::size_t>(&node - nodes_.data()))));
+  if (x[1] == 0)
+    return wrong(
+        fmt::format("{} divides by zero", text(static_cast<std::size_t>(&node - nodes_.data()))));
   return Value(x[0] / x[1]);
 }
 
@@ -202,7 +220,8 @@ std::set<std::string> Expression::names() const {
 
 std::string Expression::text() const { return nodes_.empty() ? "null" : text(nodes_.size() - 1); }
 
-// Every operand that is more than a name or a literal stands in parentheses: no reader has to know the precedence.
+// Every operand that is more than a name or a literal stands in parentheses: no reader has to know
+// the precedence.
 std::string Expression::text(std::size_t index) const {
   const Node& node = nodes_.at(index);
   const auto operand = [&](std::size_t i) {
@@ -210,13 +229,17 @@ std::string Expression::text(std::size_t index) const {
     const bool simple = inner.op == Op::kLiteral || inner.op == Op::kName;
     return simple ? text(node.of[i]) : fmt::format("({})", text(node.of[i]));
   };
-  const auto binary = [&](const char* op) { return fmt::format("{} {} {}", operand(0), op, operand(1)); };
+  const auto binary = [&](const char* op) {
+    return fmt::format("{} {} {}", operand(0), op, operand(1));
+  };
   // On the right of a comparison a bare name could be taken for a text.
   const auto right = [&](std::size_t i) {
     const bool name = nodes_.at(node.of.at(i)).op == Op::kName;
     return name ? fmt::format("({})", operand(i)) : operand(i);
   };
-  const auto comparison = [&](const char* op) { return fmt::format("{} {} {}", operand(0), op, right(1)); };
+  const auto comparison = [&](const char* op) {
+    return fmt::format("{} {} {}", operand(0), op, right(1));
+  };
   switch (node.op) {
     case Op::kLiteral: return shown(node.literal);
     case Op::kName: return node.name;

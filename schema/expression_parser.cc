@@ -1,4 +1,5 @@
-// From text to an Expression: words first, then one function per level of the grammar in expression.h.
+// From text to an Expression: words first, then one function per level of the grammar in
+// expression.h.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -27,7 +28,8 @@ std::size_t name_length(std::string_view text) {
   std::size_t n = 1;
   while (n < text.size()) {
     const char c = text[n];
-    const bool joins = (c == '.' || c == '-') && n + 1 < text.size() && (is_letter(text[n + 1]) || is_digit(text[n + 1]));
+    const bool joins = (c == '.' || c == '-') && n + 1 < text.size() &&
+                       (is_letter(text[n + 1]) || is_digit(text[n + 1]));
     if (!is_letter(c) && !is_digit(c) && !joins) break;
     ++n;
   }
@@ -48,7 +50,8 @@ std::size_t number_length(std::string_view text) {
   return n;
 }
 
-// The text between quotes; a backslash makes the next byte literal. Advances `at` past the closing quote.
+// The text between quotes; a backslash makes the next byte literal. Advances `at` past the closing
+// quote.
 Result<std::string> read_quoted(std::string_view text, std::size_t& at) {
   const std::size_t start = at;
   const char quote = text[at++];
@@ -68,8 +71,8 @@ std::string printable(char c) {
 }
 
 Result<std::vector<Word>> split_words(std::string_view text) {
-  static constexpr std::array<std::string_view, 15> kSigns{"!=", "<=", ">=", "==", "=", "<", ">", "+", "-", "*",
-                                                           "/", "(", ")", ",", "!"};
+  static constexpr std::array<std::string_view, 15> kSigns{
+      "!=", "<=", ">=", "==", "=", "<", ">", "+", "-", "*", "/", "(", ")", ",", "!"};
   std::vector<Word> words;
   std::size_t at = 0;
   while (at < text.size()) {
@@ -87,13 +90,17 @@ Result<std::vector<Word>> split_words(std::string_view text) {
       at += n;
     } else if (is_digit(c) || (c == '.' && rest.size() > 1 && is_digit(rest[1]))) {
       const std::size_t n = number_length(rest);
-      if (n < rest.size() && is_letter(rest[n])) return wrong_at(column + n, fmt::format("unexpected {} after a number", printable(rest[n])));
+      if (n < rest.size() && is_letter(rest[n]))
+        return wrong_at(column + n,
+                        fmt::format("unexpected {} after a number", printable(rest[n])));
       words.push_back({Kind::kNumber, std::string(rest.substr(0, n)), column});
       at += n;
     } else {
-      const auto sign = std::ranges::find_if(kSigns, [&](std::string_view s) { return rest.starts_with(s); });
+      const auto sign =
+          std::ranges::find_if(kSigns, [&](std::string_view s) { return rest.starts_with(s); });
       if (sign == kSigns.end() || *sign == "!") {
-        return wrong_at(column, fmt::format("unexpected {}{}", printable(c), c == '!' ? "; write \"not\" or \"!=\"" : ""));
+        return wrong_at(column, fmt::format("unexpected {}{}", printable(c),
+                                            c == '!' ? "; write \"not\" or \"!=\"" : ""));
       }
       words.push_back({Kind::kSign, std::string(*sign == "==" ? "=" : *sign), column});
       at += sign->size();
@@ -103,13 +110,15 @@ Result<std::vector<Word>> split_words(std::string_view text) {
   return words;
 }
 
-constexpr std::array<std::string_view, 8> kReserved{"and", "or", "not", "in", "is", "null", "true", "false"};
+constexpr std::array<std::string_view, 8> kReserved{"and", "or",   "not",  "in",
+                                                    "is",  "null", "true", "false"};
 
 }  // namespace
 
 class ExpressionParser {
  public:
-  ExpressionParser(std::vector<Word> words, const Expression::Known& known) : words_(std::move(words)), known_(known) {}
+  ExpressionParser(std::vector<Word> words, const Expression::Known& known)
+      : words_(std::move(words)), known_(known) {}
 
   // Takes the longest condition from here on.
   Result<Expression> condition() {
@@ -119,20 +128,28 @@ class ExpressionParser {
   }
 
   [[nodiscard]] const Word& here() const { return words_.at(at_); }
-  [[nodiscard]] bool at_word(std::string_view text) const { return here().kind == Kind::kWord && here().text == text; }
-  bool take_word(std::string_view text) { return at_word(text) && advance(); }
-  bool take_sign(std::string_view text) { return here().kind == Kind::kSign && here().text == text && advance(); }
-  [[nodiscard]] bool next_is_word(std::string_view text) const {
-    return at_ + 1 < words_.size() && words_[at_ + 1].kind == Kind::kWord && words_[at_ + 1].text == text;
+  [[nodiscard]] bool at_word(std::string_view text) const {
+    return here().kind == Kind::kWord && here().text == text;
   }
-  [[nodiscard]] bool next_is_number() const { return at_ + 1 < words_.size() && words_[at_ + 1].kind == Kind::kNumber; }
+  bool take_word(std::string_view text) { return at_word(text) && advance(); }
+  bool take_sign(std::string_view text) {
+    return here().kind == Kind::kSign && here().text == text && advance();
+  }
+  [[nodiscard]] bool next_is_word(std::string_view text) const {
+    return at_ + 1 < words_.size() && words_[at_ + 1].kind == Kind::kWord &&
+           words_[at_ + 1].text == text;
+  }
+  [[nodiscard]] bool next_is_number() const {
+    return at_ + 1 < words_.size() && words_[at_ + 1].kind == Kind::kNumber;
+  }
   bool advance() {
     ++at_;
     return true;
   }
   [[nodiscard]] tl::unexpected<Error> expected(std::string_view what) const {
     const Word& word = here();
-    const std::string found = word.kind == Kind::kEnd ? "the text ends here" : fmt::format("found \"{}\"", word.text);
+    const std::string found =
+        word.kind == Kind::kEnd ? "the text ends here" : fmt::format("found \"{}\"", word.text);
     return wrong_at(word.column, fmt::format("expected {}, {}", what, found));
   }
 
@@ -141,13 +158,18 @@ class ExpressionParser {
   using Step = Status (ExpressionParser::*)();
 
   [[nodiscard]] std::size_t last() const { return built_.nodes_.size() - 1; }
-  void add(Op op, std::vector<std::size_t> of) { built_.nodes_.push_back({.op = op, .of = std::move(of)}); }
-  void add_literal(Value value) { built_.nodes_.push_back({.op = Op::kLiteral, .literal = std::move(value)}); }
+  void add(Op op, std::vector<std::size_t> of) {
+    built_.nodes_.push_back({.op = op, .of = std::move(of)});
+  }
+  void add_literal(Value value) {
+    built_.nodes_.push_back({.op = Op::kLiteral, .literal = std::move(value)});
+  }
 
   // Each step leaves its result as the last node.
   Status disjunction() {
     if (++depth_ > kExpressionDepthMax) {
-      return wrong_at(here().column, fmt::format("nested deeper than {} levels", kExpressionDepthMax));
+      return wrong_at(here().column,
+                      fmt::format("nested deeper than {} levels", kExpressionDepthMax));
     }
     STRATA_CHECK_OK(conjunction());
     while (take_word("or")) STRATA_CHECK_OK(join(Op::kOr, &ExpressionParser::conjunction));
@@ -182,12 +204,13 @@ class ExpressionParser {
     STRATA_CHECK_OK(sum());
     const std::size_t left = last();
     if (here().kind == Kind::kSign) {
-      static constexpr std::array<std::pair<std::string_view, Op>, 6> kOps{{{"=", Op::kEqual},
-                                                                           {"!=", Op::kNotEqual},
-                                                                           {"<", Op::kLess},
-                                                                           {"<=", Op::kLessEqual},
-                                                                           {">", Op::kGreater},
-                                                                           {">=", Op::kGreaterEqual}}};
+      static constexpr std::array<std::pair<std::string_view, Op>, 6> kOps{
+          {{"=", Op::kEqual},
+           {"!=", Op::kNotEqual},
+           {"<", Op::kLess},
+           {"<=", Op::kLessEqual},
+           {">", Op::kGreater},
+           {">=", Op::kGreaterEqual}}};
       const auto is_here = [&](const auto& entry) { return entry.first == here().text; };
       const auto op = std::ranges::find_if(kOps, is_here);
       if (op == kOps.end()) return {};
@@ -231,8 +254,8 @@ class ExpressionParser {
     const bool reserved = std::ranges::find(kReserved, word.text) != kReserved.end();
     if (word.kind == Kind::kWord && !reserved) {
       const Word& next = words_.at(at_ + 1);
-      const bool alone = next.kind != Kind::kSign || next.text == ")" || next.text == "," || next.text == "=" ||
-                         next.text.find_first_of("<>!") != std::string::npos;
+      const bool alone = next.kind != Kind::kSign || next.text == ")" || next.text == "," ||
+                         next.text == "=" || next.text.find_first_of("<>!") != std::string::npos;
       const bool is_name = known_ ? known_(word.text) : word.text.find('.') != std::string::npos;
       if (alone && !is_name) {
         add_literal(word.text);
@@ -303,8 +326,10 @@ class ExpressionParser {
       add_literal(Value());
     } else if (word.kind == Kind::kWord && (word.text == "true" || word.text == "false")) {
       add_literal(word.text == "true");
-    } else if (word.kind == Kind::kWord && std::ranges::find(kReserved, word.text) == kReserved.end()) {
-      if (known_ && !known_(word.text)) return wrong_at(word.column, fmt::format("there is no parameter {}", word.text));
+    } else if (word.kind == Kind::kWord &&
+               std::ranges::find(kReserved, word.text) == kReserved.end()) {
+      if (known_ && !known_(word.text))
+        return wrong_at(word.column, fmt::format("there is no parameter {}", word.text));
       built_.nodes_.push_back({.op = Op::kName, .name = word.text});
     } else {
       return expected("a name, a number, a text or \"(\"");
@@ -325,7 +350,8 @@ namespace {
 
 Result<ExpressionParser> start(std::string_view text, const Expression::Known& known) {
   if (text.size() > kExpressionBytesMax) {
-    return fail(ErrorCode::kTooLarge, "{} bytes is too long: at most {} are read", text.size(), kExpressionBytesMax);
+    return fail(ErrorCode::kTooLarge, "{} bytes is too long: at most {} are read", text.size(),
+                kExpressionBytesMax);
   }
   STRATA_TRY(auto words, split_words(text));
   return ExpressionParser(std::move(words), known);
@@ -356,15 +382,20 @@ Result<Query> parse_query(std::string_view text, const Expression::Known& known)
   }
   if (parser.take_word("limit")) {
     const auto number = Number::parse(parser.here().text);
-    const auto limit = number && parser.here().kind == Kind::kNumber ? number->to_integer() : std::nullopt;
+    const auto limit =
+        number && parser.here().kind == Kind::kNumber ? number->to_integer() : std::nullopt;
     if (!limit || *limit < 1 || *limit > kQueryLimitMax) {
-      return parser.expected(fmt::format("a whole number from 1 to {} after limit", kQueryLimitMax));
+      return parser.expected(
+          fmt::format("a whole number from 1 to {} after limit", kQueryLimitMax));
     }
     query.limit = *limit;
     parser.advance();
   }
   if (parser.here().kind != Kind::kEnd) {
-    return parser.expected(query.limit ? "the end" : query.order_by ? "\"limit\" or the end" : "\"and\", \"or\", \"order by\", \"limit\" or the end");
+    return parser.expected(query.limit ? "the end"
+                           : query.order_by
+                               ? "\"limit\" or the end"
+                               : "\"and\", \"or\", \"order by\", \"limit\" or the end");
   }
   return query;
 }

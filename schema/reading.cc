@@ -10,7 +10,9 @@ namespace {
 bool is_name_part(std::string_view part, bool first) {
   if (part.empty() || part.front() == '-') return false;
   if (first && part.front() >= '0' && part.front() <= '9') return false;
-  return part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string_view::npos &&
+  return part.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+             std::string_view::npos &&
          part.back() != '-';
 }
 
@@ -66,14 +68,18 @@ bool is_at_or_below(std::string_view name, std::string_view prefix) {
   return name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '.');
 }
 
-bool related(std::string_view a, std::string_view b) { return is_at_or_below(a, b) || is_at_or_below(b, a); }
+bool related(std::string_view a, std::string_view b) {
+  return is_at_or_below(a, b) || is_at_or_below(b, a);
+}
 
 Result<YamlNode> Reading::open(const std::string& path) {
   STRATA_TRY(const std::string text, read_(path));
   files_.push_back(path);
   STRATA_TRY(YamlNode node, parse_yaml(text, path, static_cast<int>(files_.size()) - 1));
-  if (node.is_null() && node.at.line == 0) return fail(ErrorCode::kInvalid, "{}:1:1: the file is empty", path);
-  if (node.kind != YamlKind::kMap) return wrong(node.at, fmt::format("the file must be a map, not a {}", node.kind_name()));
+  if (node.is_null() && node.at.line == 0)
+    return fail(ErrorCode::kInvalid, "{}:1:1: the file is empty", path);
+  if (node.kind != YamlKind::kMap)
+    return wrong(node.at, fmt::format("the file must be a map, not a {}", node.kind_name()));
   return node;
 }
 
@@ -90,7 +96,8 @@ std::string Reading::beside(const YamlPosition& where, const std::string& name) 
 }
 
 std::string Reading::place(const YamlPosition& where) const {
-  return fmt::format("{}:{}:{}", files_.at(static_cast<std::size_t>(where.file)), where.line, where.column);
+  return fmt::format("{}:{}:{}", files_.at(static_cast<std::size_t>(where.file)), where.line,
+                     where.column);
 }
 
 tl::unexpected<Error> Reading::wrong(const YamlPosition& where, std::string_view what) const {
@@ -101,36 +108,45 @@ Status Reading::only_keys(const YamlNode& map, const std::vector<std::string>& k
   for (const YamlEntry& entry : map.entries) {
     if (std::ranges::find(keys, entry.key) != keys.end()) continue;
     const std::string close = suggestion(entry.key, keys);
-    return wrong(entry.at, fmt::format("unknown key {}{} expected one of {}", entry.key, close.empty() ? ":" : close, fmt::join(keys, ", ")));
+    return wrong(entry.at, fmt::format("unknown key {}{} expected one of {}", entry.key,
+                                       close.empty() ? ":" : close, fmt::join(keys, ", ")));
   }
   return {};
 }
 
 Result<std::string> Reading::text(const YamlNode& node, std::string_view what) const {
   const std::string* text = node.kind == YamlKind::kScalar ? node.scalar.if_string() : nullptr;
-  if (text == nullptr) return wrong(node.at, fmt::format("{} must be a text, not a {}", what, node.kind_name()));
+  if (text == nullptr)
+    return wrong(node.at, fmt::format("{} must be a text, not a {}", what, node.kind_name()));
   return *text;
 }
 
 Result<bool> Reading::flag(const YamlNode& node, std::string_view what) const {
   const bool* flag = node.kind == YamlKind::kScalar ? node.scalar.if_bool() : nullptr;
-  if (flag == nullptr) return wrong(node.at, fmt::format("{} must be true or false, not a {}", what, node.kind_name()));
+  if (flag == nullptr)
+    return wrong(node.at,
+                 fmt::format("{} must be true or false, not a {}", what, node.kind_name()));
   return *flag;
 }
 
-Result<std::int64_t> Reading::integer(const YamlNode& node, std::string_view what, std::int64_t least, std::int64_t most) const {
+Result<std::int64_t> Reading::integer(const YamlNode& node, std::string_view what,
+                                      std::int64_t least, std::int64_t most) const {
   const Number* number = node.kind == YamlKind::kScalar ? node.scalar.if_number() : nullptr;
-  if (number == nullptr) return wrong(node.at, fmt::format("{} must be a whole number, not a {}", what, node.kind_name()));
+  if (number == nullptr)
+    return wrong(node.at,
+                 fmt::format("{} must be a whole number, not a {}", what, node.kind_name()));
   const auto integer = number->to_integer();
   if (!integer || *integer < least || *integer > most) {
-    return wrong(node.at, fmt::format("{} must be a whole number from {} to {}, not {}", what, least, most, number->text()));
+    return wrong(node.at, fmt::format("{} must be a whole number from {} to {}, not {}", what,
+                                      least, most, number->text()));
   }
   return *integer;
 }
 
 Status Reading::must_be(const YamlNode& node, YamlKind kind, std::string_view what) const {
   if (node.kind == kind) return {};
-  return wrong(node.at, fmt::format("{} must be a {}, not a {}", what, kind == YamlKind::kMap ? "map" : "list", node.kind_name()));
+  return wrong(node.at, fmt::format("{} must be a {}, not a {}", what,
+                                    kind == YamlKind::kMap ? "map" : "list", node.kind_name()));
 }
 
 Result<std::vector<std::string>> Reading::texts(const YamlNode& node, std::string_view what) const {
@@ -138,7 +154,8 @@ Result<std::vector<std::string>> Reading::texts(const YamlNode& node, std::strin
   std::vector<std::string> texts;
   for (const YamlNode& item : node.items) {
     STRATA_TRY(std::string one, text(item, fmt::format("an entry of {}", what)));
-    if (std::ranges::find(texts, one) != texts.end()) return wrong(item.at, fmt::format("{} names {} twice", what, one));
+    if (std::ranges::find(texts, one) != texts.end())
+      return wrong(item.at, fmt::format("{} names {} twice", what, one));
     texts.push_back(std::move(one));
   }
   return texts;
@@ -150,23 +167,30 @@ Result<std::vector<std::uint64_t>> Reading::seeds(const YamlNode& node) const {
   std::vector<std::uint64_t> seeds;
   std::set<std::uint64_t> seen;
   for (const YamlNode& item : node.items) {
-    STRATA_TRY(const std::int64_t seed, integer(item, "a seed", 0, std::numeric_limits<std::int64_t>::max()));
+    STRATA_TRY(const std::int64_t seed,
+               integer(item, "a seed", 0, std::numeric_limits<std::int64_t>::max()));
     seeds.push_back(static_cast<std::uint64_t>(seed));
-    if (!seen.insert(seeds.back()).second) return wrong(item.at, fmt::format("the seed {} stands here twice", seed));
+    if (!seen.insert(seeds.back()).second)
+      return wrong(item.at, fmt::format("the seed {} stands here twice", seed));
   }
   return seeds;
 }
 
-Result<Expression> Reading::condition(const YamlNode& node, std::string_view what, const Expression::Known& known) const {
+Result<Expression> Reading::condition(const YamlNode& node, std::string_view what,
+                                      const Expression::Known& known) const {
   // `when: true` and `flops: 3` are expressions, too.
   std::string source;
-  if (node.kind == YamlKind::kScalar && node.scalar.if_number() != nullptr) source = node.scalar.if_number()->text();
-  else if (node.kind == YamlKind::kScalar && node.scalar.if_bool() != nullptr) source = *node.scalar.if_bool() ? "true" : "false";
+  if (node.kind == YamlKind::kScalar && node.scalar.if_number() != nullptr)
+    source = node.scalar.if_number()->text();
+  else if (node.kind == YamlKind::kScalar && node.scalar.if_bool() != nullptr)
+    source = *node.scalar.if_bool() ? "true" : "false";
   else {
     STRATA_TRY(source, text(node, what));
   }
   auto expression = Expression::parse(source, known);
-  if (!expression) return wrong(node.at, fmt::format("{}: {} (in \"{}\")", what, expression.error().message, source));
+  if (!expression)
+    return wrong(node.at,
+                 fmt::format("{}: {} (in \"{}\")", what, expression.error().message, source));
   return expression;
 }
 
@@ -175,7 +199,11 @@ Status Reading::parameter_name(const YamlPosition& where, const std::string& nam
   for (;;) {
     const std::size_t dot = name.find('.', at);
     if (!is_name_part(std::string_view(name).substr(at, dot - at), at == 0)) {
-      return wrong(where, fmt::format("\"{}\" is no name of a parameter: expected letters, digits, _ and - between dots", name));
+      return wrong(
+          where,
+          fmt::format(
+              "\"{}\" is no name of a parameter: expected letters, digits, _ and - between dots",
+              name));
     }
     if (dot == std::string::npos) return {};
     at = dot + 1;
@@ -186,13 +214,16 @@ Status Reading::use_catalogue(const YamlNode& path) {
   STRATA_TRY(const std::string name, text(path, "models"));
   catalogue_path_ = beside(path.at, name);
   const auto content = read_(catalogue_path_);
-  if (!content) return wrong(path.at, fmt::format("reading the catalogue of models: {}", content.error().message));
+  if (!content)
+    return wrong(path.at,
+                 fmt::format("reading the catalogue of models: {}", content.error().message));
   STRATA_TRY(catalogue_, parse_catalogue(*content, catalogue_path_));
   return {};
 }
 
 void Reading::forget_models(const std::string& parameter) {
-  std::erase_if(model_uses_, [&](const ModelUse& use) { return is_at_or_below(use.parameter, parameter); });
+  std::erase_if(model_uses_,
+                [&](const ModelUse& use) { return is_at_or_below(use.parameter, parameter); });
 }
 
 Result<Value> Reading::value(const YamlNode& node, const std::string& parameter) {
@@ -200,10 +231,13 @@ Result<Value> Reading::value(const YamlNode& node, const std::string& parameter)
     case YamlKind::kScalar: return node.scalar;
     case YamlKind::kModel: {
       const std::string& name = *node.scalar.if_string();
-      if (!catalogue_) return wrong(node.at, fmt::format("!model {} needs a catalogue: name it with models: PATH", name));
+      if (!catalogue_)
+        return wrong(node.at,
+                     fmt::format("!model {} needs a catalogue: name it with models: PATH", name));
       const CatalogueModel* model = catalogue_->find(name);
       if (model == nullptr) {
-        return wrong(node.at, fmt::format("{} has no model \"{}\": expected one of {}", catalogue_path_, name, catalogue_->names()));
+        return wrong(node.at, fmt::format("{} has no model \"{}\": expected one of {}",
+                                          catalogue_path_, name, catalogue_->names()));
       }
       model_uses_.push_back({parameter, *model, node.at});
       return Value(Object{{"name", name}, {"identity", model->identity}});
@@ -221,7 +255,9 @@ Result<Value> Reading::value(const YamlNode& node, const std::string& parameter)
   Object object;
   for (const YamlEntry& entry : node.entries) {
     STRATA_CHECK_OK(parameter_name(entry.at, entry.key));
-    if (entry.key.find('.') != std::string::npos) return wrong(entry.at, fmt::format("a dotted name ({}) cannot stand inside a value", entry.key));
+    if (entry.key.find('.') != std::string::npos)
+      return wrong(entry.at,
+                   fmt::format("a dotted name ({}) cannot stand inside a value", entry.key));
     STRATA_TRY(Value one, value(entry.value, parameter + "." + entry.key));
     object.emplace(entry.key, std::move(one));
   }

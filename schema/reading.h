@@ -1,5 +1,5 @@
-// What the readers of sweep and pipeline files share: the files read so far, errors with a place, typed values. Internal to
-// this room.
+// What the readers of sweep and pipeline files share: the files read so far, errors with a place,
+// typed values. Internal to this room.
 #pragma once
 
 #include <map>
@@ -33,11 +33,15 @@ class Reading {
   // `what` names the value in messages: "priority must be a whole number, not a text".
   [[nodiscard]] Result<std::string> text(const YamlNode& node, std::string_view what) const;
   [[nodiscard]] Result<bool> flag(const YamlNode& node, std::string_view what) const;
-  [[nodiscard]] Result<std::int64_t> integer(const YamlNode& node, std::string_view what, std::int64_t least, std::int64_t most) const;
-  [[nodiscard]] Result<std::vector<std::string>> texts(const YamlNode& node, std::string_view what) const;  // no duplicates
-  [[nodiscard]] Result<std::vector<std::uint64_t>> seeds(const YamlNode& node) const;  // no duplicates
+  [[nodiscard]] Result<std::int64_t> integer(const YamlNode& node, std::string_view what,
+                                             std::int64_t least, std::int64_t most) const;
+  [[nodiscard]] Result<std::vector<std::string>> texts(
+      const YamlNode& node, std::string_view what) const;  // no duplicates
+  [[nodiscard]] Result<std::vector<std::uint64_t>> seeds(
+      const YamlNode& node) const;  // no duplicates
   [[nodiscard]] Status must_be(const YamlNode& node, YamlKind kind, std::string_view what) const;
-  [[nodiscard]] Result<Expression> condition(const YamlNode& node, std::string_view what, const Expression::Known& known) const;
+  [[nodiscard]] Result<Expression> condition(const YamlNode& node, std::string_view what,
+                                             const Expression::Known& known) const;
   // A dotted name of a parameter.
   [[nodiscard]] Status parameter_name(const YamlPosition& where, const std::string& name) const;
 
@@ -64,21 +68,26 @@ class Reading {
 };
 
 // ", did you mean train.updates?" when one of `names` is close to `name`, else nothing.
-[[nodiscard]] std::string suggestion(const std::string& name, const std::vector<std::string>& names);
+[[nodiscard]] std::string suggestion(const std::string& name,
+                                     const std::vector<std::string>& names);
 
 // Whether one of two dotted names is the other or lies below it.
 [[nodiscard]] bool related(std::string_view a, std::string_view b);
 [[nodiscard]] bool is_at_or_below(std::string_view name, std::string_view prefix);
 
-// The stages of a pipeline with those of a sweep laid over them, field by field; checked against the parameters known.
+// The stages of a pipeline with those of a sweep laid over them, field by field; checked against
+// the parameters known.
 struct StageNodes {
   std::string name{};
   YamlPosition at{};
   std::vector<YamlEntry> fields{};
 };
-[[nodiscard]] Status lay_stages(const Reading& reading, const YamlNode& stages, std::vector<StageNodes>& over);
-[[nodiscard]] Result<std::vector<StageDefinition>> read_stages(const Reading& reading, const std::vector<StageNodes>& nodes,
+[[nodiscard]] Status lay_stages(const Reading& reading, const YamlNode& stages,
+                                std::vector<StageNodes>& over);
+[[nodiscard]] Result<std::vector<StageDefinition>> read_stages(const Reading& reading,
+                                                               const std::vector<StageNodes>& nodes,
                                                                const Expression::Known& known);
-[[nodiscard]] Result<Resources> read_resources(const Reading& reading, const YamlNode& node, Resources resources);
+[[nodiscard]] Result<Resources> read_resources(const Reading& reading, const YamlNode& node,
+                                               Resources resources);
 
 }  // namespace strata

@@ -12,8 +12,9 @@ constexpr std::int64_t kRetriesMax = 1000;
 constexpr std::int64_t kLeaseSecondsMin = 10;
 constexpr std::int64_t kLeaseSecondsMax = 7 * 24 * 3600;
 
-const std::vector<std::string> kStageKeys{"program", "command",   "result_version", "reads", "inputs", "outputs", "seeded", "resumable",
-                                          "when",    "resources", "retry",          "lease_seconds", "secrets", "flops"};
+const std::vector<std::string> kStageKeys{
+    "program",   "command", "result_version", "reads", "inputs",        "outputs", "seeded",
+    "resumable", "when",    "resources",      "retry", "lease_seconds", "secrets", "flops"};
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() >= 'a' && name.front() <= 'z' &&
@@ -37,7 +38,8 @@ Result<std::vector<std::string>> read_command(const Reading& reading, const Yaml
   std::vector<std::string> argv;
   for (const YamlNode& item : node.items) {
     const bool number = item.kind == YamlKind::kScalar && item.scalar.if_number() != nullptr;
-    if (number) return reading.wrong(item.at, "an entry of command must be a text: quote the number");
+    if (number)
+      return reading.wrong(item.at, "an entry of command must be a text: quote the number");
     STRATA_TRY(std::string word, reading.text(item, "an entry of command"));
     for (std::size_t at = 0; (at = word.find(kFolder, at)) != std::string::npos;) {
       const std::string folder = reading.folder_of(node.at);
@@ -46,17 +48,22 @@ Result<std::vector<std::string>> read_command(const Reading& reading, const Yaml
     }
     argv.push_back(std::move(word));
   }
-  if (argv.empty() || argv.front().empty()) return reading.wrong(node.at, "command must name a program");
+  if (argv.empty() || argv.front().empty())
+    return reading.wrong(node.at, "command must name a program");
   return argv;
 }
 
 class StageReader {
  public:
-  StageReader(const Reading& reading, const Expression::Known& known) : reading_(reading), known_(known) {}
+  StageReader(const Reading& reading, const Expression::Known& known)
+      : reading_(reading), known_(known) {}
 
   Result<StageDefinition> read(const StageNodes& nodes) {
     if (!is_plain_name(nodes.name)) {
-      return reading_.wrong(nodes.at, fmt::format("\"{}\" is no name of a stage: expected small letters, digits and _", nodes.name));
+      return reading_.wrong(
+          nodes.at,
+          fmt::format("\"{}\" is no name of a stage: expected small letters, digits and _",
+                      nodes.name));
     }
     stage_ = {.name = nodes.name};
     map_ = {.kind = YamlKind::kMap, .at = nodes.at, .entries = nodes.fields};
@@ -72,15 +79,18 @@ class StageReader {
  private:
   Status program() {
     const YamlNode* program = map_.find("program");
-    if (program == nullptr) return reading_.wrong(map_.at, fmt::format("stage {} has no program", stage_.name));
+    if (program == nullptr)
+      return reading_.wrong(map_.at, fmt::format("stage {} has no program", stage_.name));
     STRATA_TRY(stage_.program.name, reading_.text(*program, "program"));
     stage_.program.argv = split_at_spaces(stage_.program.name);
-    if (stage_.program.argv.empty()) return reading_.wrong(program->at, "program must not be empty");
+    if (stage_.program.argv.empty())
+      return reading_.wrong(program->at, "program must not be empty");
     if (const YamlNode* command = map_.find("command")) {
       STRATA_TRY(stage_.program.argv, read_command(reading_, *command));
     }
     if (const YamlNode* version = map_.find("result_version")) {
-      STRATA_TRY(stage_.program.result_version, reading_.integer(*version, "result_version", 1, 1'000'000));
+      STRATA_TRY(stage_.program.result_version,
+                 reading_.integer(*version, "result_version", 1, 1'000'000));
     }
     return {};
   }
@@ -92,9 +102,12 @@ class StageReader {
     for (std::size_t i = 0; i < stage_.reads.size(); ++i) {
       const std::string& name = stage_.reads[i];
       const YamlPosition at = reads->items[i].at;
-      if (!known_(name)) return reading_.wrong(at, fmt::format("stage {} reads {}, but there is no such parameter", stage_.name, name));
+      if (!known_(name))
+        return reading_.wrong(at, fmt::format("stage {} reads {}, but there is no such parameter",
+                                              stage_.name, name));
       for (std::size_t j = 0; j < i; ++j) {
-        if (related(name, stage_.reads[j])) return reading_.wrong(at, fmt::format("{} is in {} already", name, stage_.reads[j]));
+        if (related(name, stage_.reads[j]))
+          return reading_.wrong(at, fmt::format("{} is in {} already", name, stage_.reads[j]));
       }
     }
     return {};
@@ -105,20 +118,27 @@ class StageReader {
     if (inputs == nullptr) return {};
     STRATA_CHECK_OK(reading_.must_be(*inputs, YamlKind::kMap, "inputs"));
     for (const YamlEntry& entry : inputs->entries) {
-      if (!is_plain_name(entry.key)) return reading_.wrong(entry.at, fmt::format("\"{}\" is no name of an input: expected small letters, digits and _", entry.key));
+      if (!is_plain_name(entry.key))
+        return reading_.wrong(
+            entry.at,
+            fmt::format("\"{}\" is no name of an input: expected small letters, digits and _",
+                        entry.key));
       StageInput input;
       const YamlNode* from = &entry.value;
       if (entry.value.kind == YamlKind::kMap) {
         STRATA_CHECK_OK(reading_.only_keys(entry.value, {"from", "when"}));
         from = entry.value.find("from");
-        if (from == nullptr) return reading_.wrong(entry.value.at, fmt::format("the input {} has no from", entry.key));
+        if (from == nullptr)
+          return reading_.wrong(entry.value.at, fmt::format("the input {} has no from", entry.key));
         if (const YamlNode* when = entry.value.find("when")) {
           STRATA_TRY(input.when, reading_.condition(*when, "when", known_));
         }
       }
-      STRATA_TRY(const std::string source, reading_.text(*from, fmt::format("the input {}", entry.key)));
+      STRATA_TRY(const std::string source,
+                 reading_.text(*from, fmt::format("the input {}", entry.key)));
       const std::size_t dot = source.find('.');
-      if (dot == std::string::npos) return reading_.wrong(from->at, fmt::format("expected STAGE.OUTPUT, not \"{}\"", source));
+      if (dot == std::string::npos)
+        return reading_.wrong(from->at, fmt::format("expected STAGE.OUTPUT, not \"{}\"", source));
       input.stage = source.substr(0, dot);
       input.output = source.substr(dot + 1);
       stage_.inputs.emplace(entry.key, std::move(input));
@@ -132,7 +152,10 @@ class StageReader {
     STRATA_TRY(stage_.outputs, reading_.texts(*outputs, "outputs"));
     for (std::size_t i = 0; i < stage_.outputs.size(); ++i) {
       if (is_plain_name(stage_.outputs[i])) continue;
-      return reading_.wrong(outputs->items[i].at, fmt::format("\"{}\" is no name of an output: expected small letters, digits and _", stage_.outputs[i]));
+      return reading_.wrong(
+          outputs->items[i].at,
+          fmt::format("\"{}\" is no name of an output: expected small letters, digits and _",
+                      stage_.outputs[i]));
     }
     std::ranges::sort(stage_.outputs);
     return {};
@@ -155,7 +178,8 @@ class StageReader {
       STRATA_TRY(stage_.resources, read_resources(reading_, *node, {}));
     }
     if (const YamlNode* node = map_.find("lease_seconds")) {
-      STRATA_TRY(const std::int64_t seconds, reading_.integer(*node, "lease_seconds", kLeaseSecondsMin, kLeaseSecondsMax));
+      STRATA_TRY(const std::int64_t seconds,
+                 reading_.integer(*node, "lease_seconds", kLeaseSecondsMin, kLeaseSecondsMax));
       stage_.lease_ms = seconds * 1000;
     }
     if (const YamlNode* node = map_.find("secrets")) {
@@ -165,10 +189,12 @@ class StageReader {
       STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "retry"));
       STRATA_CHECK_OK(reading_.only_keys(*node, {"failures", "lost"}));
       if (const YamlNode* failures = node->find("failures")) {
-        STRATA_TRY(stage_.retry.user_failures_max, reading_.integer(*failures, "failures", 1, kRetriesMax));
+        STRATA_TRY(stage_.retry.user_failures_max,
+                   reading_.integer(*failures, "failures", 1, kRetriesMax));
       }
       if (const YamlNode* lost = node->find("lost")) {
-        STRATA_TRY(stage_.retry.infra_failures_max, reading_.integer(*lost, "lost", 1, kRetriesMax));
+        STRATA_TRY(stage_.retry.infra_failures_max,
+                   reading_.integer(*lost, "lost", 1, kRetriesMax));
       }
     }
     return {};
@@ -189,7 +215,8 @@ YamlPosition place_of_input(const StageNodes& nodes, const std::string& name) {
   return nodes.at;
 }
 
-Status check_inputs(const Reading& reading, const std::vector<StageNodes>& nodes, const std::vector<StageDefinition>& stages) {
+Status check_inputs(const Reading& reading, const std::vector<StageNodes>& nodes,
+                    const std::vector<StageDefinition>& stages) {
   for (std::size_t i = 0; i < stages.size(); ++i) {
     for (const auto& [name, input] : stages[i].inputs) {
       const YamlPosition at = place_of_input(nodes[i], name);
@@ -197,11 +224,13 @@ Status check_inputs(const Reading& reading, const std::vector<StageNodes>& nodes
       if (producer == stages.end()) {
         std::vector<std::string> names;
         for (const StageDefinition& stage : stages) names.push_back(stage.name);
-        return reading.wrong(at, fmt::format("there is no stage {}{}", input.stage, suggestion(input.stage, names)));
+        return reading.wrong(
+            at, fmt::format("there is no stage {}{}", input.stage, suggestion(input.stage, names)));
       }
       if (std::ranges::find(producer->outputs, input.output) == producer->outputs.end()) {
-        return reading.wrong(at, fmt::format("stage {} has no output {}: expected one of {}", input.stage, input.output,
-                                             fmt::join(producer->outputs, ", ")));
+        return reading.wrong(
+            at, fmt::format("stage {} has no output {}: expected one of {}", input.stage,
+                            input.output, fmt::join(producer->outputs, ", ")));
       }
     }
   }
@@ -209,13 +238,17 @@ Status check_inputs(const Reading& reading, const std::vector<StageNodes>& nodes
 }
 
 // Producers first; of those that could come next, the first as written.
-Result<std::vector<StageDefinition>> in_order(const Reading& reading, const std::vector<StageNodes>& nodes, std::vector<StageDefinition> stages) {
+Result<std::vector<StageDefinition>> in_order(const Reading& reading,
+                                              const std::vector<StageNodes>& nodes,
+                                              std::vector<StageDefinition> stages) {
   std::vector<StageDefinition> ordered;
   std::set<std::string> placed;
   while (ordered.size() < stages.size()) {
     const auto next = std::ranges::find_if(stages, [&](const StageDefinition& stage) {
       return !placed.contains(stage.name) &&
-             std::ranges::all_of(stage.inputs, [&](const auto& input) { return placed.contains(input.second.stage); });
+             std::ranges::all_of(stage.inputs, [&](const auto& input) {
+               return placed.contains(input.second.stage);
+             });
     });
     if (next == stages.end()) {
       std::vector<std::string> left;
@@ -225,7 +258,8 @@ Result<std::vector<StageDefinition>> in_order(const Reading& reading, const std:
         if (left.empty()) at = nodes[i].at;
         left.push_back(stages[i].name);
       }
-      return reading.wrong(at, fmt::format("these stages wait for each other: {}", fmt::join(left, ", ")));
+      return reading.wrong(
+          at, fmt::format("these stages wait for each other: {}", fmt::join(left, ", ")));
     }
     placed.insert(next->name);
     ordered.push_back(*next);
@@ -235,7 +269,8 @@ Result<std::vector<StageDefinition>> in_order(const Reading& reading, const std:
 
 }  // namespace
 
-Result<Resources> read_resources(const Reading& reading, const YamlNode& node, Resources resources) {
+Result<Resources> read_resources(const Reading& reading, const YamlNode& node,
+                                 Resources resources) {
   STRATA_CHECK_OK(reading.must_be(node, YamlKind::kMap, "resources"));
   STRATA_CHECK_OK(reading.only_keys(node, {"slots", "ranks", "threads", "labels"}));
   if (const YamlNode* slots = node.find("slots")) {
@@ -262,9 +297,11 @@ Status lay_stages(const Reading& reading, const YamlNode& stages, std::vector<St
       over.erase(stage);
       continue;
     }
-    STRATA_CHECK_OK(reading.must_be(entry.value, YamlKind::kMap, fmt::format("the stage {}", entry.key)));
+    STRATA_CHECK_OK(
+        reading.must_be(entry.value, YamlKind::kMap, fmt::format("the stage {}", entry.key)));
     if (stage == over.end()) {
-      if (over.size() >= kStagesMax) return reading.wrong(entry.at, fmt::format("more than {} stages", kStagesMax));
+      if (over.size() >= kStagesMax)
+        return reading.wrong(entry.at, fmt::format("more than {} stages", kStagesMax));
       over.push_back({entry.key, entry.at, {}});
       stage = over.end() - 1;
     }
@@ -276,7 +313,9 @@ Status lay_stages(const Reading& reading, const YamlNode& stages, std::vector<St
   return {};
 }
 
-Result<std::vector<StageDefinition>> read_stages(const Reading& reading, const std::vector<StageNodes>& nodes, const Expression::Known& known) {
+Result<std::vector<StageDefinition>> read_stages(const Reading& reading,
+                                                 const std::vector<StageNodes>& nodes,
+                                                 const Expression::Known& known) {
   std::vector<StageDefinition> stages;
   for (const StageNodes& one : nodes) {
     STRATA_TRY(StageDefinition stage, StageReader(reading, known).read(one));

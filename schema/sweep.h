@@ -1,9 +1,12 @@
-// A sweep definition and what it expands to. Pure: the text of the files comes in, tasks and runs come out.
+// A sweep definition and what it expands to. Pure: the text of the files comes in, tasks and runs
+// come out.
 //
-//   read_sweep(path, read)  ->  SweepDefinition  ->  expand(definition)  ->  Expansion  ->  submitted to the coordinator
+//   read_sweep(path, read)  ->  SweepDefinition  ->  expand(definition)  ->  Expansion  ->
+//   submitted to the coordinator
 //
-// The language is described in docs/sweeps.md; every error of read_sweep names file, line and column and what was expected.
-// Errors of expand name the cell: they are about combinations, which stand in no one place.
+// The language is described in docs/sweeps.md; every error of read_sweep names file, line and
+// column and what was expected. Errors of expand name the cell: they are about combinations, which
+// stand in no one place.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +21,7 @@
 
 namespace strata {
 
-inline constexpr std::size_t kRunsMax = 200'000;   // of one sweep, before constraints
+inline constexpr std::size_t kRunsMax = 200'000;  // of one sweep, before constraints
 inline constexpr std::size_t kStagesMax = 64;
 inline constexpr std::size_t kSweepNameBytesMax = 64;
 
@@ -31,17 +34,18 @@ struct StageInput {
 struct StageDefinition {
   std::string name{};
   Program program{};
-  std::vector<std::string> reads{};             // dotted parameter names or prefixes ("model" takes all below it)
+  std::vector<std::string>
+      reads{};  // dotted parameter names or prefixes ("model" takes all below it)
   std::map<std::string, StageInput> inputs{};
-  std::vector<std::string> outputs{};           // sorted
+  std::vector<std::string> outputs{};  // sorted
   bool seeded = false;
   bool resumable = false;
-  std::optional<Expression> when{};             // the stage exists only in cells for which this holds
+  std::optional<Expression> when{};  // the stage exists only in cells for which this holds
   Resources resources{};
   RetryPolicy retry{};
   std::int64_t lease_ms = 600'000;
   std::vector<std::string> secrets{};
-  std::optional<Expression> flops{};            // arithmetic over parameters, for the estimate of `plan`
+  std::optional<Expression> flops{};  // arithmetic over parameters, for the estimate of `plan`
 };
 
 struct Axis {
@@ -52,9 +56,10 @@ struct Axis {
 // A cell written out, beside the product of the axes.
 struct Case {
   std::vector<std::pair<std::string, Value>> set{};  // as written
-  std::string label{};                          // not empty: a row of its own, whatever its parameters
-  std::vector<std::uint64_t> seeds{};           // empty: the sweep's
-  std::map<std::string, Resources> resources{}; // by stage, in place of the stage's own; in no key, like all resources
+  std::string label{};                 // not empty: a row of its own, whatever its parameters
+  std::vector<std::uint64_t> seeds{};  // empty: the sweep's
+  std::map<std::string, Resources>
+      resources{};  // by stage, in place of the stage's own; in no key, like all resources
 };
 
 struct Constraint {
@@ -64,30 +69,35 @@ struct Constraint {
 
 // How `strata table` shows the sweep; the sweep's author decides, the command line may override.
 struct TableDefinition {
-  std::vector<std::string> rows{};      // parameters that name a row; default: all that vary
-  std::vector<std::string> scores{};    // columns, in order
-  std::vector<std::string> references{};  // score sets shown below the cells ("recordings", "copies", ...)
-  // "not intelligible: do not rank": when the rule holds for a cell's scores, nothing in those columns is ranked.
+  std::vector<std::string> rows{};    // parameters that name a row; default: all that vary
+  std::vector<std::string> scores{};  // columns, in order
+  std::vector<std::string>
+      references{};  // score sets shown below the cells ("recordings", "copies", ...)
+  // "not intelligible: do not rank": when the rule holds for a cell's scores, nothing in those
+  // columns is ranked.
   std::optional<Expression> do_not_rank_when{};
 };
 
 struct SweepDefinition {
   std::string name{};
   std::string description{};
-  Value base{};                          // parameters of every cell
+  Value base{};                            // parameters of every cell
   std::map<std::string, Value> neutral{};  // parameters left out of keys when they have this value
-  std::vector<Axis> axes{};              // grid product
-  std::vector<std::vector<Axis>> zips{}; // each group varies together
-  std::vector<Case> cases{};             // explicit cells, beside the product
+  std::vector<Axis> axes{};                // grid product
+  std::vector<std::vector<Axis>> zips{};   // each group varies together
+  std::vector<Case> cases{};               // explicit cells, beside the product
   std::vector<Constraint> constraints{};
   std::vector<std::uint64_t> seeds{};
-  std::map<std::string, Value> baseline{};  // the assignment of the cell that others are compared with; may be empty
-  std::vector<StageDefinition> stages{};    // producers before consumers, otherwise as written
-  std::map<std::string, Value> expected{};  // published numbers by cell label, never printed as measured here
-  std::string expected_source{};            // where they were published
+  std::map<std::string, Value>
+      baseline{};  // the assignment of the cell that others are compared with; may be empty
+  std::vector<StageDefinition> stages{};  // producers before consumers, otherwise as written
+  std::map<std::string, Value>
+      expected{};                 // published numbers by cell label, never printed as measured here
+  std::string expected_source{};  // where they were published
   TableDefinition table{};
-  std::int64_t priority = 0;             // higher goes first
-  // Families of models that serve as teacher and as judge here; allowed by name, and every table must say so.
+  std::int64_t priority = 0;  // higher goes first
+  // Families of models that serve as teacher and as judge here; allowed by name, and every table
+  // must say so.
   std::vector<std::string> judge_as_teacher{};
 };
 
@@ -98,21 +108,23 @@ struct DroppedBy {
 
 struct Expansion {
   std::string sweep{};
-  std::vector<TaskSpec> tasks{};   // unique by key, producers before consumers
-  std::vector<RunSpec> runs{};     // in sweep order: cells as written, seeds inside
-  std::size_t cells = 0;           // that are left, each with at least one run
-  std::size_t merged = 0;          // cells that were the same as an earlier one
-  std::vector<DroppedBy> dropped{};  // one entry for each constraint; a cell counts for the first that drops it
+  std::vector<TaskSpec> tasks{};  // unique by key, producers before consumers
+  std::vector<RunSpec> runs{};    // in sweep order: cells as written, seeds inside
+  std::size_t cells = 0;          // that are left, each with at least one run
+  std::size_t merged = 0;         // cells that were the same as an earlier one
+  std::vector<DroppedBy>
+      dropped{};  // one entry for each constraint; a cell counts for the first that drops it
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
   std::vector<std::string> swept{};  // parameters that axes, zips and cases set, as written
   std::vector<std::string> judge_as_teacher{};
 };
 
-// Gives the text of a file. Paths are the sweep's own, and for a file that it names the folder of the naming file joined
-// with that name ("sweeps/pipelines/tts_alignment.yaml").
+// Gives the text of a file. Paths are the sweep's own, and for a file that it names the folder of
+// the naming file joined with that name ("sweeps/pipelines/tts_alignment.yaml").
 using FileReader = std::function<Result<std::string>(const std::string& path)>;
 
-// How a value is set everywhere in this language: a map is laid over what is there, key by key; all else replaces it.
+// How a value is set everywhere in this language: a map is laid over what is there, key by key; all
+// else replaces it.
 [[nodiscard]] Status lay_over_value(Value& base, const std::string& path, const Value& value);
 
 [[nodiscard]] Result<SweepDefinition> read_sweep(const std::string& path, const FileReader& read);

@@ -1,4 +1,5 @@
-// Reads a sweep file and the pipeline it names, and checks everything that can be checked without expanding.
+// Reads a sweep file and the pipeline it names, and checks everything that can be checked without
+// expanding.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -10,10 +11,14 @@ namespace {
 
 constexpr std::int64_t kPriorityMax = 1'000'000;
 
-const std::vector<std::string> kSweepKeys{"sweep",       "description", "pipeline", "models",   "base",   "neutral", "open",     "teachers",
-                                          "judges",      "axes",        "zip",      "cases",    "constraints", "seeds", "baseline", "stages",
-                                          "table",       "expected",    "priority", "allow_judge_as_teacher"};
-const std::vector<std::string> kPipelineKeys{"pipeline", "description", "models", "base", "neutral", "open", "teachers", "judges", "stages", "table"};
+const std::vector<std::string> kSweepKeys{
+    "sweep",   "description", "pipeline",    "models",   "base",
+    "neutral", "open",        "teachers",    "judges",   "axes",
+    "zip",     "cases",       "constraints", "seeds",    "baseline",
+    "stages",  "table",       "expected",    "priority", "allow_judge_as_teacher"};
+const std::vector<std::string> kPipelineKeys{"pipeline", "description", "models",   "base",
+                                             "neutral",  "open",        "teachers", "judges",
+                                             "stages",   "table"};
 
 // A parameter that was set somewhere, and where.
 using Places = std::map<std::string, YamlPosition>;
@@ -30,19 +35,22 @@ class SweepReader {
     if (const YamlNode* file = sweep.find("pipeline")) {
       STRATA_TRY(const std::string name, reading_.text(*file, "pipeline"));
       auto opened = reading_.open(reading_.beside(file->at, name));
-      if (!opened && opened.error().code == ErrorCode::kNotFound) return reading_.wrong(file->at, opened.error().message);
+      if (!opened && opened.error().code == ErrorCode::kNotFound)
+        return reading_.wrong(file->at, opened.error().message);
       if (!opened) return tl::unexpected(opened.error());
       pipeline = std::move(*opened);
       has_pipeline_ = true;
       STRATA_CHECK_OK(reading_.only_keys(pipeline, kPipelineKeys));
     }
-    const YamlNode* models = sweep.find("models") != nullptr ? sweep.find("models") : pipeline.find("models");
+    const YamlNode* models =
+        sweep.find("models") != nullptr ? sweep.find("models") : pipeline.find("models");
     if (models != nullptr) STRATA_CHECK_OK(reading_.use_catalogue(*models));
 
     const std::array<const YamlNode*, 2> files{&pipeline, &sweep};
     std::vector<StageNodes> stages;
     for (const YamlNode* file : files) {
-      if (const YamlNode* node = file->find("stages")) STRATA_CHECK_OK(lay_stages(reading_, *node, stages));
+      if (const YamlNode* node = file->find("stages"))
+        STRATA_CHECK_OK(lay_stages(reading_, *node, stages));
       STRATA_CHECK_OK(names(*file, "open", open_));
       STRATA_CHECK_OK(names(*file, "teachers", teachers_));
       STRATA_CHECK_OK(names(*file, "judges", judges_));
@@ -57,9 +65,12 @@ class SweepReader {
     if (out_.base.is_null()) out_.base = Object{};
     STRATA_CHECK_OK(what_varies(sweep));
 
-    const Expression::Known known = [this](std::string_view parameter) { return is_known(parameter); };
+    const Expression::Known known = [this](std::string_view parameter) {
+      return is_known(parameter);
+    };
     STRATA_TRY(out_.stages, read_stages(reading_, stages, known));
-    if (out_.stages.empty()) return reading_.wrong(sweep.at, "the sweep has no stages: name a pipeline, or write stages");
+    if (out_.stages.empty())
+      return reading_.wrong(sweep.at, "the sweep has no stages: name a pipeline, or write stages");
     STRATA_CHECK_OK(neutral(pipeline));
     STRATA_CHECK_OK(neutral(sweep));
     STRATA_CHECK_OK(rest(sweep, known));
@@ -74,12 +85,16 @@ class SweepReader {
  private:
   Status name(const YamlNode& sweep) {
     const YamlNode* node = sweep.find("sweep");
-    if (node == nullptr) return reading_.wrong(sweep.at, "the key sweep is missing: it names the sweep");
+    if (node == nullptr)
+      return reading_.wrong(sweep.at, "the key sweep is missing: it names the sweep");
     STRATA_TRY(out_.name, reading_.text(*node, "sweep"));
     if (out_.name.empty() || out_.name.size() > kSweepNameBytesMax || out_.name.front() == '-' ||
         out_.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) {
-      return reading_.wrong(node->at, fmt::format("\"{}\" is no name of a sweep: expected small letters, digits and -, at most {}", out_.name,
-                                                  kSweepNameBytesMax));
+      return reading_.wrong(
+          node->at,
+          fmt::format(
+              "\"{}\" is no name of a sweep: expected small letters, digits and -, at most {}",
+              out_.name, kSweepNameBytesMax));
     }
     if (const YamlNode* description = sweep.find("description")) {
       STRATA_TRY(out_.description, reading_.text(*description, "description"));
@@ -101,7 +116,8 @@ class SweepReader {
       const YamlNode* reads = stage.value.find("reads");
       if (reads == nullptr) continue;
       for (const YamlNode& item : reads->items) {
-        if (item.kind == YamlKind::kScalar && item.scalar.if_string() != nullptr) own_reads_.push_back(*item.scalar.if_string());
+        if (item.kind == YamlKind::kScalar && item.scalar.if_string() != nullptr)
+          own_reads_.push_back(*item.scalar.if_string());
       }
     }
   }
@@ -120,20 +136,25 @@ class SweepReader {
       if (entry.value.kind == YamlKind::kMap && !entry.value.entries.empty()) {
         const Value* before = out_.base.find(path);
         if (before != nullptr && before->if_object() == nullptr && !before->is_null()) {
-          return reading_.wrong(entry.at, fmt::format("{} is a {}, not a map", path, before->kind()));
+          return reading_.wrong(entry.at,
+                                fmt::format("{} is a {}, not a map", path, before->kind()));
         }
         STRATA_CHECK_OK(lay_over(entry.value, path + ".", here));
         continue;
       }
-      const auto clash = std::ranges::find_if(here, [&](const auto& one) { return related(one.first, path); });
+      const auto clash =
+          std::ranges::find_if(here, [&](const auto& one) { return related(one.first, path); });
       if (clash != here.end()) {
-        return reading_.wrong(entry.at, fmt::format("{} is set for the second time; the first is at {}:{}", path, clash->second.line, clash->second.column));
+        return reading_.wrong(
+            entry.at, fmt::format("{} is set for the second time; the first is at {}:{}", path,
+                                  clash->second.line, clash->second.column));
       }
       const bool model = entry.value.kind == YamlKind::kModel;
       STRATA_CHECK_OK(may_set(entry.at, path, model || entry.value.kind == YamlKind::kMap));
       reading_.forget_models(path);
       STRATA_TRY(const Value value, reading_.value(entry.value, path));
-      if (auto status = lay_over_value(out_.base, path, value); !status) return reading_.wrong(entry.at, status.error().message);
+      if (auto status = lay_over_value(out_.base, path, value); !status)
+        return reading_.wrong(entry.at, status.error().message);
       if (model) {  // its other fields may follow: teacher.layer
         here.emplace(path + ".name", entry.at);
         here.emplace(path + ".identity", entry.at);
@@ -150,31 +171,37 @@ class SweepReader {
     if (!has_pipeline_ || !in_sweep_base_) return {};
     if (const Value* before = pipeline_base_.find(path)) {
       if (before->if_object() == nullptr || to_map) return {};
-      return reading_.wrong(at, fmt::format("{} is a map in the pipeline: set what is in it", path));
+      return reading_.wrong(at,
+                            fmt::format("{} is a map in the pipeline: set what is in it", path));
     }
     const auto covers = [&](const std::string& prefix) { return is_at_or_below(path, prefix); };
     if (std::ranges::any_of(open_, covers) || std::ranges::any_of(own_reads_, covers)) return {};
-    for (std::size_t dot = path.rfind('.'); dot != std::string::npos && dot > 0; dot = path.rfind('.', dot - 1)) {
+    for (std::size_t dot = path.rfind('.'); dot != std::string::npos && dot > 0;
+         dot = path.rfind('.', dot - 1)) {
       const Value* above = pipeline_base_.find(std::string_view(path).substr(0, dot));
       if (above != nullptr && above->is_null()) return {};  // the pipeline leaves its shape open
     }
     std::vector<std::string> all;
     list_leaves(pipeline_base_, "", all);
-    return reading_.wrong(at, fmt::format("the pipeline has no parameter {}{}", path, suggestion(path, all)));
+    return reading_.wrong(
+        at, fmt::format("the pipeline has no parameter {}{}", path, suggestion(path, all)));
   }
 
-  static void list_leaves(const Value& value, const std::string& path, std::vector<std::string>& to) {
+  static void list_leaves(const Value& value, const std::string& path,
+                          std::vector<std::string>& to) {
     const Object* object = value.if_object();
     if (object == nullptr) {
       to.push_back(path);
       return;
     }
-    for (const auto& [key, inner] : *object) list_leaves(inner, path.empty() ? key : path + "." + key, to);
+    for (const auto& [key, inner] : *object)
+      list_leaves(inner, path.empty() ? key : path + "." + key, to);
   }
 
   [[nodiscard]] bool is_known(std::string_view parameter) const {
     if (out_.base.find(parameter) != nullptr) return true;
-    return std::ranges::any_of(swept_, [&](const auto& entry) { return related(entry.first, parameter); });
+    return std::ranges::any_of(swept_,
+                               [&](const auto& entry) { return related(entry.first, parameter); });
   }
 
   Status what_varies(const YamlNode& sweep) {
@@ -200,9 +227,11 @@ class SweepReader {
 
   Status axes(const YamlNode& map, std::vector<Axis>& to) {
     for (const YamlEntry& entry : map.entries) {
-      STRATA_CHECK_OK(reading_.must_be(entry.value, YamlKind::kList, fmt::format("the values of {}", entry.key)));
+      STRATA_CHECK_OK(reading_.must_be(entry.value, YamlKind::kList,
+                                       fmt::format("the values of {}", entry.key)));
       STRATA_CHECK_OK(swept(entry, true));
-      if (entry.value.items.empty()) return reading_.wrong(entry.value.at, fmt::format("{} has no values", entry.key));
+      if (entry.value.items.empty())
+        return reading_.wrong(entry.value.at, fmt::format("{} has no values", entry.key));
       reading_.forget_models(entry.key);
       Axis axis{.parameter = entry.key};
       for (const YamlNode& item : entry.value.items) {
@@ -221,38 +250,49 @@ class SweepReader {
     STRATA_CHECK_OK(axes(group, axes_of_group));
     for (std::size_t i = 1; i < axes_of_group.size(); ++i) {
       if (axes_of_group[i].values.size() == axes_of_group[0].values.size()) continue;
-      return reading_.wrong(group.entries[i].value.at,
-                            fmt::format("{} has {} values and {} has {}: in a zip group all have the same number", axes_of_group[0].parameter,
-                                        axes_of_group[0].values.size(), axes_of_group[i].parameter, axes_of_group[i].values.size()));
+      return reading_.wrong(
+          group.entries[i].value.at,
+          fmt::format("{} has {} values and {} has {}: in a zip group all have the same number",
+                      axes_of_group[0].parameter, axes_of_group[0].values.size(),
+                      axes_of_group[i].parameter, axes_of_group[i].values.size()));
     }
     out_.zips.push_back(std::move(axes_of_group));
     return {};
   }
 
-  static bool is_of_model(std::string_view name) { return name.ends_with(".name") || name.ends_with(".identity"); }
+  static bool is_of_model(std::string_view name) {
+    return name.ends_with(".name") || name.ends_with(".identity");
+  }
 
   // Notes that the parameter varies. Two axes may not set the same thing.
   Status swept(const YamlEntry& entry, bool alone) {
     STRATA_CHECK_OK(reading_.parameter_name(entry.at, entry.key));
     if (alone) {
-      const bool models = std::ranges::all_of(entry.value.items, [](const YamlNode& item) { return item.kind == YamlKind::kModel; });
+      const bool models = std::ranges::all_of(
+          entry.value.items, [](const YamlNode& item) { return item.kind == YamlKind::kModel; });
       const auto clash = std::ranges::find_if(swept_, [&](const auto& one) {
         // Models vary in name and identity only, so what lies beside these may vary as well.
-        if (models && one.first != entry.key && is_at_or_below(one.first, entry.key)) return is_of_model(one.first);
-        if (model_axes_.contains(one.first) && one.first != entry.key) return is_of_model(entry.key);
+        if (models && one.first != entry.key && is_at_or_below(one.first, entry.key))
+          return is_of_model(one.first);
+        if (model_axes_.contains(one.first) && one.first != entry.key)
+          return is_of_model(entry.key);
         return related(one.first, entry.key);
       });
       if (models) model_axes_.insert(entry.key);
       if (clash != swept_.end()) {
-        return reading_.wrong(entry.at, fmt::format("{} varies already: {} at {}:{}", entry.key, clash->first, clash->second.line, clash->second.column));
+        return reading_.wrong(entry.at,
+                              fmt::format("{} varies already: {} at {}:{}", entry.key, clash->first,
+                                          clash->second.line, clash->second.column));
       }
     }
     in_sweep_base_ = has_pipeline_;
     STRATA_CHECK_OK(may_set(entry.at, entry.key, true));
-    for (std::size_t dot = entry.key.rfind('.'); dot != std::string::npos; dot = dot == 0 ? std::string::npos : entry.key.rfind('.', dot - 1)) {
+    for (std::size_t dot = entry.key.rfind('.'); dot != std::string::npos;
+         dot = dot == 0 ? std::string::npos : entry.key.rfind('.', dot - 1)) {
       const Value* above = out_.base.find(std::string_view(entry.key).substr(0, dot));
       if (above == nullptr || above->is_null() || above->if_object() != nullptr) continue;
-      return reading_.wrong(entry.at, fmt::format("{} cannot be set: {} is a {}", entry.key, entry.key.substr(0, dot), above->kind()));
+      return reading_.wrong(entry.at, fmt::format("{} cannot be set: {} is a {}", entry.key,
+                                                  entry.key.substr(0, dot), above->kind()));
     }
     swept_.emplace(entry.key, entry.at);
     return {};
@@ -268,14 +308,17 @@ class SweepReader {
     for (const YamlEntry& entry : set->entries) {
       STRATA_CHECK_OK(swept(entry, false));
       for (const auto& [other, value] : one.set) {
-        if (related(other, entry.key)) return reading_.wrong(entry.at, fmt::format("{} and {} set the same parameter", other, entry.key));
+        if (related(other, entry.key))
+          return reading_.wrong(entry.at,
+                                fmt::format("{} and {} set the same parameter", other, entry.key));
       }
       STRATA_TRY(Value value, reading_.value(entry.value, entry.key));
       one.set.emplace_back(entry.key, std::move(value));
     }
     if (const YamlNode* label = node.find("label")) {
       STRATA_TRY(one.label, reading_.text(*label, "label"));
-      if (one.label.empty() || one.label.size() > 200) return reading_.wrong(label->at, "label must have 1 to 200 characters");
+      if (one.label.empty() || one.label.size() > 200)
+        return reading_.wrong(label->at, "label must have 1 to 200 characters");
     }
     if (const YamlNode* seeds = node.find("seeds")) {
       STRATA_TRY(one.seeds, reading_.seeds(*seeds));
@@ -292,8 +335,10 @@ class SweepReader {
       STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "resources"));
       for (const YamlEntry& entry : node->entries) {
         const auto stage = std::ranges::find(out_.stages, entry.key, &StageDefinition::name);
-        if (stage == out_.stages.end()) return reading_.wrong(entry.at, fmt::format("there is no stage {}", entry.key));
-        STRATA_TRY(const Resources resources, read_resources(reading_, entry.value, stage->resources));
+        if (stage == out_.stages.end())
+          return reading_.wrong(entry.at, fmt::format("there is no stage {}", entry.key));
+        STRATA_TRY(const Resources resources,
+                   read_resources(reading_, entry.value, stage->resources));
         out_.cases[i].resources.emplace(entry.key, resources);
       }
     }
@@ -305,7 +350,9 @@ class SweepReader {
     if (node == nullptr) return {};
     STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "neutral"));
     for (const YamlEntry& entry : node->entries) {
-      const auto covers = [&](const std::string& prefix) { return is_at_or_below(entry.key, prefix); };
+      const auto covers = [&](const std::string& prefix) {
+        return is_at_or_below(entry.key, prefix);
+      };
       if (!is_known(entry.key) && std::ranges::none_of(open_, covers)) {
         return reading_.wrong(entry.at, fmt::format("there is no parameter {}", entry.key));
       }
@@ -329,13 +376,15 @@ class SweepReader {
     const bool seeded = std::ranges::any_of(out_.stages, &StageDefinition::seeded);
     out_.seeds = {seeded ? 1U : 0U};
     if (const YamlNode* node = sweep.find("seeds")) {
-      if (!seeded) return reading_.wrong(node->at, "no stage is seeded: seeds would change nothing");
+      if (!seeded)
+        return reading_.wrong(node->at, "no stage is seeded: seeds would change nothing");
       STRATA_TRY(out_.seeds, reading_.seeds(*node));
     }
     if (const YamlNode* node = sweep.find("baseline")) {
       STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "baseline"));
       for (const YamlEntry& entry : node->entries) {
-        if (!is_known(entry.key)) return reading_.wrong(entry.at, fmt::format("there is no parameter {}", entry.key));
+        if (!is_known(entry.key))
+          return reading_.wrong(entry.at, fmt::format("there is no parameter {}", entry.key));
         STRATA_TRY(Value value, reading_.value(entry.value, entry.key));
         out_.baseline.emplace(entry.key, std::move(value));
       }
@@ -357,11 +406,13 @@ class SweepReader {
     if (cells == nullptr) return reading_.wrong(node.at, "expected needs the key cells");
     STRATA_CHECK_OK(reading_.must_be(*cells, YamlKind::kMap, "cells"));
     for (const YamlEntry& entry : cells->entries) {
-      STRATA_CHECK_OK(reading_.must_be(entry.value, YamlKind::kMap, fmt::format("the numbers of \"{}\"", entry.key)));
+      STRATA_CHECK_OK(reading_.must_be(entry.value, YamlKind::kMap,
+                                       fmt::format("the numbers of \"{}\"", entry.key)));
       Object numbers;
       for (const YamlEntry& score : entry.value.entries) {
         if (score.value.kind != YamlKind::kScalar || score.value.scalar.if_number() == nullptr) {
-          return reading_.wrong(score.value.at, fmt::format("{} must be a number, not a {}", score.key, score.value.kind_name()));
+          return reading_.wrong(score.value.at, fmt::format("{} must be a number, not a {}",
+                                                            score.key, score.value.kind_name()));
         }
         numbers.emplace(score.key, score.value.scalar);
       }
@@ -376,7 +427,9 @@ class SweepReader {
     if (const YamlNode* rows = node.find("rows")) {
       STRATA_TRY(out_.table.rows, reading_.texts(*rows, "rows"));
       for (std::size_t i = 0; i < out_.table.rows.size(); ++i) {
-        if (!is_known(out_.table.rows[i])) return reading_.wrong(rows->items[i].at, fmt::format("there is no parameter {}", out_.table.rows[i]));
+        if (!is_known(out_.table.rows[i]))
+          return reading_.wrong(rows->items[i].at,
+                                fmt::format("there is no parameter {}", out_.table.rows[i]));
       }
     }
     if (const YamlNode* scores = node.find("scores")) {
@@ -414,19 +467,23 @@ class SweepReader {
     std::vector<std::string> allowed;
     STRATA_CHECK_OK(names(sweep, "allow_judge_as_teacher", allowed));
     const auto below = [](const std::string& name, const std::vector<std::string>& prefixes) {
-      return std::ranges::any_of(prefixes, [&](const std::string& prefix) { return is_at_or_below(name, prefix); });
+      return std::ranges::any_of(
+          prefixes, [&](const std::string& prefix) { return is_at_or_below(name, prefix); });
     };
     std::set<std::string> both;
     for (const auto& judge : reading_.model_uses()) {
       if (!below(judge.parameter, judges_)) continue;
       for (const auto& teacher : reading_.model_uses()) {
-        if (!below(teacher.parameter, teachers_) || teacher.model.family != judge.model.family) continue;
+        if (!below(teacher.parameter, teachers_) || teacher.model.family != judge.model.family)
+          continue;
         both.insert(judge.model.family);
         if (std::ranges::find(allowed, judge.model.family) != allowed.end()) continue;
-        return reading_.wrong(judge.at, fmt::format("the judge {} and the teacher {} ({}) are both {}: a model must not judge what it taught; "
-                                                    "choose another, or write allow_judge_as_teacher: [{}]",
-                                                    judge.model.name, teacher.model.name, reading_.place(teacher.at), judge.model.family,
-                                                    judge.model.family));
+        return reading_.wrong(
+            judge.at, fmt::format("the judge {} and the teacher {} ({}) are both {}: a model must "
+                                  "not judge what it taught; "
+                                  "choose another, or write allow_judge_as_teacher: [{}]",
+                                  judge.model.name, teacher.model.name, reading_.place(teacher.at),
+                                  judge.model.family, judge.model.family));
       }
     }
     out_.judge_as_teacher.assign(both.begin(), both.end());
@@ -438,7 +495,7 @@ class SweepReader {
   bool has_pipeline_ = false;
   bool in_sweep_base_ = false;
   Value pipeline_base_{};
-  std::vector<std::string> open_{};       // parameters below which a sweep may add names
+  std::vector<std::string> open_{};  // parameters below which a sweep may add names
   std::vector<std::string> own_reads_{};
   std::vector<std::string> teachers_{};
   std::vector<std::string> judges_{};
@@ -451,6 +508,8 @@ class SweepReader {
 
 }  // namespace
 
-Result<SweepDefinition> read_sweep(const std::string& path, const FileReader& read) { return SweepReader(read).run(path); }
+Result<SweepDefinition> read_sweep(const std::string& path, const FileReader& read) {
+  return SweepReader(read).run(path);
+}
 
 }  // namespace strata

@@ -5,7 +5,8 @@
 namespace strata {
 namespace {
 
-// Also removes the maps that this leaves empty: before the parameter was added they were not there either.
+// Also removes the maps that this leaves empty: before the parameter was added they were not there
+// either.
 void drop(Value& value, std::string_view path) {
   Object* object = value.if_object();
   if (object == nullptr) return;
@@ -20,15 +21,17 @@ void drop(Value& value, std::string_view path) {
   object->erase(it);
 }
 
-// Canonical JSON put together by hand, in the order of the sorted keys: tests/golden/schema keeps it honest.
+// Canonical JSON put together by hand, in the order of the sorted keys: tests/golden/schema keeps
+// it honest.
 std::string material(const TaskSpec& spec, std::string_view key_parameters) {
   Object inputs;
   for (const TaskInput& input : spec.inputs) {
     inputs.emplace(input.name, Array{Value(input.producer.hex()), Value(input.output)});
   }
-  std::string text = fmt::format(R"({{"inputs":{},"key_version":{},"parameters":{},"program":{},"result_version":{})",
-                                 to_canonical_json(inputs), kKeyVersion, key_parameters, to_canonical_json(spec.program.name),
-                                 spec.program.result_version);
+  std::string text = fmt::format(
+      R"({{"inputs":{},"key_version":{},"parameters":{},"program":{},"result_version":{})",
+      to_canonical_json(inputs), kKeyVersion, key_parameters, to_canonical_json(spec.program.name),
+      spec.program.result_version);
   if (spec.seed) text += fmt::format(R"(,"seed":{})", *spec.seed);
   return text + '}';
 }
@@ -42,16 +45,21 @@ std::string canonical_key_parameters(const TaskSpec& spec) {
   return to_canonical_json(parameters);
 }
 
-std::string key_material(const TaskSpec& spec) { return material(spec, canonical_key_parameters(spec)); }
+std::string key_material(const TaskSpec& spec) {
+  return material(spec, canonical_key_parameters(spec));
+}
 
 TaskKey compute_key(const TaskSpec& spec) { return task_key_of(key_material(spec)); }
 
-TaskKey compute_key(const TaskSpec& spec, std::string_view key_parameters) { return task_key_of(material(spec, key_parameters)); }
+TaskKey compute_key(const TaskSpec& spec, std::string_view key_parameters) {
+  return task_key_of(material(spec, key_parameters));
+}
 
 RunKey compute_key(const RunSpec& spec) {
   Object tasks;
   for (const auto& [stage, key] : spec.tasks) tasks.emplace(stage, key.hex());
-  return run_key_of(to_canonical_json(Object{{"key_version", kKeyVersion}, {"tasks", std::move(tasks)}}));
+  return run_key_of(
+      to_canonical_json(Object{{"key_version", kKeyVersion}, {"tasks", std::move(tasks)}}));
 }
 
 }  // namespace strata

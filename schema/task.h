@@ -1,10 +1,11 @@
-// What is to be done: a task is one stage with fixed inputs. Its key is the hash of everything that decides its result,
-// so asking twice creates nothing, and runs that need the same task share it.
+// What is to be done: a task is one stage with fixed inputs. Its key is the hash of everything that
+// decides its result, so asking twice creates nothing, and runs that need the same task share it.
 //
-// In the key: key_version, the stage's program name and hand-bumped result_version, the parameters that the stage reads
-// (without those that have their neutral value), the seed if it has one, and for each input the key of the task that
-// makes it and the name of the output taken. Not in the key: the build, host, device, rank count, resources, limits on
-// retries, secrets. (DESIGN decision 1.)
+// In the key: key_version, the stage's program name and hand-bumped result_version, the parameters
+// that the stage reads (without those that have their neutral value), the seed if it has one, and
+// for each input the key of the task that makes it and the name of the output taken. Not in the
+// key: the build, host, device, rank count, resources, limits on retries, secrets. (DESIGN
+// decision 1.)
 #pragma once
 
 #include <cstdint>
@@ -22,31 +23,33 @@ namespace strata {
 inline constexpr int kKeyVersion = 1;
 
 struct Program {
-  std::string name{};               // part of the key, for example "strata-trainer train"
-  std::vector<std::string> argv{};  // how to start it; the spec file's path is added as last argument
+  std::string name{};  // part of the key, for example "strata-trainer train"
+  std::vector<std::string>
+      argv{};  // how to start it; the spec file's path is added as last argument
   std::int64_t result_version = 1;  // bumped by hand when the program's results change
   bool operator==(const Program&) const = default;
 };
 
 // What one attempt needs, all of it together or nothing.
 struct Resources {
-  std::int64_t slots = 1;      // schedulable devices: GPUs, or shares of cores
-  std::int64_t ranks = 0;      // MPI processes; 0: the program is started directly
-  std::int64_t threads = 1;    // compute threads of each process
+  std::int64_t slots = 1;             // schedulable devices: GPUs, or shares of cores
+  std::int64_t ranks = 0;             // MPI processes; 0: the program is started directly
+  std::int64_t threads = 1;           // compute threads of each process
   std::vector<std::string> labels{};  // every one must be carried by the worker
   auto operator<=>(const Resources&) const = default;
 };
 
 struct RetryPolicy {
-  std::int64_t user_failures_max = 3;    // failures of the program itself, before the task fails
-  std::int64_t infra_failures_max = 20;  // lost workers and the like are not charged to the user, but they are bounded
+  std::int64_t user_failures_max = 3;  // failures of the program itself, before the task fails
+  std::int64_t infra_failures_max =
+      20;  // lost workers and the like are not charged to the user, but they are bounded
   bool operator==(const RetryPolicy&) const = default;
 };
 
 struct TaskInput {
-  std::string name{};     // as the program sees it
+  std::string name{};  // as the program sees it
   TaskKey producer{};
-  std::string output{};   // which of the producer's outputs
+  std::string output{};  // which of the producer's outputs
   bool operator==(const TaskInput&) const = default;
 };
 
@@ -55,18 +58,18 @@ struct TaskSpec {
   std::string stage{};
   Program program{};
   Value parameters{};
-  // Dotted names of those parameters that have their neutral value: the program sees them, the key does not, so a
-  // parameter that is added later changes no old key. Sorted.
+  // Dotted names of those parameters that have their neutral value: the program sees them, the key
+  // does not, so a parameter that is added later changes no old key. Sorted.
   std::vector<std::string> neutral{};
   std::optional<std::uint64_t> seed{};
-  std::vector<TaskInput> inputs{};      // sorted by name
-  std::vector<std::string> outputs{};   // sorted
+  std::vector<TaskInput> inputs{};     // sorted by name
+  std::vector<std::string> outputs{};  // sorted
   Resources resources{};
   RetryPolicy retry{};
-  std::int64_t lease_ms = 600'000;      // how long a silent gang is believed in
+  std::int64_t lease_ms = 600'000;  // how long a silent gang is believed in
   bool resumable = false;
-  std::vector<std::string> secrets{};   // names only; the worker knows the values
-  double flops = 0;                     // an estimate for `plan`; 0: unknown
+  std::vector<std::string> secrets{};  // names only; the worker knows the values
+  double flops = 0;                    // an estimate for `plan`; 0: unknown
   bool operator==(const TaskSpec&) const = default;
 };
 
@@ -75,8 +78,8 @@ struct TaskSpec {
 // The key that the other fields of `spec` give.
 [[nodiscard]] TaskKey compute_key(const TaskSpec& spec);
 
-// The part of the canonical text that many tasks share: the parameters without the neutral ones. An expansion makes it once
-// for tasks that differ in seed or inputs only.
+// The part of the canonical text that many tasks share: the parameters without the neutral ones. An
+// expansion makes it once for tasks that differ in seed or inputs only.
 [[nodiscard]] std::string canonical_key_parameters(const TaskSpec& spec);
 // REQUIRES: key_parameters == canonical_key_parameters(spec).
 [[nodiscard]] TaskKey compute_key(const TaskSpec& spec, std::string_view key_parameters);
@@ -84,8 +87,8 @@ struct TaskSpec {
 // A cell with one seed: which task stands for which stage.
 struct RunSpec {
   RunKey key{};
-  std::string cell{};                      // the row's label, "text=3 speech=4"; equal for all seeds of a cell
-  Value assignment{};                      // what the axes and cases set, by dotted parameter name
+  std::string cell{};  // the row's label, "text=3 speech=4"; equal for all seeds of a cell
+  Value assignment{};  // what the axes and cases set, by dotted parameter name
   std::uint64_t seed = 0;
   bool baseline = false;
   std::map<std::string, TaskKey> tasks{};  // by stage

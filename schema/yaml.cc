@@ -23,11 +23,14 @@ bool looks_like_number(std::string_view text) {
 }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// 0x1F, 0o17, 0b1, 1_000: numbers in other languages, and texts here would surprise as much as numbers.
+// 0x1F, 0o17, 0b1, 1_000: numbers in other languages, and texts here would surprise as much as
+// numbers.
 bool is_foreign_number(std::string_view text) {
   if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
   if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'o' || text[1] == 'b')) {
@@ -43,19 +46,24 @@ Result<Value> plain_scalar(const std::string& text) {
   if (text == "false") return Value(false);
   for (const std::string_view word : {"true", "false"}) {
     if (equal_ignoring_case(text, word)) {
-      return fail(ErrorCode::kInvalid, "{} is ambiguous: write {}, or quote it if it is a text", text, word);
+      return fail(ErrorCode::kInvalid, "{} is ambiguous: write {}, or quote it if it is a text",
+                  text, word);
     }
   }
   for (const std::string_view word : {".inf", "-.inf", "+.inf", ".nan"}) {
-    if (equal_ignoring_case(text, word)) return fail(ErrorCode::kInvalid, "{} is no decimal number: quote it if it is a text", text);
+    if (equal_ignoring_case(text, word))
+      return fail(ErrorCode::kInvalid, "{} is no decimal number: quote it if it is a text", text);
   }
   if (is_foreign_number(text)) {
-    return fail(ErrorCode::kInvalid, "{} is ambiguous: write a decimal number, or quote it if it is a text", text.substr(0, 80));
+    return fail(ErrorCode::kInvalid,
+                "{} is ambiguous: write a decimal number, or quote it if it is a text",
+                text.substr(0, 80));
   }
   if (!looks_like_number(text)) return Value(text);
   if (text.find_first_not_of("0123456789+-.eE") != std::string::npos) return Value(text);
   if (text.size() > kYamlNumberBytesMax) {
-    return fail(ErrorCode::kTooLarge, "a number of {} characters: at most {} are read", text.size(), kYamlNumberBytesMax);
+    return fail(ErrorCode::kTooLarge, "a number of {} characters: at most {} are read", text.size(),
+                kYamlNumberBytesMax);
   }
   auto number = Number::parse(text);
   if (!number) return Value(text);  // 1.6.1-1, 2026-11-22
@@ -65,7 +73,8 @@ Result<Value> plain_scalar(const std::string& text) {
 // Builds the tree from the parser's events. After the first error it only waits for the end.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(std::string_view file_name, int file_number) : file_name_(file_name), file_number_(file_number) {}
+  TreeBuilder(std::string_view file_name, int file_number)
+      : file_name_(file_name), file_number_(file_number) {}
 
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
   YamlNode take_root() { return std::move(root_); }
@@ -81,13 +90,15 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto it = anchors_.find(anchor);
-    if (it == anchors_.end()) return fail_at(position(mark), "this alias stands inside the value that it names");
+    if (it == anchors_.end())
+      return fail_at(position(mark), "this alias stands inside the value that it names");
     YamlNode copy = it->second.node;
     nodes_ += it->second.size;
     put(std::move(copy), 0, it->second.size);
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& text) override {
     YamlNode node;
     node.at = position(mark);
     node.quoted = tag == "!";
@@ -96,7 +107,9 @@ class TreeBuilder : public YAML::EventHandler {
       node.scalar = text;
     } else if (node.quoted || at_key()) {
       if (!node.quoted && !tag.empty() && tag != "?") return refuse_tag(node.at, tag);
-      if (!node.quoted && text == "<<") return fail_at(node.at, "merge keys (<<) are not part of this language: write the values out");
+      if (!node.quoted && text == "<<")
+        return fail_at(node.at,
+                       "merge keys (<<) are not part of this language: write the values out");
       node.scalar = text;
     } else if (tag.empty() || tag == "?") {
       auto value = plain_scalar(text);
@@ -108,18 +121,21 @@ class TreeBuilder : public YAML::EventHandler {
     put(std::move(node), anchor);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     open(YamlKind::kList, mark, tag, anchor);
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(YamlKind::kMap, mark, tag, anchor);
   }
   void OnMapEnd() override { close(); }
 
   void fail_at(YamlPosition at, std::string_view what) {
     if (error_) return;
-    error_ = Error{ErrorCode::kInvalid, fmt::format("{}:{}:{}: {}", file_name_, at.line, at.column, what)};
+    error_ = Error{ErrorCode::kInvalid,
+                   fmt::format("{}:{}:{}: {}", file_name_, at.line, at.column, what)};
     open_.clear();
   }
 
@@ -172,7 +188,8 @@ class TreeBuilder : public YAML::EventHandler {
   // A finished node goes into what is open around it; `size` counts it with all below it.
   void put(YamlNode node, YAML::anchor_t anchor, std::size_t size = 1) {
     if (error_) return;
-    if (++nodes_ > kYamlNodesMax) return fail_at(node.at, fmt::format("more than {} values", kYamlNodesMax));
+    if (++nodes_ > kYamlNodesMax)
+      return fail_at(node.at, fmt::format("more than {} values", kYamlNodesMax));
     if (anchor != 0) anchors_[anchor] = {node, size};
     if (open_.empty()) {
       root_ = std::move(node);
@@ -194,8 +211,9 @@ class TreeBuilder : public YAML::EventHandler {
     if (key == nullptr) return fail_at(node.at, "a key must be a text");
     const auto [before, is_new] = map.keys.emplace(*key, node.at);
     if (!is_new) {
-      return fail_at(node.at, fmt::format("the key {} stands here for the second time; the first is at {}:{}", *key,
-                                          before->second.line, before->second.column));
+      return fail_at(
+          node.at, fmt::format("the key {} stands here for the second time; the first is at {}:{}",
+                               *key, before->second.line, before->second.column));
     }
     map.node.entries.push_back({*key, node.at, {}});
     map.value_next = true;
@@ -210,18 +228,22 @@ class TreeBuilder : public YAML::EventHandler {
   YamlNode root_{};
 };
 
-// yaml-cpp guesses UTF-16 from zero bytes and accepts control characters; neither belongs in a text file of ours.
+// yaml-cpp guesses UTF-16 from zero bytes and accepts control characters; neither belongs in a text
+// file of ours.
 Status check_bytes(std::string_view text, std::string_view file_name) {
   if (text.size() > kYamlBytesMax) {
-    return fail(ErrorCode::kTooLarge, "{}: {} bytes, at most {} are read", file_name, text.size(), kYamlBytesMax);
+    return fail(ErrorCode::kTooLarge, "{}: {} bytes, at most {} are read", file_name, text.size(),
+                kYamlBytesMax);
   }
-  if (!is_valid_utf8(text)) return fail(ErrorCode::kInvalid, "{}:1:1: the file is not UTF-8 text", file_name);
+  if (!is_valid_utf8(text))
+    return fail(ErrorCode::kInvalid, "{}:1:1: the file is not UTF-8 text", file_name);
   int line = 1;
   int column = 1;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\n' && c != '\t' && c != '\r') || byte == 0x7f) {
-      return fail(ErrorCode::kInvalid, "{}:{}:{}: control character {:#04x}", file_name, line, column, byte);
+      return fail(ErrorCode::kInvalid, "{}:{}:{}: control character {:#04x}", file_name, line,
+                  column, byte);
     }
     column = c == '\n' ? 1 : column + 1;
     if (c == '\n') ++line;
@@ -257,14 +279,15 @@ Result<YamlNode> parse_yaml(std::string_view text, std::string_view file_name, i
     if (builder.error()) return tl::unexpected(*builder.error());
     TreeBuilder second(file_name, file_number);
     if (parser.HandleNextDocument(second)) {
-      return fail(ErrorCode::kInvalid, "{}:1:1: a second document (after ---); one is read", file_name);
+      return fail(ErrorCode::kInvalid, "{}:1:1: a second document (after ---); one is read",
+                  file_name);
     }
     return root;
   } catch (const YAML::Exception& e) {
     if (builder.error()) return tl::unexpected(*builder.error());
     const bool known = !e.mark.is_null();
-    return fail(ErrorCode::kInvalid, "{}:{}:{}: no valid YAML: {}", file_name, known ? e.mark.line + 1 : 1,
-                known ? e.mark.column + 1 : 1, e.msg);
+    return fail(ErrorCode::kInvalid, "{}:{}:{}: no valid YAML: {}", file_name,
+                known ? e.mark.line + 1 : 1, known ? e.mark.column + 1 : 1, e.msg);
   } catch (const std::exception& e) {
     return fail(ErrorCode::kInternal, "{}: reading YAML: {}", file_name, e.what());
   }

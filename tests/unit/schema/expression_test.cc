@@ -95,10 +95,12 @@ TEST(Expression, NonFiniteTextsBesideANumberAreNumbers) {
 
 TEST(Expression, AMeaninglessOperationIsAnErrorThatNamesItsPart) {
   EXPECT_EQ(result_of("align.speech.loss < 3"),
-            "align.speech.loss < 3 compares \"neg_cosine\" with 3: only two numbers or two texts have an order");
+            "align.speech.loss < 3 compares \"neg_cosine\" with 3: only two numbers or two texts "
+            "have an order");
   EXPECT_EQ(result_of("model.depth and true"), "model.depth is 18, where true or false is needed");
   EXPECT_EQ(result_of("1 / (model.depth - 18)"), "1 / (model.depth - 18) divides by zero");
-  EXPECT_EQ(result_of("align.speech.loss + 1"), "align.speech.loss is \"neg_cosine\": no number to calculate with");
+  EXPECT_EQ(result_of("align.speech.loss + 1"),
+            "align.speech.loss is \"neg_cosine\": no number to calculate with");
 }
 
 TEST(Expression, AndAndOrStopAtTheSideThatDecides) {
@@ -107,10 +109,13 @@ TEST(Expression, AndAndOrStopAtTheSideThatDecides) {
 }
 
 TEST(Expression, AParseErrorNamesColumnAndExpectation) {
-  EXPECT_EQ(result_of(""), "column 1: expected a name, a number, a text or \"(\", the text ends here");
-  EXPECT_EQ(result_of("a ="), "column 4: expected a name, a number, a text or \"(\", the text ends here");
+  EXPECT_EQ(result_of(""),
+            "column 1: expected a name, a number, a text or \"(\", the text ends here");
+  EXPECT_EQ(result_of("a ="),
+            "column 4: expected a name, a number, a text or \"(\", the text ends here");
   EXPECT_EQ(result_of("a = 3 b"), "column 7: expected \"and\", \"or\" or the end, found \"b\"");
-  EXPECT_EQ(result_of("1 < a < 3"), "column 7: expected the end of the comparison (join two with \"and\"), found \"<\"");
+  EXPECT_EQ(result_of("1 < a < 3"),
+            "column 7: expected the end of the comparison (join two with \"and\"), found \"<\"");
   EXPECT_EQ(result_of("a in 3"), "column 6: expected \"(\" after in, found \"3\"");
   EXPECT_EQ(result_of("a in (3 4)"), "column 9: expected \",\" or \")\", found \"4\"");
   EXPECT_EQ(result_of("(a = 3"), "column 7: expected \")\", the text ends here");
@@ -118,7 +123,8 @@ TEST(Expression, AParseErrorNamesColumnAndExpectation) {
   EXPECT_EQ(result_of("a & b"), "column 3: unexpected \"&\"");
   EXPECT_EQ(result_of("!a"), "column 1: unexpected \"!\"; write \"not\" or \"!=\"");
   EXPECT_EQ(result_of("12abc = 3"), "column 3: unexpected \"a\" after a number");
-  EXPECT_EQ(result_of("a = 1.2.3"), "column 5: \"1.2.3\" is no number: something follows the digits");
+  EXPECT_EQ(result_of("a = 1.2.3"),
+            "column 5: \"1.2.3\" is no number: something follows the digits");
   EXPECT_EQ(result_of(std::string(300, '(') + "1"), "column 101: nested deeper than 100 levels");
 }
 
@@ -141,29 +147,38 @@ TEST(Query, EveryPartMayBeAbsent) {
   EXPECT_FALSE(parse_query("")->filter.has_value());
   EXPECT_EQ(parse_query("limit 3")->limit, 3);
   EXPECT_EQ(parse_query("order by wer - sim")->order_by->text(), "wer - sim");
-  EXPECT_EQ(parse_query("limit = 3")->filter->text(), "limit = 3");  // a parameter may have this name
+  EXPECT_EQ(parse_query("limit = 3")->filter->text(),
+            "limit = 3");  // a parameter may have this name
   EXPECT_EQ(parse_query("a = b order by c")->filter->text(), "a = \"b\"");
 }
 
 TEST(Query, AnErrorNamesWhatMayFollow) {
-  EXPECT_EQ(parse_query("a = 3 sort by x").error().message,
-            "column 7: expected \"and\", \"or\", \"order by\", \"limit\" or the end, found \"sort\"");
+  EXPECT_EQ(
+      parse_query("a = 3 sort by x").error().message,
+      "column 7: expected \"and\", \"or\", \"order by\", \"limit\" or the end, found \"sort\"");
   EXPECT_EQ(parse_query("a = 3 limit 0").error().message,
             "column 13: expected a whole number from 1 to 1000000 after limit, found \"0\"");
-  EXPECT_EQ(parse_query("order by a limit 3 x").error().message, "column 20: expected the end, found \"x\"");
+  EXPECT_EQ(parse_query("order by a limit 3 x").error().message,
+            "column 20: expected the end, found \"x\"");
 }
 
-// A random text of the grammar, with little structure: what matters is that printing and reading agree.
+// A random text of the grammar, with little structure: what matters is that printing and reading
+// agree.
 std::string random_expression(Random& random, int depth) {
-  const auto pick = [&](std::initializer_list<const char*> of) { return std::string(*(of.begin() + random.bounded(of.size()))); };
+  const auto pick = [&](std::initializer_list<const char*> of) {
+    return std::string(*(of.begin() + random.bounded(of.size())));
+  };
   const auto sub = [&] { return random_expression(random, depth - 1); };
   if (depth <= 0) {
-    return pick({"a", "align.text.layer", "x-y", "1", "0.0001", "1e-4", "-3", "\"a \\\"b\\\\\"", "'it'", "true", "false", "null", "1e300"});
+    return pick({"a", "align.text.layer", "x-y", "1", "0.0001", "1e-4", "-3", "\"a \\\"b\\\\\"",
+                 "'it'", "true", "false", "null", "1e300"});
   }
   switch (random.bounded(8)) {
     case 0: return sub() + pick({" and ", " or "}) + sub();
     case 1: return "not " + sub();
-    case 2: return "(" + sub() + ")" + pick({" = ", " != ", " < ", " <= ", " > ", " >= "}) + "(" + sub() + ")";
+    case 2:
+      return "(" + sub() + ")" + pick({" = ", " != ", " < ", " <= ", " > ", " >= "}) + "(" + sub() +
+             ")";
     case 3: return "(" + sub() + ")" + pick({" + ", " - ", " * ", " / "}) + "(" + sub() + ")";
     case 4: return "-(" + sub() + ")";
     case 5: return "(" + sub() + ")" + pick({" in (", " not in ("}) + "word, " + sub() + ", 3)";
@@ -201,12 +216,15 @@ TEST(ExpressionProperty, ExactOrderAgreesWithDoublesWhereTheyAreExact) {
 }
 
 TEST(ExpressionProperty, AnyBytesGiveAnExpressionOrAnError) {
-  static constexpr std::string_view kPieces[] = {"and", "or", "not ", "in", "is", "null", "(", ")", ",", "=", "<", "-", "1", "e", ".",
-                                                 "a.b", "\"", "'", "\\", " ", "order by ", "limit ", "\x01", "\xff", "/0", "*"};
+  static constexpr std::string_view kPieces[] = {
+      "and", "or", "not ",      "in",     "is",   "null", "(",   ")",  ",",
+      "=",   "<",  "-",         "1",      "e",    ".",    "a.b", "\"", "'",
+      "\\",  " ",  "order by ", "limit ", "\x01", "\xff", "/0",  "*"};
   for (std::uint64_t seed = 0; seed < 20'000; ++seed) {
     Random random(seed);
     std::string text;
-    for (std::uint64_t n = random.bounded(24); n > 0; --n) text += kPieces[random.bounded(std::size(kPieces))];
+    for (std::uint64_t n = random.bounded(24); n > 0; --n)
+      text += kPieces[random.bounded(std::size(kPieces))];
     const auto query = parse_query(text);
     if (!query) {
       EXPECT_FALSE(query.error().message.empty());

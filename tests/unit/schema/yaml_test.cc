@@ -36,24 +36,31 @@ TEST(Yaml, PlainScalarsFollowTheCoreRulesMadeStricter) {
   EXPECT_EQ(read("[no, yes, on, off, n, y]"), R"(["no","yes","on","off","n","y"])");
   EXPECT_EQ(read("[true, false, null, Null, NULL, ~]"), "[true,false,null,null,null,null]");
   EXPECT_EQ(read("a:\nb: 1"), R"({"a":null,"b":1})");
-  EXPECT_EQ(read("[12, 012, -0.50, +3, .5, 5., 1e-4, 0.0001, 1E3, -0]"), "[12,12,-0.5,3,0.5,5,0.0001,0.0001,1000,0]");
-  EXPECT_EQ(read("[1.6.1-1, 2026-11-22, 12:30, 1e, e4, -, 4a, 3 m]"), R"(["1.6.1-1","2026-11-22","12:30","1e","e4","-","4a","3 m"])");
+  EXPECT_EQ(read("[12, 012, -0.50, +3, .5, 5., 1e-4, 0.0001, 1E3, -0]"),
+            "[12,12,-0.5,3,0.5,5,0.0001,0.0001,1000,0]");
+  EXPECT_EQ(read("[1.6.1-1, 2026-11-22, 12:30, 1e, e4, -, 4a, 3 m]"),
+            R"(["1.6.1-1","2026-11-22","12:30","1e","e4","-","4a","3 m"])");
 }
 
 TEST(Yaml, WhatOtherReadersTakeForSomethingElseIsRefused) {
-  EXPECT_EQ(read("a: True"), "f.yaml:1:4: True is ambiguous: write true, or quote it if it is a text");
-  EXPECT_EQ(read("a: 0x1F"), "f.yaml:1:4: 0x1F is ambiguous: write a decimal number, or quote it if it is a text");
-  EXPECT_EQ(read("a: 1_000"), "f.yaml:1:4: 1_000 is ambiguous: write a decimal number, or quote it if it is a text");
+  EXPECT_EQ(read("a: True"),
+            "f.yaml:1:4: True is ambiguous: write true, or quote it if it is a text");
+  EXPECT_EQ(read("a: 0x1F"),
+            "f.yaml:1:4: 0x1F is ambiguous: write a decimal number, or quote it if it is a text");
+  EXPECT_EQ(read("a: 1_000"),
+            "f.yaml:1:4: 1_000 is ambiguous: write a decimal number, or quote it if it is a text");
   EXPECT_EQ(read("a: .inf"), "f.yaml:1:4: .inf is no decimal number: quote it if it is a text");
   EXPECT_EQ(read("a: -.INF"), "f.yaml:1:4: -.INF is no decimal number: quote it if it is a text");
 }
 
 TEST(Yaml, ADuplicateKeyIsAnErrorWithBothPlaces) {
-  EXPECT_EQ(read("a: 1\nb:\n  c: 1\n  c: 2\n"), "f.yaml:4:3: the key c stands here for the second time; the first is at 3:3");
+  EXPECT_EQ(read("a: 1\nb:\n  c: 1\n  c: 2\n"),
+            "f.yaml:4:3: the key c stands here for the second time; the first is at 3:3");
 }
 
 TEST(Yaml, EveryValueAndKeyKnowsItsPlace) {
-  const auto node = parse_yaml("# comment\nbase:\n  train: {lr: 1e-3, \"b\": [1,\n    2]}\n", "f.yaml", 7);
+  const auto node =
+      parse_yaml("# comment\nbase:\n  train: {lr: 1e-3, \"b\": [1,\n    2]}\n", "f.yaml", 7);
   ASSERT_TRUE(node) << node.error().message;
   const YamlNode* train = node->find("base")->find("train");
   EXPECT_EQ(train->entries[0].at.line, 3);
@@ -73,8 +80,10 @@ TEST(Yaml, AnAliasIsACopyAndAMergeKeyIsRefused) {
 
 TEST(Yaml, TheOnlyTagIsModel) {
   EXPECT_EQ(read("a: !model whisper-base"), R"({"a":"model:whisper-base"})");
-  EXPECT_EQ(read("a: !!str 3"), "f.yaml:1:4: unknown tag tag:yaml.org,2002:str: the only one is !model NAME");
-  EXPECT_EQ(read("a: !model {b: 1}"), "f.yaml:1:4: unknown tag !model: the only one is !model NAME");
+  EXPECT_EQ(read("a: !!str 3"),
+            "f.yaml:1:4: unknown tag tag:yaml.org,2002:str: the only one is !model NAME");
+  EXPECT_EQ(read("a: !model {b: 1}"),
+            "f.yaml:1:4: unknown tag !model: the only one is !model NAME");
   EXPECT_EQ(read("!model a: 1"), "f.yaml:1:1: a key must be a text");
 }
 
@@ -100,22 +109,29 @@ TEST(Yaml, EveryLimitIsKept) {
   EXPECT_FALSE(parse_yaml(std::string(kYamlBytesMax + 1, 'a'), "f.yaml"));
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 12; ++i) {
-    bomb += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+    bomb += fmt::format(
+        "a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i,
+        i - 1);
   }
   const auto bombed = parse_yaml(bomb, "f.yaml");
   ASSERT_FALSE(bombed);
-  EXPECT_NE(bombed.error().message.find("more than 1000000 values"), std::string::npos) << bombed.error().message;
-  EXPECT_EQ(read("a: " + std::string(200, '1')), "f.yaml:1:4: a number of 200 characters: at most 100 are read");
+  EXPECT_NE(bombed.error().message.find("more than 1000000 values"), std::string::npos)
+      << bombed.error().message;
+  EXPECT_EQ(read("a: " + std::string(200, '1')),
+            "f.yaml:1:4: a number of 200 characters: at most 100 are read");
 }
 
 TEST(Yaml, AnyTextGivesATreeOrAnError) {
-  static constexpr std::string_view kPieces[] = {"a", ": ", "\n", "  ", "- ", "[", "]", "{", "}", ",", "&x ", "*x", "!model ", "!!", "'", "\"",
-                                                 "|", ">", "#", "%", "---", "...", "? ", "\t", "1e5", "~", "<<", "@", "`", "\\", "\xc3\xa9", "\r\n"};
+  static constexpr std::string_view kPieces[] = {
+      "a",  ": ",      "\n",  "  ", "- ", "[", "]", "{",  "}",        ",",   "&x ",
+      "*x", "!model ", "!!",  "'",  "\"", "|", ">", "#",  "%",        "---", "...",
+      "? ", "\t",      "1e5", "~",  "<<", "@", "`", "\\", "\xc3\xa9", "\r\n"};
   int trees = 0;
   for (std::uint64_t seed = 0; seed < 20'000; ++seed) {
     Random random(seed);
     std::string text;
-    for (std::uint64_t n = random.bounded(40); n > 0; --n) text += kPieces[random.bounded(std::size(kPieces))];
+    for (std::uint64_t n = random.bounded(40); n > 0; --n)
+      text += kPieces[random.bounded(std::size(kPieces))];
     const auto node = parse_yaml(text, "f.yaml");
     const std::string message = node ? "f.yaml:" : node.error().message;
     EXPECT_TRUE(message.starts_with("f.yaml:")) << message;
