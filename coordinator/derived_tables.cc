@@ -1,0 +1,237 @@
+#include "coordinator/derived_tables.h"
+
+#include <cmath>
+
+#include "base/json.h"
+#include "coordinator/spec_json.h"
+
+namespace strata::coordinator {
+namespace {
+
+// STRICT tables hold no NaN (SQLite makes NULL of it) and people read infinities better as words.
+Value stored(double value) { return Value(value); }
+
+void bind_number(SQLite::Statement& statement, int index, double value) {
+  if (std::isfinite(value)) {
+    statement.bind(index, value);
+  } else {
+    statement.bind(index, *stored(value).if_string());
+  }
+}
+
+std::string outcome_name(const Outcome& outcome) {
+  static constexpr std::array<const char*, std::variant_size_v<Outcome>> kNames{"succeeded", "failed", "lost", "stopped",
+                                                                                "diverged"};
+  return kNames.at(outcome.index());
+}
+
+std::string outcome_reason(const Outcome& outcome) {
+  return std::visit(
+      [](const auto& o) -> std::string {
+        if constexpr (requires { o.reason; }) {
+          return o.reason;
+        } else {
+          return {};
+        }
+      },
+      outcome);
+}
+
+std::string reason_of(const TaskState& state) {
+  if (const auto* failed = std::get_if<TaskFailed>(&state)) return failed->reason;
+  if (const auto* diverged = std::get_if<TaskDiverged>(&state)) return diverged->reason;
+  return {};
+}
+
+// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task are written again, too.
+std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched, const Cluster& cluster) {
+  std::set<TaskKey> all = touched;
+  std::vector<TaskKey> open(touched.begin(), touched.end());
+  while (!open.empty()) {
+    const Task* task = cluster.find_task(open.back());
+    open.pop_back();
+    if (task == nullptr) continue;
+    for (const TaskKey& consumer : task->consumers) {
+      const Task* below = cluster.find_task(consumer);
+      if (below == nullptr || !std::holds_alternative<TaskSucceeded>(below->state)) continue;
+      if (all.insert(consumer).second) open.push_back(consumer);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::vector<const char*>& derived_table_names() {
+  static const std::vector<const char*> kNames{"sweep",    "run",    "run_task", "task",  "want",       "attempt", "checkpoint",
+                                               "artifact", "output", "consumed", "score", "score_item", "worker"};
+  return kNames;
+}
+
+const TaskKey* task_of(const EventBody& body) {
+  return std::visit(
+      [](const auto& e) -> const TaskKey* {
+        using T = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<T, TaskWanted>) {
+          return &e.spec.key;
+        } else if constexpr (requires { e.attempt.task; }) {
+          return &e.attempt.task;
+        } else if constexpr (requires { e.task; }) {
+          return &e.task;
+        } else {
+          return nullptr;
+        }
+      },
+      body);
+}
+
+void DerivedTables::write(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster) {
+  for (const Event& event : events) {
+    std::visit([&](const auto& body) { on(event, body); }, event.body);
+  }
+  for (const TaskKey& key : with_succeeded_consumers(touched, cluster)) write_task(key, cluster);
+}
+
+void DerivedTables::on(const Event& event, const SweepOpened& e) {
+  run_.run(
+      "INSERT INTO sweep (sweep, generation, priority, sealed, cancelled, submitted_ms, definition) VALUES (?, ?, ?, 0, 0, ?, ?) "
+      "ON CONFLICT (sweep) DO UPDATE SET generation = excluded.generation, priority = excluded.priority, sealed = 0, "
+      "cancelled = 0, submitted_ms = excluded.submitted_ms, definition = excluded.definition",
+      e.sweep, e.generation, e.priority, event.at.unix_ms, e.definition);
+}
+
+void DerivedTables::on(const Event& event, const TaskWanted& e) {
+  run_.run(
+      "INSERT INTO task (task, stage, state, reason, outdated, attempts, user_failures, infra_failures, last_failure, "
+      "created_ms, program, flops, parameters, spec) VALUES (?, ?, 'blocked', '', 0, 0, 0, 0, '', ?, '', 0, '', '') "
+      "ON CONFLICT (task) DO NOTHING",
+      e.spec.key.hex(), e.spec.stage, event.at.unix_ms);
+  run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(), e.sweep);
+}
+
+void DerivedTables::on(const Event&, const RunAdded& e) {
+  const std::string run = e.run.key.hex();
+  run_.run(
+      "INSERT INTO run (sweep, run, generation, cell, seed, baseline, assignment) VALUES (?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (sweep, run) DO UPDATE SET generation = excluded.generation, cell = excluded.cell, seed = excluded.seed, "
+      "baseline = excluded.baseline, assignment = excluded.assignment",
+      e.sweep, run, e.generation, e.run.cell, std::to_string(e.run.seed), e.run.baseline, to_canonical_json(e.run.assignment));
+  run_.run("DELETE FROM run_task WHERE sweep = ? AND run = ?", e.sweep, run);
+  for (const auto& [stage, task] : e.run.tasks) {
+    run_.run("INSERT INTO run_task (sweep, run, stage, task) VALUES (?, ?, ?, ?)", e.sweep, run, stage, task.hex());
+  }
+}
+
+void DerivedTables::on(const Event&, const SweepSealed& e) {
+  run_.run("UPDATE sweep SET sealed = 1 WHERE sweep = ?", e.sweep);
+}
+
+void DerivedTables::on(const Event&, const WantWithdrawn& e) {
+  run_.run("DELETE FROM want WHERE task = ? AND sweep = ?", e.task.hex(), e.sweep);
+  run_.run("UPDATE sweep SET cancelled = 1 WHERE sweep = ?", e.sweep);
+}
+
+// What these three change is all in the task's row.
+void DerivedTables::on(const Event&, const TaskRevived&) {}
+void DerivedTables::on(const Event&, const TaskCancelled&) {}
+void DerivedTables::on(const Event&, const StopRequested&) {}
+
+void DerivedTables::on(const Event& event, const WorkerJoined& e) {
+  run_.run("INSERT INTO worker (worker, name, session, slots, labels, draining, joined_ms) VALUES (?, ?, ?, ?, ?, 0, ?)",
+           e.worker.value(), e.name, std::to_string(e.session), e.slots, to_canonical_json(texts_value(e.labels)),
+           event.at.unix_ms);
+}
+
+void DerivedTables::on(const Event&, const WorkerDrained& e) {
+  run_.run("UPDATE worker SET draining = 1 WHERE worker = ?", e.worker.value());
+}
+
+void DerivedTables::on(const Event& event, const WorkerGone& e) {
+  run_.run("UPDATE worker SET gone_ms = ?, reason = ? WHERE worker = ?", event.at.unix_ms, e.reason, e.worker.value());
+}
+
+void DerivedTables::on(const Event& event, const AttemptGranted& e) {
+  std::int64_t slots = 0;
+  for (const Grant& grant : e.gang) slots += grant.slots;
+  const std::string task = e.attempt.task.hex();
+  const std::string hash = e.resume_from ? e.resume_from->hash.hex() : std::string();
+  run_.run(
+      "INSERT INTO attempt (task, attempt, worker, slots, resume_step, granted_ms) VALUES (?1, ?2, ?3, ?4, "
+      "(SELECT max(step) FROM checkpoint WHERE task = ?1 AND hash = ?6), ?5)",
+      task, e.attempt.number, e.gang.front().worker.value(), slots, event.at.unix_ms, hash);
+}
+
+void DerivedTables::on(const Event& event, const AttemptStarted& e) {
+  run_.run("UPDATE attempt SET started_ms = ? WHERE task = ? AND attempt = ?", event.at.unix_ms, e.attempt.task.hex(),
+           e.attempt.number);
+}
+
+void DerivedTables::on(const Event& event, const CheckpointCommitted& e) {
+  run_.run(
+      "INSERT INTO checkpoint (task, attempt, step, hash, at_ms) VALUES (?, ?, ?, ?, ?) "
+      "ON CONFLICT DO UPDATE SET hash = excluded.hash, at_ms = excluded.at_ms",
+      e.attempt.task.hex(), e.attempt.number, e.step, e.artifact.hash.hex(), event.at.unix_ms);
+}
+
+void DerivedTables::on(const Event& event, const AttemptEnded& e) {
+  run_.run("UPDATE attempt SET ended_ms = ?, outcome = ?, reason = ? WHERE task = ? AND attempt = ?", event.at.unix_ms,
+           outcome_name(e.outcome), outcome_reason(e.outcome), e.attempt.task.hex(), e.attempt.number);
+  if (const auto* succeeded = std::get_if<Succeeded>(&e.outcome)) write_success(e.attempt, *succeeded);
+}
+
+void DerivedTables::on(const Event&, const ArtifactEvicted& e) {
+  run_.run("UPDATE artifact SET present = 0 WHERE hash = ?", e.artifact.hex());
+}
+
+void DerivedTables::write_artifact(const ArtifactRef& ref) {
+  run_.run("INSERT INTO artifact (hash, bytes, files, present) VALUES (?, ?, ?, 1) ON CONFLICT (hash) DO UPDATE SET present = 1",
+           ref.hash.hex(), ref.bytes, ref.files);
+}
+
+void DerivedTables::write_success(const AttemptId& attempt, const Succeeded& outcome) {
+  const std::string task = attempt.task.hex();
+  Object recorded;
+  for (const auto& [name, value] : outcome.recorded) recorded.emplace(name, value);
+  run_.run("UPDATE attempt SET recorded = ? WHERE task = ? AND attempt = ?", to_canonical_json(recorded), task, attempt.number);
+  for (const auto& [output, ref] : outcome.artifacts) {
+    write_artifact(ref);
+    run_.run("INSERT INTO output (task, attempt, output, hash) VALUES (?, ?, ?, ?)", task, attempt.number, output, ref.hash.hex());
+  }
+  for (const auto& [input, hash] : outcome.consumed) {
+    run_.run("INSERT INTO consumed (task, attempt, input, hash) VALUES (?, ?, ?, ?)", task, attempt.number, input, hash.hex());
+  }
+  for (const Score& score : outcome.scores) {
+    SQLite::Statement& insert = run_.get(
+        "INSERT INTO score (task, attempt, name, unit, count, better, judge, value, low, high) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING");
+    Statements::bind(insert, task, attempt.number, score.name, score.unit, score.count, score.better, score.judge);
+    bind_number(insert, 8, score.value);
+    if (score.low) bind_number(insert, 9, *score.low);
+    if (score.high) bind_number(insert, 10, *score.high);
+    insert.exec();
+    for (const auto& [item, value] : score.items) {
+      SQLite::Statement& one = run_.get(
+          "INSERT INTO score_item (task, attempt, name, item, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+      Statements::bind(one, task, attempt.number, score.name, item);
+      bind_number(one, 5, value);
+      one.exec();
+    }
+  }
+}
+
+void DerivedTables::write_task(const TaskKey& key, const Cluster& cluster) {
+  const Task* task = cluster.find_task(key);
+  if (task == nullptr) return;
+  std::optional<std::uint32_t> succeeded;
+  if (const auto* state = std::get_if<TaskSucceeded>(&task->state)) succeeded = state->attempt;
+  std::optional<std::int64_t> step;
+  if (task->checkpoint) step = task->checkpoint->step;
+  run_.run(
+      "UPDATE task SET stage = ?, state = ?, reason = ?, outdated = ?, attempts = ?, succeeded_attempt = ?, user_failures = ?, "
+      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, parameters = ?, spec = ? WHERE task = ?",
+      task->spec.stage, name_of(task->state), reason_of(task->state), cluster.is_outdated(*task), task->attempts, succeeded,
+      task->user_failures, task->infra_failures, task->last_failure, step, task->spec.program.name, task->spec.flops,
+      to_canonical_json(task->spec.parameters), to_canonical_json(to_value(task->spec)), key.hex());
+}
+
+}  // namespace strata::coordinator

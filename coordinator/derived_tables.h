@@ -1,0 +1,51 @@
+// The tables that questions are asked of, as a function of the events and the cluster that they make. Written in the
+// transaction of the events; `fsck` writes them again from nothing and compares.
+//
+// Throws SQLite::Exception: only event_store.cc and fsck.cc include it, inside from_sqlite.
+#pragma once
+
+#include <span>
+
+#include "coordinator/core/cluster.h"
+#include "coordinator/sqlite.h"
+
+namespace strata::coordinator {
+
+// All but `event`, `store` and `schema_version`, in the order in which fsck compares them.
+[[nodiscard]] const std::vector<const char*>& derived_table_names();
+
+class DerivedTables {
+ public:
+  explicit DerivedTables(SQLite::Database& database) : run_(database) {}
+
+  // `cluster` is the state after `events`; `touched` are the tasks whose rows may have changed by them.
+  void write(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster);
+
+ private:
+  void on(const Event& event, const SweepOpened& e);
+  void on(const Event& event, const TaskWanted& e);
+  void on(const Event& event, const RunAdded& e);
+  void on(const Event& event, const SweepSealed& e);
+  void on(const Event& event, const WantWithdrawn& e);
+  void on(const Event& event, const TaskRevived& e);
+  void on(const Event& event, const TaskCancelled& e);
+  void on(const Event& event, const WorkerJoined& e);
+  void on(const Event& event, const WorkerDrained& e);
+  void on(const Event& event, const WorkerGone& e);
+  void on(const Event& event, const AttemptGranted& e);
+  void on(const Event& event, const AttemptStarted& e);
+  void on(const Event& event, const CheckpointCommitted& e);
+  void on(const Event& event, const StopRequested& e);
+  void on(const Event& event, const AttemptEnded& e);
+  void on(const Event& event, const ArtifactEvicted& e);
+  void write_artifact(const ArtifactRef& ref);
+  void write_success(const AttemptId& attempt, const Succeeded& outcome);
+  void write_task(const TaskKey& key, const Cluster& cluster);
+
+  Statements run_;
+};
+
+// The task that an event is about, for the log's index.
+[[nodiscard]] const TaskKey* task_of(const EventBody& body);
+
+}  // namespace strata::coordinator

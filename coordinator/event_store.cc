@@ -1,0 +1,180 @@
+#include "coordinator/event_store.h"
+
+#include "base/sha256.h"
+#include "base/zmq/socket.h"
+#include "coordinator/derived_tables.h"
+#include "coordinator/migrations.h"
+#include "coordinator/sqlite.h"
+#include "schema/codec.h"
+
+namespace strata::coordinator {
+namespace {
+
+std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view frame) {
+  std::string number(8, '\0');
+  for (int i = 0; i < 8; ++i) number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
+  return crc32c(frame, crc32c(number, before));
+}
+
+// Random enough to tell stores apart; not a secret.
+Result<std::string> random_name() {
+  STRATA_TRY(const CurveKeys keys, make_curve_keys());
+  return sha256_hex(keys.public_key).substr(0, 16);
+}
+
+struct Row {
+  std::uint64_t seq = 0;
+  std::int64_t at_ms = 0;
+  std::string kind{};
+  std::string task{};
+  std::string body{};
+  std::uint32_t chain = 0;
+};
+
+// Why `row` is not what was written after `last`, or the event that it holds.
+Result<Event> believe(const Row& row, std::uint64_t last, std::uint32_t chain) {
+  if (row.seq != last + 1) return fail(ErrorCode::kDamaged, "event {} is missing", last + 1);
+  if (row.chain != chained(chain, row.seq, row.body)) {
+    return fail(ErrorCode::kDamaged, "event {} does not fit the checksum chain", row.seq);
+  }
+  STRATA_TRY(Event event, decode_event(row.body));
+  const TaskKey* task = task_of(event.body);
+  if (row.kind != name_of(event.body) || row.at_ms != event.at.unix_ms || row.task != (task != nullptr ? task->hex() : "")) {
+    return fail(ErrorCode::kDamaged, "the columns of event {} say something else than its body", row.seq);
+  }
+  return event;
+}
+
+Row row_of(SQLite::Statement& select) {
+  return {.seq = static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
+          .at_ms = select.getColumn(1).getInt64(),
+          .kind = select.getColumn(2).getString(),
+          .task = select.getColumn(3).getString(),
+          .body = select.getColumn(4).getString(),
+          .chain = static_cast<std::uint32_t>(select.getColumn(5).getInt64())};
+}
+
+Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitEvent& visit) {
+  std::uint64_t last = 0;
+  std::uint32_t chain = 0;
+  const auto damage_at = [&](std::string what) {
+    Damage damage{.seq = last + 1, .what = std::move(what)};
+    SQLite::Statement tasks(database, "SELECT DISTINCT task FROM event WHERE seq > ? AND task IS NOT NULL ORDER BY task LIMIT ?");
+    Statements::bind(tasks, last, kDamagedTasksMax);
+    while (tasks.executeStep()) damage.tasks.push_back(tasks.getColumn(0).getString());
+    return std::optional<Damage>(std::move(damage));
+  };
+  return from_sqlite("reading the event log", [&]() -> std::optional<Damage> {
+    SQLite::Statement select(database, "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM event WHERE seq > ? ORDER BY seq LIMIT ?");
+    while (true) {
+      std::vector<Row> rows;
+      select.reset();
+      Statements::bind(select, last, kReplayChunkEvents);
+      while (select.executeStep()) rows.push_back(row_of(select));
+      if (rows.empty()) return std::nullopt;
+      for (const Row& row : rows) {
+        auto event = believe(row, last, chain);
+        if (!event) return damage_at(event.error().message);
+        if (const Status visited = visit(row.seq, *event); !visited) return damage_at(visited.error().message);
+        last = row.seq;
+        chain = row.chain;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+struct EventStore::State {
+  explicit State(std::unique_ptr<SQLite::Database> opened) : database(std::move(opened)), run(*database), derived(*database) {}
+  std::unique_ptr<SQLite::Database> database;
+  Statements run;
+  DerivedTables derived;
+  std::string coordinator_id;
+  std::uint64_t last_seq = 0;
+  std::uint32_t chain = 0;
+};
+
+EventStore::EventStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+EventStore::~EventStore() = default;
+EventStore::EventStore(EventStore&&) noexcept = default;
+EventStore& EventStore::operator=(EventStore&&) noexcept = default;
+
+Result<EventStore> EventStore::open(const std::filesystem::path& file) {
+  STRATA_TRY(auto database, open_store(file, "FULL", event_migrations()));
+  auto state = std::make_unique<State>(std::move(database));
+  STRATA_TRY(const std::string fresh, random_name());
+  STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
+    state->run.run("INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING", fresh);
+    state->coordinator_id = state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'").getString();
+    SQLite::Statement last(*state->database, "SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1");
+    if (last.executeStep()) {
+      state->last_seq = static_cast<std::uint64_t>(last.getColumn(0).getInt64());
+      state->chain = static_cast<std::uint32_t>(last.getColumn(1).getInt64());
+    }
+  }));
+  return EventStore(std::move(state));
+}
+
+const std::string& EventStore::coordinator_id() const { return state_->coordinator_id; }
+std::uint64_t EventStore::last_seq() const { return state_->last_seq; }
+
+Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster) {
+  std::vector<std::string> frames;
+  frames.reserve(events.size());
+  for (const Event& event : events) {
+    STRATA_TRY(std::string frame, encode(event));
+    frames.push_back(std::move(frame));
+  }
+  std::uint64_t seq = state_->last_seq;
+  std::uint32_t chain = state_->chain;
+  STRATA_CHECK_OK(from_sqlite("writing to the event log", [&] {
+    SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      chain = chained(chain, ++seq, frames[i]);
+      const TaskKey* task = task_of(events[i].body);
+      SQLite::Statement& insert =
+          state_->run.get("INSERT INTO event (seq, at_ms, kind, task, chain, body) VALUES (?, ?, ?, ?, ?, ?)");
+      Statements::bind(insert, seq, events[i].at.unix_ms, name_of(events[i].body),
+                       task != nullptr ? std::optional<std::string>(task->hex()) : std::nullopt, chain);
+      insert.bind(6, frames[i].data(), static_cast<int>(frames[i].size()));
+      insert.exec();
+      insert.reset();
+    }
+    state_->derived.write(events, touched, cluster);
+    transaction.commit();
+  }));
+  state_->last_seq = seq;
+  state_->chain = chain;
+  return {};
+}
+
+Result<Replayed> EventStore::replay() const {
+  Replayed replayed;
+  STRATA_TRY(replayed.damage, read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
+               STRATA_CHECK_OK(replayed.cluster.check(event));
+               replayed.cluster.apply(event);
+               ++replayed.events;
+               return {};
+             }));
+  // Their rows are in the store already.
+  static_cast<void>(replayed.cluster.take_touched());
+  return replayed;
+}
+
+Status EventStore::limit_pages(std::int64_t pages) {
+  // The widest limit that SQLite knows stands for none.
+  constexpr std::int64_t kNoLimit = 4'294'967'294;
+  return from_sqlite("limiting the event log", [&] {
+    state_->database->execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
+  });
+}
+
+Result<std::optional<Damage>> read_events(const std::filesystem::path& file, const VisitEvent& visit) {
+  STRATA_TRY(auto database, from_sqlite(fmt::format("opening {}", file.string()), [&] {
+               return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+             }));
+  return read_from(*database, visit);
+}
+
+}  // namespace strata::coordinator

@@ -1,0 +1,131 @@
+#include "coordinator/fsck.h"
+
+#include "base/files.h"
+#include "base/json.h"
+#include "coordinator/derived_tables.h"
+#include "coordinator/migrations.h"
+#include "coordinator/sqlite.h"
+#include "schema/codec.h"
+
+namespace strata::coordinator {
+namespace {
+
+constexpr std::size_t kEventsPerTransaction = 2'000;
+
+// Writes events into an empty database through the code that writes the real one.
+class Rebuild {
+ public:
+  explicit Rebuild(std::unique_ptr<SQLite::Database> database) : database_(std::move(database)), derived_(*database_) {}
+
+  Status add(const Event& event) {
+    STRATA_CHECK_OK(cluster_.check(event));
+    cluster_.apply(event);
+    waiting_.push_back(event);
+    return waiting_.size() < kEventsPerTransaction ? Status{} : write();
+  }
+  Status write() {
+    return from_sqlite("rebuilding the derived tables", [&] {
+      SQLite::Transaction transaction(*database_);
+      derived_.write(waiting_, cluster_.take_touched(), cluster_);
+      transaction.commit();
+      waiting_.clear();
+    });
+  }
+  SQLite::Database& database() { return *database_; }
+
+ private:
+  std::unique_ptr<SQLite::Database> database_;
+  DerivedTables derived_;
+  Cluster cluster_;
+  std::vector<Event> waiting_;
+};
+
+std::string row_text(SQLite::Statement& select) {
+  constexpr std::size_t kShownBytes = 60;  // of a column
+  std::string text;
+  for (int i = 0; i < select.getColumnCount(); ++i) {
+    const SQLite::Column column = select.getColumn(i);
+    std::string value = column.isNull() ? "null" : column.getString();
+    if (value.size() > kShownBytes) value = value.substr(0, kShownBytes) + "...";
+    text += fmt::format("{}{}={}", i > 0 ? " " : "", column.getName(), value);
+  }
+  return text;
+}
+
+void compare(SQLite::Database& database, const char* table, FsckReport& report) {
+  TableDifference difference{.table = table};
+  const auto side = [&](const char* label, const char* here, const char* there) {
+    SQLite::Statement select(database, fmt::format("SELECT * FROM {0}.{2} EXCEPT SELECT * FROM {1}.{2}", here, there, table));
+    for (std::int64_t shown = 0; select.executeStep(); ++shown, ++difference.rows) {
+      if (shown < kShownDifferences) difference.shown.push_back(fmt::format("{}: {}", label, row_text(select)));
+    }
+  };
+  side("stored", "stored", "main");
+  side("rebuilt", "main", "stored");
+  if (difference.rows > 0) report.differences.push_back(std::move(difference));
+}
+
+}  // namespace
+
+std::string FsckReport::text() const {
+  std::string text = fmt::format("events read and in order: {}\n", events);
+  if (damage) {
+    text += fmt::format("DAMAGED at event {}: {}\n", damage->seq, damage->what);
+    text += fmt::format("tasks that this and later events name: {}{}\n", damage->tasks.size(),
+                        damage->tasks.size() == static_cast<std::size_t>(kDamagedTasksMax) ? " or more" : "");
+    for (const std::string& task : damage->tasks) text += "  " + task + "\n";
+    return text + "the derived tables were not compared\n";
+  }
+  if (differences.empty()) return text + "derived tables: as the log gives them\nsound\n";
+  for (const TableDifference& difference : differences) {
+    text += fmt::format("DIFFERENT: table {}: {} rows\n", difference.table, difference.rows);
+    for (const std::string& row : difference.shown) text += "  " + row + "\n";
+  }
+  return text;
+}
+
+Result<FsckReport> fsck(const std::filesystem::path& events_file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(events_file, ignored)) {
+    return fail(ErrorCode::kNotFound, "checking {}: there is no such file; is --store right?", events_file.string());
+  }
+  STRATA_TRY(const auto scratch, make_temporary_folder(std::filesystem::temp_directory_path(), "strata-fsck-"));
+  const auto checked = [&]() -> Result<FsckReport> {
+    STRATA_TRY(auto database, open_store(scratch / "rebuilt.sqlite", "OFF", event_migrations()));
+    Rebuild rebuild(std::move(database));
+    FsckReport report;
+    STRATA_TRY(report.damage, read_events(events_file, [&](std::uint64_t, const Event& event) -> Status {
+                 STRATA_CHECK_OK(rebuild.add(event));
+                 ++report.events;
+                 return {};
+               }));
+    if (report.damage) return report;
+    STRATA_CHECK_OK(rebuild.write());
+    STRATA_CHECK_OK(from_sqlite("comparing the derived tables", [&] {
+      SQLite::Statement attach(rebuild.database(), "ATTACH DATABASE ? AS stored");
+      Statements::bind(attach, events_file.string());
+      attach.exec();
+      for (const char* table : derived_table_names()) compare(rebuild.database(), table, report);
+    }));
+    return report;
+  }();
+  std::filesystem::remove_all(scratch, ignored);
+  return checked;
+}
+
+Status list_events(const std::filesystem::path& events_file, const std::function<void(const std::string&)>& line) {
+  STRATA_TRY(const auto damage, read_events(events_file, [&](std::uint64_t seq, const Event& event) -> Status {
+               const TaskKey* task = task_of(event.body);
+               STRATA_TRY(const std::string frame, encode(event));
+               line(to_canonical_json(Object{{"seq", seq},
+                                             {"at_ms", event.at.unix_ms},
+                                             {"kind", name_of(event.body)},
+                                             {"task", task != nullptr ? Value(task->hex()) : Value()},
+                                             {"bytes", static_cast<std::int64_t>(frame.size())}}));
+               return {};
+             }));
+  if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
+  return {};
+}
+
+}  // namespace strata::coordinator

@@ -1,0 +1,37 @@
+// Checks a store: every event, the checksum chain, that each event may follow, and that the derived tables are what the log
+// gives when it is replayed into an empty database. Reads only; a coordinator may be running, but then the newest commits
+// may show as differences.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/event_store.h"
+
+namespace strata::coordinator {
+
+inline constexpr std::int64_t kShownDifferences = 5;  // of each table
+
+struct TableDifference {
+  std::string table{};
+  std::int64_t rows = 0;             // stored and not rebuilt, plus rebuilt and not stored
+  std::vector<std::string> shown{};  // "stored: ..." and "rebuilt: ...", the first few
+};
+
+struct FsckReport {
+  std::uint64_t events = 0;
+  std::optional<Damage> damage{};
+  std::vector<TableDifference> differences{};  // not looked for when the log is damaged
+  [[nodiscard]] bool sound() const { return !damage && differences.empty(); }
+  [[nodiscard]] std::string text() const;      // for people, one fact a line
+};
+
+[[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file);
+
+// Every event as one line of JSON: {"seq", "at_ms", "kind", "task", "bytes"}; for looking at a log with other tools.
+[[nodiscard]] Status list_events(const std::filesystem::path& events_file, const std::function<void(const std::string&)>& line);
+
+}  // namespace strata::coordinator

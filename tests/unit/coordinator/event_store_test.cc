@@ -1,0 +1,162 @@
+#include "coordinator/event_store.h"
+
+#include "base/files.h"
+#include "coordinator/fsck.h"
+#include "coordinator/sqlite.h"
+#include "tests/unit/coordinator/small_world.h"
+
+namespace strata::coordinator {
+namespace {
+
+struct EventStoreTest : testing::Test {
+  std::filesystem::path file = make_temporary_folder(testing::TempDir(), "store").value() / "events.sqlite";
+  EventStore store = EventStore::open(file).value();
+  SmallWorld world;
+
+  void whole_life() {
+    world.join();
+    world.submit();
+    world.start(world.extract);
+    ASSERT_TRUE(world.commit(store));
+    world.succeed(world.extract, "features");
+    world.start(world.train_one);
+    world.checkpoint(world.train_one, 10);
+    ASSERT_TRUE(world.commit(store));
+    world.end(world.train_one, Failed{.reason = "exit code 1"});
+    world.start(world.train_two);
+    world.succeed(world.train_two, "weights", {{.name = "wer", .value = 0.5, .items = {{"u1", 0.25}, {"u2", 0.75}}}});
+    world.wait(std::chrono::minutes(2));
+    world.start(world.train_one);
+    world.succeed(world.train_one, "weights 1", {{.name = "wer", .value = 1.0 / 0.0}});
+    ASSERT_TRUE(world.commit(store));
+  }
+  void change(const std::string& sql) {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    ASSERT_GT(database.exec(sql), 0);
+  }
+  std::string ask(const std::string& sql) {
+    SQLite::Database database(file.string(), SQLite::OPEN_READONLY);
+    return database.execAndGet(sql).getString();
+  }
+};
+
+TEST_F(EventStoreTest, AReopenedStoreReplaysToTheSameState) {
+  whole_life();
+  const std::uint64_t events = store.last_seq();
+  const std::string name = store.coordinator_id();
+  store = EventStore::open(file).value();
+  EXPECT_EQ(store.last_seq(), events);
+  EXPECT_EQ(store.coordinator_id(), name);
+  const Replayed replayed = store.replay().value();
+  EXPECT_FALSE(replayed.damage) << replayed.damage->what;
+  EXPECT_EQ(replayed.events, events);
+  EXPECT_EQ(summary(replayed.cluster), summary(world.core.cluster()));
+}
+
+TEST_F(EventStoreTest, TheDerivedTablesSayWhatTheClusterSays) {
+  whole_life();
+  EXPECT_EQ(ask("SELECT group_concat(state) FROM (SELECT state FROM task ORDER BY stage)"), "succeeded,succeeded,succeeded");
+  EXPECT_EQ(ask("SELECT resume_step FROM attempt WHERE attempt = 2"), "10");
+  EXPECT_EQ(ask("SELECT value FROM score_item WHERE item = 'u2'"), "0.75");
+  EXPECT_EQ(ask("SELECT value FROM score WHERE typeof(value) = 'text'"), "Infinity");
+  EXPECT_EQ(ask("SELECT count(*) FROM consumed"), "2");
+  EXPECT_TRUE(fsck(file).value().sound());
+}
+
+TEST_F(EventStoreTest, AChangedByteIsFoundWithItsNumberAndTheTasksItTouches) {
+  whole_life();
+  change("UPDATE event SET body = CAST(substr(body, 1, length(body) - 1) || x'7F' AS BLOB) WHERE seq = 5");
+  const Replayed replayed = store.replay().value();
+  ASSERT_TRUE(replayed.damage);
+  EXPECT_EQ(replayed.damage->seq, 5U);
+  EXPECT_EQ(replayed.events, 4U);
+  EXPECT_EQ(replayed.damage->tasks.size(), 3U);
+}
+
+TEST_F(EventStoreTest, AMissingRowAndAnExchangedPairAreFound) {
+  whole_life();
+  change("UPDATE event SET seq = -1 WHERE seq = 6");
+  change("UPDATE event SET seq = 6 WHERE seq = 7");
+  change("UPDATE event SET seq = 7 WHERE seq = -1");
+  EXPECT_EQ(store.replay().value().damage.value().seq, 6U);
+  change("DELETE FROM event WHERE seq = 3");
+  EXPECT_EQ(store.replay().value().damage.value().seq, 3U);
+}
+
+TEST_F(EventStoreTest, AColumnThatContradictsItsBodyIsFound) {
+  whole_life();
+  change("UPDATE event SET kind = 'worker-gone' WHERE seq = 2");
+  EXPECT_EQ(store.replay().value().damage.value().seq, 2U);
+}
+
+TEST_F(EventStoreTest, FsckNamesADerivedRowThatDoesNotFollowFromTheLog) {
+  whole_life();
+  change("UPDATE task SET state = 'failed' WHERE stage = 'extract'");
+  const FsckReport report = fsck(file).value();
+  EXPECT_FALSE(report.sound());
+  ASSERT_EQ(report.differences.size(), 1U);
+  EXPECT_EQ(report.differences[0].table, "task");
+  EXPECT_EQ(report.differences[0].rows, 2);  // the one stored and the one that should be
+}
+
+TEST_F(EventStoreTest, AnAttemptIsStoredOnceAndATaskHasOneRow) {
+  whole_life();
+  SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+  EXPECT_THROW(database.exec("INSERT INTO attempt SELECT * FROM attempt LIMIT 1"), SQLite::Exception);
+  EXPECT_THROW(database.exec("INSERT INTO task SELECT * FROM task LIMIT 1"), SQLite::Exception);
+  EXPECT_THROW(database.exec("INSERT INTO run SELECT * FROM run LIMIT 1"), SQLite::Exception);
+}
+
+TEST_F(EventStoreTest, AFullDiskIsAnErrorAndTheSameCommitSucceedsLater) {
+  world.join();
+  ASSERT_TRUE(world.commit(store));
+  const std::uint64_t before = store.last_seq();
+  ASSERT_TRUE(store.limit_pages(1));
+  world.submit();
+  world.step(world.client_peer, SubmitTasks{.id = 6, .sweep = "wordy", .definition = std::string(100'000, 'x'), .first = true});
+  const std::size_t events = world.uncommitted.size();
+  for (int i = 0; i < 3; ++i) {
+    const Status status = world.commit(store);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, ErrorCode::kUnavailable);
+    EXPECT_NE(status.error().message.find("full"), std::string::npos) << status.error().message;
+  }
+  EXPECT_EQ(store.last_seq(), before);
+  EXPECT_EQ(ask("SELECT count(*) FROM task"), "0");
+  ASSERT_TRUE(store.limit_pages(0));
+  ASSERT_TRUE(world.commit(store));
+  EXPECT_EQ(store.last_seq(), before + events);
+  EXPECT_TRUE(fsck(file).value().sound());
+}
+
+TEST_F(EventStoreTest, AStoreOfANewerBuildIsRefused) {
+  change("INSERT INTO schema_version (version) VALUES (1000)");
+  const auto opened = EventStore::open(file);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported);
+}
+
+TEST_F(EventStoreTest, AProducerThatIsMadeAgainWithOtherContentMakesItsConsumersOutdated) {
+  whole_life();
+  EXPECT_EQ(ask("SELECT sum(outdated) FROM task"), "0");
+  // A new run needs the evicted features, so they are made again.
+  const TaskSpec third = SmallWorld::task("train", Object{{"lr", 0.3}}, world.train_one.inputs);
+  world.step(world.client_peer, SubmitTasks{.id = 6, .sweep = "other", .first = true, .last = true, .tasks = {world.extract, third}});
+  world.step({}, Tick{});
+  world.start(third);
+  world.step(world.worker_peer, ReportEnded{.worker = world.worker,
+                                            .attempt = world.current(third),
+                                            .outcome = Failed{.cause = FailureClass::kData, .reason = "no features"},
+                                            .missing_inputs = {SmallWorld::artifact("features").hash}});
+  world.wait(std::chrono::minutes(2));
+  world.start(world.extract);
+  world.succeed(world.extract, "other features");
+  ASSERT_TRUE(world.commit(store));
+  EXPECT_EQ(ask("SELECT group_concat(stage || outdated) FROM (SELECT stage, outdated FROM task WHERE state = 'succeeded' ORDER BY "
+                "stage)"),
+            "extract0,train1,train1");
+  EXPECT_TRUE(fsck(file).value().sound());
+}
+
+}  // namespace
+}  // namespace strata::coordinator
