@@ -1,5 +1,6 @@
 #include "coordinator/derived_tables.h"
 
+#include <array>
 #include <cmath>
 
 #include "base/json.h"
@@ -103,7 +104,7 @@ void DerivedTables::on(const Event& event, const SweepOpened& e) {
 void DerivedTables::on(const Event& event, const TaskWanted& e) {
   run_.run(
       "INSERT INTO task (task, stage, state, reason, outdated, attempts, user_failures, infra_failures, last_failure, "
-      "created_ms, program, flops, parameters, spec) VALUES (?, ?, 'blocked', '', 0, 0, 0, 0, '', ?, '', 0, '', '') "
+      "created_ms, program, flops, parameters, key_material, spec) VALUES (?, ?, 'blocked', '', 0, 0, 0, 0, '', ?, '', 0, '', '', '') "
       "ON CONFLICT (task) DO NOTHING",
       e.spec.key.hex(), e.spec.stage, event.at.unix_ms);
   run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(), e.sweep);
@@ -228,10 +229,11 @@ void DerivedTables::write_task(const TaskKey& key, const Cluster& cluster) {
   if (task->checkpoint) step = task->checkpoint->step;
   run_.run(
       "UPDATE task SET stage = ?, state = ?, reason = ?, outdated = ?, attempts = ?, succeeded_attempt = ?, user_failures = ?, "
-      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, parameters = ?, spec = ? WHERE task = ?",
+      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, parameters = ?, key_material = ?, "
+      "spec = ? WHERE task = ?",
       task->spec.stage, name_of(task->state), reason_of(task->state), cluster.is_outdated(*task), task->attempts, succeeded,
       task->user_failures, task->infra_failures, task->last_failure, step, task->spec.program.name, task->spec.flops,
-      to_canonical_json(task->spec.parameters), to_canonical_json(to_value(task->spec)), key.hex());
+      to_canonical_json(task->spec.parameters), key_material(task->spec), to_canonical_json(to_value(task->spec)), key.hex());
 }
 
 }  // namespace strata::coordinator

@@ -149,11 +149,12 @@ Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>
   return {};
 }
 
-Result<Replayed> EventStore::replay() const {
+Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& observer) const {
   Replayed replayed;
   STRATA_TRY(replayed.damage, read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
                STRATA_CHECK_OK(replayed.cluster.check(event));
                replayed.cluster.apply(event);
+               if (observer) observer(event);
                ++replayed.events;
                return {};
              }));

@@ -50,8 +50,9 @@ class EventStore {
   // `cluster` is the state after `events`; `touched` comes from Core::take_touched().
   [[nodiscard]] Status commit(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster);
 
-  // Reads the whole log. An error only when the file cannot be read at all; damage is part of the answer.
-  [[nodiscard]] Result<Replayed> replay() const;
+  // Reads the whole log, and shows each believed event to `observer`. An error only when the file cannot be read at all;
+  // damage is part of the answer.
+  [[nodiscard]] Result<Replayed> replay(const std::function<void(const Event&)>& observer = {}) const;
 
   // At most this many pages of 4 KiB; 0 takes the limit away. For tests of a full disk.
   [[nodiscard]] Status limit_pages(std::int64_t pages);

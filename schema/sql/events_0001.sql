@@ -64,6 +64,7 @@ CREATE TABLE task (
   program           TEXT NOT NULL,
   flops             REAL NOT NULL,
   parameters        TEXT NOT NULL,
+  key_material      TEXT NOT NULL,
   spec              TEXT NOT NULL
 ) STRICT;
 CREATE INDEX task_by_state ON task (state);

@@ -1,0 +1,62 @@
+// What people ask about the present: `explain`, `watch`, `workers`. Answered on the control thread from the core and from
+// soft facts gathered here (when attempts began, their newest metrics, how long finished tasks took). No I/O.
+//
+// Thread rule: the core's thread. Answers are the bodies of docs/requests.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/core.h"
+
+namespace strata::coordinator {
+
+inline constexpr std::size_t kPrefixDigitsMin = 4;
+inline constexpr std::size_t kWatchReasonsMax = 256;   // distinct reasons asked of the core for one `watch`
+inline constexpr std::size_t kWatchFailedMax = 100;    // failed tasks listed in one answer
+inline constexpr std::size_t kWatchRunningMax = 500;
+
+// A task or a run named by a unique prefix of its key.
+struct Named {
+  std::optional<TaskKey> task{};
+  std::optional<RunKey> run{};
+};
+[[nodiscard]] Result<Named> resolve(const Cluster& cluster, const std::string& prefix);
+
+class LiveView {
+ public:
+  // Every event once, in order, also those of the replay.
+  void note(const Event& event);
+  void note_heard(WorkerId worker, Instant now);
+  // REQUIRES: the attempt's reports count.
+  void note_points(const MetricBatch& batch, WallTime wall);
+
+  [[nodiscard]] Result<Value> explain(const Core& core, const std::string& prefix, Instant now) const;
+  [[nodiscard]] Result<Value> watch(const Core& core, const std::string& sweep, Instant now, WallTime wall) const;
+  [[nodiscard]] Value workers(const Core& core, Instant now) const;
+
+ private:
+  struct Progress {
+    std::int64_t step = 0;
+    std::optional<std::int64_t> total{};
+    std::int64_t updated_ms = 0;
+    std::map<std::string, double> metrics{};
+  };
+  struct Live {  // an attempt that is not over
+    std::int64_t granted_ms = 0;
+    std::optional<std::int64_t> started_ms{};
+    std::optional<Progress> progress{};
+  };
+  [[nodiscard]] Value running_row(const Cluster& cluster, const TaskKey& key, const Task& task, const Array& cells) const;
+
+  std::map<AttemptId, Live> live_;
+  std::map<TaskKey, double> seconds_;  // of the last success
+  std::map<WorkerId, Instant> heard_;
+};
+
+[[nodiscard]] Value progress_value(std::int64_t step, std::optional<std::int64_t> total, std::int64_t updated_ms, Value metrics);
+
+}  // namespace strata::coordinator

@@ -1,0 +1,78 @@
+// strata-coordinator --store DIR ...        the daemon
+// strata-coordinator fsck --store DIR       checks a store; exit 0 when it is sound, 1 when not
+// strata-coordinator events --store DIR     the event log as JSON lines
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "base/log.h"
+#include "coordinator/fsck.h"
+#include "coordinator/service.h"
+#include "link/address_file.h"
+
+namespace {
+
+using strata::coordinator::Service;
+using strata::coordinator::ServiceOptions;
+
+Service* running_service = nullptr;  // for the signal handler; set before the handler is installed
+
+extern "C" void on_signal(int) { running_service->stop(); }
+
+int complain(const strata::Error& error) {
+  strata::log_error("coordinator", "{}", error.message);
+  return 1;
+}
+
+int serve(const ServiceOptions& options) {
+  auto service = Service::start(options);
+  if (!service) return complain(service.error());
+  running_service = service->get();
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  for (const int signal : {SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+  const strata::Status ended = (*service)->run();
+  for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, SIG_IGN);
+  if (!ended) return complain(ended.error());
+  strata::log_info("coordinator", "ended; everything that was acknowledged is in the store");
+  return 0;
+}
+
+int check(const std::filesystem::path& store) {
+  const auto report = strata::coordinator::fsck(store / "events.sqlite");
+  if (!report) return complain(report.error());
+  std::fputs(report->text().c_str(), stdout);
+  return report->sound() ? 0 : 1;
+}
+
+int list(const std::filesystem::path& store) {
+  const auto listed = strata::coordinator::list_events(store / "events.sqlite", [](const std::string& line) { std::puts(line.c_str()); });
+  return listed ? 0 : complain(listed.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  ServiceOptions options;
+  options.build = STRATA_BUILD;
+  options.store = strata::link::default_store_folder();
+  CLI::App app{"The coordinator of Strata: plans, schedules and remembers.", "strata-coordinator"};
+  app.set_version_flag("--version", options.build);
+  app.add_option("--store", options.store, "folder of the event log; on a local disk")->capture_default_str();
+  app.add_option("--bind", options.bind, "where to listen; port 0: that of the last time, or any")->capture_default_str();
+  app.add_option("--advertise", options.advertise, "host under which others reach this one (default: the bound one)");
+  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus; empty: none")->capture_default_str();
+  app.add_option("--artifacts", options.artifacts, "folder of artifacts, shared with the workers (default: STORE/artifacts)");
+  app.add_flag("--force-network-filesystem", options.force_network_filesystem, "allow a store on NFS, Lustre and the like");
+  CLI::App* fsck = app.add_subcommand("fsck", "check a store: events, checksum chain, derived tables");
+  fsck->add_option("--store", options.store, "folder of the event log");
+  CLI::App* events = app.add_subcommand("events", "print the event log as JSON lines");
+  events->add_option("--store", options.store, "folder of the event log");
+  CLI11_PARSE(app, argc, argv);
+  if (fsck->parsed()) return check(options.store);
+  if (events->parsed()) return list(options.store);
+  return serve(options);
+}

@@ -1,0 +1,68 @@
+#include "coordinator/query_service.h"
+
+#include "base/json.h"
+#include "coordinator/peers.h"
+
+namespace strata::coordinator {
+
+QueryService::QueryService(Query query, ServerFacts facts, const WakeUp& wake)
+    : query_(std::move(query)), wake_(wake), facts_(std::move(facts)), thread_([this] { work(); }) {}
+
+QueryService::~QueryService() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+bool QueryService::submit(PeerId peer, Request request) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (questions_.size() >= kQueriesWaitingMax) return false;
+    questions_.push_back({.peer = peer, .request = std::move(request)});
+  }
+  changed_.notify_all();
+  return true;
+}
+
+std::vector<Send> QueryService::take() {
+  std::vector<Send> taken;
+  {
+    const std::lock_guard lock(mutex_);
+    taken.swap(answers_);
+  }
+  changed_.notify_all();
+  return taken;
+}
+
+void QueryService::set_dispatch(const std::string& dispatch) {
+  const std::lock_guard lock(mutex_);
+  facts_.dispatch = dispatch;
+}
+
+void QueryService::work() {
+  while (true) {
+    Question question;
+    ServerFacts facts;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return ending_ || (!questions_.empty() && answers_.size() < kAnswersWaitingMax); });
+      if (ending_) return;
+      question = std::move(questions_.front());
+      questions_.pop_front();
+      facts = facts_;
+    }
+    const auto value = query_.answer(question.request.verb, question.request.body, facts);
+    Answer answer{.id = question.request.id, .ok = value.has_value()};
+    answer.body = value ? to_canonical_json(*value) : error_body(value.error());
+    {
+      const std::lock_guard lock(mutex_);
+      answers_.push_back({.to = question.peer, .message = std::move(answer)});
+    }
+    wake_.signal();
+  }
+}
+
+}  // namespace strata::coordinator

@@ -1,0 +1,372 @@
+#include "coordinator/server.h"
+
+#include <algorithm>
+
+#include "base/fields.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "schema/codec.h"
+
+namespace strata::coordinator {
+namespace {
+
+double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+bool is_control_question(const std::string& verb) { return verb == "explain" || verb == "watch" || verb == "workers"; }
+
+// The attempt that a report is about.
+const AttemptId* reported(const InputBody& body) {
+  if (const auto* started = std::get_if<ReportStarted>(&body)) return &started->attempt;
+  if (const auto* checkpoint = std::get_if<ReportCheckpoint>(&body)) return &checkpoint->attempt;
+  if (const auto* ended = std::get_if<ReportEnded>(&body)) return &ended->attempt;
+  return nullptr;
+}
+
+}  // namespace
+
+Server::Server(ServerParts parts, ServerOptions options, Core core, LiveView live)
+    : parts_(parts), options_(std::move(options)), core_(std::move(core)), live_(std::move(live)), peers_(parts.socket) {
+  started_ms_ = parts_.clock.wall().unix_ms;
+  static_cast<void>(core_.take_touched());
+  if (!options_.safe_mode.empty()) pause(options_.safe_mode);
+}
+
+void Server::stop() {
+  stopping_.store(true);
+  parts_.wake.signal();
+}
+
+Status Server::run() {
+  while (!stopping_.load()) STRATA_CHECK_OK(turn());
+  if (commit_failed_) {
+    log_error("coordinator", "ends with {} events that could not be written; nothing of them was told to anyone", batch_.events.size());
+  }
+  peers_.flush();
+  return {};
+}
+
+std::chrono::milliseconds Server::wait_time() const {
+  if (!inputs_.empty() && !commit_failed_ && options_.safe_mode.empty()) return std::chrono::milliseconds{0};
+  Instant due = std::min(tick_due_, export_due_);
+  if (commit_failed_) due = std::min(commit_due_, export_due_);
+  if (!options_.safe_mode.empty()) due = export_due_;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - parts_.clock.now());
+  return std::clamp(left, std::chrono::milliseconds{0}, options_.tick_every);
+}
+
+Status Server::turn() {
+  std::array items{parts_.socket.wait_item(), parts_.wake.wait_item()};
+  STRATA_TRY([[maybe_unused]] const int ready, wait_any(items, wait_time()));
+  if (items[1].ready) parts_.wake.clear();
+  const Instant began = parts_.clock.now();
+  receive(began + kBatchTime);
+  if (options_.safe_mode.empty() && !commit_failed_) {
+    if (began >= tick_due_) {
+      queue_input({}, Tick{});
+      tick_due_ = began + options_.tick_every;
+    }
+    step_waiting(began + kBatchTime);
+  }
+  store_points();
+  if (!commit_failed_ || parts_.clock.now() >= commit_due_) finish_batch();
+  for (const Send& answer : parts_.queries.take()) peers_.send(answer.to, answer.message);
+  peers_.flush();
+  measure(began);
+  return {};
+}
+
+// --- in ---
+
+void Server::receive(Instant until) {
+  for (std::size_t i = 0; i < kInputsPerBatch && inputs_.size() < kInputsWaitingMax; ++i) {
+    auto received = parts_.socket.receive();
+    if (!received) {
+      log_warning("coordinator", "{}", received.error().message);
+      return;
+    }
+    if (!received->has_value()) return;
+    take_frame(**received);
+    if (parts_.clock.now() >= until) return;
+  }
+  // Commits fail and the queue is full: what comes is thrown away, and sent again by whoever needs it.
+  while (inputs_.size() >= kInputsWaitingMax) {
+    auto received = parts_.socket.receive();
+    if (!received || !received->has_value() || parts_.clock.now() >= until) return;
+    ++counts_.frames_received;
+    ++counts_.frames_dropped;
+  }
+}
+
+void Server::take_frame(const Received& received) {
+  ++counts_.frames_received;
+  if (received.malformed) {
+    ++counts_.frames_garbage;
+    return;
+  }
+  auto message = decode_message(received.bytes);
+  if (!message) {
+    ++counts_.frames_garbage;
+    // An answer that a person may see: a client of another version gets words, not silence.
+    if (message.error().code == ErrorCode::kUnsupported) {
+      peers_.send(peers_.heard(received.peer, parts_.clock.now()), Refused{.reason = message.error().message});
+    }
+    return;
+  }
+  take_message(peers_.heard(received.peer, parts_.clock.now()), std::move(*message));
+}
+
+void Server::take_message(PeerId peer, Message message) {
+  std::visit(
+      [&](auto& body) {
+        using T = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<T, Request>) {
+          take_request(peer, std::move(body));
+        } else if constexpr (std::is_same_v<T, MetricBatch>) {
+          take_points(peer, std::move(body));
+        } else if constexpr (std::is_same_v<T, SubmitTasks>) {
+          if (paused_.empty()) {
+            queue_input(peer, std::move(body));
+          } else {
+            refuse(peer, body.id, {ErrorCode::kUnavailable, "submitting " + body.sweep + ": dispatch is paused: " + paused_});
+          }
+        } else if constexpr (std::is_constructible_v<InputBody, T> && !std::is_same_v<T, Tick>) {
+          queue_input(peer, std::move(body));
+        } else {
+          ++counts_.frames_garbage;  // what only a coordinator says
+        }
+      },
+      message);
+}
+
+void Server::queue_input(PeerId peer, InputBody body) {
+  if (!options_.safe_mode.empty()) return;
+  inputs_.push_back({.peer = peer, .body = std::move(body)});
+}
+
+bool Server::counts_still(const AttemptId& attempt) const {
+  if (core_.cluster().is_live(attempt)) return true;
+  // The last points of an attempt may come after the report of its end. One that was lost or stopped is over for good.
+  const Task* task = core_.cluster().find_task(attempt.task);
+  if (task == nullptr || task->attempts != attempt.number) return false;
+  const auto* succeeded = std::get_if<TaskSucceeded>(&task->state);
+  return (succeeded != nullptr && succeeded->attempt == attempt.number) || std::holds_alternative<TaskDiverged>(task->state);
+}
+
+void Server::take_points(PeerId peer, MetricBatch batch) {
+  if (!options_.safe_mode.empty()) return;  // kept by the worker until acknowledged
+  if (!counts_still(batch.attempt)) {
+    ++counts_.stale_reports;
+    peers_.send(peer, MetricAck{.attempt = batch.attempt, .up_to = 0, .stale = true});
+    return;
+  }
+  if (batch.points.size() > kPointsPerBatchMax) {
+    ++counts_.frames_garbage;
+    return;
+  }
+  points_.push_back({.peer = peer, .batch = std::move(batch)});
+}
+
+void Server::refuse(PeerId peer, std::uint64_t id, const Error& error) {
+  peers_.send(peer, Answer{.id = id, .ok = false, .body = error_body(error)});
+}
+
+void Server::take_request(PeerId peer, Request request) {
+  if (request.protocol != kProtocolVersion) {
+    return refuse(peer, request.id,
+                  {ErrorCode::kUnsupported, fmt::format("this coordinator speaks protocol {}, the client {}: install the same version",
+                                                        kProtocolVersion, request.protocol)});
+  }
+  if (Query::knows(request.verb)) {
+    if (request.verb == "plan") {
+      auto body = parse_json(request.body);
+      const Value* sweep = body ? body->find("sweep") : nullptr;
+      if (sweep != nullptr && sweep->if_string() != nullptr) {
+        body->if_object()->insert_or_assign("plan_id", core_.plan_id(*sweep->if_string()));
+        request.body = to_canonical_json(*body);
+      }
+    }
+    const std::uint64_t id = request.id;
+    if (parts_.queries.submit(peer, std::move(request))) return;
+    ++counts_.queries_refused;
+    return refuse(peer, id, {ErrorCode::kUnavailable, fmt::format("{} questions wait already: ask again later", kQueriesWaitingMax)});
+  }
+  if (!paused_.empty()) {
+    return refuse(peer, request.id, {ErrorCode::kUnavailable, request.verb + ": dispatch is paused: " + paused_});
+  }
+  if (is_control_question(request.verb)) {
+    batch_.questions.push_back({.peer = peer, .request = std::move(request)});
+    return;
+  }
+  auto input = control_input(request);
+  if (!input) return refuse(peer, request.id, input.error());
+  if (*input) return queue_input(peer, std::move(**input));
+  refuse(peer, request.id,
+         {ErrorCode::kUnsupported, fmt::format("there is no verb \"{}\"; docs/requests.md lists them", request.verb)});
+}
+
+Result<std::optional<InputBody>> Server::control_input(const Request& request) const {
+  STRATA_TRY(const Value body, parse_json(request.body.empty() ? "{}" : request.body));
+  Fields fields(body, request.verb);
+  std::optional<InputBody> input;
+  if (request.verb == "cancel") {
+    input = CancelSweep{.request = request.id, .sweep = fields.text("sweep")};
+  } else if (request.verb == "drain") {
+    input = DrainWorker{.request = request.id, .worker = WorkerId(static_cast<std::uint64_t>(fields.integer("worker")))};
+  } else if (request.verb == "retry") {
+    const std::string name = fields.text("sweep", std::string());
+    std::set<TaskKey> keys;
+    for (const std::string& prefix : fields.texts("tasks", std::vector<std::string>{})) {
+      STRATA_TRY(const Named named, resolve(core_.cluster(), prefix));
+      if (!named.task) return fail(ErrorCode::kInvalid, "retry: {} names a run; name its tasks or its sweep", prefix);
+      keys.insert(*named.task);
+    }
+    if (!name.empty()) {
+      const auto sweep = core_.cluster().sweeps().find(name);
+      if (sweep == core_.cluster().sweeps().end()) return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
+      for (const auto& [key, run] : sweep->second.runs) {
+        for (const auto& [stage, task] : run.spec.tasks) keys.insert(task);
+      }
+    }
+    if (name.empty() && keys.empty()) return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
+    input = RetryTasks{.request = request.id, .tasks = {keys.begin(), keys.end()}};
+  } else {
+    return std::optional<InputBody>();
+  }
+  STRATA_CHECK_OK(fields.finish());
+  return input;
+}
+
+// --- step and commit ---
+
+void Server::count_stale(const InputBody& body) {
+  const AttemptId* attempt = reported(body);
+  if (attempt != nullptr && !core_.cluster().is_live(*attempt)) ++counts_.stale_reports;
+}
+
+void Server::step_waiting(Instant until) {
+  std::size_t stepped = 0;
+  while (!inputs_.empty() && stepped < kInputsPerBatch && batch_.events.size() < kEventsPerBatchMax) {
+    const Input input = std::move(inputs_.front());
+    inputs_.pop_front();
+    const Instant now = parts_.clock.now();
+    count_stale(input.body);
+    Output output = core_.step(input, now, parts_.clock.wall());
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body)) live_.note_heard(heartbeat->worker, now);
+    for (const Send& send : output.effects) {
+      if (const auto* welcome = std::get_if<Welcome>(&send.message)) live_.note_heard(welcome->worker, now);
+    }
+    std::move(output.events.begin(), output.events.end(), std::back_inserter(batch_.events));
+    std::move(output.effects.begin(), output.effects.end(), std::back_inserter(batch_.effects));
+    ++stepped;
+    if (now >= until) break;
+  }
+  batch_.touched.merge(core_.take_touched());
+}
+
+void Server::finish_batch() {
+  if (!batch_.events.empty()) {
+    const Instant before = parts_.clock.now();
+    const Status committed = parts_.events.commit(batch_.events, batch_.touched, core_.cluster());
+    if (!committed) {
+      ++counts_.commit_failures;
+      commit_failed_ = true;
+      commit_due_ = parts_.clock.now() + options_.commit_retry;
+      pause(committed.error().message);
+      return;
+    }
+    counts_.add_commit(seconds(parts_.clock.now() - before));
+  }
+  commit_failed_ = false;
+  if (!paused_.empty() && options_.safe_mode.empty()) resume();
+  perform(std::exchange(batch_, {}));
+}
+
+void Server::perform(Batch batch) {
+  for (const Event& event : batch.events) live_.note(event);
+  for (const Send& effect : batch.effects) peers_.send(effect.to, effect.message);
+  answer_questions(batch.questions);
+}
+
+void Server::answer_questions(const std::vector<Question>& questions) {
+  for (const auto& [peer, request] : questions) {
+    const Instant now = parts_.clock.now();
+    const auto answered = [&, &asked = request]() -> Result<Value> {
+      STRATA_TRY(const Value body, parse_json(asked.body.empty() ? "{}" : asked.body));
+      Fields fields(body, asked.verb);
+      if (asked.verb == "explain") {
+        const std::string prefix = fields.text("prefix");
+        STRATA_CHECK_OK(fields.finish());
+        return live_.explain(core_, prefix, now);
+      }
+      if (asked.verb == "watch") {
+        const std::string sweep = fields.text("sweep");
+        STRATA_CHECK_OK(fields.finish());
+        return live_.watch(core_, sweep, now, parts_.clock.wall());
+      }
+      STRATA_CHECK_OK(fields.finish());
+      return live_.workers(core_, now);
+    }();
+    if (answered) {
+      peers_.send(peer, Answer{.id = request.id, .ok = true, .body = to_canonical_json(*answered)});
+    } else {
+      refuse(peer, request.id, answered.error());
+    }
+  }
+}
+
+void Server::store_points() {
+  if (points_.empty()) return;
+  const std::vector<Points> arrived = std::exchange(points_, {});
+  std::vector<MetricBatch> batches;
+  for (const Points& one : arrived) batches.push_back(one.batch);
+  const WallTime wall = parts_.clock.wall();
+  const auto stored = parts_.metrics.store(batches, wall);
+  if (!stored) {  // not acknowledged, so the workers send them again
+    ++counts_.metric_failures;
+    log_warning("coordinator", "{}; workers keep the points", stored.error().message);
+    return;
+  }
+  for (std::size_t i = 0; i < arrived.size(); ++i) {
+    live_.note_points(arrived[i].batch, wall);
+    peers_.send(arrived[i].peer, MetricAck{.attempt = arrived[i].batch.attempt, .up_to = (*stored)[i]});
+  }
+}
+
+// --- pauses and figures ---
+
+void Server::pause(const std::string& why) {
+  counts_.dispatch_paused = true;
+  if (why == paused_) return;
+  paused_ = why;
+  parts_.queries.set_dispatch("paused: " + why);
+  log_error("coordinator", "dispatch is paused: {}", why);
+}
+
+void Server::resume() {
+  counts_.dispatch_paused = false;
+  paused_.clear();
+  parts_.queries.set_dispatch("running");
+  log_info("coordinator", "the event log can be written again: dispatch goes on");
+}
+
+void Server::measure(Instant began) {
+  const Instant now = parts_.clock.now();
+  gap_ = std::max(gap_, now - began);
+  if (now < export_due_) return;
+  export_due_ = now + options_.export_every;
+  counts_.loop_gap_seconds = seconds(gap_);
+  counts_.loop_gap_max_seconds = std::max(counts_.loop_gap_max_seconds, counts_.loop_gap_seconds);
+  gap_ = Duration{0};
+  counts_.events = parts_.events.last_seq();
+  counts_.metric_points = parts_.metrics.points_stored();
+  const std::uint64_t thrown_away = counts_.frames_dropped;
+  counts_.peers = peers_.count();
+  if (parts_.exporter == nullptr) return;
+  Snapshot snapshot = take_snapshot(core_.cluster(), counts_);
+  snapshot.counts.frames_dropped = thrown_away + peers_.dropped();
+  snapshot.build = options_.build;
+  snapshot.started_seconds = static_cast<double>(started_ms_) / 1'000.0;
+  parts_.exporter->update(std::move(snapshot));
+}
+
+}  // namespace strata::coordinator

@@ -1,0 +1,122 @@
+// The control loop. One thread owns the core and the sockets:
+//
+//   receive (up to kInputsPerBatch frames or kBatchTime) -> step each -> ONE commit -> effects, answers, acknowledgements
+//
+// While a commit fails, the same batch is tried again every `commit_retry` and nothing else is stepped: dispatch is paused,
+// gangs go on, questions from the tables are still answered, and reports wait in a bounded queue (their senders repeat what
+// does not fit). Metric points go beside the core into a file of their own, fenced by their attempt.
+//
+// No byte string from a socket ends this process: what is no message is counted and forgotten.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/zmq/socket.h"
+#include "coordinator/core/core.h"
+#include "coordinator/event_store.h"
+#include "coordinator/exporter.h"
+#include "coordinator/live_view.h"
+#include "coordinator/metric_store.h"
+#include "coordinator/peers.h"
+#include "coordinator/query_service.h"
+
+namespace strata::coordinator {
+
+inline constexpr std::size_t kInputsPerBatch = 256;
+inline constexpr std::chrono::milliseconds kBatchTime{10};
+inline constexpr std::size_t kInputsWaitingMax = 10'000;  // while commits fail
+inline constexpr std::size_t kEventsPerBatchMax = 4'096;  // no further input is stepped into a batch of so many
+
+struct ServerOptions {
+  std::string build{};
+  std::string safe_mode{};  // not empty: why nothing may be dispatched (a damaged log); only questions are answered
+  std::chrono::milliseconds tick_every{100};
+  std::chrono::milliseconds commit_retry{1'000};
+  std::chrono::milliseconds export_every{1'000};
+};
+
+// All of them outlive the server.
+struct ServerParts {
+  RouterSocket& socket;
+  WakeUp& wake;
+  EventStore& events;
+  MetricStore& metrics;
+  QueryService& queries;
+  Exporter* exporter = nullptr;  // may be null
+  const Clock& clock;
+};
+
+class Server {
+ public:
+  // `live` has seen every event of the core's cluster.
+  Server(ServerParts parts, ServerOptions options, Core core, LiveView live);
+
+  // Until stop(). An error only when the socket itself cannot be used any more.
+  [[nodiscard]] Status run();
+  // Any thread, also a signal handler. What is committed is committed; the loop ends after the turn under way.
+  void stop();
+
+  [[nodiscard]] const ServerCounts& counts() const { return counts_; }  // server thread
+
+ private:
+  struct Question {  // answered from the core after the commit
+    PeerId peer{};
+    Request request{};
+  };
+  struct Batch {
+    std::vector<Event> events{};
+    std::set<TaskKey> touched{};
+    Effects effects{};
+    std::vector<Question> questions{};
+  };
+  struct Points {
+    PeerId peer{};
+    MetricBatch batch{};
+  };
+
+  Status turn();
+  [[nodiscard]] std::chrono::milliseconds wait_time() const;
+  void receive(Instant until);
+  void take_frame(const Received& received);
+  void take_message(PeerId peer, Message message);
+  void take_points(PeerId peer, MetricBatch batch);
+  void take_request(PeerId peer, Request request);
+  Result<std::optional<InputBody>> control_input(const Request& request) const;
+  void queue_input(PeerId peer, InputBody body);
+  void step_waiting(Instant until);
+  void count_stale(const InputBody& body);
+  void finish_batch();
+  void perform(Batch batch);
+  void store_points();
+  void answer_questions(const std::vector<Question>& questions);
+  void refuse(PeerId peer, std::uint64_t id, const Error& error);
+  void pause(const std::string& why);
+  void resume();
+  void measure(Instant began);
+  [[nodiscard]] bool counts_still(const AttemptId& attempt) const;  // reports of it change something
+
+  ServerParts parts_;
+  ServerOptions options_;
+  Core core_;
+  LiveView live_;
+  Peers peers_;
+  ServerCounts counts_;
+  std::atomic<bool> stopping_{false};
+  std::deque<Input> inputs_;
+  std::vector<Points> points_;
+  Batch batch_;
+  bool commit_failed_ = false;  // batch_ is not to be touched until it is committed
+  std::string paused_;          // why; empty: dispatch runs
+  std::int64_t started_ms_ = 0;
+  Instant commit_due_{};
+  Instant tick_due_{};
+  Instant export_due_{};
+  Duration gap_{0};
+};
+
+}  // namespace strata::coordinator

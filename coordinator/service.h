@@ -1,0 +1,42 @@
+// A whole coordinator, put together in the order in which it may be taken apart: store folder (lock), stores, sockets,
+// query thread, exporter, server. What main() and the tests start.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "coordinator/core/core.h"
+
+namespace strata::coordinator {
+
+struct ServiceOptions {
+  std::filesystem::path store{};
+  std::filesystem::path artifacts{};          // empty: STORE/artifacts
+  std::string bind = "tcp://127.0.0.1:0";     // port 0: the one of the last time, or else any
+  std::string advertise{};                    // host that others reach us by; empty: the bound one, or our host name
+  std::string metrics = "127.0.0.1:0";        // empty: no exporter
+  bool force_network_filesystem = false;
+  std::string build{};
+  Options core{};                             // coordinator_id and artifact_folder are filled in
+};
+
+class Service {
+ public:
+  // Replays the log, binds, and writes coordinator.json: from then on workers find it.
+  static Result<std::unique_ptr<Service>> start(ServiceOptions options);
+  virtual ~Service() = default;
+
+  // Until stop(); then coordinator.json is removed.
+  [[nodiscard]] virtual Status run() = 0;
+  virtual void stop() = 0;  // any thread, also a signal handler
+  [[nodiscard]] virtual std::filesystem::path address_file() const = 0;
+  // For tests of a full disk.
+  [[nodiscard]] virtual Status limit_event_pages(std::int64_t pages) = 0;
+};
+
+// "tcp://gpu-01:4000" for a socket bound to tcp://0.0.0.0:4000 and so on.
+[[nodiscard]] std::string advertised_address(const std::string& bound, const std::string& advertise, const std::string& host);
+
+}  // namespace strata::coordinator
