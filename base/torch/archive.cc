@@ -54,7 +54,6 @@ struct SelfTest {
 };
 struct Description {
   ArchiveInfo info{};
-  std::string torch_version{};
   SelfTest self_test{};
 };
 
@@ -86,8 +85,9 @@ Result<Description> parse_description(const std::string& text) {
   out.info = {.name = fields.text("name"), .role = fields.text("role"), .family = fields.text("family"),
               .version = fields.integer("version"), .identity = fields.text("identity"), .interface = fields.text("interface")};
   if (const Value* settings = fields.child("settings")) out.info.settings = *settings;
-  out.torch_version = fields.text("torch_version");
-  for (const char* other : {"exporter_version", "licence", "sources"}) static_cast<void>(fields.child(other));
+  out.info.torch_version = fields.text("torch_version");
+  out.info.exporter_version = fields.integer("exporter_version", 0);
+  for (const char* other : {"licence", "sources"}) static_cast<void>(fields.child(other));
   Fields test(fields.required_child("self_test"), std::string(kMetadataFile) + ": self_test");
   STRATA_CHECK_OK(fields.finish());
   out.self_test.tolerance = test.number("tolerance");
@@ -132,9 +132,9 @@ Status check_need(const Description& found, const ArchiveNeed& need, const std::
     return fail(ErrorCode::kInvalid, "exported model {}: its identity is {}, the spec asks for {}: export it again, or change the spec",
                 path.string(), info.identity, need.identity);
   }
-  if (release_of(found.torch_version) > TORCH_VERSION_MAJOR * 1000 + TORCH_VERSION_MINOR) {
+  if (release_of(info.torch_version) > TORCH_VERSION_MAJOR * 1000 + TORCH_VERSION_MINOR) {
     return fail(ErrorCode::kUnsupported, "exported model {}: written by torch {}, this program has {}.{}: export it with an older torch",
-                path.string(), found.torch_version, TORCH_VERSION_MAJOR, TORCH_VERSION_MINOR);
+                path.string(), info.torch_version, TORCH_VERSION_MAJOR, TORCH_VERSION_MINOR);
   }
   return {};
 }
@@ -244,33 +244,39 @@ Result<at::Tensor> Archive::run_one(const std::vector<Input>& inputs, const char
   return std::move(outputs.front());
 }
 
-Result<double> Archive::self_test() {
-  const SelfTest& test = impl_->description.self_test;
-  const auto stored = [&](const StoredArray& array) -> Result<at::Tensor> {
-    STRATA_TRY(const std::string bytes, extra(array.file));
-    at::Tensor tensor = at::empty(array.shape, array.integers ? at::kLong : at::kFloat);
-    if (bytes.size() != tensor.nbytes()) {
-      return fail(ErrorCode::kDamaged, "exported model {}: {} has {} bytes, its shape needs {}", impl_->path.string(), array.file, bytes.size(), tensor.nbytes());
-    }
-    std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
-    return tensor;
-  };
+Result<at::Tensor> Archive::stored(const std::string& file, const std::vector<std::int64_t>& shape, bool integers) const {
+  STRATA_TRY(const std::string bytes, extra(file));
+  at::Tensor tensor = at::empty(shape, integers ? at::kLong : at::kFloat);
+  if (bytes.size() != tensor.nbytes()) {
+    return fail(ErrorCode::kDamaged, "exported model {}: {} has {} bytes, its shape needs {}", impl_->path.string(), file, bytes.size(), tensor.nbytes());
+  }
+  std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+  return tensor;
+}
+
+Result<std::vector<Archive::Input>> Archive::self_test_inputs() const {
   std::vector<Input> inputs;
-  for (const StoredArray& array : test.inputs) {
-    STRATA_TRY(at::Tensor tensor, stored(array));
+  for (const StoredArray& array : impl_->description.self_test.inputs) {
+    STRATA_TRY(at::Tensor tensor, stored(array.file, array.shape, array.integers));
     if (array.integers && array.shape.empty()) {
       inputs.emplace_back(tensor.item<std::int64_t>());
     } else {
       inputs.emplace_back(std::move(tensor));
     }
   }
+  return inputs;
+}
+
+Result<double> Archive::self_test() {
+  const SelfTest& test = impl_->description.self_test;
+  STRATA_TRY(const std::vector<Input> inputs, self_test_inputs());
   STRATA_TRY(const std::vector<at::Tensor> got, run(inputs));
   if (got.size() != test.outputs.size()) {
     return fail(ErrorCode::kDamaged, "exported model {}: its self-test stores {} outputs, forward() gave {}", impl_->path.string(), test.outputs.size(), got.size());
   }
   double worst = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
-    STRATA_TRY(const at::Tensor wanted, stored(test.outputs[i]));
+    STRATA_TRY(const at::Tensor wanted, stored(test.outputs[i].file, test.outputs[i].shape, test.outputs[i].integers));
     worst = std::max(worst, largest_difference(got[i], wanted));
   }
   if (!(worst <= test.tolerance)) {

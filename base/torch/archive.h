@@ -28,6 +28,8 @@ struct ArchiveInfo {
   std::int64_t version = 0;
   std::string identity{};   // of source weights, exporter version and settings; what task keys and reports name
   std::string interface{};  // what forward() takes and gives, "teacher-1"
+  std::int64_t exporter_version = 0;
+  std::string torch_version{};  // that wrote it
   Value settings{Object{}};
 };
 
@@ -66,10 +68,13 @@ class Archive {
   [[nodiscard]] Result<at::Tensor> run_one(const std::vector<Input>& inputs, const char* method = "forward");
   // The largest |got - stored| / max(1, |stored|) of the stored example. An error where it exceeds the stored tolerance.
   [[nodiscard]] Result<double> self_test();
+  // What the stored example gives to forward(), for checks of the caller's own.
+  [[nodiscard]] Result<std::vector<Input>> self_test_inputs() const;
 
  private:
   struct Impl;
   explicit Archive(std::unique_ptr<Impl> impl);
+  [[nodiscard]] Result<at::Tensor> stored(const std::string& file, const std::vector<std::int64_t>& shape, bool integers) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,365 @@
+#include "evaluator/core/report.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <tuple>
+
+#include "base/fields.h"
+
+namespace strata::evaluator {
+namespace {
+
+struct Measure {
+  const char* name;
+  const char* unit;
+  const char* better;
+  const char* role;
+  std::optional<double> (*of)(const UtteranceScore&);
+};
+
+// In the order of the report.
+const std::vector<Measure>& all_measures() {
+  static const std::vector<Measure> kMeasures{
+      {"wer", "fraction", "lower", "asr",
+       [](const UtteranceScore& u) { return u.hypothesis ? std::optional(u.wer()) : std::nullopt; }},
+      {"sim_o", "cosine", "higher", "speaker", [](const UtteranceScore& u) { return u.sim_o; }},
+      {"mos", "points", "higher", "mos", [](const UtteranceScore& u) { return u.mos; }}};
+  return kMeasures;
+}
+
+// The utterances of one set that have one measure, as parallel columns.
+struct Column {
+  std::vector<std::string> ids{};
+  std::vector<std::string> speakers{};
+  std::vector<double> values{};
+  std::vector<Share> words{};  // errors over reference words, for the corpus WER
+};
+
+Column column_of(const std::vector<const UtteranceScore*>& utterances, const Measure& measure) {
+  Column column;
+  for (const UtteranceScore* u : utterances) {
+    const auto value = measure.of(*u);
+    if (!value) continue;
+    column.ids.push_back(u->id);
+    column.speakers.push_back(u->speaker);
+    column.values.push_back(*value);
+    column.words.push_back({.numerator = static_cast<double>(u->words.errors()),
+                            .denominator = static_cast<double>(u->words.reference_length())});
+  }
+  return column;
+}
+
+Value interval_value(const Bootstrap& b) { return Array{b.low, b.high}; }
+
+// Value with its intervals over utterances and over speakers.
+struct Estimate {
+  double value = 0;
+  Bootstrap by_utterance{};
+  Bootstrap by_speaker{};
+};
+
+Result<Estimate> estimate(const std::vector<Share>& shares, const std::vector<std::string>& speakers,
+                          const BootstrapOptions& options) {
+  Estimate e{.value = ratio(shares)};
+  STRATA_TRY(e.by_utterance, bootstrap(shares, each_alone(shares.size()), options));
+  STRATA_TRY(e.by_speaker, bootstrap(shares, blocks_by_label(speakers), options));
+  return e;
+}
+
+Object estimate_value(const Estimate& e) {
+  return {{"value", e.value}, {"interval_by_utterance", interval_value(e.by_utterance)},
+          {"interval_by_speaker", interval_value(e.by_speaker)}};
+}
+
+Score score_of(const std::string& name, const Measure& measure, const Estimate& e, const Column& column,
+               const std::string& judge) {
+  return {.name = name, .value = e.value, .unit = measure.unit,
+          .interval = Interval{.low = e.by_utterance.low, .high = e.by_utterance.high}, .count = column.values.size(),
+          .better = measure.better, .judge = judge};
+}
+
+Value counts_value(const Counts& c) {
+  return Object{{"substitutions", c.substitutions}, {"deletions", c.deletions}, {"insertions", c.insertions},
+                {"hits", c.hits}, {"reference_words", c.reference_length()}};
+}
+
+Value by_speaker_value(const std::vector<const UtteranceScore*>& utterances) {
+  std::map<std::string, std::vector<const UtteranceScore*>> groups;
+  for (const UtteranceScore* u : utterances) groups[u->speaker].push_back(u);
+  Object table;
+  for (const auto& [speaker, members] : groups) {
+    Object row{{"utterances", static_cast<std::int64_t>(members.size())}};
+    for (const Measure& measure : all_measures()) {
+      const Column column = column_of(members, measure);
+      if (column.values.empty()) continue;
+      const Moments m = moments(column.values);
+      row[measure.name] = Object{{"mean", m.mean}, {"sd", m.sd}};
+      if (std::string_view(measure.name) == "wer") row["wer_corpus"] = ratio(column.words);
+    }
+    table[speaker] = std::move(row);
+  }
+  return table;
+}
+
+class Builder {
+ public:
+  explicit Builder(const ReportInput& input) : input_(input) {
+    for (const UtteranceScore& u : input.utterances) sets_[u.set].push_back(&u);
+  }
+
+  Status add_sets() {
+    Object sets;
+    // The set without suffix first, then by name.
+    if (sets_.contains(kGeneratedSet)) {
+      STRATA_TRY(sets[kGeneratedSet], set_value(kGeneratedSet));
+    }
+    for (const auto& [name, members] : sets_) {
+      if (name == kGeneratedSet) continue;
+      STRATA_TRY(sets[name], set_value(name));
+    }
+    report_["sets"] = std::move(sets);
+    return {};
+  }
+
+  // Other sets minus the generated one (minus the recordings where nothing is generated), over the ids that both have: the
+  // same draws for both.
+  Status add_comparisons() {
+    auto base = sets_.find(kGeneratedSet);
+    if (base == sets_.end()) base = sets_.find(kRecordingsSet);
+    if (base == sets_.end()) return {};
+    Object comparisons;
+    for (const auto& [name, members] : sets_) {
+      if (name == base->first) continue;
+      Object rows;
+      for (const Measure& measure : all_measures()) {
+        STRATA_TRY(Value row, compare(column_of(members, measure), column_of(base->second, measure)));
+        if (!row.is_null()) rows[measure.name] = std::move(row);
+      }
+      if (!rows.empty()) comparisons[name] = std::move(rows);
+    }
+    if (!comparisons.empty()) report_["minus_" + base->first] = std::move(comparisons);
+    return {};
+  }
+
+  Status add_validation();
+
+  Report finish() {
+    report_["report"] = 1;
+    report_["protocol"] = Object{{"name", input_.protocol.name}, {"version", input_.protocol.version}};
+    report_["aggregation"] = "wer: mean of the utterances' rates; wer_corpus: all errors over all reference words; "
+                             "sim_o, mos: mean of the utterances";
+    report_["list_sha256"] = input_.list_sha256;
+    report_["utterances"] = static_cast<std::int64_t>(input_.utterances.size());
+    report_["bootstrap"] = Object{{"resamples", input_.bootstrap.resamples}, {"seed", input_.bootstrap.seed},
+                                  {"confidence", input_.bootstrap.confidence}, {"interval", "percentile"}};
+    report_["environment"] = input_.environment;
+    Object judges;
+    for (const JudgeInfo& j : input_.judges) {
+      judges[j.role] = Object{{"name", j.name}, {"version", j.version}, {"family", j.family}, {"identity", j.identity},
+                              {"exporter_version", j.exporter_version}, {"torch_version", j.torch_version},
+                              {"interface", j.interface}, {"settings", j.settings}};
+    }
+    report_["judges"] = std::move(judges);
+    return {.scores = std::move(scores_), .summary = std::move(report_)};
+  }
+
+ private:
+  [[nodiscard]] std::string judge_label(std::string_view role) const {
+    const auto found = std::ranges::find(input_.judges, role, &JudgeInfo::role);
+    return found == input_.judges.end() ? "" : found->label();
+  }
+
+  Result<Value> set_value(const std::string& set) {
+    const auto& members = sets_.at(set);
+    Object value{{"utterances", static_cast<std::int64_t>(members.size())}};
+    double seconds = 0;
+    for (const UtteranceScore* u : members) seconds += u->seconds;
+    value["seconds"] = seconds;
+    const std::string suffix = set == kGeneratedSet ? "" : "/" + set;
+    for (const Measure& measure : all_measures()) {
+      const Column column = column_of(members, measure);
+      if (column.values.empty()) continue;
+      STRATA_TRY(const Estimate mean, estimate(shares_of(column.values), column.speakers, input_.bootstrap));
+      Object block = estimate_value(mean);
+      const Moments m = moments(column.values);
+      block["count"] = static_cast<std::int64_t>(m.count);
+      block["sd"] = m.sd;
+      Score score = score_of(measure.name + suffix, measure, mean, column, judge_label(measure.role));
+      for (std::size_t i = 0; i < column.ids.size(); ++i) score.items[column.ids[i]] = column.values[i];
+      scores_.push_back(std::move(score));
+      if (std::string_view(measure.name) == "wer") {
+        STRATA_CHECK_OK(add_word_errors(value, block, column, members, suffix));
+      }
+      value[measure.name] = std::move(block);
+    }
+    value["by_speaker"] = by_speaker_value(members);
+    return Value(std::move(value));
+  }
+
+  Status add_word_errors(Object& set, Object& block, const Column& column, const std::vector<const UtteranceScore*>& members,
+                         const std::string& suffix) {
+    const Measure& wer = all_measures().front();
+    block["printed"] = fmt::format("{:.5f}", block.at("value").to_double().value_or(0));
+    block["zero"] = std::ranges::count(column.values, 0.0);
+    block["above_half"] = std::ranges::count_if(column.values, [](double v) { return v > 0.5; });
+    STRATA_TRY(const Estimate corpus, estimate(column.words, column.speakers, input_.bootstrap));
+    Counts counts;
+    for (const UtteranceScore* u : members) counts += u->words;
+    Object corpus_block = estimate_value(corpus);
+    corpus_block["counts"] = counts_value(counts);
+    set["wer_corpus"] = std::move(corpus_block);
+    scores_.push_back(score_of("wer_corpus" + suffix, wer, corpus, column, judge_label(wer.role)));
+    return {};
+  }
+
+  Result<Value> compare(const Column& other, const Column& baseline) {
+    std::map<std::string, double> base;
+    for (std::size_t i = 0; i < baseline.ids.size(); ++i) base[baseline.ids[i]] = baseline.values[i];
+    std::vector<double> a;
+    std::vector<double> b;
+    std::vector<double> differences;
+    for (std::size_t i = 0; i < other.ids.size(); ++i) {
+      const auto found = base.find(other.ids[i]);
+      if (found == base.end()) continue;
+      a.push_back(other.values[i]);
+      b.push_back(found->second);
+      differences.push_back(a.back() - b.back());
+    }
+    if (differences.empty()) return Value();
+    STRATA_TRY(const Bootstrap d, bootstrap_difference(shares_of(a), shares_of(b), each_alone(a.size()), input_.bootstrap));
+    STRATA_TRY(const double p, sign_flip_p(differences, input_.bootstrap));
+    return Value(Object{{"difference", moments(differences).mean}, {"interval", interval_value(d)}, {"sign_flip_p", p},
+                        {"count", static_cast<std::int64_t>(a.size())}});
+  }
+
+  Status add_loss_score(Object& block, const std::string& name, const std::map<std::string, double>& items,
+                        const std::string& better) {
+    if (items.empty()) return {};
+    std::vector<double> values;
+    for (const auto& [id, value] : items) values.push_back(value);
+    STRATA_TRY(const Bootstrap b, bootstrap(shares_of(values), each_alone(values.size()), input_.bootstrap));
+    const double mean = moments(values).mean;
+    block[name] = Object{{"value", mean}, {"interval", interval_value(b)}, {"count", static_cast<std::int64_t>(values.size())}};
+    scores_.push_back({.name = name, .value = mean, .unit = "loss", .interval = Interval{.low = b.low, .high = b.high},
+                       .count = values.size(), .better = better, .items = items});
+    return {};
+  }
+
+  const ReportInput& input_;
+  std::map<std::string, std::vector<const UtteranceScore*>> sets_;
+  std::vector<Score> scores_;
+  Object report_;
+};
+
+Status Builder::add_validation() {
+  if (input_.validation.empty()) return {};
+  std::map<std::string, const ValidationLoss*> last;
+  std::map<std::string, const ValidationLoss*> early;
+  for (const ValidationLoss& v : input_.validation) {
+    if (!(v.last ? last : early).try_emplace(v.id, &v).second) {
+      return fail(ErrorCode::kInvalid, "validation has two {} losses for utterance \"{}\"", v.last ? "last" : "early", v.id);
+    }
+  }
+  std::map<std::string, double> loss;
+  std::map<std::string, double> use;
+  std::map<std::string, double> gain;
+  for (const auto& [id, row] : last) {
+    loss[id] = row->loss;
+    if (row->loss_permuted) use[id] = *row->loss_permuted - row->loss;
+    const auto before = early.find(id);
+    if (before != early.end()) gain[id] = before->second->loss - row->loss;
+  }
+  Object block;
+  STRATA_CHECK_OK(add_loss_score(block, "flow_loss", loss, "lower"));
+  STRATA_CHECK_OK(add_loss_score(block, "text_use", use, "higher"));
+  STRATA_CHECK_OK(add_loss_score(block, "flow_loss_gain", gain, "higher"));
+  if (!last.empty()) block["update_last"] = last.begin()->second->update;
+  if (!early.empty()) block["update_early"] = early.begin()->second->update;
+  report_["validation"] = std::move(block);
+  return {};
+}
+
+}  // namespace
+
+Value to_value(const UtteranceScore& u) {
+  Object line{{"id", u.id}, {"set", u.set}, {"speaker", u.speaker}, {"seconds", u.seconds}, {"key", u.key}};
+  if (u.reference) line["reference"] = *u.reference;
+  if (u.hypothesis) {
+    line["hypothesis"] = *u.hypothesis;
+    line["normalized_reference"] = u.normalized_reference;
+    line["normalized_hypothesis"] = u.normalized_hypothesis;
+    line["substitutions"] = u.words.substitutions;
+    line["deletions"] = u.words.deletions;
+    line["insertions"] = u.words.insertions;
+    line["hits"] = u.words.hits;
+    line["wer"] = u.wer();
+    line["no_speech_prob"] = u.no_speech_prob;
+    line["windows"] = u.windows;
+  }
+  if (u.sim_o) line["sim_o"] = *u.sim_o;
+  if (u.mos) line["mos"] = *u.mos;
+  return line;
+}
+
+Result<UtteranceScore> utterance_score_from(const Value& line) {
+  Fields fields(line, "utterances.jsonl");
+  UtteranceScore u;
+  u.id = fields.text("id");
+  u.set = fields.text("set");
+  u.speaker = fields.text("speaker");
+  u.seconds = fields.number("seconds");
+  u.key = fields.text("key");
+  if (fields.child("reference") != nullptr) u.reference = fields.text("reference");
+  if (fields.child("hypothesis") != nullptr) {
+    u.hypothesis = fields.text("hypothesis");
+    u.normalized_reference = fields.text("normalized_reference");
+    u.normalized_hypothesis = fields.text("normalized_hypothesis");
+    u.words = {.substitutions = fields.integer("substitutions"), .deletions = fields.integer("deletions"),
+               .insertions = fields.integer("insertions"), .hits = fields.integer("hits")};
+    u.no_speech_prob = fields.number("no_speech_prob");
+    u.windows = static_cast<int>(fields.integer("windows"));
+    fields.number("wer");
+  }
+  if (fields.child("sim_o") != nullptr) u.sim_o = fields.number("sim_o");
+  if (fields.child("mos") != nullptr) u.mos = fields.number("mos");
+  STRATA_CHECK_OK(fields.finish());
+  return u;
+}
+
+Result<Report> make_report(ReportInput input) {
+  if (input.utterances.empty() && input.validation.empty()) return fail(ErrorCode::kInvalid, "there is no utterance to report on");
+  const auto place = [](const UtteranceScore& u) { return std::tie(u.set, u.id); };
+  std::ranges::sort(input.utterances, std::ranges::less{}, place);
+  const auto twin = std::ranges::adjacent_find(input.utterances, std::ranges::equal_to{}, place);
+  if (twin != input.utterances.end()) {
+    return fail(ErrorCode::kInvalid, "utterance \"{}\" occurs twice in set \"{}\"", twin->id, twin->set);
+  }
+  Builder builder(input);
+  STRATA_CHECK_OK(builder.add_sets());
+  STRATA_CHECK_OK(builder.add_comparisons());
+  STRATA_CHECK_OK(builder.add_validation());
+  return builder.finish();
+}
+
+Value scores_value(const std::vector<Score>& scores) {
+  Array list;
+  for (const Score& s : scores) {
+    Object score{{"name", s.name}, {"value", s.value}, {"unit", s.unit}, {"count", static_cast<std::int64_t>(s.count)},
+                 {"better", s.better}};
+    if (s.interval) {
+      score["low"] = s.interval->low;
+      score["high"] = s.interval->high;
+    }
+    if (!s.judge.empty()) score["judge"] = s.judge;
+    if (!s.items.empty()) {
+      Object items;
+      for (const auto& [id, value] : s.items) items[id] = value;
+      score["items"] = std::move(items);
+    }
+    list.emplace_back(std::move(score));
+  }
+  return Object{{"scores", std::move(list)}};
+}
+
+}  // namespace strata::evaluator

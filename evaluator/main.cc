@@ -1,0 +1,116 @@
+// strata-evaluator: scores recordings with exported judges, counts word errors, normalizes text.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+
+#include "base/log.h"
+#include "base/subprocess.h"
+#include "evaluator/judge_commands.h"
+#include "evaluator/text_commands.h"
+
+namespace {
+
+namespace se = strata::evaluator;
+
+constexpr int kExitWrongInput = 2;
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void note_stop(int signal) { stop_signal = signal; }
+
+struct Arguments {
+  std::string spec{};
+  std::vector<std::string> texts{};  // reference and hypothesis file
+  std::string table{};
+  std::string protocol{};
+  std::string format{};
+  bool json = false;
+  std::string models{};
+  std::vector<std::string> names{};
+  int threads = 1;
+};
+
+int print(const strata::Result<std::string>& text) {
+  if (!text) {
+    strata::log_error("evaluator", "{}", text.error().message);
+    return se::exit_code_of(text.error());
+  }
+  const bool written = std::fwrite(text->data(), 1, text->size(), stdout) == text->size() && std::fflush(stdout) == 0;
+  return written ? 0 : 1;
+}
+
+int run_wer(const Arguments& a) {
+  const auto protocol = se::find_protocol(a.protocol.empty() ? "plain" : a.protocol);
+  if (!protocol) return print(tl::unexpected(protocol.error()));
+  const bool json = a.json || a.format == "json";
+  if (!a.table.empty()) return print(se::wer_of_table(a.table, *protocol, json ? se::TableFormat::kJson : se::TableFormat::kTsv));
+  const auto format = json ? se::TableFormat::kJson : a.format == "tsv" ? se::TableFormat::kTsv : se::TableFormat::kText;
+  return print(se::wer_of_files(a.texts.at(0), a.texts.at(1), *protocol, format));
+}
+
+int run_normalize(const Arguments& a) {
+  const auto protocol = se::find_protocol(a.protocol);
+  if (!protocol) return print(tl::unexpected(protocol.error()));
+  const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  return print(se::normalize_lines(text, *protocol));
+}
+
+int run_score(const Arguments& a) {
+  // The worker that started us must not be outlived: its successor may grant the slots to somebody else.
+  strata::die_with_parent(SIGKILL);
+  struct sigaction action = {};
+  action.sa_handler = note_stop;
+  ::sigaction(SIGTERM, &action, nullptr);
+  return se::score_command(a.spec, [] { return stop_signal != 0; });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Scores synthetic speech with exported judges; counts word errors as jiwer does.", "strata-evaluator"};
+  app.require_subcommand(1);
+  Arguments a;
+  auto* score = app.add_subcommand("score", "score the recordings of one task (docs/stages.md)");
+  score->add_option("SPEC", a.spec, "spec file")->required();
+
+  auto* wer = app.add_subcommand("wer", "word errors of two text files, or of a table");
+  auto* texts = wer->add_option("REF_HYP", a.texts, "reference and hypothesis file, one utterance a line")->expected(2);
+  auto* table = wer->add_option("--tsv", a.table, "table with columns reference and hypothesis")->excludes(texts);
+  wer->add_option("--protocol", a.protocol, "normalize first: f5, seed-tts, whisper-basic, plain (default)");
+  wer->add_option("--format", a.format, "tsv: a row for each pair; json")->check(CLI::IsMember(std::vector<std::string>{"tsv", "json"}));
+  wer->add_flag("--json", a.json, "same as --format json");
+
+  auto* normalize = app.add_subcommand("normalize", "normalize lines from standard input");
+  normalize->add_option("--protocol", a.protocol, "f5, seed-tts, whisper-basic, plain")->required();
+
+  auto* judges = app.add_subcommand("judges", "exported judge models");
+  judges->require_subcommand(1);
+  auto* list = judges->add_subcommand("list", "what lies in a folder of exported models");
+  list->add_option("--models", a.models, "folder")->required();
+  list->add_flag("--json", a.json, "as JSON");
+  auto* verify = judges->add_subcommand("verify", "load them, with self-test and sanity check");
+  verify->add_option("--models", a.models, "folder")->required();
+  verify->add_option("NAME", a.names, "only these");
+  verify->add_option("--threads", a.threads, "compute threads")->check(CLI::Range(1, 1024));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kExitWrongInput;
+  }
+  if (score->parsed()) return run_score(a);
+  if (wer->parsed()) {
+    if (texts->count() == 0 && table->count() == 0) {
+      strata::log_error("evaluator", "wer: name two text files, or a table with --tsv");
+      return kExitWrongInput;
+    }
+    return run_wer(a);
+  }
+  if (normalize->parsed()) return run_normalize(a);
+  return list->parsed() ? se::judges_list_command(a.models, a.json) : se::judges_verify_command(a.models, a.names, a.threads);
+}

@@ -1,0 +1,125 @@
+#include "evaluator/core/report.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+
+namespace strata::evaluator {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+UtteranceScore utterance(const std::string& id, const std::string& set, const Counts& words, double mos) {
+  return {.id = id, .set = set, .speaker = "s" + id.substr(0, 1), .seconds = 2, .key = "k", .reference = "r", .hypothesis = "h",
+          .normalized_reference = "r", .normalized_hypothesis = "h", .words = words, .windows = 1, .sim_o = 0.5, .mos = mos};
+}
+
+ReportInput small_input() {
+  return {.utterances = {utterance("a1", "generated", {.substitutions = 1, .hits = 3}, 3.0),
+                         utterance("a2", "generated", {.deletions = 1, .insertions = 1, .hits = 9}, 4.0),
+                         utterance("b1", "generated", {.hits = 5}, 2.0),
+                         utterance("a1", "recordings", {.hits = 4}, 4.5), utterance("b1", "recordings", {.hits = 5}, 4.0)},
+          .protocol = find_protocol("f5").value(),
+          .judges = {{.name = "toy", .role = "mos", .version = 2}},
+          .list_sha256 = "abc"};
+}
+
+std::vector<std::string> names(const Report& report) {
+  std::vector<std::string> list;
+  for (const Score& score : report.scores) list.push_back(score.name);
+  return list;
+}
+
+const Score& score_named(const Report& report, const std::string& name) {
+  return *std::ranges::find(report.scores, name, &Score::name);
+}
+
+TEST(Report, ScoresOfTheGeneratedSetCarryNoSuffixAndComeFirst) {
+  const Report report = make_report(small_input()).value();
+  EXPECT_THAT(names(report), ElementsAre("wer", "wer_corpus", "sim_o", "mos", "wer/recordings", "wer_corpus/recordings",
+                                         "sim_o/recordings", "mos/recordings"));
+}
+
+TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
+  const Report report = make_report(small_input()).value();
+  const Score& wer = score_named(report, "wer");
+  EXPECT_DOUBLE_EQ(wer.value, (0.25 + 0.2 + 0.0) / 3);
+  EXPECT_THAT(wer.items, ElementsAre(std::pair<const std::string, double>("a1", 0.25), std::pair<const std::string, double>("a2", 0.2),
+                                     std::pair<const std::string, double>("b1", 0.0)));
+  EXPECT_EQ(wer.better, "lower");
+  EXPECT_EQ(wer.judge, "");
+  ASSERT_TRUE(wer.interval.has_value());
+  EXPECT_LE(wer.interval->low, wer.value);
+  EXPECT_GE(wer.interval->high, wer.value);
+  const Score& corpus = score_named(report, "wer_corpus");
+  EXPECT_DOUBLE_EQ(corpus.value, 3.0 / 19);
+  EXPECT_TRUE(corpus.items.empty());
+  EXPECT_EQ(*report.summary.find("sets.generated.wer_corpus.counts.insertions"), Value(1));
+  EXPECT_EQ(*report.summary.find("sets.generated.wer.printed"), Value("0.15000"));
+  EXPECT_EQ(*report.summary.find("sets.generated.wer.zero"), Value(1));
+  EXPECT_EQ(score_named(report, "mos").judge, "toy@2");
+}
+
+TEST(Report, OtherSetsAreComparedWithTheGeneratedOneOverCommonIds) {
+  const Report report = make_report(small_input()).value();
+  EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.count"), Value(2));
+  EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.difference"), Value((1.5 + 2.0) / 2));
+  EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.sign_flip_p"), Value(0.5));
+}
+
+TEST(Report, WithoutGeneratedSpeechTheRecordingsAreTheBaseline) {
+  ReportInput input = small_input();
+  for (UtteranceScore& u : input.utterances) u.set = u.set == "generated" ? "vocoder_copies" : u.set;
+  const Report report = make_report(input).value();
+  EXPECT_EQ(*report.summary.find("minus_recordings.vocoder_copies.mos.difference"), Value((-1.5 - 2.0) / 2));
+  EXPECT_EQ(report.summary.find("minus_generated"), nullptr);
+}
+
+TEST(Report, TheOrderOfTheUtterancesChangesNoByte) {
+  ReportInput input = small_input();
+  const Report forward = make_report(input).value();
+  std::ranges::reverse(input.utterances);
+  const Report backward = make_report(input).value();
+  EXPECT_EQ(to_pretty_json(forward.summary), to_pretty_json(backward.summary));
+  EXPECT_EQ(to_canonical_json(scores_value(forward.scores)), to_canonical_json(scores_value(backward.scores)));
+}
+
+TEST(Report, TheSameUtteranceTwiceInASetIsRefused) {
+  ReportInput input = small_input();
+  input.utterances.push_back(input.utterances.front());
+  EXPECT_THAT(make_report(input).error().message, HasSubstr("\"a1\" occurs twice in set \"generated\""));
+  EXPECT_FALSE(make_report({}).has_value());
+}
+
+TEST(Report, ValidationLossesBecomePairedScores) {
+  ReportInput input = small_input();
+  input.validation = {{.id = "x", .last = true, .update = 400, .loss = 0.5, .loss_permuted = 0.7},
+                      {.id = "y", .last = true, .update = 400, .loss = 0.6, .loss_permuted = 0.65},
+                      {.id = "x", .last = false, .update = 10, .loss = 1.5},
+                      {.id = "y", .last = false, .update = 10, .loss = 1.0}};
+  const Report report = make_report(input).value();
+  EXPECT_DOUBLE_EQ(score_named(report, "flow_loss").value, 0.55);
+  EXPECT_DOUBLE_EQ(score_named(report, "text_use").value, ((0.7 - 0.5) + (0.65 - 0.6)) / 2);
+  EXPECT_DOUBLE_EQ(score_named(report, "flow_loss_gain").value, (1.0 + 0.4) / 2);
+  EXPECT_DOUBLE_EQ(score_named(report, "flow_loss_gain").items.at("y"), 0.4);
+  EXPECT_EQ(score_named(report, "flow_loss").better, "lower");
+  EXPECT_EQ(*report.summary.find("validation.update_last"), Value(400));
+  input.validation.push_back(input.validation.front());
+  EXPECT_THAT(make_report(input).error().message, HasSubstr("two last losses for utterance \"x\""));
+}
+
+TEST(Report, AnUtteranceIsTheSameAfterItsLine) {
+  UtteranceScore score = utterance("a1", "generated", {.substitutions = 1, .insertions = 2, .hits = 3}, 1.0 / 3);
+  score.hypothesis = "caf\u00E9 \"x\"";
+  score.no_speech_prob = 1e-17;
+  const auto line = parse_json(to_canonical_json(to_value(score))).value();
+  EXPECT_EQ(utterance_score_from(line).value(), score);
+  const UtteranceScore bare{.id = "b", .set = "s", .speaker = "", .seconds = 1, .key = "k"};
+  EXPECT_EQ(utterance_score_from(to_value(bare)).value(), bare);
+}
+
+}  // namespace
+}  // namespace strata::evaluator
