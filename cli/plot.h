@@ -1,0 +1,29 @@
+// From answers to plots. Pure. A score over a parameter takes its numbers from the table, so that both say the same.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/render/svg.h"
+#include "cli/table.h"
+
+namespace strata::cli {
+
+// `x`: one of the table's row parameters; the others name the series. The table must have the column `score`.
+[[nodiscard]] Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, const std::string& score);
+
+struct MetricCurve {  // of one run
+  std::string cell{};
+  std::uint64_t seed = 0;
+  std::map<std::int64_t, double> values{};  // by step; finite
+};
+
+// Mean over the seeds of a cell at the steps that all of them have, with their range as a band; a cell with fewer seeds than
+// others says so in its name.
+[[nodiscard]] Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
+                                          const std::vector<MetricCurve>& curves, std::size_t seeds_expected);
+
+[[nodiscard]] Value plot_as_json(const Plot& plot);
+
+}  // namespace strata::cli
