@@ -18,7 +18,8 @@ std::optional<double> number_of(const Value& value) {
 
 // Places on the x axis: the numbers themselves, or one place after another where a value is no number.
 std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::string& parameter) {
-  const bool numeric = std::all_of(values.begin(), values.end(), [](const Value& v) { return number_of(v).has_value(); });
+  const bool numeric =
+      std::all_of(values.begin(), values.end(), [](const Value& v) { return number_of(v).has_value(); });
   std::vector<PlotTick> out;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::string label = row_key_text(parameter, values[i]);
@@ -46,19 +47,24 @@ void add_table_footnotes(Plot& plot, const AblationTable& table, const TableColu
     incomplete = incomplete || !cell.estimate || cell.estimate->seeds < cell.seeds_expected;
   }
   const std::string seeds = plural(static_cast<std::int64_t>(table.seeds.size()), "seed");
-  plot.footnotes.push_back(fmt::format("Points: mean over {}{}.", seeds,
-                                       drawn ? "; bars: 95 % bootstrap interval over utterances, not paired" : ""));
+  plot.footnotes.push_back(
+      fmt::format("Points: mean over {}{}.", seeds,
+                  drawn ? "; bars: 95 % bootstrap interval over utterances, not paired" : ""));
   if (incomplete) plot.footnotes.emplace_back("Some cells lack seeds or have no score: see strata table.");
-  if (table.has_unintelligible() && !column.ranked) plot.footnotes.push_back("Cells are " + std::string(kNotIntelligible) + ".");
+  if (table.has_unintelligible() && !column.ranked)
+    plot.footnotes.push_back("Cells are " + std::string(kNotIntelligible) + ".");
 }
 
 }  // namespace
 
 Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, const std::string& score) {
-  const auto column = std::find_if(table.columns.begin(), table.columns.end(), [&](const TableColumn& c) { return c.score == score; });
+  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [&](const TableColumn& c) { return c.score == score; });
   const auto axis = std::find(table.row_names.begin(), table.row_names.end(), x);
-  if (column == table.columns.end()) return fail(ErrorCode::kNotFound, "sweep '{}' has no score '{}'", table.sweep, score);
-  if (axis == table.row_names.end()) return fail(ErrorCode::kNotFound, "sweep '{}' has no parameter '{}'", table.sweep, x);
+  if (column == table.columns.end())
+    return fail(ErrorCode::kNotFound, "sweep '{}' has no score '{}'", table.sweep, score);
+  if (axis == table.row_names.end())
+    return fail(ErrorCode::kNotFound, "sweep '{}' has no parameter '{}'", table.sweep, x);
   const auto c = static_cast<std::size_t>(column - table.columns.begin());
   const auto k = static_cast<std::size_t>(axis - table.row_names.begin());
   std::vector<Value> values;  // in the table's order, which is the axis' order
@@ -71,22 +77,27 @@ Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, con
     const TableCell& cell = row.cells[c];
     if (!cell.estimate) continue;
     const std::string name = series_name(table, row, k);
-    auto series = std::find_if(plot.series.begin(), plot.series.end(), [&](const PlotSeries& s) { return s.name == name; });
+    auto series = std::find_if(plot.series.begin(), plot.series.end(),
+                               [&](const PlotSeries& s) { return s.name == name; });
     if (series == plot.series.end()) series = plot.series.insert(plot.series.end(), {.name = name});
-    const auto place = static_cast<std::size_t>(std::find(values.begin(), values.end(), row.keys[k]) - values.begin());
+    const auto place =
+        static_cast<std::size_t>(std::find(values.begin(), values.end(), row.keys[k]) - values.begin());
     PlotPoint point{.x = plot.x_ticks[place].x, .y = column->scale * cell.estimate->value};
     if (cell.estimate->low) point.low = column->scale * *cell.estimate->low;
     if (cell.estimate->high) point.high = column->scale * *cell.estimate->high;
     series->points.push_back(point);
     if (row.baseline) plot.reference = PlotLine{.label = "baseline", .y = point.y};
   }
-  if (plot.series.empty()) return fail(ErrorCode::kNotFound, "no cell of sweep '{}' has the score '{}' yet", table.sweep, score);
+  if (plot.series.empty())
+    return fail(ErrorCode::kNotFound, "no cell of sweep '{}' has the score '{}' yet", table.sweep, score);
   if (plot.series.size() > kSeriesMax) {
-    return fail(ErrorCode::kTooLarge, "{} series are no picture (at most {}): choose another --x", plot.series.size(), kSeriesMax);
+    return fail(ErrorCode::kTooLarge, "{} series are no picture (at most {}): choose another --x",
+                plot.series.size(), kSeriesMax);
   }
   const auto by_x = [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; };
   for (PlotSeries& series : plot.series) std::stable_sort(series.points.begin(), series.points.end(), by_x);
-  std::sort(plot.x_ticks.begin(), plot.x_ticks.end(), [](const PlotTick& a, const PlotTick& b) { return a.x < b.x; });
+  std::sort(plot.x_ticks.begin(), plot.x_ticks.end(),
+            [](const PlotTick& a, const PlotTick& b) { return a.x < b.x; });
   add_table_footnotes(plot, table, *column);
   return plot;
 }
@@ -126,7 +137,8 @@ std::vector<PlotPoint> grouped(const std::vector<PlotPoint>& points, std::size_t
       for (std::size_t i = begin; i < end; ++i) sum += part(points[i]);
       return sum / static_cast<double>(end - begin);
     };
-    PlotPoint point{.x = mean([](const PlotPoint& p) { return p.x; }), .y = mean([](const PlotPoint& p) { return p.y; })};
+    PlotPoint point{.x = mean([](const PlotPoint& p) { return p.x; }),
+                    .y = mean([](const PlotPoint& p) { return p.y; })};
     if (points[begin].low) {
       point.low = mean([](const PlotPoint& p) { return *p.low; });
       point.high = mean([](const PlotPoint& p) { return *p.high; });
@@ -138,14 +150,15 @@ std::vector<PlotPoint> grouped(const std::vector<PlotPoint>& points, std::size_t
 
 }  // namespace
 
-Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric, const std::vector<MetricCurve>& curves,
-                            std::size_t seeds_expected) {
+Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
+                            const std::vector<MetricCurve>& curves, std::size_t seeds_expected) {
   std::vector<std::string> cells;
   for (const MetricCurve& curve : curves) {
     if (curve.values.empty() || std::find(cells.begin(), cells.end(), curve.cell) != cells.end()) continue;
     cells.push_back(curve.cell);
   }
-  if (cells.empty()) return fail(ErrorCode::kNotFound, "no run of sweep '{}' has points of the metric '{}'", sweep, metric);
+  if (cells.empty())
+    return fail(ErrorCode::kNotFound, "no run of sweep '{}' has points of the metric '{}'", sweep, metric);
   if (cells.size() > kSeriesMax) {
     return fail(ErrorCode::kTooLarge, "{} cells are no picture (at most {})", cells.size(), kSeriesMax);
   }
@@ -165,10 +178,14 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
     plot.series.push_back({.name = name, .points = grouped(points, group)});
   }
   if (plot.series.empty()) {
-    return fail(ErrorCode::kConflict, "the seeds of no cell of sweep '{}' have a step of '{}' in common", sweep, metric);
+    return fail(ErrorCode::kConflict, "the seeds of no cell of sweep '{}' have a step of '{}' in common",
+                sweep, metric);
   }
-  plot.footnotes.emplace_back("Lines: mean over the seeds of a cell at the steps that all have; bands: their range.");
-  if (group_max > 1) plot.footnotes.push_back(fmt::format("Up to {} neighbouring steps are averaged into one point.", group_max));
+  plot.footnotes.emplace_back(
+      "Lines: mean over the seeds of a cell at the steps that all have; bands: their range.");
+  if (group_max > 1)
+    plot.footnotes.push_back(
+        fmt::format("Up to {} neighbouring steps are averaged into one point.", group_max));
   return plot;
 }
 
@@ -186,7 +203,11 @@ Value plot_as_json(const Plot& plot) {
   }
   Array notes;
   for (const std::string& note : plot.footnotes) notes.push_back(note);
-  return Object{{"title", plot.title}, {"x", plot.x_label}, {"y", plot.y_label}, {"series", std::move(all)}, {"notes", std::move(notes)}};
+  return Object{{"title", plot.title},
+                {"x", plot.x_label},
+                {"y", plot.y_label},
+                {"series", std::move(all)},
+                {"notes", std::move(notes)}};
 }
 
 }  // namespace strata::cli

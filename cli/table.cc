@@ -65,9 +65,10 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
   TableCell& out = table.rows[row].cells[column];
   const std::string& score = table.columns[column].score;
   std::vector<Sample>& found = samples[row][column];
-  out.seeds_expected = gathered.seeds.size();
-  for (const std::uint64_t seed : gathered.seeds) {
-    const auto run = std::find_if(cell.runs.begin(), cell.runs.end(), [&](const RunView& r) { return r.seed == seed; });
+  out.seeds_expected = cell.seeds.size();
+  for (const std::uint64_t seed : cell.seeds) {
+    const auto run =
+        std::find_if(cell.runs.begin(), cell.runs.end(), [&](const RunView& r) { return r.seed == seed; });
     if (run == cell.runs.end()) {
       out.notes.push_back(note(fmt::format("seed {}: the sweep has no such run of this cell", seed)));
       continue;
@@ -86,8 +87,12 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
   if (found.empty()) return {};
   STRATA_TRY(out.estimate, estimate(found, request.bootstrap));
   for (const Sample& sample : found) {
-    out.samples.push_back({.seed = sample.seed, .run = sample.run, .value = sample.value, .low = sample.low,
-                           .high = sample.high, .count = sample.count});
+    out.samples.push_back({.seed = sample.seed,
+                           .run = sample.run,
+                           .value = sample.value,
+                           .low = sample.low,
+                           .high = sample.high,
+                           .count = sample.count});
   }
   return {};
 }
@@ -96,7 +101,8 @@ Status Builder::read_all() {
   samples.resize(gathered.cells.size());
   for (std::size_t row = 0; row < gathered.cells.size(); ++row) {
     samples[row].resize(table.columns.size());
-    for (std::size_t column = 0; column < table.columns.size(); ++column) STRATA_CHECK_OK(read_cell(row, column));
+    for (std::size_t column = 0; column < table.columns.size(); ++column)
+      STRATA_CHECK_OK(read_cell(row, column));
   }
   for (std::size_t column = 0; column < table.columns.size(); ++column) {
     TableColumn& out = table.columns[column];
@@ -110,7 +116,8 @@ Status Builder::read_all() {
 }
 
 Status Builder::compare_with_baseline() {
-  const auto base = std::find_if(table.rows.begin(), table.rows.end(), [](const TableRow& row) { return row.baseline; });
+  const auto base =
+      std::find_if(table.rows.begin(), table.rows.end(), [](const TableRow& row) { return row.baseline; });
   if (base == table.rows.end()) return {};
   table.baseline = base->cell;
   const auto base_row = static_cast<std::size_t>(base - table.rows.begin());
@@ -129,7 +136,8 @@ Status Builder::mark_unintelligible() {
   table.rule = named == nullptr ? std::string(kDoNotRankDefault) : *named;
   if (table.rule.empty()) return {};
   auto parsed = Expression::parse(table.rule);
-  if (!parsed) return tl::unexpected(parsed.error().while_doing(fmt::format("rule do_not_rank_when '{}'", table.rule)));
+  if (!parsed)
+    return tl::unexpected(parsed.error().while_doing(fmt::format("rule do_not_rank_when '{}'", table.rule)));
   const Expression rule = std::move(*parsed);
   const std::set<std::string> names = rule.names();
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
@@ -145,7 +153,8 @@ Status Builder::mark_unintelligible() {
     }
   }
   if (!table.has_unintelligible()) return {};
-  // What a model judged from speech that nobody understands ranks nothing: WER, SIM and MOS alike. A loss has no judge.
+  // What a model judged from speech that nobody understands ranks nothing: WER, SIM and MOS alike. A loss has
+  // no judge.
   for (TableColumn& column : table.columns) {
     if (!column.judge.empty() || names.contains(column.score)) column.ranked = false;
   }
@@ -212,17 +221,20 @@ Result<ReferenceRow> Builder::read_reference(const std::string& set) {
     out.notes.emplace_back();
     if (by_task.empty()) continue;
     if (agreements[column].any() && agreement.judge() != agreements[column].judge()) {
-      return fail(ErrorCode::kConflict, "score '{}' was judged by {} but '{}' by {}: a reference must have the same judge", name,
+      return fail(ErrorCode::kConflict,
+                  "score '{}' was judged by {} but '{}' by {}: a reference must have the same judge", name,
                   agreement.judge(), table.columns[column].score, agreements[column].judge());
     }
     std::vector<Sample> all;
     for (auto& [task, sample] : by_task) {
-      if (all.empty() || all.front().value != sample.value || all.front().items != sample.items) all.push_back(std::move(sample));
+      if (all.empty() || all.front().value != sample.value || all.front().items != sample.items)
+        all.push_back(std::move(sample));
     }
     STRATA_TRY(out.cells.back(), estimate(all, request.bootstrap));
     if (all.size() > 1) {
-      out.notes.back().push_back(note(fmt::format(
-          "{}: {} evaluations of this reference gave different values; their mean is shown", name, all.size())));
+      out.notes.back().push_back(
+          note(fmt::format("{}: {} evaluations of this reference gave different values; their mean is shown",
+                           name, all.size())));
     }
   }
   return out;
@@ -245,13 +257,32 @@ Status Builder::read_references() {
   }
   for (const std::string& set : sets) {
     STRATA_TRY(auto row, read_reference(set));
-    const bool any = std::any_of(row.cells.begin(), row.cells.end(), [](const auto& cell) { return cell.has_value(); });
+    const bool any =
+        std::any_of(row.cells.begin(), row.cells.end(), [](const auto& cell) { return cell.has_value(); });
     if (any) table.references.push_back(std::move(row));
   }
   return {};
 }
 
-std::vector<std::string> chosen_scores(const Value& definition, const Array& runs, const std::vector<std::string>& chosen) {
+// Rows whose parameters are the same (an explicit cell with a label of its own) get their labels as one more
+// column.
+void tell_apart(AblationTable& table) {
+  std::vector<bool> alike(table.rows.size(), false);
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    for (std::size_t j = 0; j < table.rows.size(); ++j) {
+      if (i != j && table.rows[i].keys == table.rows[j].keys) alike[i] = true;
+    }
+  }
+  if (std::find(alike.begin(), alike.end(), true) == alike.end()) return;
+  table.row_names.emplace_back("cell");
+  table.row_headers.emplace_back("cell");
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    table.rows[i].keys.push_back(alike[i] ? Value(table.rows[i].cell) : Value(""));
+  }
+}
+
+std::vector<std::string> chosen_scores(const Value& definition, const Array& runs,
+                                       const std::vector<std::string>& chosen) {
   if (!chosen.empty()) return chosen;
   std::vector<std::string> names;
   for (const Value& name : array_at(at(definition, "table"), "scores")) {
@@ -273,7 +304,8 @@ bool AblationTable::has_unintelligible() const {
   return std::any_of(rows.begin(), rows.end(), [](const TableRow& row) { return !row.intelligible; });
 }
 
-std::vector<std::string> scores_needed(const Value& definition, const Array& runs, const std::vector<std::string>& chosen) {
+std::vector<std::string> scores_needed(const Value& definition, const Array& runs,
+                                       const std::vector<std::string>& chosen) {
   const std::vector<std::string> columns = chosen_scores(definition, runs, chosen);
   std::set<std::string> needed(columns.begin(), columns.end());
   for (const Value& run : runs) {
@@ -299,7 +331,8 @@ std::vector<std::string> short_names(const std::vector<std::string>& dotted) {
   }
   std::size_t common = 0;  // leading steps that all share, never the last one
   const auto shared = [&](std::size_t step) {
-    return std::all_of(parts.begin(), parts.end(), [&](const auto& p) { return p.size() > step + 1 && p[step] == parts[0][step]; });
+    return std::all_of(parts.begin(), parts.end(),
+                       [&](const auto& p) { return p.size() > step + 1 && p[step] == parts[0][step]; });
   };
   if (parts.size() == 1) common = parts[0].size() > 2 ? parts[0].size() - 2 : 0;
   while (parts.size() > 1 && shared(common)) ++common;
@@ -335,10 +368,14 @@ Result<AblationTable> build_table(const TableRequest& request) {
     table.columns.push_back({.score = score});
     builder.agreements.emplace_back(score);
   }
+  for (const Value& family : array_at(request.definition, "judge_as_teacher")) {
+    table.judge_as_teacher.push_back(brief_text(family));
+  }
   for (const CellView& cell : builder.gathered.cells) {
     table.rows.push_back({.cell = cell.label, .keys = cell.keys, .baseline = cell.baseline});
     table.rows.back().cells.resize(table.columns.size());
   }
+  tell_apart(table);
   STRATA_CHECK_OK(builder.read_all());
   STRATA_CHECK_OK(builder.compare_with_baseline());
   STRATA_CHECK_OK(builder.mark_unintelligible());

@@ -1,8 +1,9 @@
 // The ablation table of a sweep, computed from the coordinator's answers. Pure.
 //
-// What it promises: a mean is never taken over fewer seeds than planned without saying so in the cell; failed, diverged,
-// missing and outdated seeds are named with their run; numbers of two judge versions, of two units or over different
-// utterances are refused; nothing is set in bold on the strength of noise (spec: orchestration.md 5.7, I20).
+// What it promises: a mean is never taken over fewer seeds than planned without saying so in the cell;
+// failed, diverged, missing and outdated seeds are named with their run; numbers of two judge versions, of
+// two units or over different utterances are refused; nothing is set in bold on the strength of noise (spec:
+// orchestration.md 5.7, I20).
 #pragma once
 
 #include <map>
@@ -30,33 +31,33 @@ struct TableRequest {
 
 struct TableColumn {
   std::string score{};
-  std::string unit{};       // as shown: "%" for fractions
-  double scale = 1;         // shown = scale * value
-  std::string better{};     // "lower", "higher", "none"
+  std::string unit{};    // as shown: "%" for fractions
+  double scale = 1;      // shown = scale * value
+  std::string better{};  // "lower", "higher", "none"
   std::string judge{};
-  int decimals = 3;         // of shown values
-  bool ranked = true;       // false: not intelligible somewhere, nothing is set in bold
+  int decimals = 3;    // of shown values
+  bool ranked = true;  // false: not intelligible somewhere, nothing is set in bold
 };
 
 struct TableCell {
   std::size_t seeds_expected = 0;
-  std::vector<Sample> samples{};       // what the mean is made of; without the items
+  std::vector<Sample> samples{};  // what the mean is made of; without the items
   std::optional<Estimate> estimate{};
-  std::optional<Difference> delta{};   // against the baseline cell
-  bool best = false;                   // set in bold
-  std::vector<std::size_t> notes{};    // indices into AblationTable::notes
+  std::optional<Difference> delta{};  // against the baseline cell
+  bool best = false;                  // set in bold
+  std::vector<std::size_t> notes{};   // indices into AblationTable::notes
 };
 
 struct TableRow {
-  std::string cell{};                  // label
-  std::vector<Value> keys{};           // values of row_names
+  std::string cell{};         // label
+  std::vector<Value> keys{};  // values of row_names
   bool baseline = false;
   bool intelligible = true;
-  std::vector<TableCell> cells{};      // one for each column
+  std::vector<TableCell> cells{};  // one for each column
 };
 
 struct ReferenceRow {
-  std::string set{};                   // "recordings"
+  std::string set{};  // "recordings"
   std::vector<std::optional<Estimate>> cells{};
   std::vector<std::vector<std::size_t>> notes{};
 };
@@ -64,16 +65,17 @@ struct ReferenceRow {
 struct AblationTable {
   std::string sweep{};
   std::string description{};
-  std::vector<std::string> row_names{};   // dotted parameters
+  std::vector<std::string> row_names{};    // dotted parameters
   std::vector<std::string> row_headers{};  // short: "text layer"
   std::vector<TableColumn> columns{};
   std::vector<TableRow> rows{};
   std::vector<ReferenceRow> references{};
   std::vector<std::string> notes{};
   std::vector<std::uint64_t> seeds{};
-  std::size_t orphans = 0;                 // runs of older generations, left out
-  std::string baseline{};                  // label; empty: none
-  std::string rule{};                      // do_not_rank_when
+  std::size_t orphans = 0;                      // runs of older generations, left out
+  std::string baseline{};                       // label; empty: none
+  std::string rule{};                           // do_not_rank_when
+  std::vector<std::string> judge_as_teacher{};  // families of models that are both here, allowed by name
   evaluator::BootstrapOptions bootstrap{};
   [[nodiscard]] bool has_unintelligible() const;
 };
@@ -84,7 +86,8 @@ struct AblationTable {
 [[nodiscard]] std::vector<std::string> scores_needed(const Value& definition, const Array& runs,
                                                      const std::vector<std::string>& chosen);
 
-// "align.text.layer", "align.speech.layer" -> "text layer", "speech layer"; one name alone keeps its last two steps.
+// "align.text.layer", "align.speech.layer" -> "text layer", "speech layer"; one name alone keeps its last two
+// steps.
 [[nodiscard]] std::vector<std::string> short_names(const std::vector<std::string>& dotted);
 // A parameter's value in a row: nothing, false and layer 0 are "–".
 [[nodiscard]] std::string row_key_text(const std::string& parameter, const Value& value);

@@ -19,6 +19,12 @@ std::string csv_field(const std::string& text) {
   return out + "\"";
 }
 
+// Without the label column that tell_apart() added: the first column of a CSV is the label already.
+std::size_t own_row_names(const AblationTable& table) {
+  return !table.row_names.empty() && table.row_names.back() == "cell" ? table.row_names.size() - 1
+                                                                      : table.row_names.size();
+}
+
 std::string csv_number(std::optional<double> value) { return value ? Number(*value).text() : ""; }
 
 std::string joined_notes(const AblationTable& table, const std::vector<std::size_t>& notes) {
@@ -36,7 +42,8 @@ std::string csv_line(const std::vector<std::string>& fields) {
 std::string markdown_text(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '|' || c == '*' || c == '_' || c == '`' || c == '<' || c == '[' || c == ']' || c == '\\') out += '\\';
+    if (c == '|' || c == '*' || c == '_' || c == '`' || c == '<' || c == '[' || c == ']' || c == '\\')
+      out += '\\';
     out += c == '\n' ? ' ' : c;
   }
   return out;
@@ -54,13 +61,30 @@ std::string markdown_cell(const TableColumn& column, const TableRow& row, const 
   return out;
 }
 
-// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every engine has.
+// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every engine
+// has.
 std::string latex_text(const std::string& text) {
-  static const std::vector<std::pair<std::string, std::string>> kReplacements = {
-      {"\\", "\\textbackslash{}"}, {"−", "$-$"}, {"Δ", "$\\Delta$"}, {"…", "\\ldots{}"}, {"–", "--"}, {"“", "``"},
-      {"”", "''"}, {"↓", "$\\downarrow$"}, {"↑", "$\\uparrow$"}, {"&", "\\&"}, {"%", "\\%"}, {"$", "\\$"}, {"#", "\\#"},
-      {"_", "\\_"}, {"{", "\\{"}, {"}", "\\}"}, {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"},
-      {"<", "$<$"}, {">", "$>$"}, {"\n", " "}};
+  static const std::vector<std::pair<std::string, std::string>> kReplacements = {{"\\", "\\textbackslash{}"},
+                                                                                 {"−", "$-$"},
+                                                                                 {"Δ", "$\\Delta$"},
+                                                                                 {"…", "\\ldots{}"},
+                                                                                 {"–", "--"},
+                                                                                 {"“", "``"},
+                                                                                 {"”", "''"},
+                                                                                 {"↓", "$\\downarrow$"},
+                                                                                 {"↑", "$\\uparrow$"},
+                                                                                 {"&", "\\&"},
+                                                                                 {"%", "\\%"},
+                                                                                 {"$", "\\$"},
+                                                                                 {"#", "\\#"},
+                                                                                 {"_", "\\_"},
+                                                                                 {"{", "\\{"},
+                                                                                 {"}", "\\}"},
+                                                                                 {"~", "\\textasciitilde{}"},
+                                                                                 {"^", "\\textasciicircum{}"},
+                                                                                 {"<", "$<$"},
+                                                                                 {">", "$>$"},
+                                                                                 {"\n", " "}};
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     const auto found = std::find_if(kReplacements.begin(), kReplacements.end(), [&](const auto& pair) {
@@ -128,7 +152,9 @@ std::string latex_references(const AblationTable& table) {
     }
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       line += " & ";
-      line += row.cells[i] ? latex_text(estimate_text(table.columns[i], *row.cells[i])) + superscript(row.notes[i]) : "--";
+      line += row.cells[i]
+                  ? latex_text(estimate_text(table.columns[i], *row.cells[i])) + superscript(row.notes[i])
+                  : "--";
     }
     out += line + " \\\\\n";
   }
@@ -175,13 +201,17 @@ Value json_cell(const AblationTable& table, const TableCell& cell) {
 
 std::string table_as_csv(const AblationTable& table) {
   std::vector<std::string> header = {"cell"};
-  for (const std::string& name : table.row_names) header.push_back(name);
-  for (const char* name : {"baseline", "score", "unit", "better", "judge", "value", "low", "high", "seeds", "seeds_expected",
-                           "seed_low", "seed_high", "n", "delta", "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
+  const std::size_t names = own_row_names(table);
+  header.insert(header.end(), table.row_names.begin(),
+                table.row_names.begin() + static_cast<std::ptrdiff_t>(names));
+  for (const char* name :
+       {"baseline", "score", "unit", "better", "judge", "value", "low", "high", "seeds", "seeds_expected",
+        "seed_low", "seed_high", "n", "delta", "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
     header.emplace_back(name);
   }
   std::string out = csv_line(header);
-  const auto estimate_fields = [](std::vector<std::string>& fields, const std::optional<Estimate>& e, std::size_t expected) {
+  const auto estimate_fields = [](std::vector<std::string>& fields, const std::optional<Estimate>& e,
+                                  std::size_t expected) {
     fields.push_back(e ? csv_number(e->value) : "");
     fields.push_back(e ? csv_number(e->low) : "");
     fields.push_back(e ? csv_number(e->high) : "");
@@ -191,14 +221,17 @@ std::string table_as_csv(const AblationTable& table) {
     fields.push_back(e ? csv_number(e->seed_high) : "");
     fields.push_back(e ? std::to_string(e->utterances) : "");
   };
-  const auto column_fields = [](std::vector<std::string>& fields, const TableColumn& column, const std::string& score) {
-    fields.insert(fields.end(), {score, column.scale == 100 ? "fraction" : column.unit, column.better, column.judge});
+  const auto column_fields = [](std::vector<std::string>& fields, const TableColumn& column,
+                                const std::string& score) {
+    fields.insert(fields.end(),
+                  {score, column.scale == 100 ? "fraction" : column.unit, column.better, column.judge});
   };
   for (const TableRow& row : table.rows) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       const TableCell& cell = row.cells[i];
       std::vector<std::string> fields = {row.cell};
-      for (const Value& key : row.keys) fields.push_back(key.is_null() ? "" : brief_text(key));
+      for (std::size_t k = 0; k < names; ++k)
+        fields.push_back(row.keys[k].is_null() ? "" : brief_text(row.keys[k]));
       fields.emplace_back(row.baseline ? "true" : "false");
       column_fields(fields, table.columns[i], table.columns[i].score);
       estimate_fields(fields, cell.estimate, cell.seeds_expected);
@@ -208,7 +241,8 @@ std::string table_as_csv(const AblationTable& table) {
       fields.push_back(cell.delta ? std::to_string(cell.delta->seeds) : "");
       fields.emplace_back(cell.best ? "true" : "false");
       std::string notes = joined_notes(table, cell.notes);
-      if (!row.intelligible && !table.columns[i].ranked) notes += (notes.empty() ? "" : "; ") + std::string(kNotIntelligible);
+      if (!row.intelligible && !table.columns[i].ranked)
+        notes += (notes.empty() ? "" : "; ") + std::string(kNotIntelligible);
       fields.push_back(notes);
       out += csv_line(fields);
     }
@@ -217,7 +251,7 @@ std::string table_as_csv(const AblationTable& table) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       if (!row.cells[i]) continue;
       std::vector<std::string> fields = {reference_label(row.set)};
-      fields.resize(1 + table.row_names.size());
+      fields.resize(1 + names);
       fields.emplace_back("false");
       column_fields(fields, table.columns[i], table.columns[i].score + "/" + row.set);
       estimate_fields(fields, row.cells[i], row.cells[i]->seeds);
@@ -242,8 +276,10 @@ std::string table_as_markdown(const AblationTable& table) {
   std::string out = header + "\n" + rule + "\n";
   for (const TableRow& row : table.rows) {
     out += "|";
-    for (std::size_t k = 0; k < row.keys.size(); ++k) out += " " + markdown_text(row_key_text(table.row_names[k], row.keys[k])) + " |";
-    for (std::size_t i = 0; i < row.cells.size(); ++i) out += " " + markdown_cell(table.columns[i], row, row.cells[i]) + " |";
+    for (std::size_t k = 0; k < row.keys.size(); ++k)
+      out += " " + markdown_text(row_key_text(table.row_names[k], row.keys[k])) + " |";
+    for (std::size_t i = 0; i < row.cells.size(); ++i)
+      out += " " + markdown_cell(table.columns[i], row, row.cells[i]) + " |";
     out += "\n";
   }
   for (const ReferenceRow& row : table.references) {
@@ -267,12 +303,17 @@ std::string table_as_markdown(const AblationTable& table) {
 
 std::string table_as_latex(const AblationTable& table) {
   std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n";
-  out += fmt::format("\\caption{{{}}}\n", latex_text(table.description.empty() ? table.sweep : table.description));
-  out += fmt::format("\\begin{{tabular}}{{{}}}\n\\toprule\n", std::string(table.row_names.size() + table.columns.size(), 'l'));
+  out += fmt::format("\\caption{{{}}}\n",
+                     latex_text(table.description.empty() ? table.sweep : table.description));
+  out += fmt::format("\\begin{{tabular}}{{{}}}\n\\toprule\n",
+                     std::string(table.row_names.size() + table.columns.size(), 'l'));
   std::string header;
-  for (const std::string& name : table.row_headers) header += (header.empty() ? "" : " & ") + latex_text(name);
-  for (const TableColumn& column : table.columns) header += (header.empty() ? "" : " & ") + latex_text(header_text(column));
-  out += header + " \\\\\n\\midrule\n" + latex_rows(table) + latex_references(table) + "\\bottomrule\n\\end{tabular}\n";
+  for (const std::string& name : table.row_headers)
+    header += (header.empty() ? "" : " & ") + latex_text(name);
+  for (const TableColumn& column : table.columns)
+    header += (header.empty() ? "" : " & ") + latex_text(header_text(column));
+  out += header + " \\\\\n\\midrule\n" + latex_rows(table) + latex_references(table) +
+         "\\bottomrule\n\\end{tabular}\n";
   out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
     out += fmt::format("\\textsuperscript{{{}}}~{}\\\\\n", note_mark(i), latex_text(table.notes[i]));
@@ -301,7 +342,8 @@ Value table_as_json(const AblationTable& table) {
     Object keys;
     for (std::size_t k = 0; k < row.keys.size(); ++k) keys[table.row_names[k]] = row.keys[k];
     Object scores;
-    for (std::size_t i = 0; i < row.cells.size(); ++i) scores[table.columns[i].score] = json_cell(table, row.cells[i]);
+    for (std::size_t i = 0; i < row.cells.size(); ++i)
+      scores[table.columns[i].score] = json_cell(table, row.cells[i]);
     rows.push_back(Object{{"cell", row.cell},
                           {"parameters", std::move(keys)},
                           {"baseline", row.baseline},
@@ -322,8 +364,9 @@ Value table_as_json(const AblationTable& table) {
   for (const std::uint64_t seed : table.seeds) seeds.push_back(seed);
   Array notes;
   for (const std::string& text : table.notes) notes.push_back(text);
-  return Object{{"sweep", table.sweep},         {"columns", std::move(columns)}, {"rows", std::move(rows)},
-                {"references", std::move(references)}, {"seeds", std::move(seeds)}, {"notes", std::move(notes)},
+  return Object{{"sweep", table.sweep},          {"columns", std::move(columns)},
+                {"rows", std::move(rows)},       {"references", std::move(references)},
+                {"seeds", std::move(seeds)},     {"notes", std::move(notes)},
                 {"remarks", std::move(remarks)}, {"do_not_rank_when", table.rule}};
 }
 

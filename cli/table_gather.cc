@@ -85,13 +85,23 @@ Status add_run(Gathered& gathered, const Value& value) {
   }
   for (const RunView& other : cell->runs) {
     if (other.seed == run.seed) {
-      return fail(ErrorCode::kConflict,
-                  "cell '{}' has seed {} twice (runs {} and {}): a doubled seed would count twice in the mean", run.cell,
-                  run.seed, other.run.substr(0, 8), run.run.substr(0, 8));
+      return fail(
+          ErrorCode::kConflict,
+          "cell '{}' has seed {} twice (runs {} and {}): a doubled seed would count twice in the mean",
+          run.cell, run.seed, other.run.substr(0, 8), run.run.substr(0, 8));
     }
   }
   cell->runs.push_back(std::move(run));
   return {};
+}
+
+std::set<std::uint64_t> seeds_of(const Value& list) {
+  std::set<std::uint64_t> out;
+  for (const Value& seed : as_array(list)) {
+    if (seed.if_number() != nullptr)
+      out.insert(static_cast<std::uint64_t>(seed.if_number()->to_integer().value_or(0)));
+  }
+  return out;
 }
 
 }  // namespace
@@ -99,24 +109,28 @@ Status add_run(Gathered& gathered, const Value& value) {
 Result<Gathered> gather(const TableRequest& request) {
   Gathered out;
   out.row_names = row_names_of(request.definition, request.runs);
-  std::set<std::uint64_t> seeds;
+  std::set<std::uint64_t> seeds = seeds_of(at(request.definition, "seeds"));
+  const bool planned = !seeds.empty();
   for (const Value& run : request.runs) {
     if (flag_at(run, "orphan")) {
       ++out.orphans;
       continue;
     }
     STRATA_CHECK_OK(add_run(out, run));
-    seeds.insert(static_cast<std::uint64_t>(integer_at(run, "seed")));
+    if (!planned) seeds.insert(static_cast<std::uint64_t>(integer_at(run, "seed")));
   }
   if (out.cells.empty()) {
     return fail(ErrorCode::kNotFound, "sweep '{}' has no runs: nothing to make a table of", request.sweep);
   }
-  for (const Value& seed : array_at(request.definition, "seeds")) {
-    if (seed.if_number() != nullptr) seeds.insert(static_cast<std::uint64_t>(seed.if_number()->to_integer().value_or(0)));
-  }
   out.seeds.assign(seeds.begin(), seeds.end());
   for (CellView& cell : out.cells) {
-    std::sort(cell.runs.begin(), cell.runs.end(), [](const RunView& a, const RunView& b) { return a.seed < b.seed; });
+    // Other seeds where the sweep planned others; and a run that is there is never passed over.
+    std::set<std::uint64_t> own = seeds_of(at(at(request.definition, "cell_seeds"), cell.label));
+    if (own.empty()) own = seeds;
+    for (const RunView& run : cell.runs) own.insert(run.seed);
+    cell.seeds.assign(own.begin(), own.end());
+    std::sort(cell.runs.begin(), cell.runs.end(),
+              [](const RunView& a, const RunView& b) { return a.seed < b.seed; });
   }
   sort_cells(out, request.definition);
   return out;
@@ -145,8 +159,8 @@ Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& s
   for (const auto& [item, number] : object_at(found, "items")) {
     const auto known = number.to_double();
     if (!known || !std::isfinite(*known)) {
-      return fail(ErrorCode::kDamaged, "run {}: score '{}' of item '{}' is {}, not a finite number", run.run.substr(0, 8),
-                  score, item, brief_text(number));
+      return fail(ErrorCode::kDamaged, "run {}: score '{}' of item '{}' is {}, not a finite number",
+                  run.run.substr(0, 8), score, item, brief_text(number));
     }
     sample.items.emplace(item, *known);
     sum += *known;
@@ -155,7 +169,8 @@ Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& s
     const double mean = sum / static_cast<double>(sample.items.size());
     if (std::abs(mean - sample.value) > kMeanTolerance * std::max(1.0, std::abs(sample.value))) {
       return fail(ErrorCode::kDamaged,
-                  "run {}: score '{}' says {} but its {} items have the mean {}: intervals made from them would belong to "
+                  "run {}: score '{}' says {} but its {} items have the mean {}: intervals made from them "
+                  "would belong to "
                   "another number",
                   run.run.substr(0, 8), score, sample.value, sample.items.size(), mean);
     }
@@ -163,11 +178,14 @@ Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& s
   return std::optional<Sample>{std::move(sample)};
 }
 
-Error Agreement::mixed(const RunView& run, std::string_view what, std::string_view here, std::string_view there) const {
+Error Agreement::mixed(const RunView& run, std::string_view what, std::string_view here,
+                       std::string_view there) const {
   return {ErrorCode::kConflict,
-          fmt::format("score '{}' has two {}: {} in cell '{}' (run {}) and {} in cell '{}' (run {}). Such numbers do not mix: "
-                      "submit the sweep again so that one version scores all, or choose other columns with --scores",
-                      score_, what, there, cell_, run_.substr(0, 8), here, run.cell, run.run.substr(0, 8))};
+          fmt::format(
+              "score '{}' has two {}: {} in cell '{}' (run {}) and {} in cell '{}' (run {}). Such numbers do "
+              "not mix: "
+              "submit the sweep again so that one version scores all, or choose other columns with --scores",
+              score_, what, there, cell_, run_.substr(0, 8), here, run.cell, run.run.substr(0, 8))};
 }
 
 Status Agreement::add(const RunView& run, const Value& score, const Sample& sample) {
@@ -190,7 +208,8 @@ Status Agreement::add(const RunView& run, const Value& score, const Sample& samp
   }
   if (items == items_) return {};
   std::vector<std::string> odd;
-  std::set_symmetric_difference(items.begin(), items.end(), items_.begin(), items_.end(), std::back_inserter(odd));
+  std::set_symmetric_difference(items.begin(), items.end(), items_.begin(), items_.end(),
+                                std::back_inserter(odd));
   return tl::unexpected(mixed(run, "sets of utterances",
                               fmt::format("{} of them (differing in '{}')", items.size(), odd.front()),
                               fmt::format("{}", items_.size())));

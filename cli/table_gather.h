@@ -1,4 +1,5 @@
-// The first half of a table: the coordinator's runs sorted into cells and seeds, and every reason not to mix them. Pure.
+// The first half of a table: the coordinator's runs sorted into cells and seeds, and every reason not to mix
+// them. Pure.
 #pragma once
 
 #include <map>
@@ -15,19 +16,20 @@ struct RunView {
   std::uint64_t seed = 0;
   bool baseline = false;
   std::string state{};
-  bool outdated = false;             // any of its stages
-  const Value* value = nullptr;      // borrowed from the request
+  bool outdated = false;         // any of its stages
+  const Value* value = nullptr;  // borrowed from the request
 };
 
 struct CellView {
   std::string label{};
   bool baseline = false;
   std::vector<Value> keys{};
-  std::vector<RunView> runs{};       // ascending seed
+  std::vector<RunView> runs{};         // ascending seed
+  std::vector<std::uint64_t> seeds{};  // planned
 };
 
 struct Gathered {
-  std::vector<CellView> cells{};     // in the order of the axes
+  std::vector<CellView> cells{};  // in the order of the axes
   std::vector<std::string> row_names{};
   std::vector<std::uint64_t> seeds{};
   std::size_t orphans = 0;
@@ -35,8 +37,10 @@ struct Gathered {
 
 [[nodiscard]] Result<Gathered> gather(const TableRequest& request);
 
-// One run's score, or nothing where it has none that may be used; `why_not` then says why, without naming the run.
-[[nodiscard]] Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score, std::string& why_not);
+// One run's score, or nothing where it has none that may be used; `why_not` then says why, without naming the
+// run.
+[[nodiscard]] Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score,
+                                                      std::string& why_not);
 
 // Unit, direction and judge that all samples of a score share; an error names the two runs that do not.
 class Agreement {
@@ -49,10 +53,11 @@ class Agreement {
   [[nodiscard]] const std::string& judge() const { return judge_; }
 
  private:
-  [[nodiscard]] Error mixed(const RunView& run, std::string_view what, std::string_view here, std::string_view there) const;
+  [[nodiscard]] Error mixed(const RunView& run, std::string_view what, std::string_view here,
+                            std::string_view there) const;
 
   std::string score_;
-  std::string run_;   // the first one, named in errors
+  std::string run_;  // the first one, named in errors
   std::string cell_;
   std::string unit_;
   std::string better_;

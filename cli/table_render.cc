@@ -10,7 +10,9 @@ namespace strata::cli {
 
 namespace {
 
-std::string shown(const TableColumn& column, double value) { return format_fixed(column.scale * value, column.decimals); }
+std::string shown(const TableColumn& column, double value) {
+  return format_fixed(column.scale * value, column.decimals);
+}
 
 std::string shown_signed(const TableColumn& column, double value) {
   const std::string text = shown(column, value);
@@ -88,7 +90,8 @@ CellText cell_text(const TableColumn& column, const TableCell& cell) {
   }
   if (seeds > 1) {
     if (!out.seeds.empty()) out.seeds += ", ";
-    out.seeds += fmt::format("seeds {} … {}", shown(column, cell.estimate->seed_low), shown(column, cell.estimate->seed_high));
+    out.seeds += fmt::format("seeds {} … {}", shown(column, cell.estimate->seed_low),
+                             shown(column, cell.estimate->seed_high));
   }
   if (!cell.delta) return out;
   const Difference& delta = *cell.delta;
@@ -98,7 +101,8 @@ CellText cell_text(const TableColumn& column, const TableCell& cell) {
     return out;
   }
   out.delta += fmt::format(" [{}, {}]", shown_signed(column, *delta.low), shown_signed(column, *delta.high));
-  if (delta.seeds < cell.seeds_expected && delta.seeds != seeds) out.delta += fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
+  if (delta.seeds < cell.seeds_expected && delta.seeds != seeds)
+    out.delta += fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
   if (!delta.excludes_zero()) {
     out.verdict = "inside the noise";
   } else if (column.ranked && column.better != "none") {
@@ -114,45 +118,64 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
     for (const TableColumn& column : table.columns) {
       if (!column.ranked) unranked.push_back(column.score);
     }
-    out.push_back(fmt::format("{}: {} holds for the cells so marked. What judges say of such speech ranks nothing, so nothing is "
-                              "bold in {}.",
-                              kNotIntelligible, table.rule, unranked.empty() ? "these columns" : fmt::format("{}", fmt::join(unranked, ", "))));
+    out.push_back(fmt::format(
+        "{}: {} holds for the cells so marked. What judges say of such speech ranks nothing, so nothing is "
+        "bold in {}.",
+        kNotIntelligible, table.rule,
+        unranked.empty() ? "these columns" : fmt::format("{}", fmt::join(unranked, ", "))));
   }
   std::vector<std::string> seeds;
   for (const std::uint64_t seed : table.seeds) seeds.push_back(std::to_string(seed));
-  out.push_back(fmt::format("Values: mean over {} ({}); [low, high]: 95 % percentile bootstrap over utterances, each with the values "
-                            "of all seeds, {} resamples, seed {}; “seeds”: the range of the seeds' means.",
-                            plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "),
-                            format_count(table.bootstrap.resamples), table.bootstrap.seed));
+  out.push_back(
+      fmt::format("Values: mean over {} ({}); [low, high]: 95 % percentile bootstrap over utterances, each "
+                  "with the values "
+                  "of all seeds, {} resamples, seed {}; “seeds”: the range of the seeds' means.",
+                  plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "),
+                  format_count(table.bootstrap.resamples), table.bootstrap.seed));
   if (!table.baseline.empty()) {
-    out.push_back(fmt::format("Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside the noise”: its "
-                              "95 % interval includes zero.",
-                              table.baseline));
-    out.push_back("Bold: the best of a column, only if it has all its seeds and its paired interval against the baseline excludes zero.");
+    out.push_back(
+        fmt::format("Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside "
+                    "the noise”: its "
+                    "95 % interval includes zero.",
+                    table.baseline));
+    out.push_back(
+        "Bold: the best of a column, only if it has all its seeds and its paired interval against the "
+        "baseline excludes zero.");
   } else {
     out.push_back("The sweep names no baseline cell: no differences, and nothing is bold.");
   }
   bool reported = false;
   for (const TableRow& row : table.rows) {
-    for (const TableCell& cell : row.cells) reported = reported || (cell.estimate && cell.estimate->interval == IntervalKind::kAsReported);
+    for (const TableCell& cell : row.cells)
+      reported = reported || (cell.estimate && cell.estimate->interval == IntervalKind::kAsReported);
   }
-  if (reported) out.push_back("Where a score has no values per utterance, the interval is the one that its judge reported.");
+  if (reported)
+    out.push_back(
+        "Where a score has no values per utterance, the interval is the one that its judge reported.");
   for (const std::string& remark : {utterances_remark(table), judges_remark(table)}) {
     if (!remark.empty()) out.push_back(remark);
   }
+  if (!table.judge_as_teacher.empty()) {
+    out.push_back(fmt::format(
+        "Teacher and judge of this sweep are of one family ({}): its scores are not independent of what was "
+        "trained for.",
+        fmt::join(table.judge_as_teacher, ", ")));
+  }
   if (table.orphans > 0) {
-    out.push_back(fmt::format("{} of older generations of the sweep left out.", plural(static_cast<std::int64_t>(table.orphans), "run")));
+    out.push_back(fmt::format("{} of older generations of the sweep left out.",
+                              plural(static_cast<std::int64_t>(table.orphans), "run")));
   }
   if (!table.rows.empty() && !table.columns.empty()) {
-    out.push_back(fmt::format("Trace a figure: strata trace {} --cell '{}' --score {}", table.sweep, table.rows.front().cell,
-                              table.columns.front().score));
+    out.push_back(fmt::format("Trace a figure: strata trace {} --cell '{}' --score {}", table.sweep,
+                              table.rows.front().cell, table.columns.front().score));
   }
   return out;
 }
 
 namespace {
 
-std::string text_of_cell(const TableColumn& column, const TableRow& row, const TableCell& cell, const Palette& palette) {
+std::string text_of_cell(const TableColumn& column, const TableRow& row, const TableCell& cell,
+                         const Palette& palette) {
   const CellText parts = cell_text(column, cell);
   std::string text = palette.paint(cell.best ? Tint::kBold : Tint::kPlain, parts.value);
   if (cell.best && !palette.on()) text = "*" + parts.value + "*";
@@ -161,7 +184,9 @@ std::string text_of_cell(const TableColumn& column, const TableRow& row, const T
   }
   if (row.baseline) return text + "\n" + palette.paint(Tint::kDim, "baseline");
   if (!parts.delta.empty()) text += "\n" + parts.delta;
-  const Tint tint = parts.verdict == "better" ? Tint::kGood : parts.verdict == "worse" ? Tint::kBad : Tint::kDim;
+  const Tint tint = parts.verdict == "better"  ? Tint::kGood
+                    : parts.verdict == "worse" ? Tint::kBad
+                                               : Tint::kDim;
   if (!parts.verdict.empty()) text += "\n" + palette.paint(tint, parts.verdict);
   return text;
 }
@@ -176,10 +201,12 @@ TextTable panel(const AblationTable& table, const Palette& palette, std::size_t 
     const TableRow& row = table.rows[r];
     if (r > 0) out.rule();
     std::vector<std::string> cells;
-    for (std::size_t k = 0; k < row.keys.size(); ++k) cells.push_back(row_key_text(table.row_names[k], row.keys[k]));
+    for (std::size_t k = 0; k < row.keys.size(); ++k)
+      cells.push_back(row_key_text(table.row_names[k], row.keys[k]));
     for (std::size_t i = first; i < last; ++i) {
       std::string text = text_of_cell(table.columns[i], row, row.cells[i], palette);
-      if (!row.intelligible && !table.columns[i].ranked) text += "\n" + palette.paint(Tint::kWarn, "not intelligible:\ndo not rank");
+      if (!row.intelligible && !table.columns[i].ranked)
+        text += "\n" + palette.paint(Tint::kWarn, "not intelligible:\ndo not rank");
       cells.push_back(std::move(text));
     }
     out.row(std::move(cells));
@@ -187,7 +214,8 @@ TextTable panel(const AblationTable& table, const Palette& palette, std::size_t 
   return out;
 }
 
-std::string reference_lines(const AblationTable& table, const Palette& palette, std::size_t first, std::size_t last) {
+std::string reference_lines(const AblationTable& table, const Palette& palette, std::size_t first,
+                            std::size_t last) {
   std::vector<Column> columns = {{.header = ""}};
   for (std::size_t i = first; i < last; ++i) columns.push_back({.header = header_text(table.columns[i])});
   TextTable out(columns);
@@ -196,7 +224,8 @@ std::string reference_lines(const AblationTable& table, const Palette& palette, 
     bool any = false;
     for (std::size_t i = first; i < last; ++i) {
       any = any || row.cells[i].has_value();
-      cells.push_back(row.cells[i] ? estimate_text(table.columns[i], *row.cells[i]) + marks(row.notes[i]) : "–");
+      cells.push_back(row.cells[i] ? estimate_text(table.columns[i], *row.cells[i]) + marks(row.notes[i])
+                                   : "–");
     }
     if (any) out.row(std::move(cells));
   }
@@ -230,7 +259,8 @@ std::string table_as_text(const AblationTable& table, const Palette& palette, st
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
     out += palette.paint(Tint::kWarn, "(" + note_mark(i) + ")") + " " + printable(table.notes[i]) + "\n";
   }
-  for (const std::string& remark : table_remarks(table)) out += palette.paint(Tint::kDim, printable(remark)) + "\n";
+  for (const std::string& remark : table_remarks(table))
+    out += palette.paint(Tint::kDim, printable(remark)) + "\n";
   return out;
 }
 

@@ -10,7 +10,8 @@
 namespace strata::cli {
 
 // `width`: columns that a line may take; scores that do not fit go below, with the row's names again.
-[[nodiscard]] std::string table_as_text(const AblationTable& table, const Palette& palette, std::size_t width);
+[[nodiscard]] std::string table_as_text(const AblationTable& table, const Palette& palette,
+                                        std::size_t width);
 // One line per cell and score, RFC 4180: values in the score's own unit, unrounded.
 [[nodiscard]] std::string table_as_csv(const AblationTable& table);
 [[nodiscard]] std::string table_as_markdown(const AblationTable& table);
@@ -22,15 +23,16 @@ namespace strata::cli {
 [[nodiscard]] std::vector<std::string> table_remarks(const AblationTable& table);
 
 // Pieces shared by the forms.
-[[nodiscard]] std::string note_mark(std::size_t index);        // "a", ..., "z", "aa"
+[[nodiscard]] std::string note_mark(std::size_t index);            // "a", ..., "z", "aa"
 [[nodiscard]] std::string header_text(const TableColumn& column);  // "wer [%] ↓"
-[[nodiscard]] std::string reference_label(const std::string& set);  // "other-speaker" -> "reference: other speaker"
+[[nodiscard]] std::string reference_label(
+    const std::string& set);  // "other-speaker" -> "reference: other speaker"
 
 struct CellText {
-  std::string value{};     // "97.1 [95.0, 98.9]", "–"
-  std::string seeds{};     // "seeds 96.8 … 97.4", "1 of 2 seeds"; may be empty
-  std::string delta{};     // "Δ +1.2 [−0.3, +2.7]"; may be empty
-  std::string verdict{};   // "inside the noise", "better", "worse"; may be empty
+  std::string value{};    // "97.1 [95.0, 98.9]", "–"
+  std::string seeds{};    // "seeds 96.8 … 97.4", "1 of 2 seeds"; may be empty
+  std::string delta{};    // "Δ +1.2 [−0.3, +2.7]"; may be empty
+  std::string verdict{};  // "inside the noise", "better", "worse"; may be empty
 };
 [[nodiscard]] CellText cell_text(const TableColumn& column, const TableCell& cell);
 [[nodiscard]] std::string estimate_text(const TableColumn& column, const Estimate& estimate);

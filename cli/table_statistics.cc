@@ -30,7 +30,8 @@ std::vector<Share> pooled(const std::vector<const Sample*>& samples) {
 
 Result<Estimate> estimate(std::span<const Sample> samples, const evaluator::BootstrapOptions& options) {
   STRATA_ASSERT(!samples.empty());
-  Estimate out{.seed_low = samples.front().value, .seed_high = samples.front().value, .seeds = samples.size()};
+  Estimate out{
+      .seed_low = samples.front().value, .seed_high = samples.front().value, .seeds = samples.size()};
   std::vector<const Sample*> pointers;
   double sum = 0;
   for (const Sample& sample : samples) {
@@ -56,7 +57,8 @@ Result<Estimate> estimate(std::span<const Sample> samples, const evaluator::Boot
   return out;
 }
 
-Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell, std::span<const Sample> baseline,
+Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell,
+                                                    std::span<const Sample> baseline,
                                                     const evaluator::BootstrapOptions& options) {
   std::vector<const Sample*> left;
   std::vector<const Sample*> right;
@@ -75,7 +77,8 @@ Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell
     const std::vector<Share> a = pooled(left);
     const std::vector<Share> b = pooled(right);
     STRATA_ASSERT(a.size() == b.size());
-    STRATA_TRY(const auto drawn, evaluator::bootstrap_difference(a, b, evaluator::each_alone(a.size()), options));
+    STRATA_TRY(const auto drawn,
+               evaluator::bootstrap_difference(a, b, evaluator::each_alone(a.size()), options));
     out.low = drawn.low;
     out.high = drawn.high;
   }

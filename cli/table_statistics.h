@@ -1,8 +1,9 @@
 // Numbers of one cell of a table. Pure and seeded: the same answers give the same digits on every machine.
 //
-// The pooling: every utterance's values of all seeds are taken together (their mean), and utterances are resampled. So the
-// interval says how much the mean over these seeds depends on which utterances were read; what training seeds do stands
-// beside it as the range over seeds, since two or three seeds carry no interval worth the name.
+// The pooling: every utterance's values of all seeds are taken together (their mean), and utterances are
+// resampled. So the interval says how much the mean over these seeds depends on which utterances were read;
+// what training seeds do stands beside it as the range over seeds, since two or three seeds carry no interval
+// worth the name.
 #pragma once
 
 #include <cstdint>
@@ -29,31 +30,34 @@ struct Sample {
 enum class IntervalKind { kNone, kBootstrap, kAsReported };
 
 struct Estimate {
-  double value = 0;                 // mean over seeds
-  std::optional<double> low{};      // 95 %
+  double value = 0;             // mean over seeds
+  std::optional<double> low{};  // 95 %
   std::optional<double> high{};
   IntervalKind interval = IntervalKind::kNone;
-  double seed_low = 0;              // range of the seeds' means
+  double seed_low = 0;  // range of the seeds' means
   double seed_high = 0;
   std::size_t seeds = 0;
   std::int64_t utterances = 0;
 };
 
-// REQUIRES: samples is not empty and all samples have the same item names (the caller has checked, and refused otherwise).
-[[nodiscard]] Result<Estimate> estimate(std::span<const Sample> samples, const evaluator::BootstrapOptions& options);
+// REQUIRES: samples is not empty and all samples have the same item names (the caller has checked, and
+// refused otherwise).
+[[nodiscard]] Result<Estimate> estimate(std::span<const Sample> samples,
+                                        const evaluator::BootstrapOptions& options);
 
 struct Difference {
-  double value = 0;                 // mean over common seeds and utterances of cell - baseline
+  double value = 0;  // mean over common seeds and utterances of cell - baseline
   std::optional<double> low{};
   std::optional<double> high{};
-  std::size_t seeds = 0;            // that both have
+  std::size_t seeds = 0;  // that both have
   // Nothing to claim: the interval holds zero. Without an interval nothing is claimed either.
   [[nodiscard]] bool excludes_zero() const { return low && high && (*low > 0 || *high < 0); }
 };
 
 // Seed against the same seed, utterance against the same utterance. Nothing when no seed is common.
 // REQUIRES: all samples of both have the same item names.
-[[nodiscard]] Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell, std::span<const Sample> baseline,
+[[nodiscard]] Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell,
+                                                                  std::span<const Sample> baseline,
                                                                   const evaluator::BootstrapOptions& options);
 
 }  // namespace strata::cli

@@ -13,13 +13,20 @@ namespace {
 
 const char* code_of(Tint tint) {
   switch (tint) {
-    case Tint::kPlain: return "";
-    case Tint::kBold: return "\x1b[1m";
-    case Tint::kDim: return "\x1b[2m";
-    case Tint::kGood: return "\x1b[32m";
-    case Tint::kBad: return "\x1b[31m";
-    case Tint::kWarn: return "\x1b[33m";
-    case Tint::kAccent: return "\x1b[36m";
+    case Tint::kPlain:
+      return "";
+    case Tint::kBold:
+      return "\x1b[1m";
+    case Tint::kDim:
+      return "\x1b[2m";
+    case Tint::kGood:
+      return "\x1b[32m";
+    case Tint::kBad:
+      return "\x1b[31m";
+    case Tint::kWarn:
+      return "\x1b[33m";
+    case Tint::kAccent:
+      return "\x1b[36m";
   }
   return "";
 }
@@ -88,7 +95,8 @@ std::string shorten(std::string_view text, std::size_t width) {
 std::string printable(std::string_view text) {
   std::u32string out;
   for (const char32_t point : decode_utf8_lossy(text)) {
-    const bool control = (point < 0x20 && point != U'\n' && point != U'\t') || (point >= 0x7F && point < 0xA0);
+    const bool control =
+        (point < 0x20 && point != U'\n' && point != U'\t') || (point >= 0x7F && point < 0xA0);
     out.push_back(control ? U'?' : point);
   }
   return encode_utf8(out);

@@ -16,11 +16,11 @@ namespace {
 
 constexpr double kWidth = 760;
 constexpr double kPlotHeight = 360;
-constexpr double kFont = 19;        // at 85 mm width about 6 pt
+constexpr double kFont = 19;  // at 85 mm width about 6 pt
 constexpr double kSmallFont = 15;
 constexpr double kRight = 26;
 constexpr double kTop = 14;
-constexpr double kGlyph = 0.56;     // mean advance of a sans-serif letter, in font sizes
+constexpr double kGlyph = 0.56;  // mean advance of a sans-serif letter, in font sizes
 constexpr const char* kInk = "#222222";
 constexpr const char* kFaint = "#dddddd";
 constexpr const char* kGrey = "#666666";
@@ -38,24 +38,39 @@ std::string escape(const std::string& text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return printable(out);
 }
 
-double text_width(const std::string& text, double font) { return static_cast<double>(display_width(text)) * font * kGlyph; }
+double text_width(const std::string& text, double font) {
+  return static_cast<double>(display_width(text)) * font * kGlyph;
+}
 
 // Which part of the canvas shows which numbers.
 struct Frame {
   double left = 0, top = 0, right = 0, bottom = 0;
   double x_low = 0, x_high = 1, y_low = 0, y_high = 1;
-  [[nodiscard]] double x(double value) const { return left + (value - x_low) / (x_high - x_low) * (right - left); }
-  [[nodiscard]] double y(double value) const { return bottom - (value - y_low) / (y_high - y_low) * (bottom - top); }
+  [[nodiscard]] double x(double value) const {
+    return left + (value - x_low) / (x_high - x_low) * (right - left);
+  }
+  [[nodiscard]] double y(double value) const {
+    return bottom - (value - y_low) / (y_high - y_low) * (bottom - top);
+  }
 };
 
 struct Range {
@@ -69,32 +84,37 @@ struct Range {
   }
 };
 
-std::string text_at(double x, double y, const std::string& text, const char* anchor, double font, const char* colour,
-                    const char* more = "") {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n", x, y, anchor,
-                     font, colour, more, escape(text));
+std::string text_at(double x, double y, const std::string& text, const char* anchor, double font,
+                    const char* colour, const char* more = "") {
+  return fmt::format(
+      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n", x, y,
+      anchor, font, colour, more, escape(text));
 }
 
-std::string line_at(double x1, double y1, double x2, double y2, const char* colour, double width, const char* dash = "") {
+std::string line_at(double x1, double y1, double x2, double y2, const char* colour, double width,
+                    const char* dash = "") {
   const std::string dashes = *dash == '\0' ? "" : fmt::format(" stroke-dasharray=\"{}\"", dash);
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\"{}/>\n", x1, y1,
-                     x2, y2, colour, width, dashes);
+  return fmt::format(
+      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\"{}/>\n",
+      x1, y1, x2, y2, colour, width, dashes);
 }
 
 std::string marker(std::size_t series, double x, double y) {
   const char* colour = colour_of(series);
   const double r = 6.5;
   switch (series % 4) {
-    case 0: return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n", x, y, r, colour);
+    case 0:
+      return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n", x, y, r, colour);
     case 1:
-      return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>\n", x - r * 0.9, y - r * 0.9,
-                         r * 1.8, r * 1.8, colour);
+      return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>\n",
+                         x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8, colour);
     case 2:
-      return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x, y - r * 1.25, x + r * 1.15,
-                         y + r * 0.8, x - r * 1.15, y + r * 0.8, colour);
+      return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x,
+                         y - r * 1.25, x + r * 1.15, y + r * 0.8, x - r * 1.15, y + r * 0.8, colour);
     default:
-      return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x, y - r * 1.3,
-                         x + r * 1.3, y, x, y + r * 1.3, x - r * 1.3, y, colour);
+      return fmt::format(
+          "<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x,
+          y - r * 1.3, x + r * 1.3, y, x, y + r * 1.3, x - r * 1.3, y, colour);
   }
 }
 
@@ -155,17 +175,20 @@ std::string curve(const Frame& frame, const PlotSeries& series, std::size_t inde
   std::string path;
   for (const PlotPoint& p : series.points) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x), frame.y(p.y));
-    if (p.high) band += fmt::format("{}{:.1f} {:.1f}", band.empty() ? "M" : "L", frame.x(p.x), frame.y(*p.high));
+    if (p.high)
+      band += fmt::format("{}{:.1f} {:.1f}", band.empty() ? "M" : "L", frame.x(p.x), frame.y(*p.high));
   }
   for (auto p = series.points.rbegin(); p != series.points.rend(); ++p) {
     if (p->low) band += fmt::format("L{:.1f} {:.1f}", frame.x(p->x), frame.y(*p->low));
   }
   std::string out;
-  if (!band.empty()) out += fmt::format("<path d=\"{}Z\" fill=\"{}\" fill-opacity=\"0.18\"/>\n", band, colour_of(index));
+  if (!band.empty())
+    out += fmt::format("<path d=\"{}Z\" fill=\"{}\" fill-opacity=\"0.18\"/>\n", band, colour_of(index));
   const char* dash = dash_of(index);
   const std::string dashes = *dash == '\0' ? "" : fmt::format(" stroke-dasharray=\"{}\"", dash);
-  out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"3\" stroke-linejoin=\"round\"{}/>\n", path,
-                     colour_of(index), dashes);
+  out += fmt::format(
+      "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"3\" stroke-linejoin=\"round\"{}/>\n", path,
+      colour_of(index), dashes);
   return out;
 }
 
@@ -175,7 +198,9 @@ std::string points(const Frame& frame, const PlotSeries& series, std::size_t ind
   for (const PlotPoint& p : series.points) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x) + shift, frame.y(p.y));
   }
-  out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.55\"/>\n", path, colour_of(index));
+  out +=
+      fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.55\"/>\n",
+                  path, colour_of(index));
   for (const PlotPoint& p : series.points) {
     const double x = frame.x(p.x) + shift;
     if (p.low && p.high) {
@@ -219,8 +244,10 @@ std::string axes(const Plot& plot, const Frame& frame, const Range& x, const std
   }
   out += text_at((frame.left + frame.right) / 2, frame.bottom + 56, plot.x_label, "middle", kFont + 1, kInk);
   const double middle = (frame.top + frame.bottom) / 2;
-  out += fmt::format("<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{}\" fill=\"{}\">{}</text>\n",
-                     22.0, middle, kFont + 1, kInk, escape(plot.y_label));
+  out += fmt::format(
+      "<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{}\" "
+      "fill=\"{}\">{}</text>\n",
+      22.0, middle, kFont + 1, kInk, escape(plot.y_label));
   return out;
 }
 
@@ -306,7 +333,8 @@ std::string plot_as_svg(const Plot& plot) {
   const double first = -dodge * (static_cast<double>(plot.series.size()) - 1) / 2;
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
     body += plot.curves ? curve(frame, plot.series[i], i)
-                        : points(frame, plot.series[i], i, std::clamp(first + dodge * static_cast<double>(i), -30.0, 30.0));
+                        : points(frame, plot.series[i], i,
+                                 std::clamp(first + dodge * static_cast<double>(i), -30.0, 30.0));
   }
   double bottom = frame.bottom + 74;
   for (const std::string& note : plot.footnotes) {
@@ -316,10 +344,12 @@ std::string plot_as_svg(const Plot& plot) {
     }
   }
   const double height = bottom + 16;
-  return fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-                     "font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
-                     "<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-                     kWidth, height, escape(plot.title)) +
+  return fmt::format(
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 "
+             "{0:.0f} {1:.0f}\" "
+             "font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
+             "<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
+             kWidth, height, escape(plot.title)) +
          head + legend.svg + body + "</svg>\n";
 }
 

@@ -1,6 +1,7 @@
-// Drawing a plot as SVG: points with error bars, or curves with bands. Pure; nothing random, so the same numbers give the
-// same bytes. Readable at the width of a paper's column (the canvas is scaled to about 85 mm there), colours after Okabe
-// and Ito 2008, and every series has a marker and a dash of its own, so that no meaning hangs on colour alone.
+// Drawing a plot as SVG: points with error bars, or curves with bands. Pure; nothing random, so the same
+// numbers give the same bytes. Readable at the width of a paper's column (the canvas is scaled to about 85 mm
+// there), colours after Okabe and Ito 2008, and every series has a marker and a dash of its own, so that no
+// meaning hangs on colour alone.
 #pragma once
 
 #include <optional>
@@ -9,8 +10,9 @@
 
 namespace strata::cli {
 
-inline constexpr std::size_t kSeriesMax = 24;          // more is no picture any more
-inline constexpr std::size_t kCurvePointsMax = 400;    // of one series; longer ones are averaged in groups by the caller
+inline constexpr std::size_t kSeriesMax = 24;  // more is no picture any more
+inline constexpr std::size_t kCurvePointsMax =
+    400;  // of one series; longer ones are averaged in groups by the caller
 
 struct PlotPoint {
   double x = 0;
@@ -38,9 +40,9 @@ struct Plot {
   std::string title{};
   std::string x_label{};
   std::string y_label{};
-  bool curves = false;                // lines with bands, no markers
+  bool curves = false;  // lines with bands, no markers
   std::vector<PlotSeries> series{};
-  std::vector<PlotTick> x_ticks{};    // empty: round numbers
+  std::vector<PlotTick> x_ticks{};  // empty: round numbers
   std::optional<PlotLine> reference{};
   std::vector<std::string> footnotes{};
 };

@@ -33,7 +33,8 @@ std::vector<std::string> split_lines(std::string_view text) {
   }
 }
 
-TextTable::TextTable(std::vector<Column> columns) : columns_(std::move(columns)), widths_(columns_.size(), 0) {
+TextTable::TextTable(std::vector<Column> columns)
+    : columns_(std::move(columns)), widths_(columns_.size(), 0) {
   std::vector<Lines> headers;
   for (const Column& column : columns_) headers.push_back(split_lines(column.header));
   measure(headers);
@@ -95,7 +96,8 @@ std::string TextTable::text(const Palette& palette) const {
   return out;
 }
 
-std::string key_value_lines(const std::vector<std::pair<std::string, std::string>>& lines, const Palette& palette) {
+std::string key_value_lines(const std::vector<std::pair<std::string, std::string>>& lines,
+                            const Palette& palette) {
   std::size_t width = 0;
   for (const auto& [key, value] : lines) width = std::max(width, display_width(key));
   std::string out;
@@ -103,7 +105,8 @@ std::string key_value_lines(const std::vector<std::pair<std::string, std::string
     bool first = true;
     for (const std::string& part : split_lines(value)) {
       const std::string name = first ? key : "";
-      std::string line = palette.paint(Tint::kDim, name) + std::string(width - display_width(name), ' ') + "  " + part;
+      std::string line =
+          palette.paint(Tint::kDim, name) + std::string(width - display_width(name), ' ') + "  " + part;
       trim_end(line);
       out += line + "\n";
       first = false;

@@ -10,7 +10,7 @@ namespace strata::cli {
 
 struct Column {
   std::string header{};
-  bool right = false;      // numbers stand right
+  bool right = false;  // numbers stand right
 };
 
 class TextTable {

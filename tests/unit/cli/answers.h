@@ -11,7 +11,7 @@ namespace strata::cli {
 
 struct ScoreGiven {
   std::string name{};
-  std::vector<double> items{};      // of "utt-1", "utt-2", ...
+  std::vector<double> items{};  // of "utt-1", "utt-2", ...
   std::string judge{};
   std::string unit = "fraction";
   std::string better = "lower";
@@ -48,17 +48,20 @@ inline Value run_answer(const RunGiven& given) {
   Object scores;
   for (const ScoreGiven& score : given.scores) scores[score.name] = score_answer(score);
   const std::string digits = std::to_string(given.text) + std::to_string(given.seed);
-  return Object{{"run", "f00d" + digits + std::string(58, '0')},
-                {"sweep", "small"},
-                {"cell", "text=" + std::to_string(given.text)},
-                {"seed", given.seed},
-                {"baseline", given.text == 0},
-                {"orphan", given.orphan},
-                {"assignment", Object{{"align.text.layer", given.text}}},
-                {"parameters", Object{{"model", Object{{"depth", 6}}}}},
-                {"state", given.state},
-                {"stages", Object{{"train", Object{{"task", "beef" + digits}, {"state", given.state}, {"outdated", given.outdated}}}}},
-                {"scores", std::move(scores)}};
+  return Object{
+      {"run", "f00d" + digits + std::string(58, '0')},
+      {"sweep", "small"},
+      {"cell", "text=" + std::to_string(given.text)},
+      {"seed", given.seed},
+      {"baseline", given.text == 0},
+      {"orphan", given.orphan},
+      {"assignment", Object{{"align.text.layer", given.text}}},
+      {"parameters", Object{{"model", Object{{"depth", 6}}}}},
+      {"state", given.state},
+      {"stages",
+       Object{{"train",
+               Object{{"task", "beef" + digits}, {"state", given.state}, {"outdated", given.outdated}}}}},
+      {"scores", std::move(scores)}};
 }
 
 inline Value small_definition() {

@@ -31,7 +31,10 @@ TEST(Svg, TicksAreRoundAndCoverTheRange) {
 }
 
 TEST(Svg, NamesOfOthersAreEscaped) {
-  const Plot plot{.title = "a<b>&\"c\"", .x_label = "x", .y_label = "y", .series = {{.name = "<s>", .points = {{.x = 0, .y = 1}}}}};
+  const Plot plot{.title = "a<b>&\"c\"",
+                  .x_label = "x",
+                  .y_label = "y",
+                  .series = {{.name = "<s>", .points = {{.x = 0, .y = 1}}}}};
   const std::string svg = plot_as_svg(plot);
   EXPECT_THAT(svg, HasSubstr("a&lt;b&gt;&amp;&quot;c&quot;"));
   EXPECT_EQ(svg.find("<s>"), std::string::npos);
@@ -45,8 +48,12 @@ AblationTable grid_table() {
     for (int s = 0; s < 3; ++s) {
       for (const std::uint64_t seed : {1U, 2U}) {
         std::vector<double> items;
-        for (int i = 0; i < 40; ++i) items.push_back(0.075 - gains[t][s] + 0.02 * std::sin(i * 1.7 + t + s) + 0.001 * static_cast<double>(seed));
-        Value run = run_answer({.text = layers[t], .seed = seed, .scores = {{.name = "wer", .items = items, .judge = "whisper-base@1"}}});
+        for (int i = 0; i < 40; ++i)
+          items.push_back(0.075 - gains[t][s] + 0.02 * std::sin(i * 1.7 + t + s) +
+                          0.001 * static_cast<double>(seed));
+        Value run = run_answer({.text = layers[t],
+                                .seed = seed,
+                                .scores = {{.name = "wer", .items = items, .judge = "whisper-base@1"}}});
         Object& fields = *run.if_object();
         fields["cell"] = "text=" + std::to_string(layers[t]) + " speech=" + std::to_string(layers[s]);
         fields["baseline"] = t == 0 && s == 0;
@@ -79,8 +86,10 @@ TEST(Plot, AScoreOverAParameterTakesItsNumbersFromTheTable) {
 
 TEST(Plot, AnUnknownParameterOrScoreIsSaid) {
   const AblationTable table = grid_table();
-  EXPECT_THAT(plot_of_table(table, "align.text.layer", "mos").error().message, HasSubstr("has no score 'mos'"));
-  EXPECT_THAT(plot_of_table(table, "nothing", "wer").error().message, HasSubstr("has no parameter 'nothing'"));
+  EXPECT_THAT(plot_of_table(table, "align.text.layer", "mos").error().message,
+              HasSubstr("has no score 'mos'"));
+  EXPECT_THAT(plot_of_table(table, "nothing", "wer").error().message,
+              HasSubstr("has no parameter 'nothing'"));
 }
 
 TEST(Plot, CurvesAreMeansOverSeedsAtCommonStepsWithTheirRange) {
@@ -105,7 +114,8 @@ TEST(Plot, LongCurvesAreAveragedInGroupsAndSaySo) {
       MetricCurve curve{.cell = name, .seed = seed};
       for (int step = 1; step <= 4000; ++step) {
         const double noise = 0.05 * std::sin(step * 12.9898 + static_cast<double>(seed) * 78.233);
-        curve.values[step] = 0.6 + (1.5 - 0.15 * cell) * std::exp(-step / (900.0 - 150 * cell)) + noise + 0.02 * static_cast<double>(seed);
+        curve.values[step] = 0.6 + (1.5 - 0.15 * cell) * std::exp(-step / (900.0 - 150 * cell)) + noise +
+                             0.02 * static_cast<double>(seed);
       }
       curves.push_back(std::move(curve));
     }

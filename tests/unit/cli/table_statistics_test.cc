@@ -12,8 +12,8 @@ Sample sample(std::uint64_t seed, const std::map<std::string, double>& items) {
   return {.seed = seed, .value = sum / static_cast<double>(items.size()), .items = items};
 }
 
-// Two utterances: a resample is both of the first (1/4), one of each (1/2) or both of the second (1/4), so the 2.5 % and
-// 97.5 % points are the two values themselves.
+// Two utterances: a resample is both of the first (1/4), one of each (1/2) or both of the second (1/4), so
+// the 2.5 % and 97.5 % points are the two values themselves.
 TEST(TableStatistics, TwoUtterancesGiveAnIntervalFromOneToTheOther) {
   const std::vector<Sample> samples = {sample(1, {{"a", 0.0}, {"b", 1.0}})};
   const auto out = estimate(samples, {});
@@ -25,7 +25,8 @@ TEST(TableStatistics, TwoUtterancesGiveAnIntervalFromOneToTheOther) {
 }
 
 TEST(TableStatistics, SeedsArePooledByUtteranceBeforeUtterancesAreDrawn) {
-  const std::vector<Sample> samples = {sample(1, {{"a", 0.0}, {"b", 1.0}}), sample(2, {{"a", 0.2}, {"b", 0.6}})};
+  const std::vector<Sample> samples = {sample(1, {{"a", 0.0}, {"b", 1.0}}),
+                                       sample(2, {{"a", 0.2}, {"b", 0.6}})};
   const auto out = estimate(samples, {});
   ASSERT_TRUE(out.has_value());
   EXPECT_DOUBLE_EQ(out->value, 0.45);        // mean of 0.5 and 0.4

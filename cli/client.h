@@ -1,0 +1,30 @@
+// The command's one way to the coordinator. Everything else here works on answers.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/value.h"
+#include "schema/message.h"
+
+namespace strata::cli {
+
+inline constexpr std::chrono::milliseconds kAnswerPatience{30'000};
+
+class Client {
+ public:
+  virtual ~Client() = default;
+  // The answer's body. An answer that is not ok is an error with the coordinator's own text and kind.
+  [[nodiscard]] virtual Result<Value> ask(const std::string& verb, const Value& body) = 0;
+  [[nodiscard]] virtual Result<Value> submit(const SubmitTasks& batch) = 0;
+};
+
+// `address_file` empty: $STRATA_COORDINATOR, else the store of `strata up`. Whether anybody answers shows at
+// the first question.
+[[nodiscard]] Result<std::unique_ptr<Client>> connect(const std::string& address_file);
+
+// The body of an answer: the value of one that is ok, else the error that it tells of.
+[[nodiscard]] Result<Value> body_of(const Answer& answer);
+
+}  // namespace strata::cli

@@ -1,0 +1,55 @@
+// The commands. Each asks, computes with the pure parts and prints; the result is the exit code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+#include "cli/plan_report.h"
+
+namespace strata::cli {
+
+struct SubmitOptions {
+  std::string file{};
+  std::string if_plan{};
+  bool wait = false;
+};
+Result<int> run_plan(Context& context, const std::string& file, const PlanOptions& options);
+Result<int> run_submit(Context& context, const SubmitOptions& options);
+Result<int> run_watch(Context& context, const std::string& sweep, bool once);
+
+Result<int> run_list(Context& context);
+Result<int> run_status(Context& context);
+Result<int> run_show(Context& context, const std::string& prefix);
+Result<int> run_explain(Context& context, const std::string& prefix);
+Result<int> run_workers(Context& context);
+Result<int> run_drain(Context& context, const std::string& worker);
+Result<int> run_cancel(Context& context, const std::string& sweep);
+Result<int> run_retry(Context& context, const std::string& target, const std::string& where);
+Result<int> run_logs(Context& context, const std::string& prefix, bool follow);
+
+struct TableOptions {
+  std::string sweep{};
+  std::string format = "text";
+  std::vector<std::string> scores{};
+  int resamples = 10'000;
+};
+struct PlotOptions {
+  std::string sweep{};
+  std::string x{};
+  std::string y{};
+  std::string out{};  // .svg or .png; empty: SWEEP-Y.svg
+};
+struct TraceOptions {
+  std::string sweep{};
+  std::string cell{};
+  std::string score{};
+  std::string item{};
+};
+Result<int> run_query_command(Context& context, const std::string& text);
+Result<int> run_table(Context& context, const TableOptions& options);
+Result<int> run_plot(Context& context, const PlotOptions& options);
+Result<int> run_trace(Context& context, const TraceOptions& options);
+
+}  // namespace strata::cli

@@ -1,0 +1,228 @@
+// list, status, show, explain, workers, drain, cancel, retry, logs.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "cli/commands.h"
+#include "cli/query.h"
+#include "cli/render/progress.h"
+#include "cli/show_view.h"
+#include "cli/view.h"
+
+namespace strata::cli {
+
+namespace {
+
+constexpr double kFollowSeconds = 0.5;
+constexpr std::size_t kLogChunk = 1U << 16U;
+
+bool is_hex_prefix(const std::string& text) {
+  return text.size() >= 4 && text.size() <= 64 &&
+         text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+Result<int> run_list(Context& context) {
+  STRATA_TRY(const Value answer, context.ask("sweeps"));
+  context.answer(answer, sweeps_as_text(answer, context.palette, context.clock.wall().unix_ms));
+  return kExitOk;
+}
+
+Result<int> run_status(Context& context) {
+  STRATA_TRY(const Value answer, context.ask("status"));
+  context.answer(answer, status_as_text(answer, context.palette, context.clock.wall().unix_ms));
+  return kExitOk;
+}
+
+Result<int> run_show(Context& context, const std::string& prefix) {
+  STRATA_TRY(const Value answer, context.ask("show", Object{{"prefix", prefix}}));
+  context.answer(answer, show_as_text(answer, context.palette));
+  return kExitOk;
+}
+
+Result<int> run_explain(Context& context, const std::string& prefix) {
+  STRATA_TRY(const Value answer, context.ask("explain", Object{{"prefix", prefix}}));
+  context.answer(answer, explain_as_text(answer, context.palette));
+  return kExitOk;
+}
+
+Result<int> run_workers(Context& context) {
+  STRATA_TRY(const Value answer, context.ask("workers"));
+  context.answer(answer, workers_as_text(answer, context.palette));
+  return kExitOk;
+}
+
+Result<int> run_drain(Context& context, const std::string& worker) {
+  // A number, or a name that `workers` shows.
+  STRATA_TRY(const Value known, context.ask("workers"));
+  Value id;
+  for (const Value& entry : array_at(known, "workers")) {
+    if (text_at(entry, "name") == worker || brief_text(at(entry, "worker")) == worker)
+      id = at(entry, "worker");
+  }
+  if (id.is_null()) return fail(ErrorCode::kNotFound, "no worker '{}'; strata workers lists them", worker);
+  STRATA_TRY(const Value answer, context.ask("drain", Object{{"worker", id}}));
+  context.answer(answer,
+                 fmt::format("worker {} gets nothing new; it leaves when what it runs has ended\n", worker));
+  return kExitOk;
+}
+
+Result<int> run_cancel(Context& context, const std::string& sweep) {
+  STRATA_TRY(const Value answer, context.ask("cancel", Object{{"sweep", sweep}}));
+  context.answer(
+      answer, fmt::format("cancelled {}: {} no longer wanted by it, {} stopping; results stay\n", sweep,
+                          plural(integer_at(answer, "withdrawn"), "task"), integer_at(answer, "stopping")));
+  return kExitOk;
+}
+
+namespace {
+
+// The tasks of these runs that failed or were cancelled.
+Array tasks_to_revive(const Array& runs) {
+  std::set<std::string> keys;
+  for (const Value& run : runs) {
+    for (const auto& [stage, value] : object_at(run, "stages")) {
+      const std::string state = text_at(value, "state");
+      if (state == "failed" || state == "cancelled") keys.insert(text_at(value, "task"));
+    }
+  }
+  Array out;
+  for (const std::string& key : keys) out.push_back(key);
+  return out;
+}
+
+Result<Value> retry_question(Context& context, const std::string& target, const std::string& where) {
+  Query query;
+  if (!where.empty()) {
+    STRATA_TRY(query, parse_query(where));
+  }
+  STRATA_TRY(const Value sweeps, context.ask("sweeps"));
+  const Array& known = array_at(sweeps, "sweeps");
+  const bool is_sweep =
+      std::any_of(known.begin(), known.end(), [&](const Value& s) { return text_at(s, "sweep") == target; });
+  if (is_sweep && where.empty()) return Value(Object{{"sweep", target}});
+  if (is_sweep) {
+    STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", target}}));
+    STRATA_TRY(const Array runs, run_query(query, array_at(answer, "runs")));
+    return Value(Object{{"sweep", target}, {"tasks", tasks_to_revive(runs)}});
+  }
+  if (!is_hex_prefix(target))
+    return fail(ErrorCode::kNotFound, "no sweep '{}'; strata list shows them", target);
+  if (!where.empty())
+    return fail(ErrorCode::kInvalid, "--where chooses among the runs of a sweep, and {} is none", target);
+  STRATA_TRY(const Value shown, context.ask("show", Object{{"prefix", target}}));
+  if (text_at(shown, "kind") == "run") return Value(Object{{"tasks", tasks_to_revive({shown})}});
+  const std::string key = text_at(shown, "task", text_at(at(shown, "spec"), "key"));
+  return Value(Object{{"tasks", Array{key}}});
+}
+
+}  // namespace
+
+Result<int> run_retry(Context& context, const std::string& target, const std::string& where) {
+  STRATA_TRY(const Value question, retry_question(context, target, where));
+  const Value& tasks = at(question, "tasks");
+  if (tasks.if_array() != nullptr && tasks.if_array()->empty()) {
+    context.answer(Object{{"revived", 0}}, "nothing to retry: none of these failed or was cancelled\n");
+    return kExitOk;
+  }
+  STRATA_TRY(const Value answer, context.ask("retry", question));
+  context.answer(answer, fmt::format("revived {}\n", plural(integer_at(answer, "revived"), "task")));
+  return kExitOk;
+}
+
+namespace {
+
+struct LogPlace {
+  std::string task{};
+  std::int64_t attempt = 0;
+  std::string folder{};
+  bool ended = false;
+};
+
+// The task whose log tells most: of a run the one that failed, else the one that runs, else the last that
+// ended.
+std::string task_of_interest(const Value& run) {
+  static constexpr const char* kOrder[] = {"failed", "running", "leased", "diverged", "succeeded"};
+  std::vector<std::pair<std::string, std::string>> stages;  // state, task
+  for (const auto& [stage, value] : object_at(run, "stages"))
+    stages.emplace_back(text_at(value, "state"), text_at(value, "task"));
+  for (const Value& value : array_at(run, "stages"))
+    stages.emplace_back(text_at(value, "state"), text_at(value, "task"));
+  for (const char* wanted : kOrder) {
+    const auto found = std::find_if(stages.rbegin(), stages.rend(),
+                                    [&](const auto& stage) { return stage.first == wanted; });
+    if (found != stages.rend()) return found->second;
+  }
+  return "";
+}
+
+// A worker is called "host:folder" unless its owner gave it another name, and the folder of an attempt that
+// has not ended lies below it; the attempt itself tells where only at its end.
+std::string guessed_folder(const std::string& worker, const std::string& task, std::int64_t attempt) {
+  const std::size_t at_folder = worker.find(":/");
+  if (at_folder == std::string::npos) return "";
+  return fmt::format("{}/attempts/{}-{}", worker.substr(at_folder + 1), task.substr(0, 8), attempt);
+}
+
+Result<LogPlace> log_place(Context& context, const std::string& prefix) {
+  STRATA_TRY(Value shown, context.ask("show", Object{{"prefix", prefix}}));
+  if (text_at(shown, "kind") == "run") {
+    const std::string task = task_of_interest(shown);
+    if (task.empty())
+      return fail(ErrorCode::kNotFound, "no task of run {} has started yet: nothing is logged", prefix);
+    STRATA_TRY(shown, context.ask("show", Object{{"prefix", task}}));
+  }
+  const Array& attempts = array_at(shown, "attempts");
+  if (attempts.empty())
+    return fail(ErrorCode::kNotFound, "task {} has not started yet: nothing is logged", prefix);
+  const auto newest = std::max_element(attempts.begin(), attempts.end(), [](const Value& a, const Value& b) {
+    return integer_at(a, "attempt") < integer_at(b, "attempt");
+  });
+  LogPlace out{.task = text_at(shown, "task", text_at(at(shown, "spec"), "key")),
+               .attempt = integer_at(*newest, "attempt")};
+  out.folder = text_at(*newest, "folder");
+  if (out.folder.empty()) out.folder = guessed_folder(text_at(*newest, "worker"), out.task, out.attempt);
+  out.ended = integer_at(*newest, "ended_ms") > 0;
+  if (out.folder.empty()) {
+    return fail(ErrorCode::kNotFound,
+                "the folder of attempt {} of task {} is not known here; it lies with worker {}", out.attempt,
+                out.task.substr(0, 8), brief_text(at(*newest, "worker")));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<int> run_logs(Context& context, const std::string& prefix, bool follow) {
+  STRATA_TRY(LogPlace place, log_place(context, prefix));
+  const std::filesystem::path file = std::filesystem::path(place.folder) / "log.txt";
+  if (context.json) {
+    context.answer(Object{{"task", place.task},
+                          {"attempt", place.attempt},
+                          {"folder", place.folder},
+                          {"log", file.string()}},
+                   "");
+    return kExitOk;
+  }
+  std::ifstream log(file, std::ios::binary);
+  if (!log) {
+    return fail(ErrorCode::kUnavailable,
+                "{} cannot be read here: it lies on the machine of the worker, or was cleared away",
+                file.string());
+  }
+  std::string chunk(kLogChunk, '\0');
+  while (true) {
+    while (log.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), log.gcount() > 0) {
+      context.print(printable(std::string_view(chunk).substr(0, static_cast<std::size_t>(log.gcount()))));
+    }
+    if (!follow || place.ended) return kExitOk;
+    if (!context.wait(kFollowSeconds)) return kExitOk;
+    log.clear();
+    STRATA_TRY(const LogPlace now, log_place(context, place.task));
+    place.ended = now.ended || now.attempt != place.attempt;  // what it still wrote is read once more
+  }
+}
+
+}  // namespace strata::cli

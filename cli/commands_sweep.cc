@@ -1,0 +1,198 @@
+// plan, submit, watch.
+#include <algorithm>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/sha256.h"
+#include "cli/commands.h"
+#include "cli/definition.h"
+#include "cli/render/progress.h"
+#include "cli/view.h"
+#include "cli/watch_view.h"
+#include "schema/yaml.h"
+
+namespace strata::cli {
+
+namespace {
+
+constexpr double kRedrawSeconds = 1.0;
+constexpr double kLineSeconds = 10.0;  // between plain lines when nothing ends meanwhile
+
+struct LoadedSweep {
+  SweepDefinition definition{};
+  Expansion expansion{};
+  SourceFile file{};
+};
+
+Result<std::string> read_sweep_file(const std::string& path) { return read_file(path, kYamlBytesMax); }
+
+Error as_bad_file(const Error& error) { return {ErrorCode::kInvalid, error.message}; }
+
+Result<LoadedSweep> load(const std::string& path) {
+  const auto text = read_sweep_file(path);
+  if (!text) return tl::unexpected(as_bad_file(text.error()));
+  auto definition = read_sweep(path, read_sweep_file);
+  if (!definition) return tl::unexpected(as_bad_file(definition.error()));
+  auto expansion = expand(*definition);
+  if (!expansion) return tl::unexpected(as_bad_file(expansion.error().while_doing(path)));
+  return LoadedSweep{
+      std::move(*definition), std::move(*expansion), {.path = path, .sha256 = sha256_hex(*text)}};
+}
+
+Value plan_question(const Expansion& expansion) {
+  Array tasks;
+  for (const TaskSpec& task : expansion.tasks) tasks.push_back(task.key.hex());
+  Array runs;
+  for (const RunSpec& run : expansion.runs) runs.push_back(run.key.hex());
+  return Object{{"sweep", expansion.sweep}, {"tasks", std::move(tasks)}, {"runs", std::move(runs)}};
+}
+
+}  // namespace
+
+Result<int> run_plan(Context& context, const std::string& file, const PlanOptions& options) {
+  STRATA_TRY(const LoadedSweep sweep, load(file));
+  Value answer;
+  auto asked = context.ask("plan", plan_question(sweep.expansion));
+  if (asked) {
+    answer = std::move(*asked);
+  } else if (asked.error().code != ErrorCode::kNotFound && asked.error().code != ErrorCode::kUnavailable) {
+    return tl::unexpected(asked.error());  // it is there, and says no
+  }
+  const PlanReport plan = make_plan(sweep.definition, sweep.expansion, answer, options);
+  context.answer(plan_as_json(plan), plan_as_text(plan, context.palette, context.clock.wall().unix_ms));
+  return kExitOk;
+}
+
+namespace {
+
+struct Submitted {
+  std::int64_t created = 0;
+  std::int64_t kept = 0;
+  std::int64_t revived = 0;
+  std::int64_t runs = 0;
+  std::int64_t generation = 0;
+};
+
+Result<Submitted> send(Context& context, const std::vector<SubmitTasks>& batches) {
+  STRATA_TRY(Client* const client, context.client());
+  Submitted out;
+  for (const SubmitTasks& batch : batches) {
+    STRATA_TRY(const Value answer, client->submit(batch));
+    out.created += integer_at(answer, "created");
+    out.kept += integer_at(answer, "kept");
+    out.revived += integer_at(answer, "revived");
+    out.runs += integer_at(answer, "runs");
+    out.generation = integer_at(answer, "generation");
+  }
+  return out;
+}
+
+std::string submitted_text(const std::string& sweep, const Submitted& counts) {
+  if (counts.created == 0 && counts.revived == 0) {
+    return fmt::format("nothing is new: all {} of {} exist ({})\n", plural(counts.kept, "task"), sweep,
+                       plural(counts.runs, "run"));
+  }
+  return fmt::format("submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n", sweep,
+                     counts.generation, plural(counts.runs, "run"), format_count(counts.created),
+                     format_count(counts.kept), format_count(counts.revived));
+}
+
+Value submitted_json(const std::string& sweep, const Submitted& counts) {
+  return Object{{"sweep", sweep},      {"generation", counts.generation}, {"created", counts.created},
+                {"kept", counts.kept}, {"revived", counts.revived},       {"runs", counts.runs}};
+}
+
+}  // namespace
+
+Result<int> run_submit(Context& context, const SubmitOptions& options) {
+  STRATA_TRY(const LoadedSweep sweep, load(options.file));
+  const Value record = definition_record(sweep.definition, sweep.expansion, sweep.file);
+  const auto sent =
+      send(context, submission(sweep.expansion, sweep.definition.priority, record, options.if_plan));
+  if (!sent) {
+    if (options.if_plan.empty() || sent.error().code != ErrorCode::kConflict)
+      return tl::unexpected(sent.error());
+    context.answer(
+        Object{{"error", sent.error().message}, {"code", name_of(sent.error().code)}},
+        "refused: " + sent.error().message + "\nlook again with: strata plan " + options.file + "\n");
+    return kExitWorldMoved;
+  }
+  if (!options.wait) {
+    context.answer(submitted_json(sweep.expansion.sweep, *sent),
+                   submitted_text(sweep.expansion.sweep, *sent));
+    return kExitOk;
+  }
+  if (!context.json) context.print(submitted_text(sweep.expansion.sweep, *sent));
+  return run_watch(context, sweep.expansion.sweep, false);
+}
+
+namespace {
+
+std::vector<std::string> stages_of(Context& context, const std::string& sweep) {
+  std::vector<std::string> out;
+  const auto answer = context.ask("sweeps", Object{{"sweep", sweep}});
+  if (!answer) return out;  // the order is a nicety
+  for (const Value& entry : array_at(*answer, "sweeps")) {
+    if (text_at(entry, "sweep") != sweep) continue;
+    for (const Value& stage : array_at(at(entry, "definition"), "stages"))
+      out.push_back(text_at(stage, "name"));
+  }
+  return out;
+}
+
+// Redraws over itself on a terminal; elsewhere a line now and then, and one whenever a task has ended.
+class Display {
+ public:
+  explicit Display(Context& context) : context_(context) {}
+
+  void show(const Value& watch, const std::vector<std::string>& stages, bool last) {
+    if (context_.json) {
+      context_.print(to_canonical_json(watch) + "\n");
+      return;
+    }
+    if (context_.terminal) {
+      std::string out;
+      if (lines_ > 0) out = fmt::format("\x1b[{}A\x1b[0J", lines_);  // up, and clear to the end
+      const std::string text = watch_as_text(watch, stages, context_.palette, context_.width);
+      lines_ = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+      context_.print(out + text);
+      return;
+    }
+    const TaskCounts counts = counts_of(at(watch, "tasks"));
+    const std::int64_t now = context_.clock.wall().unix_ms;
+    const bool due = static_cast<double>(now - printed_ms_) >= kLineSeconds * 1000;
+    if (!last && counts.ended() == ended_ && !due) return;
+    ended_ = counts.ended();
+    printed_ms_ = now;
+    context_.print(last ? watch_as_text(watch, stages, context_.palette, context_.width)
+                        : watch_as_line(watch) + "\n");
+  }
+
+ private:
+  Context& context_;
+  std::size_t lines_ = 0;
+  std::int64_t ended_ = -1;
+  std::int64_t printed_ms_ = 0;
+};
+
+int code_at_end(const Value& watch) {
+  const TaskCounts counts = counts_of(at(watch, "tasks"));
+  return counts.failed > 0 || counts.blocked > 0 ? kExitRunsFailed : kExitOk;
+}
+
+}  // namespace
+
+Result<int> run_watch(Context& context, const std::string& sweep, bool once) {
+  const std::vector<std::string> stages = stages_of(context, sweep);
+  Display display(context);
+  while (true) {
+    STRATA_TRY(const Value watch, context.ask("watch", Object{{"sweep", sweep}}));
+    const bool ended = has_ended(watch);
+    display.show(watch, stages, ended || once);
+    if (ended) return code_at_end(watch);
+    if (once || !context.wait(kRedrawSeconds)) return kExitOk;
+  }
+}
+
+}  // namespace strata::cli

@@ -1,0 +1,51 @@
+// What every command gets: how to reach the coordinator, where and how to write, what time it is.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "cli/client.h"
+#include "cli/render/colour.h"
+
+namespace strata::cli {
+
+// Exit codes; docs/cli.md says the same.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;      // failed, or the coordinator cannot be reached
+inline constexpr int kExitUsage = 2;       // wrong usage, or a file with an error in it
+inline constexpr int kExitRunsFailed = 3;  // the sweep ended with failed runs
+inline constexpr int kExitWorldMoved = 4;  // refused: the world is not what the plan saw
+
+[[nodiscard]] int exit_code_of(const Error& error);
+
+class Context {
+ public:
+  using Connect = std::function<Result<std::unique_ptr<Client>>()>;
+  using Write = std::function<void(const std::string&)>;
+
+  Context(Connect connect, Write write, const Clock& system_clock)
+      : clock(system_clock), connect_(std::move(connect)), write_(std::move(write)) {}
+
+  bool json = false;
+  Palette palette{};
+  std::size_t width = 100;
+  bool terminal = false;                       // standard output is one: progress may be redrawn
+  std::function<bool(double seconds)> wait{};  // false: interrupted (SIGINT), the command ends
+  const Clock& clock;
+
+  void print(const std::string& text) const { write_(text); }
+  // With --json the value, else the text.
+  void answer(const Value& value, const std::string& text) const;
+  // Connects at the first question.
+  [[nodiscard]] Result<Value> ask(const std::string& verb, const Value& body = Object{});
+  [[nodiscard]] Result<Client*> client();
+
+ private:
+  Connect connect_;
+  Write write_;
+  std::unique_ptr<Client> client_;
+};
+
+}  // namespace strata::cli

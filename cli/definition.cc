@@ -1,0 +1,128 @@
+#include "cli/definition.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/json.h"
+
+namespace strata::cli {
+
+namespace {
+
+Array texts(const std::vector<std::string>& names) {
+  Array out;
+  for (const std::string& name : names) out.push_back(name);
+  return out;
+}
+
+Array axes_of(const SweepDefinition& definition) {
+  Array out;
+  const auto add = [&](const Axis& axis) {
+    out.push_back(Object{{"parameter", axis.parameter}, {"values", Array(axis.values)}});
+  };
+  for (const Axis& axis : definition.axes) add(axis);
+  for (const auto& group : definition.zips) {
+    for (const Axis& axis : group) add(axis);
+  }
+  // What only explicit cells set is an axis for a reader of the table, with the values in order of
+  // appearance.
+  for (const Case& given : definition.cases) {
+    for (const auto& [parameter, value] : given.set) {
+      auto found = std::find_if(out.begin(), out.end(), [&](const Value& axis) {
+        return *axis.find("parameter") == Value(parameter);
+      });
+      if (found == out.end()) {
+        out.push_back(Object{{"parameter", parameter}, {"values", Array{}}});
+        found = out.end() - 1;
+      }
+      Array& values = *found->if_object()->find("values")->second.if_array();
+      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    }
+  }
+  return out;
+}
+
+// Cells that were planned with other seeds than the sweep's, so that a table does not miss what nobody asked
+// for.
+Object own_seeds(const SweepDefinition& definition, const Expansion& expansion) {
+  std::map<std::string, std::set<std::uint64_t>> by_cell;
+  for (const RunSpec& run : expansion.runs) by_cell[run.cell].insert(run.seed);
+  const std::set<std::uint64_t> all(definition.seeds.begin(), definition.seeds.end());
+  Object out;
+  for (const auto& [cell, seeds] : by_cell) {
+    if (seeds == all) continue;
+    Array list;
+    for (const std::uint64_t seed : seeds) list.push_back(seed);
+    out[cell] = std::move(list);
+  }
+  return out;
+}
+
+Object as_value(const std::map<std::string, Value>& map) {
+  Object out;
+  for (const auto& [key, value] : map) out[key] = value;
+  return out;
+}
+
+}  // namespace
+
+Value definition_record(const SweepDefinition& definition, const Expansion& expansion,
+                        const SourceFile& file) {
+  Array seeds;
+  for (const std::uint64_t seed : definition.seeds) seeds.push_back(seed);
+  Array dropped;
+  for (const DroppedBy& by : expansion.dropped) {
+    dropped.push_back(Object{{"constraint", by.constraint}, {"cells", static_cast<std::int64_t>(by.cells)}});
+  }
+  Array stages;
+  for (const StageDefinition& stage : definition.stages) {
+    stages.push_back(Object{{"name", stage.name},
+                            {"program", stage.program.name},
+                            {"result_version", stage.program.result_version}});
+  }
+  Object table{{"rows", texts(definition.table.rows)},
+               {"scores", texts(definition.table.scores)},
+               {"references", texts(definition.table.references)}};
+  if (definition.table.do_not_rank_when)
+    table["do_not_rank_when"] = definition.table.do_not_rank_when->text();
+  return Object{{"name", definition.name},
+                {"description", definition.description},
+                {"file", file.path},
+                {"file_sha256", file.sha256},
+                {"axes", axes_of(definition)},
+                {"seeds", std::move(seeds)},
+                {"baseline", as_value(definition.baseline)},
+                {"cells", static_cast<std::int64_t>(expansion.cells)},
+                {"cell_seeds", own_seeds(definition, expansion)},
+                {"dropped", std::move(dropped)},
+                {"judge_as_teacher", texts(expansion.judge_as_teacher)},
+                {"stages", std::move(stages)},
+                {"table", std::move(table)},
+                {"expected", as_value(definition.expected)},
+                {"expected_source", definition.expected_source}};
+}
+
+std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority, const Value& record,
+                                    const std::string& if_plan) {
+  std::vector<SubmitTasks> out;
+  const auto open = [&]() -> SubmitTasks& {
+    out.push_back({.sweep = expansion.sweep, .priority = priority});
+    return out.back();
+  };
+  open();
+  for (const TaskSpec& task : expansion.tasks) {
+    if (out.back().tasks.size() == kTasksPerBatchMax) open();
+    out.back().tasks.push_back(task);
+  }
+  for (const RunSpec& run : expansion.runs) {
+    if (out.back().tasks.size() + out.back().runs.size() >= kTasksPerBatchMax) open();
+    out.back().runs.push_back(run);
+  }
+  out.front().definition = to_canonical_json(record);
+  out.front().first = true;
+  out.front().if_plan = if_plan;
+  out.back().last = true;
+  return out;
+}
+
+}  // namespace strata::cli

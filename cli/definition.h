@@ -1,0 +1,24 @@
+// What travels with a submission (docs/requests.md): all that a table needs to know about the sweep, as
+// canonical JSON.
+#pragma once
+
+#include <string>
+
+#include "schema/message.h"
+#include "schema/sweep.h"
+
+namespace strata::cli {
+
+struct SourceFile {
+  std::string path{};    // as given on the command line
+  std::string sha256{};  // of its text
+};
+
+[[nodiscard]] Value definition_record(const SweepDefinition& definition, const Expansion& expansion,
+                                      const SourceFile& file);
+
+// The sweep as SubmitTasks batches: tasks first, producers before consumers, then the runs.
+[[nodiscard]] std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority,
+                                                  const Value& record, const std::string& if_plan);
+
+}  // namespace strata::cli

@@ -1,0 +1,294 @@
+// The `strata` command. docs/cli.md has every command with an example, and the exit codes.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/up.h"
+#include "cli/view.h"
+
+namespace {
+
+using std::string_literals::operator""s;
+using strata::Result;
+using strata::cli::CommandShape;
+using strata::cli::Context;
+
+volatile std::sig_atomic_t interrupted = 0;
+extern "C" void on_interrupt(int) { interrupted = 1; }
+
+// The first interrupt ends a waiting command in good order; the second one ends it at once.
+bool wait_seconds(double seconds) {
+  static const bool installed = [] {
+    struct sigaction action {};
+    action.sa_handler = on_interrupt;
+    action.sa_flags = SA_RESETHAND;
+    return sigaction(SIGINT, &action, nullptr) == 0 && sigaction(SIGTERM, &action, nullptr) == 0;
+  }();
+  if (!installed || interrupted != 0) return false;
+  timespec pause{};
+  pause.tv_sec = static_cast<std::time_t>(seconds);
+  pause.tv_nsec = static_cast<long>((seconds - static_cast<double>(pause.tv_sec)) * 1e9);
+  ::nanosleep(&pause, nullptr);
+  return interrupted == 0;
+}
+
+// All that the command line can say, filled by CLI11.
+struct Arguments {
+  std::string coordinator{};
+  bool json = false;
+  std::string word{};  // FILE, SWEEP, PREFIX, EXPR, SHELL
+  std::vector<std::string> words{};
+  std::string where{};
+  bool once = false;
+  bool follow = false;
+  bool stop = false;
+  strata::cli::PlanOptions plan{};
+  strata::cli::SubmitOptions submit{};
+  strata::cli::TableOptions table{};
+  strata::cli::PlotOptions plot{};
+  strata::cli::TraceOptions trace{};
+  strata::cli::UpOptions up{};
+};
+
+struct Command {
+  CLI::App* app = nullptr;
+  std::function<Result<int>(Context&)> run{};
+  strata::cli::WordKind words = strata::cli::WordKind::kNothing;
+  std::vector<std::string> choices{};
+};
+using Commands = std::vector<Command>;
+using strata::cli::WordKind;
+
+const std::vector<std::string> kFormats = {"text", "csv", "markdown", "latex"};
+const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
+
+void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
+  CLI::App* up =
+      app.add_subcommand("up", "coordinator and one worker on this machine, on loopback, in one folder");
+  up->add_option("--folder", a.up.folder, "where everything lies (default: ~/.local/state/strata/default)");
+  up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)");
+  up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)");
+  up->add_option("--metrics", a.up.metrics, "HOST:PORT for Prometheus");
+  up->add_flag("--detach", a.up.detach, "leave both in the background");
+  up->add_flag("--stop", a.stop, "stop both: programs are asked for a checkpoint");
+  out.push_back({up, [&](Context& c) { return a.stop ? run_down(c, a.up.folder) : run_up(c, a.up); }});
+
+  CLI::App* plan = app.add_subcommand("plan", "what a submission would run, keep, retry, and what it costs");
+  plan->add_option("FILE", a.word, "sweep definition")->required();
+  plan->add_option("--gflops", a.plan.gflops,
+                   "sustained GFLOP/s of a slot, where no program of the kind has run yet")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)");
+  out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
+
+  CLI::App* submit = app.add_subcommand("submit", "submit a sweep; what exists is kept");
+  submit->add_option("FILE", a.submit.file, "sweep definition")->required();
+  submit->add_option("--if-plan", a.submit.if_plan,
+                     "refuse (exit code 4) when the world has moved since this plan");
+  submit->add_flag("--wait", a.submit.wait, "stay and watch until the sweep has ended");
+  out.push_back({submit, [&](Context& c) { return run_submit(c, a.submit); }, WordKind::kFile});
+
+  CLI::App* watch = app.add_subcommand("watch", "live progress of a sweep, until it has ended");
+  watch->add_option("SWEEP", a.word)->required();
+  watch->add_flag("--once", a.once, "one picture, then end");
+  out.push_back({watch, [&](Context& c) { return run_watch(c, a.word, a.once); }, WordKind::kSweep});
+
+  CLI::App* cancel = app.add_subcommand(
+      "cancel", "withdraw a sweep; tasks that no other sweep wants are stopped, results stay");
+  cancel->add_option("SWEEP", a.word)->required();
+  out.push_back({cancel, [&](Context& c) { return run_cancel(c, a.word); }, WordKind::kSweep});
+
+  CLI::App* retry = app.add_subcommand("retry", "try failed and cancelled tasks again");
+  retry->add_option("TARGET", a.word, "sweep, or prefix of a run or task")->required();
+  retry->add_option("--where", a.where, "only tasks of the sweep's runs for which this holds");
+  out.push_back({retry, [&](Context& c) { return run_retry(c, a.word, a.where); }, WordKind::kSweep});
+}
+
+void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
+  const auto add = [&](const char* name, const char* help, Result<int> (*run)(Context&)) {
+    out.push_back({app.add_subcommand(name, help), run});
+  };
+  const auto add_word = [&](const char* name, const char* help, const char* word,
+                            Result<int> (*run)(Context&, const std::string&)) {
+    CLI::App* sub = app.add_subcommand(name, help);
+    sub->add_option(word, a.word)->required();
+    out.push_back({sub, [&a, run](Context& c) { return run(c, a.word); }});
+  };
+  add("list", "all sweeps", strata::cli::run_list);
+  add("status", "the coordinator", strata::cli::run_status);
+  add("workers", "workers, their slots and what they run", strata::cli::run_workers);
+  add_word("drain", "give a worker nothing new", "WORKER", strata::cli::run_drain);
+  add_word("show", "all about a run or a task", "PREFIX", strata::cli::run_show);
+
+  CLI::App* explain = app.add_subcommand("explain", "why a run or a task is where it is");
+  explain
+      ->add_option("PREFIX", a.words,
+                   "prefix of a run or task; the words `run` or `task` may stand before it")
+      ->required()
+      ->expected(1, 2);
+  out.push_back({explain, [&](Context& c) -> Result<int> {
+                   if (a.words.size() == 2 && a.words[0] != "run" && a.words[0] != "task") {
+                     return strata::fail(strata::ErrorCode::kInvalid,
+                                         "explain: expected `run` or `task` before the prefix, not '{}'",
+                                         a.words[0]);
+                   }
+                   return run_explain(c, a.words.back());
+                 }});
+
+  CLI::App* logs = app.add_subcommand(
+      "logs", "what a task's newest attempt wrote; of a run, of the task that failed or runs");
+  logs->add_option("PREFIX", a.word)->required();
+  logs->add_flag("--follow,-f", a.follow, "go on until the attempt ends");
+  out.push_back({logs, [&](Context& c) { return run_logs(c, a.word, a.follow); }});
+
+  CLI::App* names = app.add_subcommand("names", "names of sweeps, for completion")->group("");
+  out.push_back({names, [](Context& c) -> Result<int> {
+                   STRATA_TRY(const strata::Value answer, c.ask("sweeps"));
+                   for (const strata::Value& sweep : strata::cli::array_at(answer, "sweeps"))
+                     c.print(strata::cli::text_at(sweep, "sweep") + "\n");
+                   return 0;
+                 }});
+}
+
+void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
+  CLI::App* query = app.add_subcommand(
+      "query", "runs for which an expression holds: 'model.depth = 18 and wer < 0.03 order by wer limit 10'");
+  query->add_option("EXPR", a.words, "over parameters, scores, state, seed, cell, run, sweep");
+  out.push_back({query, [&](Context& c) {
+                   std::string text;
+                   for (const std::string& word : a.words) text += (text.empty() ? "" : " ") + word;
+                   return run_query_command(c, text);
+                 }});
+
+  CLI::App* table = app.add_subcommand(
+      "table", "the ablation table: mean over seeds, intervals, paired difference to the baseline");
+  table->add_option("SWEEP", a.table.sweep)->required();
+  table->add_option("--format", a.table.format)->check(CLI::IsMember(kFormats))->capture_default_str();
+  table->add_option("--scores", a.table.scores, "columns, in order (default: those of the sweep)")
+      ->delimiter(',');
+  table->add_option("--resamples", a.table.resamples, "of the bootstrap")
+      ->check(CLI::Range(100, 1'000'000))
+      ->capture_default_str();
+  out.push_back({table, [&](Context& c) { return run_table(c, a.table); }, WordKind::kSweep});
+
+  CLI::App* plot = app.add_subcommand("plot", "a score over a parameter, or a metric over steps");
+  plot->add_option("SWEEP", a.plot.sweep)->required();
+  plot->add_option("--x", a.plot.x, "a parameter, or `step`")->required();
+  plot->add_option("--y", a.plot.y, "a score, or with --x step a metric")->required();
+  plot->add_option("--out", a.plot.out, "FILE.svg or FILE.png (default: SWEEP-Y.svg)");
+  out.push_back({plot, [&](Context& c) { return run_plot(c, a.plot); }, WordKind::kSweep});
+
+  CLI::App* trace =
+      app.add_subcommand("trace", "from a figure of the table to run, attempt, artifact hash and WAV");
+  trace->add_option("SWEEP", a.trace.sweep)->required();
+  trace->add_option("--cell", a.trace.cell, "label of the row, as `strata query` shows it")->required();
+  trace->add_option("--score", a.trace.score)->required();
+  trace->add_option("--item", a.trace.item, "utterance: its own value and where its audio lies");
+  out.push_back({trace, [&](Context& c) { return run_trace(c, a.trace); }, WordKind::kSweep});
+}
+
+std::vector<CommandShape> shapes_of(const CLI::App& app, const Commands& commands) {
+  std::vector<CommandShape> out;
+  for (const Command& command : commands) {
+    if (command.app->get_group().empty()) continue;  // not for people
+    CommandShape shape{
+        .name = command.app->get_name(), .help = command.app->get_description(), .words = command.words};
+    shape.choices = command.choices;
+    for (const CLI::App* part : {static_cast<const CLI::App*>(command.app), &app}) {
+      for (const CLI::Option* option : part->get_options()) {
+        if (option->get_lnames().empty() || option->get_lnames()[0] == "version") continue;
+        const bool format = option->get_lnames()[0] == "format";
+        if (part == &app && option->get_lnames()[0] == "help") continue;
+        shape.options.push_back({.name = "--" + option->get_lnames()[0],
+                                 .help = option->get_description(),
+                                 .takes_value = option->get_expected_max() > 0,
+                                 .choices = format ? kFormats : std::vector<std::string>{}});
+      }
+    }
+    out.push_back(std::move(shape));
+  }
+  return out;
+}
+
+void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
+  CLI::App* completion = app.add_subcommand("completion", "a shell's completion script");
+  completion->add_option("SHELL", a.word)->required()->check(CLI::IsMember(kShells));
+  out.push_back({completion,
+                 [&](Context& c) -> Result<int> {
+                   const std::vector<CommandShape> shapes = shapes_of(app, out);
+                   const std::string text = a.word == "bash"  ? bash_completion(shapes)
+                                            : a.word == "zsh" ? zsh_completion(shapes)
+                                                              : fish_completion(shapes);
+                   c.answer(strata::Object{{"shell", a.word}, {"script", text}}, text);
+                   return 0;
+                 },
+                 WordKind::kNothing, kShells});
+  out.push_back({app.add_subcommand("version", "of this program"), [](Context& c) -> Result<int> {
+                   c.answer(strata::Object{{"version", STRATA_BUILD},
+                                           {"protocol", std::int64_t{strata::kProtocolVersion}}},
+                            "strata "s + STRATA_BUILD + "\n");
+                   return 0;
+                 }});
+}
+
+int complain(const Context& context, const strata::Error& error) {
+  if (context.json) {
+    context.print(
+        strata::to_pretty_json(strata::Object{{"error", error.message}, {"code", name_of(error.code)}}) +
+        "\n");
+  } else {
+    std::fprintf(stderr, "strata: %s\n", error.message.c_str());
+  }
+  return strata::cli::exit_code_of(error);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_DFL);  // strata list | head
+  CLI::App app{"Layer-wise ablations of speech synthesis: plan, run, ask, and the table for the paper.",
+               "strata"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", "strata "s + STRATA_BUILD);
+  Arguments arguments;
+  app.add_flag("--json", arguments.json, "answers as JSON");
+  app.add_option("--coordinator", arguments.coordinator,
+                 "its address file (default: $STRATA_COORDINATOR, else that of `strata up`)");
+  Commands commands;
+  add_sweep_commands(app, arguments, commands);
+  add_asking_commands(app, arguments, commands);
+  add_result_commands(app, arguments, commands);
+  add_own_commands(app, arguments, commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : strata::cli::kExitUsage;
+  }
+  const strata::SystemClock clock;
+  Context context([&] { return strata::cli::connect(arguments.coordinator); },
+                  [](const std::string& text) {
+                    std::fwrite(text.data(), 1, text.size(), stdout);
+                    std::fflush(stdout);
+                  },
+                  clock);
+  context.json = arguments.json;
+  context.palette = strata::cli::palette_for(STDOUT_FILENO);
+  context.width = strata::cli::terminal_width(STDOUT_FILENO);
+  context.terminal = strata::cli::is_terminal(STDOUT_FILENO);
+  context.wait = wait_seconds;
+  for (const Command& command : commands) {
+    if (!command.app->parsed()) continue;
+    const Result<int> code = command.run(context);
+    return code ? *code : complain(context, code.error());
+  }
+  return strata::cli::kExitUsage;
+}

@@ -1,0 +1,71 @@
+// What a submission would do, and what it would cost. Pure: the expansion of the file and the coordinator's
+// answer to `plan` go in; without an answer everything is new.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/value.h"
+#include "cli/render/colour.h"
+#include "schema/sweep.h"
+
+namespace strata::cli {
+
+// Sustained, per slot, where nothing of the program's kind has run yet: a data-centre GPU at a sixth of its
+// dense bf16 peak.
+inline constexpr double kAssumedGflops = 50'000;
+
+struct PlanCounts {
+  std::int64_t fresh = 0;      // never seen
+  std::int64_t kept = 0;       // its result exists (a diverged loss is a result)
+  std::int64_t retried = 0;    // failed or cancelled before: revived
+  std::int64_t under_way = 0;  // another submission wants it already
+  std::int64_t outdated = 0;   // its result was made from something that has changed
+  [[nodiscard]] std::int64_t total() const { return fresh + kept + retried + under_way + outdated; }
+};
+
+enum class EstimateSource { kNone, kHistory, kAssumption };
+
+struct StagePlan {
+  std::string stage{};
+  PlanCounts counts{};
+  double slot_seconds = 0;   // of what is to do
+  std::int64_t unknown = 0;  // to do, but neither history nor FLOPs tell how long
+  EstimateSource source = EstimateSource::kNone;
+};
+
+struct PlanReport {
+  std::string sweep{};
+  std::string plan_id{};  // empty without a coordinator
+  bool connected = false;
+  std::size_t cells = 0;
+  std::size_t seeds = 0;
+  std::vector<DroppedBy> dropped{};
+  std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
+  PlanCounts runs{};
+  std::int64_t orphaned = 0;  // runs of the newest generation that the file no longer has
+  PlanCounts tasks{};
+  std::vector<StagePlan> stages{};  // in pipeline order
+  double slot_seconds = 0;
+  std::int64_t unknown = 0;
+  double gflops = kAssumedGflops;
+  std::int64_t slots = 0;
+  std::int64_t slots_free = 0;
+  std::optional<double> seconds{};  // until the end, when slots are known and every task has an estimate
+};
+
+struct PlanOptions {
+  double gflops = kAssumedGflops;
+  std::int64_t slots = 0;  // 0: the coordinator's
+};
+
+// `answer`: of the verb `plan`; null without a coordinator.
+[[nodiscard]] PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
+                                   const Value& answer, const PlanOptions& options);
+[[nodiscard]] std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::int64_t now_ms);
+[[nodiscard]] Value plan_as_json(const PlanReport& plan);
+
+}  // namespace strata::cli

@@ -1,0 +1,27 @@
+// `strata up`: a coordinator and one worker on this machine, on loopback, in one folder:
+//
+//   FOLDER/coordinator.json, events.sqlite, …   the coordinator's store
+//   FOLDER/artifacts                            what stages made
+//   FOLDER/worker                               the worker's attempts
+//   FOLDER/logs                                 coordinator.log, worker.log
+//   FOLDER/up.json                              who was started, for `up --stop`
+#pragma once
+
+#include <string>
+
+#include "cli/context.h"
+
+namespace strata::cli {
+
+struct UpOptions {
+  std::string folder{};
+  std::int64_t slots = 0;  // 0: the worker decides
+  std::string models{};    // folder of exported models
+  std::string metrics{};   // HOST:PORT for Prometheus; empty: the coordinator's default
+  bool detach = false;
+};
+
+Result<int> run_up(Context& context, const UpOptions& options);
+Result<int> run_down(Context& context, const std::string& folder);
+
+}  // namespace strata::cli

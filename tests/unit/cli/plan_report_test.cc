@@ -1,0 +1,142 @@
+#include "cli/plan_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "cli/definition.h"
+
+namespace strata::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TaskSpec task(const std::string& stage, int number, std::vector<TaskInput> inputs = {}, double flops = 0) {
+  TaskSpec out{.stage = stage,
+               .program = {.name = "program of " + stage},
+               .inputs = std::move(inputs),
+               .flops = flops};
+  out.key = task_key_of(stage + std::to_string(number));
+  return out;
+}
+
+// One shared producer, three consumers, three runs.
+struct Small {
+  SweepDefinition definition{};
+  Expansion expansion{};
+  Small() {
+    definition.name = "small";
+    definition.seeds = {1};
+    definition.stages = {StageDefinition{.name = "extract"}, StageDefinition{.name = "train"}};
+    expansion = {.sweep = "small", .cells = 3, .dropped = {{.constraint = "not (a = 1)", .cells = 2}}};
+    expansion.tasks.push_back(task("extract", 0));
+    for (int i = 0; i < 3; ++i) {
+      expansion.tasks.push_back(task(
+          "train", i, {{.name = "features", .producer = expansion.tasks[0].key, .output = "f"}}, 3.6e15));
+      expansion.runs.push_back(
+          {.key = run_key_of(std::to_string(i)),
+           .cell = "a=" + std::to_string(i),
+           .seed = 1,
+           .tasks = {{"extract", expansion.tasks[0].key}, {"train", expansion.tasks.back().key}}});
+    }
+  }
+};
+
+TEST(Plan, WithoutACoordinatorEverythingIsNewAndTheAssumptionIsStated) {
+  const Small small;
+  const PlanReport plan = make_plan(small.definition, small.expansion, Value(), {.gflops = 1000, .slots = 3});
+  EXPECT_EQ(plan.runs.fresh, 3);
+  EXPECT_EQ(plan.tasks.fresh, 4);
+  EXPECT_DOUBLE_EQ(plan.slot_seconds, 3 * 3600.0);  // 3.6e15 FLOPs at 1e12 FLOP/s are an hour
+  EXPECT_EQ(plan.unknown, 1);
+  EXPECT_FALSE(plan.seconds.has_value()) << "extract has no estimate";
+  const std::string text = plan_as_text(plan, {}, 0);
+  EXPECT_THAT(text, HasSubstr("no coordinator was asked"));
+  EXPECT_THAT(text, HasSubstr("assumed 1,000 GFLOP/s"));
+  EXPECT_THAT(text, HasSubstr("2 cells by not (a = 1)"));
+  EXPECT_THAT(text, HasSubstr("3 slot-hours"));
+}
+
+TEST(Plan, KnownTasksAreKeptRetriedUnderWayOrOutdatedAndHistoryBeatsTheAssumption) {
+  const Small small;
+  const auto& tasks = small.expansion.tasks;
+  const Value answer = Object{
+      {"plan_id", "p1"},
+      {"tasks",
+       Object{{tasks[0].key.hex(), Object{{"state", "succeeded"}, {"outdated", false}, {"seconds", 100}}},
+              {tasks[1].key.hex(), Object{{"state", "failed"}, {"outdated", false}}},
+              {tasks[2].key.hex(), Object{{"state", "running"}, {"outdated", false}}}}},
+      {"runs", Array{small.expansion.runs[0].key.hex(), std::string(64, 'a')}},
+      {"slots", 2},
+      {"slots_free", 1},
+      {"history",
+       Array{Object{{"program", "program of train"}, {"flops", 1.8e15}, {"slots", 1}, {"seconds", 100}}}}};
+  const PlanReport plan = make_plan(small.definition, small.expansion, answer, {});
+  EXPECT_EQ(plan.tasks.kept, 1);
+  EXPECT_EQ(plan.tasks.retried, 1);
+  EXPECT_EQ(plan.tasks.under_way, 1);
+  EXPECT_EQ(plan.tasks.fresh, 1);
+  EXPECT_EQ(plan.runs.retried, 1);
+  EXPECT_EQ(plan.runs.under_way, 1);
+  EXPECT_EQ(plan.runs.fresh, 1);
+  EXPECT_EQ(plan.orphaned, 1);
+  EXPECT_DOUBLE_EQ(plan.slot_seconds, 600);  // three trainings of 200 s by history, extract is kept
+  ASSERT_TRUE(plan.seconds.has_value());
+  EXPECT_DOUBLE_EQ(*plan.seconds, 300);  // on two slots
+  EXPECT_THAT(plan_as_text(plan, {}, 0), HasSubstr("5 min 00 s on 2 slots (1 free now)"));
+  EXPECT_TRUE(parse_json(to_pretty_json(plan_as_json(plan))).has_value());
+}
+
+TEST(Plan, AChainIsNeverShorterThanItsLongestPath) {
+  Small small;
+  const Value answer = Object{
+      {"plan_id", "p"},
+      {"slots", 100},
+      {"history",
+       Array{Object{{"program", "program of extract"}, {"slots", 1}, {"seconds", 50}},
+             Object{{"program", "program of train"}, {"flops", 3.6e15}, {"slots", 1}, {"seconds", 70}}}}};
+  const PlanReport plan = make_plan(small.definition, small.expansion, answer, {});
+  ASSERT_TRUE(plan.seconds.has_value());
+  EXPECT_DOUBLE_EQ(*plan.seconds, 120);
+}
+
+TEST(Submission, ProducersGoFirstRunsAfterThemAndOnlyTheFirstBatchHasTheDefinition) {
+  Small small;
+  for (int i = 10; i < 600; ++i) small.expansion.tasks.push_back(task("train", i));
+  const auto batches = submission(small.expansion, 7, Object{{"name", "small"}}, "p1");
+  ASSERT_EQ(batches.size(), 3U);
+  EXPECT_TRUE(batches[0].first);
+  EXPECT_EQ(batches[0].definition, R"({"name":"small"})");
+  EXPECT_EQ(batches[0].if_plan, "p1");
+  EXPECT_EQ(batches[0].tasks.front().stage, "extract");
+  EXPECT_FALSE(batches[0].last);
+  EXPECT_TRUE(batches[0].runs.empty());
+  EXPECT_TRUE(batches[1].definition.empty());
+  EXPECT_TRUE(batches[2].last);
+  EXPECT_EQ(batches[2].runs.size(), 3U);
+  std::size_t tasks = 0;
+  for (const SubmitTasks& batch : batches) {
+    EXPECT_LE(batch.tasks.size(), kTasksPerBatchMax);
+    EXPECT_EQ(batch.priority, 7);
+    tasks += batch.tasks.size();
+  }
+  EXPECT_EQ(tasks, small.expansion.tasks.size());
+}
+
+TEST(Definition, TheRecordHasWhatATableNeeds) {
+  Small small;
+  small.definition.seeds = {1, 2};
+  small.definition.cases = {Case{.set = {{"a", Value(1)}}},
+                            Case{.set = {{"a", Value(0)}, {"b", Value("x")}}}};
+  small.definition.table.scores = {"wer"};
+  const Value record =
+      definition_record(small.definition, small.expansion, {.path = "small.yaml", .sha256 = "ab"});
+  EXPECT_EQ(to_canonical_json(*record.find("axes")),
+            R"([{"parameter":"a","values":[1,0]},{"parameter":"b","values":["x"]}])");
+  EXPECT_EQ(to_canonical_json(*record.find("cell_seeds")), R"({"a=0":[1],"a=1":[1],"a=2":[1]})");
+  EXPECT_EQ(to_canonical_json(*record.find("table.scores")), R"(["wer"])");
+  EXPECT_EQ(record.find("table.do_not_rank_when"), nullptr);
+}
+
+}  // namespace
+}  // namespace strata::cli

@@ -1,0 +1,74 @@
+#include "cli/watch_view.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace strata::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+Value watch_answer() {
+  return Object{
+      {"sweep", "demo"},
+      {"tasks", Object{{"succeeded", 2}, {"running", 1}, {"queued", 2}, {"failed", 1}}},
+      {"by_stage", Object{{"prepare", Object{{"succeeded", 1}}},
+                          {"train", Object{{"succeeded", 1}, {"running", 1}, {"queued", 2}, {"failed", 1}}}}},
+      {"running",
+       Array{Object{{"task", std::string(64, 'c')},
+                    {"stage", "train"},
+                    {"attempt", 2},
+                    {"worker", "w"},
+                    {"slots", 1},
+                    {"granted_ms", 100'000},
+                    {"progress", Object{{"step", 100}, {"total", 400}, {"metrics", Object{{"loss", 0.51}}}}},
+                    {"runs", Array{"text=8", "text=2"}}}}},
+      {"waiting", Array{Object{{"reason", "needs 1 slot, 0 free"}, {"tasks", 2}}}},
+      {"failed",
+       Array{Object{{"task", std::string(64, 'd')}, {"stage", "train"}, {"reason", "exit \x1b[31mcode 1"}}}},
+      {"seconds_by_stage", Object{{"prepare", 5.0}, {"train", 40.0}}},
+      {"slots", 1},
+      {"slots_free", 0},
+      {"now_ms", 110'000}};
+}
+
+TEST(Watch, TheRestIsWhatRunsByItsProgressAndWhatWaitsByItsStagesMedian) {
+  const Remaining left = remaining_of(watch_answer());
+  ASSERT_TRUE(left.seconds.has_value());
+  EXPECT_DOUBLE_EQ(*left.seconds,
+                   30 + 2 * 40);  // a quarter in 10 s leaves 30 s; then two of 40 s on the one slot
+}
+
+TEST(Watch, AStageThatNeverFinishedGivesNoNumber) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set("by_stage.score", Object{{"blocked", 3}}).has_value());
+  const Remaining left = remaining_of(watch);
+  EXPECT_FALSE(left.seconds.has_value());
+  EXPECT_EQ(left.unknown_because, "no score has finished yet");
+}
+
+TEST(Watch, TheTextIsThisOne) {
+  EXPECT_EQ(watch_as_text(watch_answer(), {"prepare", "train"}, {}, 100),
+            "demo  3/6 tasks  50 %  about 1 min 50 s left  1 of 1 slots busy\n"
+            "  prepare  ████████████████████████        1/1  \n"
+            "  train    ██████████▊·············        2/5  1 running, 2 queued, 1 failed\n"
+            "\nrunning\n"
+            "  train       cccccccc #2  text=8 and 1 more  ██▌······· 100/400  loss 0.51  10 s\n"
+            "\nwaiting\n"
+            "  2 tasks: needs 1 slot, 0 free\n"
+            "\nfailed\n"
+            "  train       dddddddd  exit ?[31mcode 1\n");
+  EXPECT_EQ(watch_as_line(watch_answer()), "demo 3/6 tasks, 1 running, 1 failed, about 1 min 50 s left");
+}
+
+TEST(Watch, ItHasEndedWhenNothingCanRunAnyMore) {
+  const auto ended = [](Object tasks) { return has_ended(Object{{"tasks", std::move(tasks)}}); };
+  EXPECT_FALSE(ended({{"queued", 1}}));
+  EXPECT_FALSE(ended({{"running", 1}, {"blocked", 1}}));
+  EXPECT_FALSE(ended({{"blocked", 1}}));
+  EXPECT_TRUE(ended({{"succeeded", 4}}));
+  EXPECT_TRUE(ended({{"failed", 1}, {"blocked", 2}})) << "their producer failed";
+}
+
+}  // namespace
+}  // namespace strata::cli
