@@ -1,0 +1,115 @@
+// The real coordinator process, killed with SIGKILL while it works: what it acknowledged is there when it is back.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/subprocess.h"
+#include "link/coordinator_link.h"
+
+namespace strata {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPatience = 20'000ms;
+const std::string kProgram = STRATA_BINARY_DIR "/bin/strata-coordinator";
+
+struct CoordinatorKill : testing::Test {
+  std::filesystem::path store = make_temporary_folder(testing::TempDir(), "kill").value();
+  std::optional<pid_t> pid;
+
+  void up() {
+    pid = spawn({.argv = {kProgram, "--store", store.string(), "--metrics", ""}, .stderr_file = store / "log.txt"}).value();
+    for (int i = 0; i < 400; ++i) {
+      const auto file = link::read_address_file(store / "coordinator.json");
+      if (file && file->pid == *pid) return;
+      std::this_thread::sleep_for(25ms);
+    }
+    FAIL() << "the coordinator did not come up: " << read_file(store / "log.txt").value_or("");
+  }
+  Exit end(int signal) {
+    kill(*pid, signal);
+    const Exit exit = wait_exit(*pid).value();
+    pid.reset();
+    return exit;
+  }
+  void TearDown() override {
+    if (pid) end(SIGKILL);
+  }
+  static TaskSpec task(int n) {
+    TaskSpec spec{.stage = "s", .program = {.name = "s", .argv = {"/bin/true"}}, .parameters = Object{{"n", n}}};
+    spec.key = compute_key(spec);
+    return spec;
+  }
+};
+
+TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
+  std::set<std::string> acknowledged;
+  int n = 0;
+  for (int life = 0; life < 5; ++life) {
+    up();
+    auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+    // A few that are surely acknowledged, then one in flight when the kill comes, at a time that differs each life.
+    for (int i = 0; i < 20; ++i, ++n) {
+      const auto answer = client.submit({.sweep = "sweep-" + std::to_string(n), .first = true, .last = true, .tasks = {task(n)}}, kPatience);
+      ASSERT_TRUE(answer && answer->ok);
+      acknowledged.insert(task(n).key.hex());
+    }
+    for (int i = 0; i < 50; ++i, ++n) {
+      ASSERT_TRUE(client.send(SubmitTasks{.id = 1'000'000U + static_cast<std::uint64_t>(n), .sweep = "sweep-" + std::to_string(n),
+                                          .first = true, .last = true, .tasks = {task(n)}}));
+    }
+    std::this_thread::sleep_for(life * 3ms);
+    EXPECT_EQ(end(SIGKILL).signal, SIGKILL);
+    while (true) {  // answers that had left count, too
+      const auto message = client.receive(50ms);
+      if (!message || !message->has_value()) break;
+      if (const auto* answer = std::get_if<Answer>(&**message); answer != nullptr && answer->ok) {
+        acknowledged.insert(task(static_cast<int>(answer->id - 1'000'000U)).key.hex());
+      }
+    }
+  }
+  up();
+  auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+  const auto answer = client.ask("tasks", "{}", kPatience);
+  ASSERT_TRUE(answer && answer->ok);
+  std::set<std::string> stored;
+  const Value body = parse_json(answer->body).value();
+  for (const Value& row : *body.find("tasks")->if_array()) stored.insert(*row.find("task")->if_string());
+  for (const std::string& key : acknowledged) EXPECT_TRUE(stored.contains(key)) << key;
+  EXPECT_GE(acknowledged.size(), 100U);
+  EXPECT_TRUE(end(SIGTERM).ok());
+  EXPECT_FALSE(std::filesystem::exists(store / "coordinator.json"));
+  const Captured checked = run_captured({.argv = {kProgram, "fsck", "--store", store.string()}}).value();
+  EXPECT_TRUE(checked.exit.ok()) << checked.output;
+  EXPECT_NE(checked.output.find("sound"), std::string::npos);
+}
+
+TEST_F(CoordinatorKill, ASecondProcessOnTheSameStoreEndsAtOnceAndNamesTheFirst) {
+  up();
+  const Captured second =
+      run_captured({.argv = {kProgram, "--store", store.string(), "--metrics", ""}, .stderr_file = store / "second.txt"}).value();
+  EXPECT_EQ(second.exit.code, 1);
+  EXPECT_NE(read_file(store / "second.txt").value().find("pid " + std::to_string(*pid)), std::string::npos);
+}
+
+TEST_F(CoordinatorKill, AnAddressThatOthersReachCarriesKeysOfItself) {
+  // Keys are always made, so a bind to all addresses is allowed and a client without the key gets nothing.
+  pid = spawn({.argv = {kProgram, "--store", store.string(), "--bind", "tcp://0.0.0.0:0", "--advertise", "127.0.0.1"},
+               .stderr_file = store / "log.txt"})
+            .value();
+  for (int i = 0; i < 400 && !std::filesystem::exists(store / "coordinator.json"); ++i) std::this_thread::sleep_for(25ms);
+  auto file = link::read_address_file(store / "coordinator.json").value();
+  auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+  EXPECT_TRUE(client.ask("status", "{}", kPatience));
+  file.public_key.clear();
+  ASSERT_TRUE(link::write_address_file(store / "keyless.json", file));
+  auto keyless = link::CoordinatorLink::open(store / "keyless.json").value();
+  EXPECT_FALSE(keyless.ask("status", "{}", 500ms));
+}
+
+}  // namespace
+}  // namespace strata
