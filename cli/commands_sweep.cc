@@ -32,7 +32,11 @@ Error as_bad_file(const Error& error) { return {ErrorCode::kInvalid, error.messa
 Result<LoadedSweep> load(const std::string& path) {
   const auto text = read_sweep_file(path);
   if (!text) return tl::unexpected(as_bad_file(text.error()));
-  auto definition = read_sweep(path, read_sweep_file);
+  // Absolute, because {folder} in a command becomes part of what workers start elsewhere; commands are in no
+  // key.
+  std::error_code no_folder;
+  auto definition =
+      read_sweep(std::filesystem::absolute(path, no_folder).lexically_normal().string(), read_sweep_file);
   if (!definition) return tl::unexpected(as_bad_file(definition.error()));
   auto expansion = expand(*definition);
   if (!expansion) return tl::unexpected(as_bad_file(expansion.error().while_doing(path)));
@@ -95,7 +99,8 @@ std::string submitted_text(const std::string& sweep, const Submitted& counts) {
   }
   return fmt::format("submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n", sweep,
                      counts.generation, plural(counts.runs, "run"), format_count(counts.created),
-                     format_count(counts.kept), format_count(counts.revived));
+                     format_count(std::max<std::int64_t>(counts.kept - counts.revived, 0)),
+                     format_count(counts.revived));  // what is revived was kept in the coordinator's count
 }
 
 Value submitted_json(const std::string& sweep, const Submitted& counts) {

@@ -11,19 +11,34 @@ namespace strata::cli {
 
 namespace {
 
+constexpr double kGapMin = 0.04;  // of the axis, between neighbouring values
+
 std::optional<double> number_of(const Value& value) {
   const Number* number = value.if_number();
   return number == nullptr ? std::nullopt : std::optional<double>(number->to_double());
 }
 
-// Places on the x axis: the numbers themselves, or one place after another where a value is no number.
+// Places on the x axis: the numbers themselves, or one place after another where a value is no number or
+// where the numbers span so much (1, 10, 100) that the small ones would stand on one another.
 std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::string& parameter) {
-  const bool numeric =
-      std::all_of(values.begin(), values.end(), [](const Value& v) { return number_of(v).has_value(); });
+  std::vector<double> numbers;
+  for (const Value& value : values) {
+    if (const auto number = number_of(value)) numbers.push_back(*number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  bool to_scale = numbers.size() == values.size();
+  for (std::size_t i = 1; i < numbers.size(); ++i) {
+    to_scale = to_scale && numbers[i] - numbers[i - 1] >= kGapMin * (numbers.back() - numbers.front());
+  }
   std::vector<PlotTick> out;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::string label = row_key_text(parameter, values[i]);
-    out.push_back({numeric ? *number_of(values[i]) : static_cast<double>(i), label == "–" ? "none" : label});
+  for (const Value& value : values) {
+    const std::string label = row_key_text(parameter, value);
+    double place = static_cast<double>(out.size());
+    if (const auto number = number_of(value)) {
+      const auto rank = std::lower_bound(numbers.begin(), numbers.end(), *number) - numbers.begin();
+      place = to_scale ? *number : numbers.size() == values.size() ? static_cast<double>(rank) : place;
+    }
+    out.push_back({place, label == "–" ? "none" : label});
   }
   return out;
 }

@@ -126,12 +126,20 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
   }
   std::vector<std::string> seeds;
   for (const std::uint64_t seed : table.seeds) seeds.push_back(std::to_string(seed));
-  out.push_back(
-      fmt::format("Values: mean over {} ({}); [low, high]: 95 % percentile bootstrap over utterances, each "
-                  "with the values "
-                  "of all seeds, {} resamples, seed {}; “seeds”: the range of the seeds' means.",
-                  plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "),
-                  format_count(table.bootstrap.resamples), table.bootstrap.seed));
+  bool drawn = false;
+  for (const TableRow& row : table.rows) {
+    for (const TableCell& cell : row.cells) {
+      drawn = drawn || (cell.estimate && cell.estimate->interval == IntervalKind::kBootstrap);
+    }
+  }
+  std::string values = fmt::format("Values: mean over {} ({}); “seeds”: the range of the seeds' means.",
+                                   plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "));
+  if (drawn) {
+    values += fmt::format(" [low, high]: 95 % percentile bootstrap over utterances, each with the values of all seeds, {} "
+                          "resamples, seed {}.",
+                          format_count(table.bootstrap.resamples), table.bootstrap.seed);
+  }
+  out.push_back(std::move(values));
   if (!table.baseline.empty()) {
     out.push_back(
         fmt::format("Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside "

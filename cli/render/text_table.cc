@@ -9,6 +9,7 @@ namespace strata::cli {
 namespace {
 
 constexpr std::string_view kGap = "  ";
+constexpr std::size_t kRuleMax = 110;  // a long reason does not make a long rule
 
 std::string padded(const std::string& cell, std::size_t width, bool right, bool last) {
   const std::size_t used = display_width(cell);
@@ -80,7 +81,7 @@ std::string TextTable::text(const Palette& palette) const {
     }
   };
   std::string rule;
-  for (std::size_t i = 0; i < width(); ++i) rule += "─";
+  for (std::size_t i = 0; i < std::min(width(), kRuleMax); ++i) rule += "─";
   rule = palette.paint(Tint::kDim, rule) + "\n";
   std::vector<Lines> headers;
   for (const Column& column : columns_) headers.push_back(split_lines(column.header));

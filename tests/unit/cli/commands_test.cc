@@ -1,0 +1,102 @@
+#include "cli/commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "tests/unit/cli/answers.h"
+
+namespace strata::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Answers = std::map<std::string, Result<Value>>;
+
+class FakeClient final : public Client {
+ public:
+  explicit FakeClient(const Answers& answers) : answers_(answers) {}
+  Result<Value> ask(const std::string& verb, const Value& /*body*/) override {
+    const auto found = answers_.find(verb);
+    if (found == answers_.end()) return fail(ErrorCode::kNotFound, "no answer to {}", verb);
+    return found->second;
+  }
+  Result<Value> submit(const SubmitTasks& batch) override { return ask("submit", Object{{"id", batch.id}}); }
+
+ private:
+  const Answers& answers_;
+};
+
+struct Desk {
+  Answers answers{};
+  std::string printed{};
+  SystemClock clock{};
+  Context context{
+      [this]() -> Result<std::unique_ptr<Client>> { return std::make_unique<FakeClient>(answers); },
+      [this](const std::string& text) { printed += text; }, clock};
+  Desk() {
+    context.wait = [](double) { return false; };
+  }
+};
+
+Value watch_of(Object tasks) { return Object{{"sweep", "small"}, {"tasks", std::move(tasks)}}; }
+
+TEST(Commands, WatchEndsWithThreeWhenRunsFailedAndWithZeroWhenOneDiverged) {
+  Desk failed;
+  failed.answers["watch"] = watch_of({{"succeeded", 1}, {"failed", 1}});
+  EXPECT_EQ(run_watch(failed.context, "small", false).value(), kExitRunsFailed);
+  Desk diverged;
+  diverged.answers["watch"] = watch_of({{"succeeded", 1}, {"diverged", 1}});
+  EXPECT_EQ(run_watch(diverged.context, "small", false).value(), kExitOk);
+}
+
+TEST(Commands, SubmitIfPlanGivesFourWhenTheWorldMovedAndSaysNothingIsNewOtherwise) {
+  const std::string file = std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml";
+  Desk moved;
+  moved.answers["submit"] = tl::unexpected(Error{ErrorCode::kConflict, "the world has moved"});
+  EXPECT_EQ(run_submit(moved.context, {.file = file, .if_plan = "p1"}).value(), kExitWorldMoved);
+  EXPECT_THAT(moved.printed, HasSubstr("the world has moved"));
+  const auto without = run_submit(moved.context, {.file = file});
+  ASSERT_FALSE(without.has_value());
+  EXPECT_EQ(exit_code_of(without.error()), kExitFailed);
+  Desk again;
+  again.answers["submit"] = Value(Object{{"kept", 21}, {"runs", 10}});
+  EXPECT_EQ(run_submit(again.context, {.file = file}).value(), kExitOk);
+  EXPECT_EQ(again.printed, "nothing is new: all 21 tasks of smoke exist (10 runs)\n");
+}
+
+TEST(Commands, ABadFileIsWrongUsage) {
+  Desk desk;
+  const auto done = run_plan(desk.context, "/nonexistent/sweep.yaml", {});
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(exit_code_of(done.error()), kExitUsage);
+}
+
+TEST(Commands, TableAndPlanAsJsonAreJson) {
+  Desk desk;
+  desk.context.json = true;
+  desk.answers["sweeps"] =
+      Value(Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", small_definition()}}}}});
+  desk.answers["runs"] =
+      Value(Object{{"runs", Array{run_answer({.scores = {{.name = "wer", .items = {0.1, 0.2}}}})}}});
+  desk.answers["tasks"] = Value(Object{{"tasks", Array{}}});
+  EXPECT_EQ(run_table(desk.context, {.sweep = "small"}).value(), kExitOk);
+  const auto table = parse_json(desk.printed);
+  ASSERT_TRUE(table.has_value()) << desk.printed;
+  EXPECT_NE(table->find("rows"), nullptr);
+  desk.printed.clear();
+  EXPECT_EQ(run_plan(desk.context, std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml", {}).value(),
+            kExitOk);
+  EXPECT_TRUE(parse_json(desk.printed).has_value());
+}
+
+TEST(Commands, AnUnknownSweepIsSaid) {
+  Desk desk;
+  desk.answers["sweeps"] = Value(Object{{"sweeps", Array{}}});
+  const auto done = run_table(desk.context, {.sweep = "small"});
+  ASSERT_FALSE(done.has_value());
+  EXPECT_THAT(done.error().message, HasSubstr("no sweep 'small'"));
+}
+
+}  // namespace
+}  // namespace strata::cli
