@@ -14,7 +14,8 @@
 namespace strata::evaluator {
 namespace {
 
-// Calls f(value, "name:line") for every line that is not blank. LF or CRLF; a byte order mark is skipped.
+// Calls f(value, "name:line") for every line that is not blank. LF or CRLF; a byte order mark is
+// skipped.
 Status for_each_line(std::string_view text, const std::string& name,
                      const std::function<Status(const Value&, const std::string&)>& f) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
@@ -49,23 +50,27 @@ Result<ListRow> parse_row(const Value& value, const std::string& where) {
   row.speaker = fields.text("speaker", "");
   fields.number("seconds", 0.0);  // what the writer believed; the recording itself is measured
   fields.require(!row.id.empty(), "id", "must not be empty");
-  fields.require(!row.set.empty() && row.set.find('/') == std::string::npos, "set", "must be a name without \"/\"");
+  fields.require(!row.set.empty() && row.set.find('/') == std::string::npos, "set",
+                 "must be a name without \"/\"");
   fields.require(stays_inside(row.audio), "audio", "must be a path inside the folder");
-  fields.require(!row.prompt || stays_inside(*row.prompt), "prompt", "must be a path inside the folder");
+  fields.require(!row.prompt || stays_inside(*row.prompt), "prompt",
+                 "must be a path inside the folder");
   STRATA_CHECK_OK(fields.finish());
   return row;
 }
 
-Status check_there(const std::filesystem::path& folder, const std::string& file, const ListRow& row) {
+Status check_there(const std::filesystem::path& folder, const std::string& file,
+                   const ListRow& row) {
   std::error_code error;
   if (std::filesystem::is_regular_file(folder / file, error)) return {};
-  return fail(ErrorCode::kNotFound, "{}/list.jsonl: \"{}\" of utterance \"{}\" (set {}) is missing", folder.string(), file,
-              row.id, row.set);
+  return fail(ErrorCode::kNotFound, "{}/list.jsonl: \"{}\" of utterance \"{}\" (set {}) is missing",
+              folder.string(), file, row.id, row.set);
 }
 
 }  // namespace
 
-Result<std::vector<ListRow>> parse_audio_list(std::string_view text, const std::vector<std::string>& sets) {
+Result<std::vector<ListRow>> parse_audio_list(std::string_view text,
+                                              const std::vector<std::string>& sets) {
   std::vector<ListRow> rows;
   std::map<std::pair<std::string, std::string>, std::string> seen;
   std::map<std::string, bool> found;
@@ -73,8 +78,11 @@ Result<std::vector<ListRow>> parse_audio_list(std::string_view text, const std::
   const auto take = [&](const Value& value, const std::string& where) -> Status {
     STRATA_TRY(ListRow row, parse_row(value, where));
     const auto [place, fresh] = seen.try_emplace({row.set, row.id}, where);
-    if (!fresh) return fail(ErrorCode::kInvalid, "{}: utterance \"{}\" of set {} is already at {}", where, row.id, row.set, place->second);
-    if (seen.size() > kListRowsMax) return fail(ErrorCode::kTooLarge, "{}: more than {} rows", where, kListRowsMax);
+    if (!fresh)
+      return fail(ErrorCode::kInvalid, "{}: utterance \"{}\" of set {} is already at {}", where,
+                  row.id, row.set, place->second);
+    if (seen.size() > kListRowsMax)
+      return fail(ErrorCode::kTooLarge, "{}: more than {} rows", where, kListRowsMax);
     const auto wanted = found.find(row.set);
     if (!sets.empty() && wanted == found.end()) return {};
     if (wanted != found.end()) wanted->second = true;
@@ -83,14 +91,18 @@ Result<std::vector<ListRow>> parse_audio_list(std::string_view text, const std::
   };
   STRATA_CHECK_OK(for_each_line(text, "list.jsonl", take));
   for (const auto& [set, there] : found) {
-    if (!there) return fail(ErrorCode::kInvalid, "list.jsonl: no row of set \"{}\", which the spec asks for", set);
+    if (!there)
+      return fail(ErrorCode::kInvalid, "list.jsonl: no row of set \"{}\", which the spec asks for",
+                  set);
   }
   if (rows.empty()) return fail(ErrorCode::kInvalid, "list.jsonl: no row to score");
-  std::ranges::sort(rows, std::ranges::less{}, [](const ListRow& r) { return std::tie(r.set, r.id); });
+  std::ranges::sort(rows, std::ranges::less{},
+                    [](const ListRow& r) { return std::tie(r.set, r.id); });
   return rows;
 }
 
-Result<std::vector<ListRow>> read_audio_list(const std::filesystem::path& folder, const std::vector<std::string>& sets) {
+Result<std::vector<ListRow>> read_audio_list(const std::filesystem::path& folder,
+                                             const std::vector<std::string>& sets) {
   STRATA_TRY(const std::string text, read_file(folder / "list.jsonl"));
   auto rows = parse_audio_list(text, sets);
   if (!rows) return tl::unexpected(rows.error().while_doing(folder.string()));
@@ -104,7 +116,9 @@ Result<std::vector<ListRow>> read_audio_list(const std::filesystem::path& folder
 std::string list_hash(const std::vector<ListRow>& rows) {
   Array list;
   for (const ListRow& row : rows) {
-    list.emplace_back(Object{{"id", row.id}, {"set", row.set}, {"speaker", row.speaker},
+    list.emplace_back(Object{{"id", row.id},
+                             {"set", row.set},
+                             {"speaker", row.speaker},
                              {"text", row.text ? Value(*row.text) : Value()},
                              {"prompt", row.prompt ? Value(*row.prompt) : Value()}});
   }
@@ -120,7 +134,8 @@ Result<std::vector<ValidationLoss>> parse_validation(std::string_view text) {
     row.update = fields.integer("update", 0);
     row.last = fields.choice("which", {"last", "early"}) == "last";
     row.loss = fields.number("loss");
-    if (fields.child("loss_permuted") != nullptr) row.loss_permuted = fields.number("loss_permuted");
+    if (fields.child("loss_permuted") != nullptr)
+      row.loss_permuted = fields.number("loss_permuted");
     fields.require(std::isfinite(row.loss), "loss", "must be finite");
     fields.require(std::isfinite(row.loss_permuted.value_or(0)), "loss_permuted", "must be finite");
     STRATA_CHECK_OK(fields.finish());
@@ -144,7 +159,9 @@ Status check_texts(const std::vector<ListRow>& rows, std::string_view manifest, 
   const auto take = [&](const Value& value, const std::string&) -> Status {
     const Value* id = value.find("id");
     const Value* text = value.find("text");
-    if (id == nullptr || id->if_string() == nullptr || text == nullptr || text->if_string() == nullptr) return {};
+    if (id == nullptr || id->if_string() == nullptr || text == nullptr ||
+        text->if_string() == nullptr)
+      return {};
     if (!text->if_string()->empty()) transcripts[*id->if_string()] = *text->if_string();
     return {};
   };
@@ -156,8 +173,10 @@ Status check_texts(const std::vector<ListRow>& rows, std::string_view manifest, 
     STRATA_TRY(const std::string recorded, normalize(protocol, transcript->second));
     STRATA_TRY(const Counts counts, count_words(recorded, listed));
     if (counts.errors() == 0) continue;
-    return fail(ErrorCode::kInvalid, "list.jsonl: the text of \"{}\" (\"{}\") is not that of the corpus (\"{}\"): "
-                "audio and corpus do not belong together", row.id, *row.text, transcript->second);
+    return fail(ErrorCode::kInvalid,
+                "list.jsonl: the text of \"{}\" (\"{}\") is not that of the corpus (\"{}\"): "
+                "audio and corpus do not belong together",
+                row.id, *row.text, transcript->second);
   }
   return {};
 }

@@ -1,5 +1,6 @@
-// What a judge is to the scoring loop: a model that hears a recording. All of them hear mono samples at 16 kHz, one
-// recording at a time, so that no score depends on what else is scored. No torch here: tests give their own.
+// What a judge is to the scoring loop: a model that hears a recording. All of them hear mono
+// samples at 16 kHz, one recording at a time, so that no score depends on what else is scored. No
+// torch here: tests give their own.
 #pragma once
 
 #include <memory>
@@ -27,8 +28,10 @@ class AsrJudge {
  public:
   virtual ~AsrJudge() = default;
   [[nodiscard]] virtual const JudgeInfo& info() const = 0;
-  // One transcript for each recording, in order; recordings longer than a window are cut at quiet places, never dropped.
-  [[nodiscard]] virtual Result<std::vector<Transcript>> transcribe(std::span<const Samples> recordings) = 0;
+  // One transcript for each recording, in order; recordings longer than a window are cut at quiet
+  // places, never dropped.
+  [[nodiscard]] virtual Result<std::vector<Transcript>> transcribe(
+      std::span<const Samples> recordings) = 0;
 };
 
 class SpeakerJudge {

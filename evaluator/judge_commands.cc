@@ -20,7 +20,8 @@ constexpr int kExitFailed = 1;
 constexpr int kExitStopped = 4;
 constexpr const char* kRoom = "evaluator";
 
-Result<ScoringEnd> score(const std::filesystem::path& path, const std::function<bool()>& stop_requested) {
+Result<ScoringEnd> score(const std::filesystem::path& path,
+                         const std::function<bool()>& stop_requested) {
   STRATA_TRY(const ScoreSpec spec, read_score_spec(path));
   STRATA_CHECK_OK(set_up_torch(spec.threads));
   STRATA_TRY(const Judges judges, open_judges(spec));
@@ -37,9 +38,12 @@ Result<std::vector<std::filesystem::path>> archives_in(const std::filesystem::pa
   std::error_code error;
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator(models, error)) {
-    if (entry.path().extension() == ".pt" && !entry.path().filename().string().starts_with('.')) paths.push_back(entry.path());
+    if (entry.path().extension() == ".pt" && !entry.path().filename().string().starts_with('.'))
+      paths.push_back(entry.path());
   }
-  if (error) return fail(ErrorCode::kNotFound, "folder of exported models {}: {}", models.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kNotFound, "folder of exported models {}: {}", models.string(),
+                error.message());
   std::ranges::sort(paths);
   return paths;
 }
@@ -70,15 +74,22 @@ int judges_list_command(const std::filesystem::path& models, bool json) {
       exit = std::max(exit, report_error(info.error()));
       continue;
     }
-    list.emplace_back(Object{{"name", info->name}, {"role", info->role}, {"family", info->family}, {"version", info->version},
-                             {"interface", info->interface}, {"identity", info->identity}});
-    if (!json) fmt::print("{:<24} {:<8} {:<28} {:<12} {}\n", fmt::format("{}@{}", info->name, info->version), info->role, info->family, info->interface, info->identity);
+    list.emplace_back(Object{{"name", info->name},
+                             {"role", info->role},
+                             {"family", info->family},
+                             {"version", info->version},
+                             {"interface", info->interface},
+                             {"identity", info->identity}});
+    if (!json)
+      fmt::print("{:<24} {:<8} {:<28} {:<12} {}\n", fmt::format("{}@{}", info->name, info->version),
+                 info->role, info->family, info->interface, info->identity);
   }
   if (json) fmt::print("{}\n", to_pretty_json(list));
   return exit;
 }
 
-int judges_verify_command(const std::filesystem::path& models, const std::vector<std::string>& names, int threads) {
+int judges_verify_command(const std::filesystem::path& models,
+                          const std::vector<std::string>& names, int threads) {
   if (const auto ready = set_up_torch(threads); !ready) return report_error(ready.error());
   std::vector<std::filesystem::path> paths;
   for (const auto& name : names) {
@@ -91,7 +102,9 @@ int judges_verify_command(const std::filesystem::path& models, const std::vector
     if (!all) return report_error(all.error());
     paths = std::move(*all);
   }
-  if (paths.empty()) return report_error({ErrorCode::kNotFound, fmt::format("{} holds no exported model", models.string())});
+  if (paths.empty())
+    return report_error(
+        {ErrorCode::kNotFound, fmt::format("{} holds no exported model", models.string())});
   int exit = kExitDone;
   for (const auto& path : paths) {
     const auto verified = verify_judge(path);
@@ -99,7 +112,8 @@ int judges_verify_command(const std::filesystem::path& models, const std::vector
       fmt::print("{}: FAILED: {}\n", path.stem().string(), verified.error().message);
       exit = kExitFailed;
     } else {
-      fmt::print("{}: ok ({})\n", path.stem().string(), *verified ? "self-test and sanity check" : "self-test");
+      fmt::print("{}: ok ({})\n", path.stem().string(),
+                 *verified ? "self-test and sanity check" : "self-test");
     }
     std::fflush(stdout);
   }

@@ -40,7 +40,8 @@ int print(const strata::Result<std::string>& text) {
     strata::log_error("evaluator", "{}", text.error().message);
     return se::exit_code_of(text.error());
   }
-  const bool written = std::fwrite(text->data(), 1, text->size(), stdout) == text->size() && std::fflush(stdout) == 0;
+  const bool written = std::fwrite(text->data(), 1, text->size(), stdout) == text->size() &&
+                       std::fflush(stdout) == 0;
   return written ? 0 : 1;
 }
 
@@ -48,8 +49,12 @@ int run_wer(const Arguments& a) {
   const auto protocol = se::find_protocol(a.protocol.empty() ? "plain" : a.protocol);
   if (!protocol) return print(tl::unexpected(protocol.error()));
   const bool json = a.json || a.format == "json";
-  if (!a.table.empty()) return print(se::wer_of_table(a.table, *protocol, json ? se::TableFormat::kJson : se::TableFormat::kTsv));
-  const auto format = json ? se::TableFormat::kJson : a.format == "tsv" ? se::TableFormat::kTsv : se::TableFormat::kText;
+  if (!a.table.empty())
+    return print(se::wer_of_table(a.table, *protocol,
+                                  json ? se::TableFormat::kJson : se::TableFormat::kTsv));
+  const auto format = json                ? se::TableFormat::kJson
+                      : a.format == "tsv" ? se::TableFormat::kTsv
+                                          : se::TableFormat::kText;
   return print(se::wer_of_files(a.texts.at(0), a.texts.at(1), *protocol, format));
 }
 
@@ -61,7 +66,8 @@ int run_normalize(const Arguments& a) {
 }
 
 int run_score(const Arguments& a) {
-  // The worker that started us must not be outlived: its successor may grant the slots to somebody else.
+  // The worker that started us must not be outlived: its successor may grant the slots to somebody
+  // else.
   strata::die_with_parent(SIGKILL);
   struct sigaction action = {};
   action.sa_handler = note_stop;
@@ -72,17 +78,23 @@ int run_score(const Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Scores synthetic speech with exported judges; counts word errors as jiwer does.", "strata-evaluator"};
+  CLI::App app{"Scores synthetic speech with exported judges; counts word errors as jiwer does.",
+               "strata-evaluator"};
   app.require_subcommand(1);
   Arguments a;
   auto* score = app.add_subcommand("score", "score the recordings of one task (docs/stages.md)");
   score->add_option("SPEC", a.spec, "spec file")->required();
 
   auto* wer = app.add_subcommand("wer", "word errors of two text files, or of a table");
-  auto* texts = wer->add_option("REF_HYP", a.texts, "reference and hypothesis file, one utterance a line")->expected(2);
-  auto* table = wer->add_option("--tsv", a.table, "table with columns reference and hypothesis")->excludes(texts);
-  wer->add_option("--protocol", a.protocol, "normalize first: f5, seed-tts, whisper-basic, plain (default)");
-  wer->add_option("--format", a.format, "tsv: a row for each pair; json")->check(CLI::IsMember(std::vector<std::string>{"tsv", "json"}));
+  auto* texts =
+      wer->add_option("REF_HYP", a.texts, "reference and hypothesis file, one utterance a line")
+          ->expected(2);
+  auto* table = wer->add_option("--tsv", a.table, "table with columns reference and hypothesis")
+                    ->excludes(texts);
+  wer->add_option("--protocol", a.protocol,
+                  "normalize first: f5, seed-tts, whisper-basic, plain (default)");
+  wer->add_option("--format", a.format, "tsv: a row for each pair; json")
+      ->check(CLI::IsMember(std::vector<std::string>{"tsv", "json"}));
   wer->add_flag("--json", a.json, "same as --format json");
 
   auto* normalize = app.add_subcommand("normalize", "normalize lines from standard input");
@@ -112,5 +124,6 @@ int main(int argc, char** argv) {
     return run_wer(a);
   }
   if (normalize->parsed()) return run_normalize(a);
-  return list->parsed() ? se::judges_list_command(a.models, a.json) : se::judges_verify_command(a.models, a.names, a.threads);
+  return list->parsed() ? se::judges_list_command(a.models, a.json)
+                        : se::judges_verify_command(a.models, a.names, a.threads);
 }

@@ -15,13 +15,14 @@ std::optional<std::filesystem::path> optional_path(Fields& fields, std::string_v
   return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
 }
 
-Result<std::optional<JudgeChoice>> parse_judge(Fields& judges, std::string_view role, const std::string& where) {
+Result<std::optional<JudgeChoice>> parse_judge(Fields& judges, std::string_view role,
+                                               const std::string& where) {
   const Value* value = judges.child(role);
   if (value == nullptr) return std::optional<JudgeChoice>();
   Fields fields(*value, fmt::format("{}.judges.{}", where, role));
   JudgeChoice choice{.name = fields.text("name"), .identity = fields.text("identity", "")};
-  fields.require(choice.name.find('/') == std::string::npos && !choice.name.starts_with('.'), "name",
-                 "must be the name of an archive in the models folder, not a path");
+  fields.require(choice.name.find('/') == std::string::npos && !choice.name.starts_with('.'),
+                 "name", "must be the name of an archive in the models folder, not a path");
   STRATA_CHECK_OK(fields.finish());
   return std::optional(std::move(choice));
 }
@@ -32,7 +33,8 @@ Status parse_parameters(const Value& parameters, const std::string& where, Score
   spec.sets = fields.texts("sets", std::vector<std::string>{});
   spec.bootstrap.seed = static_cast<std::uint64_t>(fields.integer("seed", 12345));
   const std::int64_t resamples = fields.integer("resamples", 10'000);
-  fields.require(resamples >= 1 && resamples <= kResamplesMax, "resamples", fmt::format("must be from 1 to {}", kResamplesMax));
+  fields.require(resamples >= 1 && resamples <= kResamplesMax, "resamples",
+                 fmt::format("must be from 1 to {}", kResamplesMax));
   spec.bootstrap.resamples = static_cast<int>(resamples);
   const Value none = Object{};
   const Value* list = fields.child("judges");
@@ -54,11 +56,13 @@ Result<ScoreSpec> parse_score_spec(const Value& value, const std::string& where)
   ScoreSpec spec;
   Fields fields(value, where);
   const std::int64_t contract = fields.integer("contract");
-  fields.require(contract == kContractVersion, "contract", fmt::format("this program keeps version {}", kContractVersion));
+  fields.require(contract == kContractVersion, "contract",
+                 fmt::format("this program keeps version {}", kContractVersion));
   for (const char* key : {"task", "stage"}) fields.text(key, "");
   for (const char* key : {"attempt", "seed", "slots", "ranks"}) fields.integer(key, 0);
   const std::int64_t threads = fields.integer("threads", 1);
-  fields.require(threads >= 1 && threads <= kThreadsMax, "threads", fmt::format("must be from 1 to {}", kThreadsMax));
+  fields.require(threads >= 1 && threads <= kThreadsMax, "threads",
+                 fmt::format("must be from 1 to {}", kThreadsMax));
   spec.threads = static_cast<int>(threads);
   spec.models = fields.text("models", "");
   spec.resume = optional_path(fields, "resume");
@@ -77,9 +81,12 @@ Result<ScoreSpec> parse_score_spec(const Value& value, const std::string& where)
   STRATA_CHECK_OK(out.finish());
   const Object* map = parameters.if_object();
   const bool nested = map != nullptr && map->size() == 1 && map->contains("score");
-  STRATA_CHECK_OK(parse_parameters(nested ? map->at("score") : parameters, where + ": parameters" + (nested ? ".score" : ""), spec));
+  STRATA_CHECK_OK(parse_parameters(nested ? map->at("score") : parameters,
+                                   where + ": parameters" + (nested ? ".score" : ""), spec));
   if ((spec.asr || spec.speaker || spec.mos) && spec.models.empty()) {
-    return fail(ErrorCode::kInvalid, "{}: judges are named but \"models\" is missing: the folder of exported archives", where);
+    return fail(ErrorCode::kInvalid,
+                "{}: judges are named but \"models\" is missing: the folder of exported archives",
+                where);
   }
   return spec;
 }

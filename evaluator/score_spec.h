@@ -12,7 +12,8 @@
 
 namespace strata::evaluator {
 
-// One exported archive, `<models>/<name>.pt`. With an empty identity whatever lies there is taken, and said so in the log.
+// One exported archive, `<models>/<name>.pt`. With an empty identity whatever lies there is taken,
+// and said so in the log.
 struct JudgeChoice {
   std::string name{};
   std::string identity{};
@@ -24,7 +25,7 @@ struct ScoreSpec {
   std::optional<std::filesystem::path> validation{};  // folder with validation.jsonl
   std::filesystem::path report{};                     // output folder
   std::filesystem::path models{};
-  std::optional<std::filesystem::path> resume{};      // folder with utterances.jsonl
+  std::optional<std::filesystem::path> resume{};  // folder with utterances.jsonl
   int threads = 1;
 
   ProtocolInfo protocol{};
@@ -35,7 +36,8 @@ struct ScoreSpec {
   BootstrapOptions bootstrap{};
 };
 
-// The parameters stand in `parameters`, or in `parameters.score` where the sweep keeps them together.
+// The parameters stand in `parameters`, or in `parameters.score` where the sweep keeps them
+// together.
 [[nodiscard]] Result<ScoreSpec> parse_score_spec(const Value& spec, const std::string& where);
 [[nodiscard]] Result<ScoreSpec> read_score_spec(const std::filesystem::path& path);
 

@@ -27,7 +27,8 @@ struct Heard {
 
 Result<Heard> hear(const std::filesystem::path& path) {
   STRATA_TRY(const Audio audio, read_audio(path));
-  return Heard{.samples = resample(audio.samples, audio.rate, kJudgeRate), .seconds = audio.seconds()};
+  return Heard{.samples = resample(audio.samples, audio.rate, kJudgeRate),
+               .seconds = audio.seconds()};
 }
 
 class Scoring {
@@ -54,7 +55,8 @@ class Scoring {
   Status keep_matching(const std::filesystem::path& path);
   Result<bool> score_all();
   Status score_one(std::size_t place);
-  Status add_transcript(const ListRow& row, const Transcript& transcript, UtteranceScore& score) const;
+  Status add_transcript(const ListRow& row, const Transcript& transcript,
+                        UtteranceScore& score) const;
   Result<double> similarity(const ListRow& row, Samples recording);
   Status announce_progress(double started, std::size_t before);
   Status write_checkpoint();
@@ -62,7 +64,8 @@ class Scoring {
   [[nodiscard]] Result<std::string> key_of(const ListRow& row) const;
   [[nodiscard]] std::string lines_text() const;
   [[nodiscard]] std::size_t count_done() const {
-    return static_cast<std::size_t>(std::ranges::count_if(done_, [](const auto& d) { return d.has_value(); }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(done_, [](const auto& d) { return d.has_value(); }));
   }
 
   const ScoreSpec& spec_;
@@ -70,8 +73,8 @@ class Scoring {
   const ScoringContext& context_;
   std::vector<JudgeInfo> infos_;
   std::vector<ListRow> rows_;
-  std::vector<std::string> keys_;                     // of rows_
-  std::vector<std::optional<UtteranceScore>> done_;   // of rows_
+  std::vector<std::string> keys_;                    // of rows_
+  std::vector<std::optional<UtteranceScore>> done_;  // of rows_
   std::vector<ValidationLoss> validation_;
   std::map<std::string, std::vector<float>> prompts_;  // prompt file -> embedding
   std::optional<LineAppender> lines_;
@@ -96,17 +99,24 @@ Status Scoring::read_inputs() {
   return {};
 }
 
-// Everything that decides the line of a row. A line of an earlier run is taken only if nothing of this has changed.
+// Everything that decides the line of a row. A line of an earlier run is taken only if nothing of
+// this has changed.
 Result<std::string> Scoring::key_of(const ListRow& row) const {
   STRATA_TRY(std::string audio, sha256_file(spec_.audio / row.audio));
-  Object key{{"scoring", kScoringVersion}, {"id", row.id}, {"set", row.set}, {"speaker", row.speaker},
-             {"audio", std::move(audio)}, {"protocol", spec_.protocol.name}, {"protocol_version", spec_.protocol.version}};
+  Object key{{"scoring", kScoringVersion},
+             {"id", row.id},
+             {"set", row.set},
+             {"speaker", row.speaker},
+             {"audio", std::move(audio)},
+             {"protocol", spec_.protocol.name},
+             {"protocol_version", spec_.protocol.version}};
   if (row.text) key["text"] = *row.text;
   if (row.prompt) {
     STRATA_TRY(key["prompt"], sha256_file(spec_.audio / *row.prompt));
   }
   for (const JudgeInfo& info : infos_) {
-    key[info.role] = Object{{"name", info.name}, {"version", info.version}, {"identity", info.identity}};
+    key[info.role] =
+        Object{{"name", info.name}, {"version", info.version}, {"identity", info.identity}};
   }
   return sha256_hex(to_canonical_json(key));
 }
@@ -122,7 +132,8 @@ Status Scoring::keep_matching(const std::filesystem::path& path) {
     const auto end = std::min(text.find('\n', begin), text.size());
     const auto value = parse_json(std::string_view(text).substr(begin, end - begin));
     begin = end + 1;
-    auto line = value ? utterance_score_from(*value) : Result<UtteranceScore>(tl::unexpected(value.error()));
+    auto line = value ? utterance_score_from(*value)
+                      : Result<UtteranceScore>(tl::unexpected(value.error()));
     const auto place = line ? places.find({line->set, line->id}) : places.end();
     if (place == places.end() || line->key != keys_[place->second]) {
       ++dropped;  // a torn last line, or one whose recording, text or judge has changed
@@ -130,7 +141,9 @@ Status Scoring::keep_matching(const std::filesystem::path& path) {
       done_[place->second] = std::move(*line);
     }
   }
-  if (dropped > 0) log_warning(kRoom, "{}: {} lines do not fit this task and are scored again", path.string(), dropped);
+  if (dropped > 0)
+    log_warning(kRoom, "{}: {} lines do not fit this task and are scored again", path.string(),
+                dropped);
   return {};
 }
 
@@ -168,7 +181,8 @@ Result<bool> Scoring::score_all() {
     }
     STRATA_CHECK_OK(score_one(place));
     STRATA_CHECK_OK(announce_progress(started, before));
-    if (count_done() >= checkpointed_ + kCheckpointEvery && count_done() < rows_.size()) STRATA_CHECK_OK(write_checkpoint());
+    if (count_done() >= checkpointed_ + kCheckpointEvery && count_done() < rows_.size())
+      STRATA_CHECK_OK(write_checkpoint());
   }
   return true;
 }
@@ -178,7 +192,11 @@ Status Scoring::score_one(std::size_t place) {
   const auto path = (spec_.audio / row.audio).string();
   const auto about = [&](const Error& error) { return tl::unexpected(error.while_doing(path)); };
   STRATA_TRY(const Heard heard, hear(path));
-  UtteranceScore score{.id = row.id, .set = row.set, .speaker = row.speaker, .seconds = heard.seconds, .key = keys_[place],
+  UtteranceScore score{.id = row.id,
+                       .set = row.set,
+                       .speaker = row.speaker,
+                       .seconds = heard.seconds,
+                       .key = keys_[place],
                        .reference = row.text};
   if (judges_.asr && row.text) {
     const Samples recording(heard.samples);
@@ -198,12 +216,14 @@ Status Scoring::score_one(std::size_t place) {
   return lines_->append(to_canonical_json(to_value(*done_[place])));
 }
 
-Status Scoring::add_transcript(const ListRow& row, const Transcript& transcript, UtteranceScore& score) const {
+Status Scoring::add_transcript(const ListRow& row, const Transcript& transcript,
+                               UtteranceScore& score) const {
   score.hypothesis = transcript.text;
   score.no_speech_prob = transcript.no_speech_prob;
   score.windows = transcript.windows;
   auto reference = normalize(spec_.protocol.protocol, *row.text);
-  if (!reference) return tl::unexpected(reference.error().while_doing(fmt::format("text of \"{}\"", row.id)));
+  if (!reference)
+    return tl::unexpected(reference.error().while_doing(fmt::format("text of \"{}\"", row.id)));
   score.normalized_reference = std::move(*reference);
   STRATA_TRY(score.normalized_hypothesis, normalize(spec_.protocol.protocol, transcript.text));
   STRATA_TRY(score.words, count_words(score.normalized_reference, score.normalized_hypothesis));
@@ -215,20 +235,24 @@ Result<double> Scoring::similarity(const ListRow& row, Samples recording) {
   if (prompt == prompts_.end()) {
     STRATA_TRY(const Heard heard, hear(spec_.audio / *row.prompt));
     auto embedding = judges_.speaker->embed(heard.samples);
-    if (!embedding) return tl::unexpected(embedding.error().while_doing((spec_.audio / *row.prompt).string()));
+    if (!embedding)
+      return tl::unexpected(embedding.error().while_doing((spec_.audio / *row.prompt).string()));
     prompt = prompts_.emplace(*row.prompt, std::move(*embedding)).first;
   }
   auto embedding = judges_.speaker->embed(recording);
-  if (!embedding) return tl::unexpected(embedding.error().while_doing((spec_.audio / row.audio).string()));
+  if (!embedding)
+    return tl::unexpected(embedding.error().while_doing((spec_.audio / row.audio).string()));
   return cosine(*embedding, prompt->second);
 }
 
 Status Scoring::announce_progress(double started, std::size_t before) {
   const std::size_t done = count_done();
-  Object line{{"step", static_cast<std::int64_t>(done)}, {"total", static_cast<std::int64_t>(rows_.size())}};
+  Object line{{"step", static_cast<std::int64_t>(done)},
+              {"total", static_cast<std::int64_t>(rows_.size())}};
   const double seconds = context_.seconds() - started;
   if (seconds > 0) {
-    line["metrics"] = Object{{"recordings_per_second", (static_cast<double>(done) - static_cast<double>(before)) / seconds}};
+    line["metrics"] = Object{{"recordings_per_second",
+                              (static_cast<double>(done) - static_cast<double>(before)) / seconds}};
   }
   return progress_->append(to_canonical_json(line));
 }
@@ -239,20 +263,27 @@ Status Scoring::write_checkpoint() {
   STRATA_CHECK_OK(make_folder(context_.attempt / name));
   STRATA_CHECK_OK(write_file_atomic(context_.attempt / name / kLinesName, lines_text()));
   checkpointed_ = done;
-  return progress_->append(to_canonical_json(Object{{"step", static_cast<std::int64_t>(done)}, {"checkpoint", name}}));
+  return progress_->append(
+      to_canonical_json(Object{{"step", static_cast<std::int64_t>(done)}, {"checkpoint", name}}));
 }
 
 Status Scoring::write_report() {
-  ReportInput input{.protocol = spec_.protocol, .judges = infos_, .list_sha256 = list_hash(rows_), .bootstrap = spec_.bootstrap,
-                    .validation = validation_, .environment = context_.environment};
+  ReportInput input{.protocol = spec_.protocol,
+                    .judges = infos_,
+                    .list_sha256 = list_hash(rows_),
+                    .bootstrap = spec_.bootstrap,
+                    .validation = validation_,
+                    .environment = context_.environment};
   for (const auto& done : done_) input.utterances.push_back(*done);
   input.environment["resampler"] = fmt::format("torchaudio sinc Hann 6/0.99 to {} Hz", kJudgeRate);
   STRATA_TRY(const Report report, make_report(std::move(input)));
   lines_.reset();
   // In the order of the list, whatever order the lines came in.
   STRATA_CHECK_OK(write_file_atomic(spec_.report / kLinesName, lines_text()));
-  STRATA_CHECK_OK(write_file_atomic(spec_.report / "report.json", to_pretty_json(report.summary) + "\n"));
-  return write_file_atomic(context_.attempt / "scores.json", to_canonical_json(scores_value(report.scores)) + "\n");
+  STRATA_CHECK_OK(
+      write_file_atomic(spec_.report / "report.json", to_pretty_json(report.summary) + "\n"));
+  return write_file_atomic(context_.attempt / "scores.json",
+                           to_canonical_json(scores_value(report.scores)) + "\n");
 }
 
 }  // namespace
@@ -274,7 +305,8 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return dot / std::sqrt(aa * bb);
 }
 
-Result<ScoringEnd> run_scoring(const ScoreSpec& spec, const Judges& judges, const ScoringContext& context) {
+Result<ScoringEnd> run_scoring(const ScoreSpec& spec, const Judges& judges,
+                               const ScoringContext& context) {
   return Scoring(spec, judges, context).run();
 }
 

@@ -41,7 +41,8 @@ struct PairErrors {
   Counts characters{};
 };
 
-Result<PairErrors> errors_of(std::string_view reference, std::string_view hypothesis, Protocol protocol) {
+Result<PairErrors> errors_of(std::string_view reference, std::string_view hypothesis,
+                             Protocol protocol) {
   STRATA_TRY(const std::string ref, normalize(protocol, reference));
   STRATA_TRY(const std::string hyp, normalize(protocol, hypothesis));
   PairErrors errors;
@@ -88,13 +89,17 @@ std::string summary_text(const Summary& s, const ProtocolInfo& protocol) {
       "WER, corpus         {:.5f}{}\n"
       "  {} of {} words wrong: {} substituted, {} deleted; {} inserted\n"
       "MER {:.5f}   WIL {:.5f}   WIP {:.5f}   CER {:.5f}\n",
-      protocol.name, protocol.version, s.lines, s.mean, interval(s.mean_interval), m.wer, interval(s.corpus_interval),
-      s.words.substitutions + s.words.deletions, s.words.reference_length(), s.words.substitutions, s.words.deletions,
-      s.words.insertions, m.mer, m.wil, m.wip, error_rate(s.characters));
+      protocol.name, protocol.version, s.lines, s.mean, interval(s.mean_interval), m.wer,
+      interval(s.corpus_interval), s.words.substitutions + s.words.deletions,
+      s.words.reference_length(), s.words.substitutions, s.words.deletions, s.words.insertions,
+      m.mer, m.wil, m.wip, error_rate(s.characters));
 }
 
 Object counts_object(const Counts& c) {
-  return {{"substitutions", c.substitutions}, {"deletions", c.deletions}, {"insertions", c.insertions}, {"hits", c.hits}};
+  return {{"substitutions", c.substitutions},
+          {"deletions", c.deletions},
+          {"insertions", c.insertions},
+          {"hits", c.hits}};
 }
 
 std::string summary_json(const Summary& s, const ProtocolInfo& protocol) {
@@ -104,8 +109,10 @@ std::string summary_json(const Summary& s, const ProtocolInfo& protocol) {
   out["lines"] = static_cast<std::int64_t>(s.lines);
   out["wer_mean"] = s.mean;
   out["wer_corpus"] = m.wer;
-  if (s.mean_interval) out["wer_mean_interval"] = Array{s.mean_interval->low, s.mean_interval->high};
-  if (s.corpus_interval) out["wer_corpus_interval"] = Array{s.corpus_interval->low, s.corpus_interval->high};
+  if (s.mean_interval)
+    out["wer_mean_interval"] = Array{s.mean_interval->low, s.mean_interval->high};
+  if (s.corpus_interval)
+    out["wer_corpus_interval"] = Array{s.corpus_interval->low, s.corpus_interval->high};
   out["mer"] = m.mer;
   out["wil"] = m.wil;
   out["wip"] = m.wip;
@@ -113,7 +120,8 @@ std::string summary_json(const Summary& s, const ProtocolInfo& protocol) {
   return to_pretty_json(out) + "\n";
 }
 
-constexpr std::array<const char*, 9> kColumns{"substitutions", "deletions", "insertions", "hits", "wer", "mer", "wil", "wip", "cer"};
+constexpr std::array<const char*, 9> kColumns{
+    "substitutions", "deletions", "insertions", "hits", "wer", "mer", "wil", "wip", "cer"};
 
 Object row_object(const PairErrors& pair) {
   const Measures m = measures(pair.words);
@@ -145,14 +153,16 @@ std::string table_text(const std::vector<PairErrors>& pairs, TableFormat format)
 
 }  // namespace
 
-Result<std::string> wer_of_files(const std::filesystem::path& reference, const std::filesystem::path& hypothesis,
+Result<std::string> wer_of_files(const std::filesystem::path& reference,
+                                 const std::filesystem::path& hypothesis,
                                  const ProtocolInfo& protocol, TableFormat format) {
   STRATA_TRY(const std::string ref_text, read_file(reference));
   STRATA_TRY(const std::string hyp_text, read_file(hypothesis));
   const auto refs = lines_of(ref_text);
   const auto hyps = lines_of(hyp_text);
   if (refs.size() != hyps.size()) {
-    return fail(ErrorCode::kInvalid, "{} has {} lines, {} has {}: line N of one must belong to line N of the other",
+    return fail(ErrorCode::kInvalid,
+                "{} has {} lines, {} has {}: line N of one must belong to line N of the other",
                 reference.string(), refs.size(), hypothesis.string(), hyps.size());
   }
   std::vector<PairErrors> pairs;
@@ -163,28 +173,38 @@ Result<std::string> wer_of_files(const std::filesystem::path& reference, const s
   }
   if (format == TableFormat::kTsv) return table_text(pairs, format);
   STRATA_TRY(const Summary summary, summarize(pairs));
-  return format == TableFormat::kJson ? summary_json(summary, protocol) : summary_text(summary, protocol);
+  return format == TableFormat::kJson ? summary_json(summary, protocol)
+                                      : summary_text(summary, protocol);
 }
 
-Result<std::string> wer_of_table(const std::filesystem::path& table, const ProtocolInfo& protocol, TableFormat format) {
+Result<std::string> wer_of_table(const std::filesystem::path& table, const ProtocolInfo& protocol,
+                                 TableFormat format) {
   STRATA_TRY(const std::string text, read_file(table));
   const auto lines = lines_of(text);
-  if (lines.empty()) return fail(ErrorCode::kInvalid, "{} is empty; the first line must name the columns", table.string());
+  if (lines.empty())
+    return fail(ErrorCode::kInvalid, "{} is empty; the first line must name the columns",
+                table.string());
   const auto header = cells_of(lines.front());
   const auto ref = std::ranges::find(header, "reference") - header.begin();
   const auto hyp = std::ranges::find(header, "hypothesis") - header.begin();
   if (ref == std::ssize(header) || hyp == std::ssize(header)) {
-    return fail(ErrorCode::kInvalid, "{}:1: the first line must name tab-separated columns, \"reference\" and \"hypothesis\" among them",
+    return fail(ErrorCode::kInvalid,
+                "{}:1: the first line must name tab-separated columns, \"reference\" and "
+                "\"hypothesis\" among them",
                 table.string());
   }
   std::vector<PairErrors> pairs;
   for (std::size_t i = 1; i < lines.size(); ++i) {
     const auto cells = cells_of(lines[i]);
     if (cells.size() != header.size()) {
-      return fail(ErrorCode::kInvalid, "{}:{}: {} tab-separated fields, the first line has {}", table.string(), i + 1, cells.size(), header.size());
+      return fail(ErrorCode::kInvalid, "{}:{}: {} tab-separated fields, the first line has {}",
+                  table.string(), i + 1, cells.size(), header.size());
     }
-    auto errors = errors_of(cells[static_cast<std::size_t>(ref)], cells[static_cast<std::size_t>(hyp)], protocol.protocol);
-    if (!errors) return tl::unexpected(errors.error().while_doing(fmt::format("{}:{}", table.string(), i + 1)));
+    auto errors = errors_of(cells[static_cast<std::size_t>(ref)],
+                            cells[static_cast<std::size_t>(hyp)], protocol.protocol);
+    if (!errors)
+      return tl::unexpected(
+          errors.error().while_doing(fmt::format("{}:{}", table.string(), i + 1)));
     pairs.push_back(*errors);
   }
   return table_text(pairs, format);
@@ -196,7 +216,8 @@ Result<std::string> normalize_lines(std::string_view text, const ProtocolInfo& p
   for (const std::string_view line : lines_of(text)) {
     ++number;
     auto normalized = normalize(protocol.protocol, line);
-    if (!normalized) return tl::unexpected(normalized.error().while_doing(fmt::format("line {}", number)));
+    if (!normalized)
+      return tl::unexpected(normalized.error().while_doing(fmt::format("line {}", number)));
     out += *normalized + "\n";
   }
   return out;
@@ -204,9 +225,14 @@ Result<std::string> normalize_lines(std::string_view text, const ProtocolInfo& p
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kInvalid: case ErrorCode::kNotFound: case ErrorCode::kConflict: case ErrorCode::kUnsupported:
+    case ErrorCode::kInvalid:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kConflict:
+    case ErrorCode::kUnsupported:
     case ErrorCode::kTooLarge: return 2;
-    case ErrorCode::kUnavailable: case ErrorCode::kDamaged: case ErrorCode::kInternal: return 1;
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kDamaged:
+    case ErrorCode::kInternal: return 1;
   }
   return 1;
 }

@@ -15,23 +15,35 @@
 namespace strata::evaluator {
 namespace {
 
-constexpr std::size_t kTestSamplesMin = 8'000;  // half a second: shorter self-test inputs are no speech
+constexpr std::size_t kTestSamplesMin =
+    8'000;  // half a second: shorter self-test inputs are no speech
 constexpr std::uint64_t kNoiseSeed = 42;
-constexpr double kTestLevelMin = 1e-4;           // root mean square
+constexpr double kTestLevelMin = 1e-4;  // root mean square
 constexpr double kSameEmbedding = 0.99999;
 
 JudgeInfo info_of(const Archive& archive) {
   const ArchiveInfo& a = archive.info();
-  return {.name = a.name, .role = a.role, .family = a.family, .version = a.version, .exporter_version = a.exporter_version,
-          .identity = a.identity, .torch_version = a.torch_version, .interface = a.interface, .settings = a.settings};
+  return {.name = a.name,
+          .role = a.role,
+          .family = a.family,
+          .version = a.version,
+          .exporter_version = a.exporter_version,
+          .identity = a.identity,
+          .torch_version = a.torch_version,
+          .interface = a.interface,
+          .settings = a.settings};
 }
 
 // Opens with self-test, and checks that the model hears at the rate that judges are given.
-Result<Archive> open_archive(const std::filesystem::path& path, const std::string& role, const std::string& identity) {
-  STRATA_TRY(Archive archive, Archive::load(path, {.role = role, .interface = role + "-1", .identity = identity}));
+Result<Archive> open_archive(const std::filesystem::path& path, const std::string& role,
+                             const std::string& identity) {
+  STRATA_TRY(Archive archive,
+             Archive::load(path, {.role = role, .interface = role + "-1", .identity = identity}));
   STRATA_TRY(const std::int64_t rate, archive.setting("sample_rate"));
   if (rate != kJudgeRate) {
-    return fail(ErrorCode::kUnsupported, "exported model {}: it hears {} Hz, judges are given {} Hz", path.string(), rate, kJudgeRate);
+    return fail(ErrorCode::kUnsupported,
+                "exported model {}: it hears {} Hz, judges are given {} Hz", path.string(), rate,
+                kJudgeRate);
   }
   return archive;
 }
@@ -48,8 +60,10 @@ Result<std::vector<at::Tensor>> run_finite(Archive& archive, at::Tensor input) {
 }
 
 torch::Tensor as_row(Samples samples) {
-  return torch::from_blob(const_cast<float*>(samples.data()), {1, static_cast<std::int64_t>(samples.size())},  // NOLINT
-                          torch::kFloat32).clone();
+  return torch::from_blob(const_cast<float*>(samples.data()),
+                          {1, static_cast<std::int64_t>(samples.size())},  // NOLINT
+                          torch::kFloat32)
+      .clone();
 }
 
 std::vector<float> as_samples(const torch::Tensor& tensor) {
@@ -71,19 +85,25 @@ std::vector<float> white_noise(std::size_t count, double level) {
   return noise;
 }
 
-// The archive's own test input, when it is one recording that is long and loud enough to hear something in.
+// The archive's own test input, when it is one recording that is long and loud enough to hear
+// something in.
 Result<std::vector<float>> test_recording(const Archive& archive) {
   STRATA_TRY(const auto inputs, archive.self_test_inputs());
   const auto* tensor = inputs.size() == 1 ? std::get_if<at::Tensor>(&inputs.front()) : nullptr;
   auto samples = tensor == nullptr ? std::vector<float>() : as_samples(*tensor);
   if (samples.size() >= kTestSamplesMin && rms(samples) >= kTestLevelMin) return samples;
-  return fail(ErrorCode::kInvalid, "judge {}: its self-test input is no recording to check it with", archive.info().name);
+  return fail(ErrorCode::kInvalid, "judge {}: its self-test input is no recording to check it with",
+              archive.info().name);
 }
 
 class TorchAsr final : public AsrJudge {
  public:
   TorchAsr(Archive archive, Vocabulary vocabulary, std::int64_t end, std::size_t window)
-      : archive_(std::move(archive)), info_(info_of(archive_)), vocabulary_(std::move(vocabulary)), end_(end), window_(window) {}
+      : archive_(std::move(archive)),
+        info_(info_of(archive_)),
+        vocabulary_(std::move(vocabulary)),
+        end_(end),
+        window_(window) {}
   const JudgeInfo& info() const override { return info_; }
   Result<std::vector<Transcript>> transcribe(std::span<const Samples> recordings) override;
 
@@ -108,18 +128,22 @@ Result<std::vector<Transcript>> TorchAsr::transcribe(std::span<const Samples> re
   const std::size_t sixth = window_ / 6;  // look for a quiet place in the last sixth: 5 s of 30
   for (std::size_t r = 0; r < recordings.size(); ++r) {
     if (recordings[r].empty()) return fail(ErrorCode::kInvalid, "recording {} has no sample", r);
-    const auto windows = cut_windows(recordings[r], {.length_max = window_, .search = sixth, .quiet = std::min<std::size_t>(1600, sixth)});
+    const auto windows = cut_windows(
+        recordings[r],
+        {.length_max = window_, .search = sixth, .quiet = std::min<std::size_t>(1600, sixth)});
     transcripts[r].windows = static_cast<int>(windows.size());
     for (const Window& window : windows) pieces.push_back({r, window});
   }
   for (std::size_t begin = 0; begin < pieces.size(); begin += kAsrBatchMax) {
     const auto count = std::min(kAsrBatchMax, pieces.size() - begin);
-    STRATA_CHECK_OK(transcribe_pieces(recordings, std::span(pieces).subspan(begin, count), transcripts));
+    STRATA_CHECK_OK(
+        transcribe_pieces(recordings, std::span(pieces).subspan(begin, count), transcripts));
   }
   return transcripts;
 }
 
-Status TorchAsr::transcribe_pieces(std::span<const Samples> recordings, std::span<const Piece> pieces,
+Status TorchAsr::transcribe_pieces(std::span<const Samples> recordings,
+                                   std::span<const Piece> pieces,
                                    std::vector<Transcript>& transcripts) {
   const auto batch = static_cast<std::int64_t>(pieces.size());
   torch::Tensor wave = torch::zeros({batch, static_cast<std::int64_t>(window_)});
@@ -129,14 +153,18 @@ Status TorchAsr::transcribe_pieces(std::span<const Samples> recordings, std::spa
     std::ranges::copy(samples, wave.data_ptr<float>() + b * window_);
   }
   STRATA_TRY(const auto outputs, run_finite(archive_, wave));
-  if (outputs.size() != 3 || outputs[0].dim() != 2 || outputs[0].size(0) != batch || outputs[0].scalar_type() != torch::kInt64) {
-    return fail(ErrorCode::kInvalid, "{} does not give (tokens [B, T], sum_logprob [B], no_speech_prob [B])", info().name);
+  if (outputs.size() != 3 || outputs[0].dim() != 2 || outputs[0].size(0) != batch ||
+      outputs[0].scalar_type() != torch::kInt64) {
+    return fail(ErrorCode::kInvalid,
+                "{} does not give (tokens [B, T], sum_logprob [B], no_speech_prob [B])",
+                info().name);
   }
   const auto tokens = outputs[0].cpu().contiguous();
   const auto logprobs = as_samples(outputs[1]);
   const auto silences = as_samples(outputs[2]);
   for (std::size_t b = 0; b < pieces.size(); ++b) {
-    const std::int64_t* row = tokens.data_ptr<std::int64_t>() + static_cast<std::int64_t>(b) * tokens.size(1);
+    const std::int64_t* row =
+        tokens.data_ptr<std::int64_t>() + static_cast<std::int64_t>(b) * tokens.size(1);
     const std::vector<std::int64_t> ids(row, std::find(row, row + tokens.size(1), end_));
     STRATA_TRY(const std::string text, vocabulary_.decode(ids, end_));
     Transcript& transcript = transcripts[pieces[b].recording];
@@ -171,10 +199,14 @@ class TorchSpeaker final : public SpeakerJudge {
     STRATA_TRY(const auto again, embed(voice));
     STRATA_TRY(const auto noise, embed(white_noise(voice.size(), rms(voice))));
     if (std::abs(cosine(one, again) - 1) > 1e-6) {
-      return fail(ErrorCode::kDamaged, "{}: one recording compared with itself has similarity {:.6f}, not 1", info().name, cosine(one, again));
+      return fail(ErrorCode::kDamaged,
+                  "{}: one recording compared with itself has similarity {:.6f}, not 1",
+                  info().name, cosine(one, again));
     }
     if (cosine(one, noise) > kSameEmbedding) {
-      return fail(ErrorCode::kDamaged, "{}: a voice and noise have the same embedding (cosine {:.6f})", info().name, cosine(one, noise));
+      return fail(ErrorCode::kDamaged,
+                  "{}: a voice and noise have the same embedding (cosine {:.6f})", info().name,
+                  cosine(one, noise));
     }
     return {};
   }
@@ -186,12 +218,14 @@ class TorchSpeaker final : public SpeakerJudge {
 
 class TorchMos final : public MosJudge {
  public:
-  TorchMos(Archive archive, std::int64_t output) : archive_(std::move(archive)), info_(info_of(archive_)), output_(output) {}
+  TorchMos(Archive archive, std::int64_t output)
+      : archive_(std::move(archive)), info_(info_of(archive_)), output_(output) {}
   const JudgeInfo& info() const override { return info_; }
   Result<double> rate(Samples recording) override {
     STRATA_TRY(const auto outputs, run_finite(archive_, as_row(recording)));
     if (outputs.size() != 1 || outputs[0].numel() <= output_) {
-      return fail(ErrorCode::kInvalid, "{} does not give the scores that its settings name", info().name);
+      return fail(ErrorCode::kInvalid, "{} does not give the scores that its settings name",
+                  info().name);
     }
     return static_cast<double>(as_samples(outputs[0])[static_cast<std::size_t>(output_)]);
   }
@@ -202,10 +236,14 @@ class TorchMos final : public MosJudge {
     STRATA_TRY(const double of_clean, rate(clean));
     STRATA_TRY(const double of_noisy, rate(noisy));
     STRATA_TRY(const double of_silence, rate(std::vector<float>(clean.size(), 0.0F)));
-    log_info("evaluator", "{}: clean {:.3f}, with noise at 0 dB {:.3f}, silence {:.3f}", info().label(), of_clean, of_noisy, of_silence);
+    log_info("evaluator", "{}: clean {:.3f}, with noise at 0 dB {:.3f}, silence {:.3f}",
+             info().label(), of_clean, of_noisy, of_silence);
     if (of_clean > of_noisy && of_clean >= of_silence) return {};
-    return fail(ErrorCode::kDamaged, "{}: rates its test recording {:.3f}, the same with noise {:.3f}, silence {:.3f}: a judge "
-                "that ranks these so measures something else", info().name, of_clean, of_noisy, of_silence);
+    return fail(
+        ErrorCode::kDamaged,
+        "{}: rates its test recording {:.3f}, the same with noise {:.3f}, silence {:.3f}: a judge "
+        "that ranks these so measures something else",
+        info().name, of_clean, of_noisy, of_silence);
   }
 
  private:
@@ -224,36 +262,44 @@ Result<std::int64_t> overall_output(const ArchiveInfo& info) {
       if ((*names)[i] == Value(wanted)) return static_cast<std::int64_t>(i);
     }
   }
-  return fail(ErrorCode::kInvalid, "{}: none of its outputs is named \"mos\" or \"ovrl\"", info.name);
+  return fail(ErrorCode::kInvalid, "{}: none of its outputs is named \"mos\" or \"ovrl\"",
+              info.name);
 }
 
 Result<std::filesystem::path> path_of(const ScoreSpec& spec, const JudgeChoice& choice) {
-  if (choice.identity.empty()) log_warning("evaluator", "judge {}: the spec names no identity; what lies there is taken", choice.name);
+  if (choice.identity.empty())
+    log_warning("evaluator", "judge {}: the spec names no identity; what lies there is taken",
+                choice.name);
   return Archive::path_of(spec.models, choice.name);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<AsrJudge>> open_asr_judge(const std::filesystem::path& path, const std::string& identity) {
+Result<std::unique_ptr<AsrJudge>> open_asr_judge(const std::filesystem::path& path,
+                                                 const std::string& identity) {
   STRATA_TRY(Archive archive, open_archive(path, "asr", identity));
   STRATA_TRY(const std::int64_t end, archive.setting("eot"));
   STRATA_TRY(const std::int64_t window, archive.setting("window_samples"));
-  if (window < kJudgeRate) return fail(ErrorCode::kInvalid, "{}: a window of {} samples is too short", archive.info().name, window);
+  if (window < kJudgeRate)
+    return fail(ErrorCode::kInvalid, "{}: a window of {} samples is too short", archive.info().name,
+                window);
   STRATA_TRY(const std::string json, archive.extra("vocabulary"));
   auto vocabulary = Vocabulary::parse(json);
   if (!vocabulary) return tl::unexpected(vocabulary.error().while_doing(path.string()));
-  return std::unique_ptr<AsrJudge>(
-      std::make_unique<TorchAsr>(std::move(archive), std::move(*vocabulary), end, static_cast<std::size_t>(window)));
+  return std::unique_ptr<AsrJudge>(std::make_unique<TorchAsr>(
+      std::move(archive), std::move(*vocabulary), end, static_cast<std::size_t>(window)));
 }
 
-Result<std::unique_ptr<SpeakerJudge>> open_speaker_judge(const std::filesystem::path& path, const std::string& identity) {
+Result<std::unique_ptr<SpeakerJudge>> open_speaker_judge(const std::filesystem::path& path,
+                                                         const std::string& identity) {
   STRATA_TRY(Archive archive, open_archive(path, "speaker", identity));
   auto judge = std::make_unique<TorchSpeaker>(std::move(archive));
   STRATA_CHECK_OK(judge->check_sanity());
   return std::unique_ptr<SpeakerJudge>(std::move(judge));
 }
 
-Result<std::unique_ptr<MosJudge>> open_mos_judge(const std::filesystem::path& path, const std::string& identity) {
+Result<std::unique_ptr<MosJudge>> open_mos_judge(const std::filesystem::path& path,
+                                                 const std::string& identity) {
   STRATA_TRY(Archive archive, open_archive(path, "mos", identity));
   STRATA_TRY(const std::int64_t output, overall_output(archive.info()));
   auto judge = std::make_unique<TorchMos>(std::move(archive), output);
@@ -280,7 +326,9 @@ Result<Judges> open_judges(const ScoreSpec& spec) {
 
 Result<bool> verify_judge(const std::filesystem::path& archive) {
   STRATA_TRY(const ArchiveInfo info, Archive::describe(archive));
-  const auto opened = [](const auto& judge) { return judge ? Status() : Status(tl::unexpected(judge.error())); };
+  const auto opened = [](const auto& judge) {
+    return judge ? Status() : Status(tl::unexpected(judge.error()));
+  };
   if (info.role == "asr") {
     STRATA_CHECK_OK(opened(open_asr_judge(archive, "")));
   } else if (info.role == "speaker") {

@@ -13,16 +13,21 @@ namespace {
 // Two bits for each cell of the table: is a deletion, and is an insertion, a shortest way into it?
 class BackTrace {
  public:
-  BackTrace(std::size_t rows, std::size_t columns) : columns_(columns), bits_(rows * columns * 2, false) {}
+  BackTrace(std::size_t rows, std::size_t columns)
+      : columns_(columns), bits_(rows * columns * 2, false) {}
   void set(std::size_t i, std::size_t j, bool deletion, bool insertion) {
     bits_[index(i, j)] = deletion;
     bits_[index(i, j) + 1] = insertion;
   }
   [[nodiscard]] bool deletion(std::size_t i, std::size_t j) const { return bits_[index(i, j)]; }
-  [[nodiscard]] bool insertion(std::size_t i, std::size_t j) const { return bits_[index(i, j) + 1]; }
+  [[nodiscard]] bool insertion(std::size_t i, std::size_t j) const {
+    return bits_[index(i, j) + 1];
+  }
 
  private:
-  [[nodiscard]] std::size_t index(std::size_t i, std::size_t j) const { return ((i - 1) * columns_ + (j - 1)) * 2; }
+  [[nodiscard]] std::size_t index(std::size_t i, std::size_t j) const {
+    return ((i - 1) * columns_ + (j - 1)) * 2;
+  }
   std::size_t columns_;
   std::vector<bool> bits_;
 };
@@ -133,7 +138,9 @@ Result<std::vector<Chunk>> align(Symbols reference, Symbols hypothesis) {
   const Symbols ref = reference.subspan(prefix, reference.size() - prefix - suffix);
   const Symbols hyp = hypothesis.subspan(prefix, hypothesis.size() - prefix - suffix);
   if (!ref.empty() && hyp.size() > kAlignmentCellsMax / ref.size()) {
-    return fail(ErrorCode::kTooLarge, "cannot align {} with {} symbols: the limit is {} table cells; split the text into utterances",
+    return fail(ErrorCode::kTooLarge,
+                "cannot align {} with {} symbols: the limit is {} table cells; split the text into "
+                "utterances",
                 ref.size(), hyp.size(), kAlignmentCellsMax);
   }
   const std::vector<Edit> backwards = trace_back(ref, hyp);
@@ -201,7 +208,8 @@ Result<Alignment> align_words(std::string_view reference, std::string_view hypot
     std::vector<std::uint32_t> symbols;
     symbols.reserve(words.size());
     for (const auto& word : words) {
-      symbols.push_back(numbers.try_emplace(word, static_cast<std::uint32_t>(numbers.size())).first->second);
+      symbols.push_back(
+          numbers.try_emplace(word, static_cast<std::uint32_t>(numbers.size())).first->second);
     }
     return symbols;
   };
@@ -211,7 +219,9 @@ Result<Alignment> align_words(std::string_view reference, std::string_view hypot
 }
 
 Result<Counts> count_words(std::string_view reference, std::string_view hypothesis) {
-  return align_words(reference, hypothesis).map([](const Alignment& alignment) { return alignment.counts; });
+  return align_words(reference, hypothesis).map([](const Alignment& alignment) {
+    return alignment.counts;
+  });
 }
 
 Result<Counts> count_characters(std::string_view reference, std::string_view hypothesis) {
@@ -228,8 +238,12 @@ Result<Counts> count_characters(std::string_view reference, std::string_view hyp
 std::string to_text(std::span<const Chunk> chunks) {
   std::string text;
   for (const Chunk& c : chunks) {
-    const char* letter = c.edit == Edit::kHit ? "=" : c.edit == Edit::kSubstitution ? "S" : c.edit == Edit::kDeletion ? "D" : "I";
-    text += fmt::format("{}{}[{}:{},{}:{}]", text.empty() ? "" : " ", letter, c.ref_begin, c.ref_end, c.hyp_begin, c.hyp_end);
+    const char* letter = c.edit == Edit::kHit            ? "="
+                         : c.edit == Edit::kSubstitution ? "S"
+                         : c.edit == Edit::kDeletion     ? "D"
+                                                         : "I";
+    text += fmt::format("{}{}[{}:{},{}:{}]", text.empty() ? "" : " ", letter, c.ref_begin,
+                        c.ref_end, c.hyp_begin, c.hyp_end);
   }
   return text;
 }

@@ -1,6 +1,6 @@
-// Word and character error counts with the alignment that jiwer 4.0.0 reports. Only the total of an alignment is unique,
-// its split into substitutions, deletions and insertions is not; so the tie rule of the RapidFuzz core is followed exactly
-// (docs/evaluation.md, "Which alignment"). Pure.
+// Word and character error counts with the alignment that jiwer 4.0.0 reports. Only the total of an
+// alignment is unique, its split into substitutions, deletions and insertions is not; so the tie
+// rule of the RapidFuzz core is followed exactly (docs/evaluation.md, "Which alignment"). Pure.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ struct Chunk {
   bool operator==(const Chunk&) const = default;
 };
 
-// The four measures of jiwer. With no reference words: no hypothesis words gives 0, 0, 0, 1; else WER is the *number* of
-// inserted words, MER and WIL are 1, WIP is 0.
+// The four measures of jiwer. With no reference words: no hypothesis words gives 0, 0, 0, 1; else
+// WER is the *number* of inserted words, MER and WIL are 1, WIP is 0.
 struct Measures {
   double wer = 0;
   double mer = 0;
@@ -58,10 +58,12 @@ struct Measures {
 [[nodiscard]] double error_rate(const Counts& counts);  // WER of words, CER of characters
 [[nodiscard]] Measures measures(const Counts& counts);
 
-// jiwer's default word split: runs of two or more white-space characters become one space, the ends are stripped, then
-// the text is cut at U+0020. A lone tab or no-break space inside a word therefore does not cut it.
+// jiwer's default word split: runs of two or more white-space characters become one space, the ends
+// are stripped, then the text is cut at U+0020. A lone tab or no-break space inside a word
+// therefore does not cut it.
 [[nodiscard]] Result<std::vector<std::u32string>> split_words(std::string_view text);
-// jiwer's default character split: the ends are stripped, every code point left is a character, spaces too.
+// jiwer's default character split: the ends are stripped, every code point left is a character,
+// spaces too.
 [[nodiscard]] Result<std::u32string> split_characters(std::string_view text);
 
 struct Alignment {
@@ -72,9 +74,11 @@ struct Alignment {
 };
 
 // REQUIRES nothing of the texts; invalid UTF-8 is an error that names the side and the byte.
-[[nodiscard]] Result<Alignment> align_words(std::string_view reference, std::string_view hypothesis);
+[[nodiscard]] Result<Alignment> align_words(std::string_view reference,
+                                            std::string_view hypothesis);
 [[nodiscard]] Result<Counts> count_words(std::string_view reference, std::string_view hypothesis);
-[[nodiscard]] Result<Counts> count_characters(std::string_view reference, std::string_view hypothesis);
+[[nodiscard]] Result<Counts> count_characters(std::string_view reference,
+                                              std::string_view hypothesis);
 
 // "=[0:2,0:2] D[2:3,2:2]", the form of the golden files.
 [[nodiscard]] std::string to_text(std::span<const Chunk> chunks);

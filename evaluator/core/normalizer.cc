@@ -14,11 +14,14 @@ namespace {
 // string.punctuation of Python plus zhon.hanzi.punctuation 2.1.1: 114 characters together.
 bool is_removed_punctuation(char32_t point) {
   using Range = std::pair<char32_t, char32_t>;
-  static constexpr std::array<Range, 21> kRemoved{{{0x21, 0x2F}, {0x3A, 0x40}, {0x5B, 0x60}, {0x7B, 0x7E},
-      {0xB7, 0xB7}, {0x2013, 0x2014}, {0x2018, 0x2019}, {0x201B, 0x201F}, {0x2026, 0x2027}, {0x3000, 0x3003},
-      {0x3008, 0x3011}, {0x3014, 0x301F}, {0x3030, 0x3030}, {0x303E, 0x303F}, {0xFE4F, 0xFE4F}, {0xFE51, 0xFE51},
-      {0xFE54, 0xFE54}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF20}, {0xFF3B, 0xFF40}, {0xFF5B, 0xFF64}}};
-  return std::ranges::any_of(kRemoved, [&](const Range& r) { return r.first <= point && point <= r.second; });
+  static constexpr std::array<Range, 21> kRemoved{
+      {{0x21, 0x2F},     {0x3A, 0x40},     {0x5B, 0x60},     {0x7B, 0x7E},     {0xB7, 0xB7},
+       {0x2013, 0x2014}, {0x2018, 0x2019}, {0x201B, 0x201F}, {0x2026, 0x2027}, {0x3000, 0x3003},
+       {0x3008, 0x3011}, {0x3014, 0x301F}, {0x3030, 0x3030}, {0x303E, 0x303F}, {0xFE4F, 0xFE4F},
+       {0xFE51, 0xFE51}, {0xFE54, 0xFE54}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF20}, {0xFF3B, 0xFF40},
+       {0xFF5B, 0xFF64}}};
+  return std::ranges::any_of(kRemoved,
+                             [&](const Range& r) { return r.first <= point && point <= r.second; });
 }
 
 // Python's text.replace("  ", " "): one pass from the left, so four spaces become two.
@@ -39,7 +42,8 @@ std::u32string strip_punctuation(std::u32string_view text, bool keep_apostrophe)
   return python_lower(halve_double_spaces(kept));
 }
 
-// Deletes [<\[][^>\]]*[>\]]: the closing character may be of the other kind, an unclosed opening stays.
+// Deletes [<\[][^>\]]*[>\]]: the closing character may be of the other kind, an unclosed opening
+// stays.
 std::u32string drop_brackets(std::u32string_view text) {
   std::u32string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -88,9 +92,10 @@ std::u32string whisper_basic(std::u32string_view text) {
 }  // namespace
 
 const std::vector<ProtocolInfo>& protocols() {
-  static const std::vector<ProtocolInfo> kProtocols{
-      {Protocol::kF5, "f5", 1}, {Protocol::kSeedTts, "seed-tts", 1}, {Protocol::kWhisperBasic, "whisper-basic", 1},
-      {Protocol::kPlain, "plain", 1}};
+  static const std::vector<ProtocolInfo> kProtocols{{Protocol::kF5, "f5", 1},
+                                                    {Protocol::kSeedTts, "seed-tts", 1},
+                                                    {Protocol::kWhisperBasic, "whisper-basic", 1},
+                                                    {Protocol::kPlain, "plain", 1}};
   return kProtocols;
 }
 
@@ -100,8 +105,10 @@ Result<ProtocolInfo> find_protocol(std::string_view name) {
   std::string names;
   for (const auto& info : protocols()) names += (names.empty() ? "" : ", ") + info.name;
   if (name == "whisper-en") {
-    return fail(ErrorCode::kUnsupported, "protocol \"whisper-en\" needs Whisper's English number and spelling tables, "
-                "which this build does not have; it has {}", names);
+    return fail(ErrorCode::kUnsupported,
+                "protocol \"whisper-en\" needs Whisper's English number and spelling tables, "
+                "which this build does not have; it has {}",
+                names);
   }
   return fail(ErrorCode::kInvalid, "there is no protocol \"{}\"; there are {}", name, names);
 }

@@ -1,5 +1,6 @@
-// What a protocol does to a text before words are counted. Protocols have versions: a version never changes its output.
-// Pure. Sources: F5-TTS src/f5_tts/eval/utils_eval.py, seed-tts-eval run_wer.py, whisper/normalizers/basic.py.
+// What a protocol does to a text before words are counted. Protocols have versions: a version never
+// changes its output. Pure. Sources: F5-TTS src/f5_tts/eval/utils_eval.py, seed-tts-eval
+// run_wer.py, whisper/normalizers/basic.py.
 #pragma once
 
 #include <string>

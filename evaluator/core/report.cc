@@ -22,7 +22,9 @@ struct Measure {
 const std::vector<Measure>& all_measures() {
   static const std::vector<Measure> kMeasures{
       {"wer", "fraction", "lower", "asr",
-       [](const UtteranceScore& u) { return u.hypothesis ? std::optional(u.wer()) : std::nullopt; }},
+       [](const UtteranceScore& u) {
+         return u.hypothesis ? std::optional(u.wer()) : std::nullopt;
+       }},
       {"sim_o", "cosine", "higher", "speaker", [](const UtteranceScore& u) { return u.sim_o; }},
       {"mos", "points", "higher", "mos", [](const UtteranceScore& u) { return u.mos; }}};
   return kMeasures;
@@ -59,7 +61,8 @@ struct Estimate {
   Bootstrap by_speaker{};
 };
 
-Result<Estimate> estimate(const std::vector<Share>& shares, const std::vector<std::string>& speakers,
+Result<Estimate> estimate(const std::vector<Share>& shares,
+                          const std::vector<std::string>& speakers,
                           const BootstrapOptions& options) {
   Estimate e{.value = ratio(shares)};
   STRATA_TRY(e.by_utterance, bootstrap(shares, each_alone(shares.size()), options));
@@ -68,20 +71,28 @@ Result<Estimate> estimate(const std::vector<Share>& shares, const std::vector<st
 }
 
 Object estimate_value(const Estimate& e) {
-  return {{"value", e.value}, {"interval_by_utterance", interval_value(e.by_utterance)},
+  return {{"value", e.value},
+          {"interval_by_utterance", interval_value(e.by_utterance)},
           {"interval_by_speaker", interval_value(e.by_speaker)}};
 }
 
-Score score_of(const std::string& name, const Measure& measure, const Estimate& e, const Column& column,
-               const std::string& judge) {
-  return {.name = name, .value = e.value, .unit = measure.unit,
-          .interval = Interval{.low = e.by_utterance.low, .high = e.by_utterance.high}, .count = column.values.size(),
-          .better = measure.better, .judge = judge};
+Score score_of(const std::string& name, const Measure& measure, const Estimate& e,
+               const Column& column, const std::string& judge) {
+  return {.name = name,
+          .value = e.value,
+          .unit = measure.unit,
+          .interval = Interval{.low = e.by_utterance.low, .high = e.by_utterance.high},
+          .count = column.values.size(),
+          .better = measure.better,
+          .judge = judge};
 }
 
 Value counts_value(const Counts& c) {
-  return Object{{"substitutions", c.substitutions}, {"deletions", c.deletions}, {"insertions", c.insertions},
-                {"hits", c.hits}, {"reference_words", c.reference_length()}};
+  return Object{{"substitutions", c.substitutions},
+                {"deletions", c.deletions},
+                {"insertions", c.insertions},
+                {"hits", c.hits},
+                {"reference_words", c.reference_length()}};
 }
 
 Value by_speaker_value(const std::vector<const UtteranceScore*>& utterances) {
@@ -122,8 +133,8 @@ class Builder {
     return {};
   }
 
-  // Other sets minus the generated one (minus the recordings where nothing is generated), over the ids that both have: the
-  // same draws for both.
+  // Other sets minus the generated one (minus the recordings where nothing is generated), over the
+  // ids that both have: the same draws for both.
   Status add_comparisons() {
     auto base = sets_.find(kGeneratedSet);
     if (base == sets_.end()) base = sets_.find(kRecordingsSet);
@@ -133,7 +144,8 @@ class Builder {
       if (name == base->first) continue;
       Object rows;
       for (const Measure& measure : all_measures()) {
-        STRATA_TRY(Value row, compare(column_of(members, measure), column_of(base->second, measure)));
+        STRATA_TRY(Value row,
+                   compare(column_of(members, measure), column_of(base->second, measure)));
         if (!row.is_null()) rows[measure.name] = std::move(row);
       }
       if (!rows.empty()) comparisons[name] = std::move(rows);
@@ -146,19 +158,28 @@ class Builder {
 
   Report finish() {
     report_["report"] = 1;
-    report_["protocol"] = Object{{"name", input_.protocol.name}, {"version", input_.protocol.version}};
-    report_["aggregation"] = "wer: mean of the utterances' rates; wer_corpus: all errors over all reference words; "
-                             "sim_o, mos: mean of the utterances";
+    report_["protocol"] =
+        Object{{"name", input_.protocol.name}, {"version", input_.protocol.version}};
+    report_["aggregation"] =
+        "wer: mean of the utterances' rates; wer_corpus: all errors over all reference words; "
+        "sim_o, mos: mean of the utterances";
     report_["list_sha256"] = input_.list_sha256;
     report_["utterances"] = static_cast<std::int64_t>(input_.utterances.size());
-    report_["bootstrap"] = Object{{"resamples", input_.bootstrap.resamples}, {"seed", input_.bootstrap.seed},
-                                  {"confidence", input_.bootstrap.confidence}, {"interval", "percentile"}};
+    report_["bootstrap"] = Object{{"resamples", input_.bootstrap.resamples},
+                                  {"seed", input_.bootstrap.seed},
+                                  {"confidence", input_.bootstrap.confidence},
+                                  {"interval", "percentile"}};
     report_["environment"] = input_.environment;
     Object judges;
     for (const JudgeInfo& j : input_.judges) {
-      judges[j.role] = Object{{"name", j.name}, {"version", j.version}, {"family", j.family}, {"identity", j.identity},
-                              {"exporter_version", j.exporter_version}, {"torch_version", j.torch_version},
-                              {"interface", j.interface}, {"settings", j.settings}};
+      judges[j.role] = Object{{"name", j.name},
+                              {"version", j.version},
+                              {"family", j.family},
+                              {"identity", j.identity},
+                              {"exporter_version", j.exporter_version},
+                              {"torch_version", j.torch_version},
+                              {"interface", j.interface},
+                              {"settings", j.settings}};
     }
     report_["judges"] = std::move(judges);
     return {.scores = std::move(scores_), .summary = std::move(report_)};
@@ -180,13 +201,16 @@ class Builder {
     for (const Measure& measure : all_measures()) {
       const Column column = column_of(members, measure);
       if (column.values.empty()) continue;
-      STRATA_TRY(const Estimate mean, estimate(shares_of(column.values), column.speakers, input_.bootstrap));
+      STRATA_TRY(const Estimate mean,
+                 estimate(shares_of(column.values), column.speakers, input_.bootstrap));
       Object block = estimate_value(mean);
       const Moments m = moments(column.values);
       block["count"] = static_cast<std::int64_t>(m.count);
       block["sd"] = m.sd;
-      Score score = score_of(measure.name + suffix, measure, mean, column, judge_label(measure.role));
-      for (std::size_t i = 0; i < column.ids.size(); ++i) score.items[column.ids[i]] = column.values[i];
+      Score score =
+          score_of(measure.name + suffix, measure, mean, column, judge_label(measure.role));
+      for (std::size_t i = 0; i < column.ids.size(); ++i)
+        score.items[column.ids[i]] = column.values[i];
       scores_.push_back(std::move(score));
       if (std::string_view(measure.name) == "wer") {
         STRATA_CHECK_OK(add_word_errors(value, block, column, members, suffix));
@@ -197,7 +221,8 @@ class Builder {
     return Value(std::move(value));
   }
 
-  Status add_word_errors(Object& set, Object& block, const Column& column, const std::vector<const UtteranceScore*>& members,
+  Status add_word_errors(Object& set, Object& block, const Column& column,
+                         const std::vector<const UtteranceScore*>& members,
                          const std::string& suffix) {
     const Measure& wer = all_measures().front();
     block["printed"] = fmt::format("{:.5f}", block.at("value").to_double().value_or(0));
@@ -215,7 +240,8 @@ class Builder {
 
   Result<Value> compare(const Column& other, const Column& baseline) {
     std::map<std::string, double> base;
-    for (std::size_t i = 0; i < baseline.ids.size(); ++i) base[baseline.ids[i]] = baseline.values[i];
+    for (std::size_t i = 0; i < baseline.ids.size(); ++i)
+      base[baseline.ids[i]] = baseline.values[i];
     std::vector<double> a;
     std::vector<double> b;
     std::vector<double> differences;
@@ -227,22 +253,33 @@ class Builder {
       differences.push_back(a.back() - b.back());
     }
     if (differences.empty()) return Value();
-    STRATA_TRY(const Bootstrap d, bootstrap_difference(shares_of(a), shares_of(b), each_alone(a.size()), input_.bootstrap));
+    STRATA_TRY(const Bootstrap d, bootstrap_difference(shares_of(a), shares_of(b),
+                                                       each_alone(a.size()), input_.bootstrap));
     STRATA_TRY(const double p, sign_flip_p(differences, input_.bootstrap));
-    return Value(Object{{"difference", moments(differences).mean}, {"interval", interval_value(d)}, {"sign_flip_p", p},
+    return Value(Object{{"difference", moments(differences).mean},
+                        {"interval", interval_value(d)},
+                        {"sign_flip_p", p},
                         {"count", static_cast<std::int64_t>(a.size())}});
   }
 
-  Status add_loss_score(Object& block, const std::string& name, const std::map<std::string, double>& items,
-                        const std::string& better) {
+  Status add_loss_score(Object& block, const std::string& name,
+                        const std::map<std::string, double>& items, const std::string& better) {
     if (items.empty()) return {};
     std::vector<double> values;
     for (const auto& [id, value] : items) values.push_back(value);
-    STRATA_TRY(const Bootstrap b, bootstrap(shares_of(values), each_alone(values.size()), input_.bootstrap));
+    STRATA_TRY(const Bootstrap b,
+               bootstrap(shares_of(values), each_alone(values.size()), input_.bootstrap));
     const double mean = moments(values).mean;
-    block[name] = Object{{"value", mean}, {"interval", interval_value(b)}, {"count", static_cast<std::int64_t>(values.size())}};
-    scores_.push_back({.name = name, .value = mean, .unit = "loss", .interval = Interval{.low = b.low, .high = b.high},
-                       .count = values.size(), .better = better, .items = items});
+    block[name] = Object{{"value", mean},
+                         {"interval", interval_value(b)},
+                         {"count", static_cast<std::int64_t>(values.size())}};
+    scores_.push_back({.name = name,
+                       .value = mean,
+                       .unit = "loss",
+                       .interval = Interval{.low = b.low, .high = b.high},
+                       .count = values.size(),
+                       .better = better,
+                       .items = items});
     return {};
   }
 
@@ -258,7 +295,8 @@ Status Builder::add_validation() {
   std::map<std::string, const ValidationLoss*> early;
   for (const ValidationLoss& v : input_.validation) {
     if (!(v.last ? last : early).try_emplace(v.id, &v).second) {
-      return fail(ErrorCode::kInvalid, "validation has two {} losses for utterance \"{}\"", v.last ? "last" : "early", v.id);
+      return fail(ErrorCode::kInvalid, "validation has two {} losses for utterance \"{}\"",
+                  v.last ? "last" : "early", v.id);
     }
   }
   std::map<std::string, double> loss;
@@ -283,7 +321,8 @@ Status Builder::add_validation() {
 }  // namespace
 
 Value to_value(const UtteranceScore& u) {
-  Object line{{"id", u.id}, {"set", u.set}, {"speaker", u.speaker}, {"seconds", u.seconds}, {"key", u.key}};
+  Object line{
+      {"id", u.id}, {"set", u.set}, {"speaker", u.speaker}, {"seconds", u.seconds}, {"key", u.key}};
   if (u.reference) line["reference"] = *u.reference;
   if (u.hypothesis) {
     line["hypothesis"] = *u.hypothesis;
@@ -315,8 +354,10 @@ Result<UtteranceScore> utterance_score_from(const Value& line) {
     u.hypothesis = fields.text("hypothesis");
     u.normalized_reference = fields.text("normalized_reference");
     u.normalized_hypothesis = fields.text("normalized_hypothesis");
-    u.words = {.substitutions = fields.integer("substitutions"), .deletions = fields.integer("deletions"),
-               .insertions = fields.integer("insertions"), .hits = fields.integer("hits")};
+    u.words = {.substitutions = fields.integer("substitutions"),
+               .deletions = fields.integer("deletions"),
+               .insertions = fields.integer("insertions"),
+               .hits = fields.integer("hits")};
     u.no_speech_prob = fields.number("no_speech_prob");
     u.windows = static_cast<int>(fields.integer("windows"));
     fields.number("wer");
@@ -328,12 +369,14 @@ Result<UtteranceScore> utterance_score_from(const Value& line) {
 }
 
 Result<Report> make_report(ReportInput input) {
-  if (input.utterances.empty() && input.validation.empty()) return fail(ErrorCode::kInvalid, "there is no utterance to report on");
+  if (input.utterances.empty() && input.validation.empty())
+    return fail(ErrorCode::kInvalid, "there is no utterance to report on");
   const auto place = [](const UtteranceScore& u) { return std::tie(u.set, u.id); };
   std::ranges::sort(input.utterances, std::ranges::less{}, place);
   const auto twin = std::ranges::adjacent_find(input.utterances, std::ranges::equal_to{}, place);
   if (twin != input.utterances.end()) {
-    return fail(ErrorCode::kInvalid, "utterance \"{}\" occurs twice in set \"{}\"", twin->id, twin->set);
+    return fail(ErrorCode::kInvalid, "utterance \"{}\" occurs twice in set \"{}\"", twin->id,
+                twin->set);
   }
   Builder builder(input);
   STRATA_CHECK_OK(builder.add_sets());
@@ -345,7 +388,10 @@ Result<Report> make_report(ReportInput input) {
 Value scores_value(const std::vector<Score>& scores) {
   Array list;
   for (const Score& s : scores) {
-    Object score{{"name", s.name}, {"value", s.value}, {"unit", s.unit}, {"count", static_cast<std::int64_t>(s.count)},
+    Object score{{"name", s.name},
+                 {"value", s.value},
+                 {"unit", s.unit},
+                 {"count", static_cast<std::int64_t>(s.count)},
                  {"better", s.better}};
     if (s.interval) {
       score["low"] = s.interval->low;

@@ -1,5 +1,6 @@
-// From scored utterances to the two files that a scoring task gives back: the scores that tables read and the report that
-// people and referees read. Pure: the same utterances in any order give the same bytes.
+// From scored utterances to the two files that a scoring task gives back: the scores that tables
+// read and the report that people and referees read. Pure: the same utterances in any order give
+// the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ struct UtteranceScore {
   std::string set{};
   std::string speaker{};
   double seconds = 0;
-  std::string key{};  // hash of everything that decides this line; a line of another key is scored again
+  std::string
+      key{};  // hash of everything that decides this line; a line of another key is scored again
   // With a reference text and a recognizer:
   std::optional<std::string> reference{};
   std::optional<std::string> hypothesis{};
@@ -52,12 +54,13 @@ struct JudgeInfo {
   std::int64_t exporter_version = 0;
   std::string identity{};
   std::string torch_version{};  // that exported it
-  std::string interface{};
+  std::string interface {};
   Value settings{};
   [[nodiscard]] std::string label() const { return fmt::format("{}@{}", name, version); }
 };
 
-// Held-out flow-matching losses of one utterance: with its own text and with the text of another one.
+// Held-out flow-matching losses of one utterance: with its own text and with the text of another
+// one.
 struct ValidationLoss {
   std::string id{};
   bool last = false;  // of the last update measured, else of the early one
@@ -84,7 +87,7 @@ struct Score {
   std::optional<Interval> interval{};
   std::size_t count = 0;
   std::string better{};
-  std::string judge{};                   // empty: no judge has a part in it
+  std::string judge{};                    // empty: no judge has a part in it
   std::map<std::string, double> items{};  // empty where the value is no mean of items
 };
 

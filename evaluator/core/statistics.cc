@@ -13,15 +13,20 @@
 namespace strata::evaluator {
 namespace {
 
-double divide(const Share& sum) { return sum.denominator > 0 ? sum.numerator / sum.denominator : sum.numerator; }
+double divide(const Share& sum) {
+  return sum.denominator > 0 ? sum.numerator / sum.denominator : sum.numerator;
+}
 
 Status check(std::span<const Share> shares, const Blocks& blocks, const BootstrapOptions& options) {
-  if (blocks.empty()) return fail(ErrorCode::kInvalid, "nothing to resample: there are no utterances");
+  if (blocks.empty())
+    return fail(ErrorCode::kInvalid, "nothing to resample: there are no utterances");
   if (options.resamples < 1 || options.resamples > kResamplesMax) {
-    return fail(ErrorCode::kInvalid, "resamples must be from 1 to {}, not {}", kResamplesMax, options.resamples);
+    return fail(ErrorCode::kInvalid, "resamples must be from 1 to {}, not {}", kResamplesMax,
+                options.resamples);
   }
   if (!(options.confidence > 0 && options.confidence < 1)) {
-    return fail(ErrorCode::kInvalid, "confidence must lie between 0 and 1, not {}", options.confidence);
+    return fail(ErrorCode::kInvalid, "confidence must lie between 0 and 1, not {}",
+                options.confidence);
   }
   for (std::size_t i = 0; i < shares.size(); ++i) {
     if (!std::isfinite(shares[i].numerator) || !std::isfinite(shares[i].denominator)) {
@@ -54,7 +59,8 @@ Bootstrap summarize(std::vector<double> values, double confidence) {
   double squares = 0;
   for (const double v : values) squares += (v - result.mean) * (v - result.mean);
   result.sd = std::sqrt(squares / n);
-  result.above_zero = static_cast<double>(std::ranges::count_if(values, [](double v) { return v > 0; })) / n;
+  result.above_zero =
+      static_cast<double>(std::ranges::count_if(values, [](double v) { return v > 0; })) / n;
   std::ranges::sort(values);
   result.low = quantile(values, (1 - confidence) / 2);
   result.high = quantile(values, (1 + confidence) / 2);
@@ -66,7 +72,8 @@ template <class Take, class Keep>
 void resample(std::size_t blocks, const BootstrapOptions& options, Take take, Keep keep) {
   Random random(options.seed);
   for (int r = 0; r < options.resamples; ++r) {
-    for (std::size_t draw = 0; draw < blocks; ++draw) take(static_cast<std::size_t>(random.bounded(blocks)));
+    for (std::size_t draw = 0; draw < blocks; ++draw)
+      take(static_cast<std::size_t>(random.bounded(blocks)));
     keep();
   }
 }
@@ -76,7 +83,8 @@ void add(Share& sum, const Share& part) {
   sum.denominator += part.denominator;
 }
 
-// Regularized incomplete beta function by Lentz's continued fraction (Abramowitz and Stegun 26.5.8).
+// Regularized incomplete beta function by Lentz's continued fraction (Abramowitz and
+// Stegun 26.5.8).
 double beta_fraction(double a, double b, double x) {
   constexpr double kTiny = 1e-300;
   constexpr int kTermsMax = 500;
@@ -86,7 +94,8 @@ double beta_fraction(double a, double b, double x) {
   double value = d;
   for (int m = 1; m <= kTermsMax; ++m) {
     const double m2 = 2.0 * m;
-    for (const double term : {m * (b - m) * x / ((a + m2 - 1) * (a + m2)), -(a + m) * (a + b + m) * x / ((a + m2) * (a + m2 + 1))}) {
+    for (const double term : {m * (b - m) * x / ((a + m2 - 1) * (a + m2)),
+                              -(a + m) * (a + b + m) * x / ((a + m2) * (a + m2 + 1))}) {
       d = 1 + term * d;
       d = 1 / (std::abs(d) < kTiny ? kTiny : d);
       c = 1 + term / c;
@@ -101,9 +110,11 @@ double beta_fraction(double a, double b, double x) {
 double incomplete_beta(double a, double b, double x) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
+  const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) +
+                                a * std::log(x) + b * std::log1p(-x));
   // The fraction converges fast on one side of the mean only.
-  return x < (a + 1) / (a + b + 2) ? front * beta_fraction(a, b, x) / a : 1 - front * beta_fraction(b, a, 1 - x) / b;
+  return x < (a + 1) / (a + b + 2) ? front * beta_fraction(a, b, x) / a
+                                   : 1 - front * beta_fraction(b, a, 1 - x) / b;
 }
 
 }  // namespace
@@ -138,22 +149,24 @@ Blocks blocks_by_label(std::span<const std::string> labels) {
   return blocks;
 }
 
-Result<Bootstrap> bootstrap(std::span<const Share> shares, const Blocks& blocks, const BootstrapOptions& options) {
+Result<Bootstrap> bootstrap(std::span<const Share> shares, const Blocks& blocks,
+                            const BootstrapOptions& options) {
   STRATA_CHECK_OK(check(shares, blocks, options));
   const auto sums = sum_blocks(shares, blocks);
   std::vector<double> values;
   values.reserve(static_cast<std::size_t>(options.resamples));
   Share sum{.numerator = 0, .denominator = 0};
-  resample(blocks.size(), options, [&](std::size_t block) { add(sum, sums[block]); },
-           [&] {
-             values.push_back(divide(sum));
-             sum = {.numerator = 0, .denominator = 0};
-           });
+  resample(
+      blocks.size(), options, [&](std::size_t block) { add(sum, sums[block]); },
+      [&] {
+        values.push_back(divide(sum));
+        sum = {.numerator = 0, .denominator = 0};
+      });
   return summarize(std::move(values), options.confidence);
 }
 
-Result<Bootstrap> bootstrap_difference(std::span<const Share> a, std::span<const Share> b, const Blocks& blocks,
-                                       const BootstrapOptions& options) {
+Result<Bootstrap> bootstrap_difference(std::span<const Share> a, std::span<const Share> b,
+                                       const Blocks& blocks, const BootstrapOptions& options) {
   STRATA_ASSERT(a.size() == b.size());
   STRATA_CHECK_OK(check(a, blocks, options));
   STRATA_CHECK_OK(check(b, blocks, options));
@@ -163,15 +176,16 @@ Result<Bootstrap> bootstrap_difference(std::span<const Share> a, std::span<const
   values.reserve(static_cast<std::size_t>(options.resamples));
   Share sum_a{.numerator = 0, .denominator = 0};
   Share sum_b = sum_a;
-  resample(blocks.size(), options,
-           [&](std::size_t block) {
-             add(sum_a, sums_a[block]);
-             add(sum_b, sums_b[block]);
-           },
-           [&] {
-             values.push_back(divide(sum_a) - divide(sum_b));
-             sum_a = sum_b = {.numerator = 0, .denominator = 0};
-           });
+  resample(
+      blocks.size(), options,
+      [&](std::size_t block) {
+        add(sum_a, sums_a[block]);
+        add(sum_b, sums_b[block]);
+      },
+      [&] {
+        values.push_back(divide(sum_a) - divide(sum_b));
+        sum_a = sum_b = {.numerator = 0, .denominator = 0};
+      });
   return summarize(std::move(values), options.confidence);
 }
 
@@ -180,10 +194,12 @@ Result<double> sign_flip_p(std::span<const double> differences, const BootstrapO
   const double observed = std::abs(std::accumulate(differences.begin(), differences.end(), 0.0));
   double scale = 0;
   for (const double d : differences) scale += std::abs(d);
-  const double threshold = observed - 1e-12 * scale;  // sums that differ by rounding only are ties, and ties count
+  const double threshold =
+      observed - 1e-12 * scale;  // sums that differ by rounding only are ties, and ties count
   const auto flipped = [&](auto sign) {
     double sum = 0;
-    for (std::size_t i = 0; i < differences.size(); ++i) sum += sign(i) ? -differences[i] : differences[i];
+    for (std::size_t i = 0; i < differences.size(); ++i)
+      sum += sign(i) ? -differences[i] : differences[i];
     return std::abs(sum) >= threshold;
   };
   if (differences.size() <= kSignFlipExactMax) {
@@ -205,7 +221,8 @@ Result<double> sign_flip_p(std::span<const double> differences, const BootstrapO
 std::vector<double> holm(std::span<const double> p_values) {
   std::vector<std::size_t> order(p_values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return p_values[a] < p_values[b]; });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t a, std::size_t b) { return p_values[a] < p_values[b]; });
   std::vector<double> adjusted(p_values.size());
   double worst = 0;
   for (std::size_t rank = 0; rank < order.size(); ++rank) {
@@ -235,7 +252,8 @@ Interval student_t_interval(const Moments& m, double confidence) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (m.count < 2) return {-kInfinity, kInfinity};
   const auto degrees = static_cast<double>(m.count - 1);
-  // The p-value falls with t: bisect in 1/(1+t), which keeps the long tails of few degrees in range.
+  // The p-value falls with t: bisect in 1/(1+t), which keeps the long tails of few degrees in
+  // range.
   double low = 0;
   double high = 1;
   for (int i = 0; i < 200; ++i) {

@@ -1,6 +1,7 @@
-// Intervals and tests for scores of utterances. Deterministic: resampling draws come from base/random.h, so that a seed
-// gives the same interval on every machine. Pure.
-// Every score here is a ratio of sums over utterances: a mean has denominators of one, a corpus WER has errors over words.
+// Intervals and tests for scores of utterances. Deterministic: resampling draws come from
+// base/random.h, so that a seed gives the same interval on every machine. Pure. Every score here is
+// a ratio of sums over utterances: a mean has denominators of one, a corpus WER has errors over
+// words.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +37,8 @@ struct BootstrapOptions {
   double confidence = 0.95;
 };
 
-// Over the resampled statistics: mean, standard deviation (n in the denominator), the percentile interval
-// (linear interpolation), and the share that is strictly above zero.
+// Over the resampled statistics: mean, standard deviation (n in the denominator), the percentile
+// interval (linear interpolation), and the share that is strictly above zero.
 struct Bootstrap {
   double mean = 0;
   double sd = 0;
@@ -46,16 +47,22 @@ struct Bootstrap {
   double above_zero = 0;
 };
 
-// Each resample draws as many blocks as there are, with replacement, and takes all utterances of each. Bisani and Ney
-// 2004 for utterances, Liu and Peng 2019 for blocks. Errors: no block, a non-finite share, an option out of range.
-[[nodiscard]] Result<Bootstrap> bootstrap(std::span<const Share> shares, const Blocks& blocks, const BootstrapOptions& options);
-// Of ratio(a) - ratio(b) with the same draws for both. REQUIRES: a[i] and b[i] belong to the same utterance.
-[[nodiscard]] Result<Bootstrap> bootstrap_difference(std::span<const Share> a, std::span<const Share> b, const Blocks& blocks,
+// Each resample draws as many blocks as there are, with replacement, and takes all utterances of
+// each. Bisani and Ney 2004 for utterances, Liu and Peng 2019 for blocks. Errors: no block, a
+// non-finite share, an option out of range.
+[[nodiscard]] Result<Bootstrap> bootstrap(std::span<const Share> shares, const Blocks& blocks,
+                                          const BootstrapOptions& options);
+// Of ratio(a) - ratio(b) with the same draws for both. REQUIRES: a[i] and b[i] belong to the same
+// utterance.
+[[nodiscard]] Result<Bootstrap> bootstrap_difference(std::span<const Share> a,
+                                                     std::span<const Share> b, const Blocks& blocks,
                                                      const BootstrapOptions& options);
 
-// Two-sided p of "the differences are symmetric around zero": the share of sign patterns whose |sum| reaches the observed
-// one. Exact up to kSignFlipExactMax differences, else (1 + hits) / (1 + resamples) over seeded draws.
-[[nodiscard]] Result<double> sign_flip_p(std::span<const double> differences, const BootstrapOptions& options = {});
+// Two-sided p of "the differences are symmetric around zero": the share of sign patterns whose
+// |sum| reaches the observed one. Exact up to kSignFlipExactMax differences, else (1 + hits) / (1 +
+// resamples) over seeded draws.
+[[nodiscard]] Result<double> sign_flip_p(std::span<const double> differences,
+                                         const BootstrapOptions& options = {});
 
 // Holm's step-down adjustment, in the order given.
 [[nodiscard]] std::vector<double> holm(std::span<const double> p_values);
@@ -77,7 +84,8 @@ struct Interval {
 // mean -+ t * sd / sqrt(n); both infinite for a single value. REQUIRES: 0 < confidence < 1.
 [[nodiscard]] Interval student_t_interval(const Moments& moments, double confidence = 0.95);
 
-// The q-quantile by linear interpolation (numpy's default). REQUIRES: sorted, not empty, 0 <= q <= 1.
+// The q-quantile by linear interpolation (numpy's default). REQUIRES: sorted, not empty, 0 <= q
+// <= 1.
 [[nodiscard]] double quantile(std::span<const double> sorted, double q);
 
 }  // namespace strata::evaluator

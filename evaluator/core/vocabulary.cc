@@ -17,7 +17,9 @@ int sextet(char c) {
 }  // namespace
 
 Result<std::string> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return fail(ErrorCode::kInvalid, "base64 text has {} characters, no multiple of four", text.size());
+  if (text.size() % 4 != 0)
+    return fail(ErrorCode::kInvalid, "base64 text has {} characters, no multiple of four",
+                text.size());
   std::string bytes;
   for (std::size_t at = 0; at < text.size(); at += 4) {
     unsigned bits = 0;
@@ -25,11 +27,13 @@ Result<std::string> decode_base64(std::string_view text) {
     for (std::size_t i = at; i < at + 4; ++i) {
       const bool pad = text[i] == '=' && at + 4 == text.size() && i >= at + 2;
       const int value = pad ? 0 : sextet(text[i]);
-      if (value < 0 || (padding > 0 && !pad)) return fail(ErrorCode::kInvalid, "base64 text has a wrong character at {}", i);
+      if (value < 0 || (padding > 0 && !pad))
+        return fail(ErrorCode::kInvalid, "base64 text has a wrong character at {}", i);
       padding += pad ? 1 : 0;
       bits = bits << 6U | static_cast<unsigned>(value);
     }
-    for (int byte = 0; byte < 3 - padding; ++byte) bytes += static_cast<char>(bits >> (16 - 8 * byte) & 0xFFU);
+    for (int byte = 0; byte < 3 - padding; ++byte)
+      bytes += static_cast<char>(bits >> (16 - 8 * byte) & 0xFFU);
   }
   return bytes;
 }
@@ -39,7 +43,8 @@ Result<Vocabulary> Vocabulary::parse(std::string_view json) {
   if (!list) return tl::unexpected(list.error().while_doing("vocabulary"));
   const Array* items = list->if_array();
   if (items == nullptr || items->empty() || items->size() > kVocabularyMax) {
-    return fail(ErrorCode::kInvalid, "vocabulary: expected a list of 1 to {} base64 strings", kVocabularyMax);
+    return fail(ErrorCode::kInvalid, "vocabulary: expected a list of 1 to {} base64 strings",
+                kVocabularyMax);
   }
   Vocabulary vocabulary;
   vocabulary.tokens_.reserve(items->size());
@@ -47,7 +52,8 @@ Result<Vocabulary> Vocabulary::parse(std::string_view json) {
     const std::string* text = (*items)[id].if_string();
     if (text == nullptr) return fail(ErrorCode::kInvalid, "vocabulary: token {} is no string", id);
     auto bytes = decode_base64(*text);
-    if (!bytes) return tl::unexpected(bytes.error().while_doing(fmt::format("vocabulary: token {}", id)));
+    if (!bytes)
+      return tl::unexpected(bytes.error().while_doing(fmt::format("vocabulary: token {}", id)));
     vocabulary.tokens_.push_back(std::move(*bytes));
   }
   return vocabulary;
@@ -59,7 +65,8 @@ Result<std::string> Vocabulary::decode(std::span<const std::int64_t> ids, std::i
     if (id == end) break;
     if (id > end) continue;
     if (id < 0 || static_cast<std::size_t>(id) >= tokens_.size()) {
-      return fail(ErrorCode::kInvalid, "token {} is not in the vocabulary of {}", id, tokens_.size());
+      return fail(ErrorCode::kInvalid, "token {} is not in the vocabulary of {}", id,
+                  tokens_.size());
     }
     bytes += tokens_[static_cast<std::size_t>(id)];
   }

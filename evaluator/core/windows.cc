@@ -5,14 +5,17 @@
 namespace strata::evaluator {
 namespace {
 
-// Where to cut within [from, to): the middle of the stretch with the least energy, tried at every tenth of its length.
-std::size_t quietest_cut(std::span<const float> samples, std::size_t from, std::size_t to, std::size_t quiet) {
+// Where to cut within [from, to): the middle of the stretch with the least energy, tried at every
+// tenth of its length.
+std::size_t quietest_cut(std::span<const float> samples, std::size_t from, std::size_t to,
+                         std::size_t quiet) {
   const std::size_t step = quiet < 10 ? 1 : quiet / 10;
   double least = 0;
   std::size_t best = from;
   for (std::size_t at = from; at + quiet <= to; at += step) {
     double energy = 0;
-    for (const float x : samples.subspan(at, quiet)) energy += static_cast<double>(x) * static_cast<double>(x);
+    for (const float x : samples.subspan(at, quiet))
+      energy += static_cast<double>(x) * static_cast<double>(x);
     if (at == from || energy < least) {
       least = energy;
       best = at;

@@ -10,7 +10,10 @@ namespace {
 using testing::HasSubstr;
 
 std::string line(const std::string& id, const std::string& set = "generated") {
-  return fmt::format(R"({{"id": "{}", "set": "{}", "audio": "{}.wav", "text": "hello", "prompt": null, "speaker": "s", "seconds": 1}})", id, set, id) + "\n";
+  return fmt::format(
+             R"({{"id": "{}", "set": "{}", "audio": "{}.wav", "text": "hello", "prompt": null, "speaker": "s", "seconds": 1}})",
+             id, set, id) +
+         "\n";
 }
 
 std::string error_of(const std::string& text, const std::vector<std::string>& sets = {}) {
@@ -19,48 +22,70 @@ std::string error_of(const std::string& text, const std::vector<std::string>& se
 }
 
 TEST(AudioList, RowsComeOrderedWhateverTheOrderOfTheLines) {
-  const auto rows = parse_audio_list("\xEF\xBB\xBF" + line("b") + line("a", "recordings") + "\r\n" + line("a"), {}).value();
+  const auto rows =
+      parse_audio_list("\xEF\xBB\xBF" + line("b") + line("a", "recordings") + "\r\n" + line("a"),
+                       {})
+          .value();
   ASSERT_EQ(rows.size(), 3U);
   EXPECT_EQ(rows[0].id, "a");
   EXPECT_EQ(rows[1].id, "b");
   EXPECT_EQ(rows[2].set, "recordings");
   EXPECT_FALSE(rows[0].prompt.has_value());
-  EXPECT_EQ(list_hash(rows), list_hash(parse_audio_list(line("a") + line("b") + line("a", "recordings"), {}).value()));
-  EXPECT_NE(list_hash(rows), list_hash(parse_audio_list(line("a") + line("b") + line("c", "recordings"), {}).value()));
+  EXPECT_EQ(
+      list_hash(rows),
+      list_hash(parse_audio_list(line("a") + line("b") + line("a", "recordings"), {}).value()));
+  EXPECT_NE(
+      list_hash(rows),
+      list_hash(parse_audio_list(line("a") + line("b") + line("c", "recordings"), {}).value()));
 }
 
 TEST(AudioList, OnlyTheWantedSetsAreTakenAndEachMustBeThere) {
-  EXPECT_EQ(parse_audio_list(line("a") + line("a", "recordings"), {"recordings"}).value().size(), 1U);
+  EXPECT_EQ(parse_audio_list(line("a") + line("a", "recordings"), {"recordings"}).value().size(),
+            1U);
   EXPECT_THAT(error_of(line("a"), {"generated", "other"}), HasSubstr("no row of set \"other\""));
 }
 
 TEST(AudioList, EveryWrongLineIsNamed) {
   EXPECT_THAT(error_of(line("a") + "{oops\n"), HasSubstr("list.jsonl:2: "));
-  EXPECT_THAT(error_of(line("a") + line("a")), HasSubstr("list.jsonl:2: utterance \"a\" of set generated is already at list.jsonl:1"));
-  EXPECT_THAT(error_of(R"({"id": "a", "audio": "../a.wav"})"), HasSubstr("must be a path inside the folder"));
-  EXPECT_THAT(error_of(R"({"id": "a", "audio": "/a.wav"})"), HasSubstr("must be a path inside the folder"));
-  EXPECT_THAT(error_of(R"({"id": "a", "audio": "a.wav", "prompt": "../p.wav"})"), HasSubstr("prompt"));
+  EXPECT_THAT(
+      error_of(line("a") + line("a")),
+      HasSubstr("list.jsonl:2: utterance \"a\" of set generated is already at list.jsonl:1"));
+  EXPECT_THAT(error_of(R"({"id": "a", "audio": "../a.wav"})"),
+              HasSubstr("must be a path inside the folder"));
+  EXPECT_THAT(error_of(R"({"id": "a", "audio": "/a.wav"})"),
+              HasSubstr("must be a path inside the folder"));
+  EXPECT_THAT(error_of(R"({"id": "a", "audio": "a.wav", "prompt": "../p.wav"})"),
+              HasSubstr("prompt"));
   EXPECT_THAT(error_of(R"({"id": "a", "audio": "a.wav", "texts": "x"})"), HasSubstr("texts"));
   EXPECT_THAT(error_of(R"({"id": "a"})"), HasSubstr("\"audio\" is missing"));
-  EXPECT_THAT(error_of(R"({"id": "a", "set": "x/y", "audio": "a.wav"})"), HasSubstr("without \"/\""));
+  EXPECT_THAT(error_of(R"({"id": "a", "set": "x/y", "audio": "a.wav"})"),
+              HasSubstr("without \"/\""));
   EXPECT_THAT(error_of(""), HasSubstr("no row to score"));
 }
 
 TEST(AudioList, ValidationLossesMustBeFiniteAndOfAKnownKind) {
-  const auto losses = parse_validation(R"({"id": "a", "update": 9, "which": "early", "loss": 0.5, "loss_permuted": null})").value();
+  const auto losses =
+      parse_validation(
+          R"({"id": "a", "update": 9, "which": "early", "loss": 0.5, "loss_permuted": null})")
+          .value();
   EXPECT_FALSE(losses.front().last);
   EXPECT_FALSE(losses.front().loss_permuted.has_value());
-  EXPECT_THAT(parse_validation(R"({"id": "a", "which": "last", "loss": "NaN"})").error().message, HasSubstr("must be finite"));
-  EXPECT_THAT(parse_validation(R"({"id": "a", "which": "middle", "loss": 1})").error().message, HasSubstr("which"));
+  EXPECT_THAT(parse_validation(R"({"id": "a", "which": "last", "loss": "NaN"})").error().message,
+              HasSubstr("must be finite"));
+  EXPECT_THAT(parse_validation(R"({"id": "a", "which": "middle", "loss": 1})").error().message,
+              HasSubstr("which"));
   EXPECT_FALSE(parse_validation("").has_value());
 }
 
 TEST(AudioList, TextsThatAreNotThoseOfTheCorpusAreRefused) {
   const auto rows = parse_audio_list(line("a"), {}).value();
-  EXPECT_TRUE(check_texts(rows, R"({"id": "a", "text": "Hello!", "speaker": "s"})", Protocol::kF5).has_value());
+  EXPECT_TRUE(check_texts(rows, R"({"id": "a", "text": "Hello!", "speaker": "s"})", Protocol::kF5)
+                  .has_value());
   EXPECT_TRUE(check_texts(rows, R"({"id": "b", "text": "other"})", Protocol::kF5).has_value());
   EXPECT_TRUE(check_texts(rows, R"({"id": "a", "text": ""})", Protocol::kF5).has_value());
-  EXPECT_THAT(check_texts(rows, R"({"id": "a", "text": "Goodbye."})", Protocol::kF5).error().message, HasSubstr("do not belong together"));
+  EXPECT_THAT(
+      check_texts(rows, R"({"id": "a", "text": "Goodbye."})", Protocol::kF5).error().message,
+      HasSubstr("do not belong together"));
 }
 
 class AudioListFolder : public ScratchFolder {};

@@ -37,7 +37,8 @@ inline std::vector<std::int64_t> integers_at(const Value& row, std::string_view 
   const Value* value = row.find(key);
   EXPECT_TRUE(value != nullptr && value->if_array() != nullptr) << key;
   if (value == nullptr || value->if_array() == nullptr) return integers;
-  for (const Value& item : *value->if_array()) integers.push_back(item.if_number()->to_integer().value_or(-1));
+  for (const Value& item : *value->if_array())
+    integers.push_back(item.if_number()->to_integer().value_or(-1));
   return integers;
 }
 

@@ -1,4 +1,5 @@
-// The exported judges themselves: slow (half a minute), and registered only where they have been exported.
+// The exported judges themselves: slow (half a minute), and registered only where they have been
+// exported.
 #include <gmock/gmock.h>
 
 #include "base/random.h"
@@ -22,7 +23,8 @@ TEST(RealJudges, WhisperGivesTheSameTokensAloneAndTogether) {
   auto archive = Archive::load(kModels / "whisper-base.pt", {}, false).value();
   const auto inputs = archive.self_test_inputs().value();
   const auto& wave = std::get<at::Tensor>(inputs.at(0));
-  const std::vector<float> voice(wave.const_data_ptr<float>(), wave.const_data_ptr<float>() + 32'000);
+  const std::vector<float> voice(wave.const_data_ptr<float>(),
+                                 wave.const_data_ptr<float>() + 32'000);
   Random random(7);
   std::vector<float> noise(40'000);
   for (float& x : noise) x = static_cast<float>(random.uniform() - 0.5);

@@ -24,7 +24,9 @@ class FakeAsr final : public AsrJudge {
       ++calls_;
       if (recording.size() == kDeaf) return fail(ErrorCode::kInternal, "deaf");
       // 1600 samples more for each word that the recording does not say right.
-      const std::string wrong = recording.size() >= 4800 ? " One too three." : recording.size() >= 3200 ? " One, two three four." : " One two, three!";
+      const std::string wrong = recording.size() >= 4800   ? " One too three."
+                                : recording.size() >= 3200 ? " One, two three four."
+                                                           : " One two, three!";
       transcripts.push_back({.text = wrong, .no_speech_prob = 0.125, .windows = 1});
     }
     return transcripts;
@@ -39,17 +41,23 @@ class FakeAsr final : public AsrJudge {
 class FakeSpeaker final : public SpeakerJudge {
  public:
   const JudgeInfo& info() const override { return info_; }
-  Result<std::vector<float>> embed(Samples recording) override { return std::vector<float>{1.0F, 10 * recording.front()}; }
+  Result<std::vector<float>> embed(Samples recording) override {
+    return std::vector<float>{1.0F, 10 * recording.front()};
+  }
 
  private:
-  JudgeInfo info_{.name = "fake-speaker", .role = "speaker", .version = 1, .identity = "speaker-identity"};
+  JudgeInfo info_{
+      .name = "fake-speaker", .role = "speaker", .version = 1, .identity = "speaker-identity"};
 };
 
 class FakeMos final : public MosJudge {
  public:
-  explicit FakeMos(std::string identity) : info_{.name = "fake-mos", .role = "mos", .version = 1, .identity = std::move(identity)} {}
+  explicit FakeMos(std::string identity)
+      : info_{.name = "fake-mos", .role = "mos", .version = 1, .identity = std::move(identity)} {}
   const JudgeInfo& info() const override { return info_; }
-  Result<double> rate(Samples recording) override { return 1 + 4 * std::abs(static_cast<double>(recording.front())); }
+  Result<double> rate(Samples recording) override {
+    return 1 + 4 * std::abs(static_cast<double>(recording.front()));
+  }
 
  private:
   JudgeInfo info_;
@@ -65,12 +73,20 @@ class Scoring : public ScratchFolder {
     write_list();
   }
 
-  void add(const std::string& id, const std::string& set, std::size_t samples, float level, const std::string& text = "one two three") {
+  void add(const std::string& id, const std::string& set, std::size_t samples, float level,
+           const std::string& text = "one two three") {
     const std::string name = set + "-" + id + ".wav";
     EXPECT_TRUE(make_folder(folder() / "audio").has_value());
-    EXPECT_TRUE(write_wav(folder() / "audio" / name, std::vector<float>(samples, level), kJudgeRate).has_value());
-    lines_.push_back(to_canonical_json(Object{{"id", id}, {"set", set}, {"audio", name}, {"text", text}, {"prompt", "generated-a.wav"},
-                                              {"speaker", "s"}, {"seconds", 1}}) + "\n");
+    EXPECT_TRUE(write_wav(folder() / "audio" / name, std::vector<float>(samples, level), kJudgeRate)
+                    .has_value());
+    lines_.push_back(to_canonical_json(Object{{"id", id},
+                                              {"set", set},
+                                              {"audio", name},
+                                              {"text", text},
+                                              {"prompt", "generated-a.wav"},
+                                              {"speaker", "s"},
+                                              {"seconds", 1}}) +
+                     "\n");
   }
   void write_list() const {
     std::string text;
@@ -79,10 +95,13 @@ class Scoring : public ScratchFolder {
   }
 
   // One attempt in a folder of its own; stops when so many recordings have been heard.
-  Result<ScoringEnd> attempt(const std::string& name, int stop_after = 1000, const std::string& resume = "") {
+  Result<ScoringEnd> attempt(const std::string& name, int stop_after = 1000,
+                             const std::string& resume = "") {
     const auto own = folder() / name;
     EXPECT_TRUE(make_folder(own).has_value());
-    ScoreSpec spec{.audio = folder() / "audio", .report = own / "report", .protocol = find_protocol("f5").value()};
+    ScoreSpec spec{.audio = folder() / "audio",
+                   .report = own / "report",
+                   .protocol = find_protocol("f5").value()};
     spec.bootstrap.resamples = 200;
     if (!resume.empty()) spec.resume = folder() / resume;
     if (with_validation_) spec.validation = folder() / "validation";
@@ -93,10 +112,14 @@ class Scoring : public ScratchFolder {
     judges.speaker = std::make_unique<FakeSpeaker>();
     judges.mos = std::make_unique<FakeMos>(mos_identity_);
     double now = 0;
-    return run_scoring(spec, judges, {.attempt = own, .stop_requested = [&] { return calls_ >= stop_after; }, .seconds = [&] { return now += 1; }});
+    return run_scoring(spec, judges,
+                       {.attempt = own,
+                        .stop_requested = [&] { return calls_ >= stop_after; },
+                        .seconds = [&] { return now += 1; }});
   }
   [[nodiscard]] std::string outputs(const std::string& name) const {
-    return read(name + "/report/utterances.jsonl") + read(name + "/report/report.json") + read(name + "/scores.json");
+    return read(name + "/report/utterances.jsonl") + read(name + "/report/report.json") +
+           read(name + "/scores.json");
   }
 
   std::vector<std::string> lines_;
@@ -149,7 +172,8 @@ TEST_F(Scoring, ARunThatIsStoppedGoesOnFromItsCheckpointToTheSameBytes) {
     ASSERT_EQ(attempt(first, heard).value(), ScoringEnd::kStopped);
     EXPECT_FALSE(std::filesystem::exists(folder() / first / "scores.json"));
     const std::string checkpoint = fmt::format("checkpoints/{:08}", heard);
-    EXPECT_THAT(read(first + "/progress.jsonl"), HasSubstr(fmt::format(R"({{"checkpoint":"{}","step":{}}})", checkpoint, heard)));
+    EXPECT_THAT(read(first + "/progress.jsonl"),
+                HasSubstr(fmt::format(R"({{"checkpoint":"{}","step":{}}})", checkpoint, heard)));
     ASSERT_EQ(attempt(second, 1000, first + "/" + checkpoint).value(), ScoringEnd::kDone);
     EXPECT_EQ(calls_, 4 - heard);
     EXPECT_EQ(outputs(second), outputs("whole"));
@@ -159,7 +183,8 @@ TEST_F(Scoring, ARunThatIsStoppedGoesOnFromItsCheckpointToTheSameBytes) {
 TEST_F(Scoring, ALineTornByAKillIsScoredAgainToTheSameBytes) {
   ASSERT_TRUE(attempt("whole").has_value());
   const std::string lines = read("whole/report/utterances.jsonl");
-  for (const std::size_t kept : {lines.size() - 1, lines.size() - 40, lines.find('\n') + 30, std::size_t{1}}) {
+  for (const std::size_t kept :
+       {lines.size() - 1, lines.size() - 40, lines.find('\n') + 30, std::size_t{1}}) {
     const std::string name = fmt::format("torn-{}", kept);
     write(name + "/report/utterances.jsonl", lines.substr(0, kept));
     ASSERT_EQ(attempt(name).value(), ScoringEnd::kDone);
@@ -173,7 +198,9 @@ TEST_F(Scoring, ALineOfAnotherRecordingOrJudgeIsScoredAgain) {
   ASSERT_TRUE(attempt("one").has_value());
   ASSERT_TRUE(attempt("one").has_value());
   EXPECT_EQ(calls_, 0);
-  ASSERT_TRUE(write_wav(folder() / "audio/generated-b.wav", std::vector<float>(1600, 0.3F), kJudgeRate).has_value());
+  ASSERT_TRUE(
+      write_wav(folder() / "audio/generated-b.wav", std::vector<float>(1600, 0.3F), kJudgeRate)
+          .has_value());
   ASSERT_TRUE(attempt("one").has_value());
   EXPECT_EQ(calls_, 1);
   mos_identity_ = "another";
@@ -190,7 +217,8 @@ TEST_F(Scoring, AJudgesErrorNamesTheRecording) {
 }
 
 TEST_F(Scoring, ARowWithoutTextHasNoWerAndARowWithoutPromptNoSim) {
-  lines_ = {R"({"id":"a","set":"generated","audio":"generated-a.wav","text":null,"prompt":null,"speaker":"s","seconds":1})"};
+  lines_ = {
+      R"({"id":"a","set":"generated","audio":"generated-a.wav","text":null,"prompt":null,"speaker":"s","seconds":1})"};
   write_list();
   ASSERT_TRUE(attempt("one").has_value());
   EXPECT_EQ(calls_, 0);
@@ -202,8 +230,9 @@ TEST_F(Scoring, ARowWithoutTextHasNoWerAndARowWithoutPromptNoSim) {
 
 TEST_F(Scoring, ValidationLossesAreScoredBesideTheAudio) {
   with_validation_ = true;
-  write("validation/validation.jsonl", "{\"id\":\"x\",\"update\":10,\"which\":\"early\",\"loss\":2,\"loss_permuted\":null}\n"
-                                       "{\"id\":\"x\",\"update\":90,\"which\":\"last\",\"loss\":1,\"loss_permuted\":1.5}\n");
+  write("validation/validation.jsonl",
+        "{\"id\":\"x\",\"update\":10,\"which\":\"early\",\"loss\":2,\"loss_permuted\":null}\n"
+        "{\"id\":\"x\",\"update\":90,\"which\":\"last\",\"loss\":1,\"loss_permuted\":1.5}\n");
   ASSERT_TRUE(attempt("one").has_value());
   const std::string scores = read("one/scores.json");
   EXPECT_THAT(scores, HasSubstr(R"("items":{"x":0.5},"low":0.5,"name":"text_use")"));

@@ -12,7 +12,9 @@ namespace strata::evaluator {
 
 class ScratchFolder : public ::testing::Test {
  protected:
-  ScratchFolder() : folder_(make_temporary_folder(std::filesystem::temp_directory_path(), "strata-evaluator-").value()) {}
+  ScratchFolder()
+      : folder_(make_temporary_folder(std::filesystem::temp_directory_path(), "strata-evaluator-")
+                    .value()) {}
   ~ScratchFolder() override {
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
@@ -23,7 +25,9 @@ class ScratchFolder : public ::testing::Test {
     EXPECT_TRUE(write_file_atomic(folder_ / name, text).has_value());
     return folder_ / name;
   }
-  [[nodiscard]] std::string read(const std::filesystem::path& relative) const { return read_file(folder_ / relative).value_or("(missing)"); }
+  [[nodiscard]] std::string read(const std::filesystem::path& relative) const {
+    return read_file(folder_ / relative).value_or("(missing)");
+  }
 
  private:
   std::filesystem::path folder_;

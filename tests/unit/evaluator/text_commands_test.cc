@@ -22,7 +22,8 @@ class TextCommands : public ScratchFolder {};
 TEST_F(TextCommands, ATableGivesARowOfCountsAndMeasuresForEachPair) {
   std::string table = "hypothesis\tid\treference\n";
   const auto rows = golden_rows("word_errors.jsonl");
-  for (const Value& row : rows) table += text_at(row, "hypothesis") + "\tx\t" + text_at(row, "reference") + "\n";
+  for (const Value& row : rows)
+    table += text_at(row, "hypothesis") + "\tx\t" + text_at(row, "reference") + "\n";
   const std::string out = wer_of_table(write("t.tsv", table), kPlain, TableFormat::kTsv).value();
   std::istringstream lines(out);
   std::string line;
@@ -43,16 +44,21 @@ TEST_F(TextCommands, ATableGivesARowOfCountsAndMeasuresForEachPair) {
     }
   }
   EXPECT_FALSE(std::getline(lines, line));
-  const auto json = parse_json(wer_of_table(folder() / "t.tsv", kPlain, TableFormat::kJson).value()).value();
+  const auto json =
+      parse_json(wer_of_table(folder() / "t.tsv", kPlain, TableFormat::kJson).value()).value();
   EXPECT_EQ(json.if_array()->size(), rows.size());
 }
 
 TEST_F(TextCommands, ATableWithoutItsColumnsOrWithAMissingTabIsRefusedByLine) {
-  const auto error_of = [&](const std::string& text) { return wer_of_table(write("t.tsv", text), kPlain, TableFormat::kTsv).error().message; };
+  const auto error_of = [&](const std::string& text) {
+    return wer_of_table(write("t.tsv", text), kPlain, TableFormat::kTsv).error().message;
+  };
   EXPECT_THAT(error_of("reference,hypothesis\n"), HasSubstr("t.tsv:1: the first line must name"));
-  EXPECT_THAT(error_of("reference\thypothesis\r\na\tb\r\nno tab\r\n"), HasSubstr("t.tsv:3: 1 tab-separated fields, the first line has 2"));
+  EXPECT_THAT(error_of("reference\thypothesis\r\na\tb\r\nno tab\r\n"),
+              HasSubstr("t.tsv:3: 1 tab-separated fields, the first line has 2"));
   EXPECT_THAT(error_of(""), HasSubstr("is empty"));
-  EXPECT_THAT(error_of("reference\thypothesis\n\xFF\tb\n"), HasSubstr("t.tsv:2: normalizing text: invalid UTF-8 at byte 0"));
+  EXPECT_THAT(error_of("reference\thypothesis\n\xFF\tb\n"),
+              HasSubstr("t.tsv:2: normalizing text: invalid UTF-8 at byte 0"));
 }
 
 TEST_F(TextCommands, TwoFilesGiveBothWordErrorRates) {
@@ -62,12 +68,15 @@ TEST_F(TextCommands, TwoFilesGiveBothWordErrorRates) {
   EXPECT_EQ(*json.find("wer_mean"), Value(0.25));
   EXPECT_EQ(*json.find("wer_corpus"), Value(1.0 / 6));
   EXPECT_EQ(*json.find("substitutions"), Value(1));
-  EXPECT_THAT(wer_of_files(ref, hyp, kF5, TableFormat::kText).value(), HasSubstr("WER, mean of lines  0.25000"));
-  EXPECT_THAT(wer_of_files(ref, hyp, kPlain, TableFormat::kTsv).value(), HasSubstr("\n2\t0\t0\t0\t"));
+  EXPECT_THAT(wer_of_files(ref, hyp, kF5, TableFormat::kText).value(),
+              HasSubstr("WER, mean of lines  0.25000"));
+  EXPECT_THAT(wer_of_files(ref, hyp, kPlain, TableFormat::kTsv).value(),
+              HasSubstr("\n2\t0\t0\t0\t"));
 }
 
 TEST_F(TextCommands, FilesOfDifferentLengthAreRefused) {
-  const auto error = wer_of_files(write("r", "a\nb\n"), write("h", "a\n"), kF5, TableFormat::kText).error();
+  const auto error =
+      wer_of_files(write("r", "a\nb\n"), write("h", "a\n"), kF5, TableFormat::kText).error();
   EXPECT_EQ(error.code, ErrorCode::kInvalid);
   EXPECT_THAT(error.message, HasSubstr("has 2 lines"));
 }
@@ -81,8 +90,10 @@ TEST_F(TextCommands, NormalizeGivesALineForALine) {
 class Program : public ScratchFolder {
  protected:
   Exit run(const std::vector<std::string>& arguments) {
-    Command command{.argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-evaluator"}, .folder = folder(),
-                    .stdout_file = folder() / "out", .stderr_file = folder() / "err"};
+    Command command{.argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-evaluator"},
+                    .folder = folder(),
+                    .stdout_file = folder() / "out",
+                    .stderr_file = folder() / "err"};
     command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
     return wait_exit(spawn(command).value()).value();
   }

@@ -32,7 +32,8 @@ at::Tensor buzz(std::int64_t samples) {
   return (0.3 * at::sin(2 * M_PI * 200 * time)).unsqueeze(0);
 }
 
-// Hears tokens in the loudness of ten parts of its window; part of the silence at the end is the end of the text (id 9).
+// Hears tokens in the loudness of ten parts of its window; part of the silence at the end is the
+// end of the text (id 9).
 constexpr const char* kToyAsr = R"(
 def forward(self, wav: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
   assert wav.size(1) == 16000
@@ -51,7 +52,8 @@ def forward(self, wav: Tensor) -> Tensor:
   rough = (wav[:, 1:] - wav[:, :-1]).abs().mean(1) / (wav.abs().mean(1) + 0.0001)
   return torch.where(wav.abs().sum(1) == 0, torch.ones_like(rough), 5.0 - rough.clamp(0.0, 4.0))
 )";
-// The same 3.37 for everything, as a public archive once gave when it was fed samples of another scale.
+// The same 3.37 for everything, as a public archive once gave when it was fed samples of another
+// scale.
 constexpr const char* kDeafMos = R"(
 def forward(self, wav: Tensor) -> Tensor:
   return torch.full_like(wav[:, 0], 3.37)
@@ -75,7 +77,7 @@ class ToyJudges : public ScratchFolder {
     std::string code{};
     at::Tensor input{};
     int sample_rate = kJudgeRate;
-    std::string interface{};
+    std::string interface {};
   };
 
   // As tools/export writes one, the self-test's outputs being what the model gives.
@@ -83,7 +85,9 @@ class ToyJudges : public ScratchFolder {
     torch::jit::Module module("toy");
     module.define(toy.code);
     torch::jit::ExtraFilesMap extra;
-    Array inputs{Object{{"file", "self_test/input0"}, {"shape", Array{1, toy.input.size(1)}}, {"dtype", "float32"}}};
+    Array inputs{Object{{"file", "self_test/input0"},
+                        {"shape", Array{1, toy.input.size(1)}},
+                        {"dtype", "float32"}}};
     Array outputs;
     extra["self_test/input0"] = bytes_of(toy.input);
     const auto result = module.forward({toy.input});
@@ -91,30 +95,50 @@ class ToyJudges : public ScratchFolder {
     if (result.isTensor()) {
       tensors = {result.toTensor()};
     } else {
-      for (const auto& element : result.toTupleRef().elements()) tensors.push_back(element.toTensor());
+      for (const auto& element : result.toTupleRef().elements())
+        tensors.push_back(element.toTensor());
     }
     for (const auto& tensor : tensors) {
       const std::string file = fmt::format("self_test/output{}", outputs.size());
       Array shape;
       for (const std::int64_t n : tensor.sizes()) shape.emplace_back(n);
       extra[file] = bytes_of(tensor);
-      outputs.emplace_back(Object{{"file", file}, {"shape", std::move(shape)}, {"dtype", tensor.is_floating_point() ? "float32" : "int64"}});
+      outputs.emplace_back(Object{{"file", file},
+                                  {"shape", std::move(shape)},
+                                  {"dtype", tensor.is_floating_point() ? "float32" : "int64"}});
     }
-    extra["strata.json"] = to_canonical_json(Object{
-        {"name", toy.name}, {"role", toy.role}, {"family", "toy"}, {"version", 1}, {"exporter_version", 1}, {"identity", "id-" + toy.name},
-        {"interface", toy.interface.empty() ? toy.role + "-1" : toy.interface}, {"torch_version", "1.13.1"},
-        {"settings", Object{{"sample_rate", toy.sample_rate}, {"window_samples", kWindow}, {"eot", 9}}},
-        {"self_test", Object{{"inputs", std::move(inputs)}, {"outputs", std::move(outputs)}, {"tolerance", 1e-5}}}});
+    extra["strata.json"] = to_canonical_json(
+        Object{{"name", toy.name},
+               {"role", toy.role},
+               {"family", "toy"},
+               {"version", 1},
+               {"exporter_version", 1},
+               {"identity", "id-" + toy.name},
+               {"interface", toy.interface.empty() ? toy.role + "-1" : toy.interface},
+               {"torch_version", "1.13.1"},
+               {"settings",
+                Object{{"sample_rate", toy.sample_rate}, {"window_samples", kWindow}, {"eot", 9}}},
+               {"self_test", Object{{"inputs", std::move(inputs)},
+                                    {"outputs", std::move(outputs)},
+                                    {"tolerance", 1e-5}}}});
     // " a" .. " i", and no bytes for the end of the text.
-    extra["vocabulary"] = R"(["IGE=", "IGI=", "IGM=", "IGQ=", "IGU=", "IGY=", "IGc=", "IGg=", "IGk="])";
+    extra["vocabulary"] =
+        R"(["IGE=", "IGI=", "IGM=", "IGQ=", "IGU=", "IGY=", "IGc=", "IGg=", "IGk="])";
     const auto path = folder() / "models" / (toy.name + ".pt");
     EXPECT_TRUE(make_folder(path.parent_path()).has_value());
     module.save(path.string(), extra);
     return path;
   }
-  std::filesystem::path asr() const { return write_toy({.name = "toy-asr", .role = "asr", .code = kToyAsr, .input = buzz(kWindow)}); }
-  std::filesystem::path speaker() const { return write_toy({.name = "toy-speaker", .role = "speaker", .code = kToySpeaker, .input = buzz(16'000)}); }
-  std::filesystem::path mos() const { return write_toy({.name = "toy-mos", .role = "mos", .code = kToyMos, .input = buzz(16'000)}); }
+  std::filesystem::path asr() const {
+    return write_toy({.name = "toy-asr", .role = "asr", .code = kToyAsr, .input = buzz(kWindow)});
+  }
+  std::filesystem::path speaker() const {
+    return write_toy(
+        {.name = "toy-speaker", .role = "speaker", .code = kToySpeaker, .input = buzz(16'000)});
+  }
+  std::filesystem::path mos() const {
+    return write_toy({.name = "toy-mos", .role = "mos", .code = kToyMos, .input = buzz(16'000)});
+  }
 };
 
 template <class Judge>
@@ -125,7 +149,8 @@ std::string error_of(const Result<std::unique_ptr<Judge>>& judge) {
 // Words of a tenth of a second: the loudness says which.
 std::vector<float> say(const std::vector<int>& words) {
   std::vector<float> samples;
-  for (const int word : words) samples.insert(samples.end(), 1600, (static_cast<float>(word) + 0.5F) / 8);
+  for (const int word : words)
+    samples.insert(samples.end(), 1600, (static_cast<float>(word) + 0.5F) / 8);
   return samples;
 }
 
@@ -158,7 +183,8 @@ TEST_F(ToyJudges, TokensDoNotDependOnWhatIsHeardTogether) {
   std::vector<std::vector<float>> sounds;
   for (std::size_t i = 0; i < kAsrBatchMax + 3; ++i) {
     sounds.emplace_back(1000 + 1700 * i);  // the last ones are longer than a window
-    for (float& x : sounds.back()) x = static_cast<float>(random.uniform() * (0.1 * static_cast<double>(i % 9)));
+    for (float& x : sounds.back())
+      x = static_cast<float>(random.uniform() * (0.1 * static_cast<double>(i % 9)));
   }
   std::vector<Samples> recordings(sounds.begin(), sounds.end());
   const auto together = judge->transcribe(recordings).value();
@@ -173,51 +199,70 @@ TEST_F(ToyJudges, TokensDoNotDependOnWhatIsHeardTogether) {
 TEST_F(ToyJudges, AnEmptyRecordingIsRefused) {
   const auto judge = open_asr_judge(asr(), "").value();
   const Samples nothing;
-  EXPECT_THAT(judge->transcribe(std::span(&nothing, 1)).error().message, HasSubstr("has no sample"));
+  EXPECT_THAT(judge->transcribe(std::span(&nothing, 1)).error().message,
+              HasSubstr("has no sample"));
 }
 
 TEST_F(ToyJudges, OneVoiceIsLikeItselfAndAMosHearsNoise) {
   const auto voice = say({3, 2, 3});
   const auto judge = open_speaker_judge(speaker(), "").value();
   EXPECT_NEAR(cosine(judge->embed(voice).value(), judge->embed(voice).value()), 1, 1e-6);
-  EXPECT_NEAR(open_mos_judge(mos(), "").value()->rate(std::vector<float>(100, 0.0F)).value(), 1.0, 1e-6);
+  EXPECT_NEAR(open_mos_judge(mos(), "").value()->rate(std::vector<float>(100, 0.0F)).value(), 1.0,
+              1e-6);
 }
 
 TEST_F(ToyJudges, AMosThatGivesTheSameForCleanAndNoisySpeechIsRefused) {
-  const auto path = write_toy({.name = "deaf", .role = "mos", .code = kDeafMos, .input = buzz(16'000)});
-  EXPECT_THAT(error_of(open_mos_judge(path, "")), HasSubstr("deaf: rates its test recording 3.370, the same with noise 3.370"));
+  const auto path =
+      write_toy({.name = "deaf", .role = "mos", .code = kDeafMos, .input = buzz(16'000)});
+  EXPECT_THAT(error_of(open_mos_judge(path, "")),
+              HasSubstr("deaf: rates its test recording 3.370, the same with noise 3.370"));
 }
 
 TEST_F(ToyJudges, AnEmbeddingThatIsTheSameForEverythingIsRefused) {
-  const auto path = write_toy({.name = "constant", .role = "speaker", .code = kConstantSpeaker, .input = buzz(16'000)});
+  const auto path = write_toy(
+      {.name = "constant", .role = "speaker", .code = kConstantSpeaker, .input = buzz(16'000)});
   EXPECT_THAT(error_of(open_speaker_judge(path, "")), HasSubstr("have the same embedding"));
 }
 
 TEST_F(ToyJudges, ATestInputThatIsNoRecordingIsRefused) {
-  const auto path = write_toy({.name = "short", .role = "mos", .code = kToyMos, .input = buzz(100)});
+  const auto path =
+      write_toy({.name = "short", .role = "mos", .code = kToyMos, .input = buzz(100)});
   EXPECT_THAT(error_of(open_mos_judge(path, "")), HasSubstr("its self-test input is no recording"));
 }
 
 TEST_F(ToyJudges, NanFromAJudgeIsAnErrorNotAScore) {
-  const auto judge = open_mos_judge(write_toy({.name = "nan", .role = "mos", .code = kNanMos, .input = buzz(16'000)}), "").value();
+  const auto judge =
+      open_mos_judge(
+          write_toy({.name = "nan", .role = "mos", .code = kNanMos, .input = buzz(16'000)}), "")
+          .value();
   EXPECT_TRUE(judge->rate(say({3})).has_value());
-  EXPECT_THAT(judge->rate(std::vector<float>(100, 1.0F)).error().message, HasSubstr("judge nan gave NaN or infinity"));
+  EXPECT_THAT(judge->rate(std::vector<float>(100, 1.0F)).error().message,
+              HasSubstr("judge nan gave NaN or infinity"));
 }
 
 TEST_F(ToyJudges, AnotherRoleIdentityRateOrInterfaceIsRefused) {
-  EXPECT_THAT(error_of(open_mos_judge(asr(), "")), HasSubstr("its role is \"asr\", a \"mos\" is needed"));
-  EXPECT_THAT(error_of(open_asr_judge(asr(), "other")), HasSubstr("its identity is id-toy-asr, the spec asks for other"));
+  EXPECT_THAT(error_of(open_mos_judge(asr(), "")),
+              HasSubstr("its role is \"asr\", a \"mos\" is needed"));
+  EXPECT_THAT(error_of(open_asr_judge(asr(), "other")),
+              HasSubstr("its identity is id-toy-asr, the spec asks for other"));
   EXPECT_THAT(error_of(open_asr_judge(folder() / "none.pt", "")), HasSubstr("none.pt"));
-  const auto slow = write_toy({.name = "slow", .role = "mos", .code = kToyMos, .input = buzz(16'000), .sample_rate = 8000});
-  EXPECT_THAT(error_of(open_mos_judge(slow, "")), HasSubstr("it hears 8000 Hz, judges are given 16000 Hz"));
-  const auto future = write_toy({.name = "future", .role = "mos", .code = kToyMos, .input = buzz(16'000), .interface = "mos-2"});
+  const auto slow = write_toy(
+      {.name = "slow", .role = "mos", .code = kToyMos, .input = buzz(16'000), .sample_rate = 8000});
+  EXPECT_THAT(error_of(open_mos_judge(slow, "")),
+              HasSubstr("it hears 8000 Hz, judges are given 16000 Hz"));
+  const auto future = write_toy({.name = "future",
+                                 .role = "mos",
+                                 .code = kToyMos,
+                                 .input = buzz(16'000),
+                                 .interface = "mos-2"});
   EXPECT_THAT(error_of(open_mos_judge(future, "")), HasSubstr("its interface is \"mos-2\""));
 }
 
 TEST_F(ToyJudges, ACutOffArchiveIsRefusedWithoutACrash) {
   const auto path = asr();
   const std::string whole = read_file(path).value();
-  for (const std::size_t length : {whole.size() - 1, whole.size() / 2, std::size_t{10}, std::size_t{0}}) {
+  for (const std::size_t length :
+       {whole.size() - 1, whole.size() / 2, std::size_t{10}, std::size_t{0}}) {
     ASSERT_TRUE(write_file_atomic(path, whole.substr(0, length)).has_value());
     const auto judge = open_asr_judge(path, "");
     ASSERT_FALSE(judge.has_value()) << length;
@@ -236,28 +281,55 @@ class ScoreProgram : public ToyJudges {
     for (int i = 0; i < kRecordings; ++i) {
       const std::string id = fmt::format("u{:02}", i);
       EXPECT_TRUE(make_folder(folder() / "audio").has_value());
-      EXPECT_TRUE(write_wav(folder() / "audio" / (id + ".wav"), say({i % 8, 1, (i + 3) % 8}), kJudgeRate).has_value());
-      list += to_canonical_json(Object{{"id", id}, {"set", i % 4 == 3 ? "recordings" : "generated"}, {"audio", id + ".wav"},
-                                       {"text", "a b d"}, {"prompt", "u00.wav"}, {"speaker", i % 2 == 0 ? "x" : "y"}, {"seconds", 0.3}}) + "\n";
+      EXPECT_TRUE(
+          write_wav(folder() / "audio" / (id + ".wav"), say({i % 8, 1, (i + 3) % 8}), kJudgeRate)
+              .has_value());
+      list += to_canonical_json(Object{{"id", id},
+                                       {"set", i % 4 == 3 ? "recordings" : "generated"},
+                                       {"audio", id + ".wav"},
+                                       {"text", "a b d"},
+                                       {"prompt", "u00.wav"},
+                                       {"speaker", i % 2 == 0 ? "x" : "y"},
+                                       {"seconds", 0.3}}) +
+              "\n";
     }
     write("audio/list.jsonl", list);
   }
   std::filesystem::path prepare(const std::string& attempt) const {
     const auto own = folder() / attempt;
-    const auto judge = [](const std::string& name) { return Object{{"name", name}, {"identity", "id-" + name}}; };
-    write(attempt + "/spec.json", to_canonical_json(Object{
-        {"contract", 1}, {"task", "9f"}, {"stage", "score"}, {"attempt", 1}, {"slots", 1}, {"ranks", 1}, {"threads", 1}, {"resume", Value()},
-        {"inputs", Object{{"audio", (folder() / "audio").string()}}}, {"outputs", Object{{"report", (own / "out/report").string()}}},
-        {"models", (folder() / "models").string()},
-        {"parameters", Object{{"protocol", "f5"}, {"resamples", 200},
-                              {"judges", Object{{"asr", judge("toy-asr")}, {"speaker", judge("toy-speaker")}, {"mos", judge("toy-mos")}}}}}}));
+    const auto judge = [](const std::string& name) {
+      return Object{{"name", name}, {"identity", "id-" + name}};
+    };
+    write(attempt + "/spec.json",
+          to_canonical_json(
+              Object{{"contract", 1},
+                     {"task", "9f"},
+                     {"stage", "score"},
+                     {"attempt", 1},
+                     {"slots", 1},
+                     {"ranks", 1},
+                     {"threads", 1},
+                     {"resume", Value()},
+                     {"inputs", Object{{"audio", (folder() / "audio").string()}}},
+                     {"outputs", Object{{"report", (own / "out/report").string()}}},
+                     {"models", (folder() / "models").string()},
+                     {"parameters", Object{{"protocol", "f5"},
+                                           {"resamples", 200},
+                                           {"judges", Object{{"asr", judge("toy-asr")},
+                                                             {"speaker", judge("toy-speaker")},
+                                                             {"mos", judge("toy-mos")}}}}}}));
     return own;
   }
   static Command command(const std::filesystem::path& own) {
-    return {.argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-evaluator", "score", "spec.json"}, .folder = own,
-            .stdout_file = own / "log", .stderr_file = own / "log"};
+    return {
+        .argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-evaluator", "score", "spec.json"},
+        .folder = own,
+        .stdout_file = own / "log",
+        .stderr_file = own / "log"};
   }
-  Exit run(const std::string& attempt) const { return wait_exit(spawn(command(prepare(attempt))).value()).value(); }
+  Exit run(const std::string& attempt) const {
+    return wait_exit(spawn(command(prepare(attempt))).value()).value();
+  }
   [[nodiscard]] std::size_t lines(const std::string& attempt) const {
     const auto text = read_file(folder() / attempt / "out/report/utterances.jsonl").value_or("");
     return static_cast<std::size_t>(std::ranges::count(text, '\n'));
@@ -270,7 +342,8 @@ class ScoreProgram : public ToyJudges {
     return false;
   }
   [[nodiscard]] std::string outputs(const std::string& attempt) const {
-    return read(attempt + "/out/report/utterances.jsonl") + read(attempt + "/out/report/report.json") + read(attempt + "/scores.json");
+    return read(attempt + "/out/report/utterances.jsonl") +
+           read(attempt + "/out/report/report.json") + read(attempt + "/scores.json");
   }
 
   static constexpr int kRecordings = 60;

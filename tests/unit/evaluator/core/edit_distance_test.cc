@@ -14,7 +14,9 @@ namespace {
 using testing::ElementsAre;
 using Symbols = std::vector<std::uint32_t>;
 
-std::vector<std::int64_t> as_list(const Counts& c) { return {c.substitutions, c.deletions, c.insertions, c.hits}; }
+std::vector<std::int64_t> as_list(const Counts& c) {
+  return {c.substitutions, c.deletions, c.insertions, c.hits};
+}
 
 // The textbook recursion, one row at a time: no affix trimming, no back-trace.
 std::int64_t plain_distance(const Symbols& a, const Symbols& b) {
@@ -53,7 +55,8 @@ TEST(EditDistance, EveryGoldenPairHasTheCountsAndChunksOfJiwer) {
 TEST(EditDistance, EveryGoldenPairHasTheMeasuresOfJiwerToTwelveDigits) {
   for (const Value& row : golden_rows("word_errors.jsonl")) {
     const auto words = count_words(text_at(row, "reference"), text_at(row, "hypothesis")).value();
-    const auto characters = count_characters(text_at(row, "reference"), text_at(row, "hypothesis")).value();
+    const auto characters =
+        count_characters(text_at(row, "reference"), text_at(row, "hypothesis")).value();
     const Measures m = measures(words);
     const auto digits = [](double value) { return fmt::format("{:.12g}", value); };
     EXPECT_EQ(digits(m.wer), text_at(row, "measures.wer"));
@@ -132,7 +135,8 @@ RC_GTEST_PROP(EditDistanceProperty, ACommonBeginningAndEndAddsHitsOnly, ()) {
     all.insert(all.end(), affix.begin(), affix.end());
     return all;
   };
-  RC_ASSERT(count(align(wrapped(ref), wrapped(hyp)).value()).errors() == count(align(ref, hyp).value()).errors());
+  RC_ASSERT(count(align(wrapped(ref), wrapped(hyp)).value()).errors() ==
+            count(align(ref, hyp).value()).errors());
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ TEST(Normalizer, EveryGoldenTextComesOutAsFromThePublishedScripts) {
   for (const Value& row : rows) {
     for (const auto& info : protocols()) {
       if (info.protocol == Protocol::kPlain) continue;
-      EXPECT_EQ(normalize(info.protocol, text_at(row, "text")).value(), *row.if_object()->at(info.name).if_string())
+      EXPECT_EQ(normalize(info.protocol, text_at(row, "text")).value(),
+                *row.if_object()->at(info.name).if_string())
           << info.name << " " << to_canonical_json(row);
     }
   }
@@ -32,10 +33,13 @@ TEST(Normalizer, EveryGoldenPairHasTheErrorsOfItsProtocol) {
     for (const char* name : {"f5", "seed-tts"}) {
       const Protocol protocol = find_protocol(name).value().protocol;
       const auto counts = count_words(normalize(protocol, text_at(row, "reference")).value(),
-                                      normalize(protocol, text_at(row, "hypothesis")).value()).value();
-      const std::vector<std::int64_t> words{counts.substitutions, counts.deletions, counts.insertions, counts.hits};
+                                      normalize(protocol, text_at(row, "hypothesis")).value())
+                              .value();
+      const std::vector<std::int64_t> words{counts.substitutions, counts.deletions,
+                                            counts.insertions, counts.hits};
       EXPECT_EQ(words, integers_at(row, std::string(name) + ".words")) << to_canonical_json(row);
-      EXPECT_EQ(fmt::format("{:.9g}", error_rate(counts)), text_at(row, std::string(name) + ".wer"));
+      EXPECT_EQ(fmt::format("{:.9g}", error_rate(counts)),
+                text_at(row, std::string(name) + ".wer"));
     }
   }
 }
@@ -43,7 +47,8 @@ TEST(Normalizer, EveryGoldenPairHasTheErrorsOfItsProtocol) {
 TEST(Normalizer, LowerCaseIsThatOfPythonForSigmaAndDottedI) {
   const auto rows = golden_rows("python_lower.jsonl");
   ASSERT_EQ(rows.size(), 13U);
-  // The text without its full stops: F5 deletes them before it lowers, so these rows go through the basic protocol's parts.
+  // The text without its full stops: F5 deletes them before it lowers, so these rows go through the
+  // basic protocol's parts.
   for (const Value& row : rows) {
     const std::string text = text_at(row, "text");
     if (text.find('.') != std::string::npos) continue;
@@ -55,7 +60,8 @@ TEST(Normalizer, F5RemovesExactlyTheHundredAndFourteenCharacters) {
   int removed = 0;
   for (char32_t point = 1; point < 0x30000; ++point) {
     if (point >= 0xD800 && point <= 0xDFFF) continue;
-    removed += normalize(Protocol::kF5, encode_utf8(std::u32string(1, point))).value().empty() ? 1 : 0;
+    removed +=
+        normalize(Protocol::kF5, encode_utf8(std::u32string(1, point))).value().empty() ? 1 : 0;
   }
   EXPECT_EQ(removed, 114);
   EXPECT_EQ(normalize(Protocol::kF5, "a\u3000b \u2010\u2212\u201A\u2032\u00AB\u2022").value(),
@@ -69,7 +75,8 @@ TEST(Normalizer, DoubledSpacesAreHalvedOncePerPass) {
 TEST(Normalizer, AnUnknownProtocolIsRefusedWithTheNamesThereAre) {
   const auto unknown = find_protocol("f6");
   ASSERT_FALSE(unknown.has_value());
-  EXPECT_EQ(unknown.error().message, "there is no protocol \"f6\"; there are f5, seed-tts, whisper-basic, plain");
+  EXPECT_EQ(unknown.error().message,
+            "there is no protocol \"f6\"; there are f5, seed-tts, whisper-basic, plain");
   const auto english = find_protocol("whisper-en");
   ASSERT_FALSE(english.has_value());
   EXPECT_EQ(english.error().code, ErrorCode::kUnsupported);
@@ -82,9 +89,9 @@ TEST(Normalizer, InvalidUtf8IsRefusedWithTheByte) {
 }
 
 RC_GTEST_PROP(NormalizerProperty, TheWordsOfF5AreTheSameAfterASecondPass, ()) {
-  const auto points = *rc::gen::container<std::vector<std::uint32_t>>(
-      rc::gen::oneOf(rc::gen::inRange<std::uint32_t>(0x20, 0x7F), rc::gen::inRange<std::uint32_t>(0xA0, 0x600),
-                     rc::gen::inRange<std::uint32_t>(0x2000, 0x2100), rc::gen::just<std::uint32_t>(0x20)));
+  const auto points = *rc::gen::container<std::vector<std::uint32_t>>(rc::gen::oneOf(
+      rc::gen::inRange<std::uint32_t>(0x20, 0x7F), rc::gen::inRange<std::uint32_t>(0xA0, 0x600),
+      rc::gen::inRange<std::uint32_t>(0x2000, 0x2100), rc::gen::just<std::uint32_t>(0x20)));
   std::u32string text;
   for (const std::uint32_t p : points) text += static_cast<char32_t>(p);
   const std::string once = normalize(Protocol::kF5, encode_utf8(text)).value();

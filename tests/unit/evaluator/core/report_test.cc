@@ -12,16 +12,30 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-UtteranceScore utterance(const std::string& id, const std::string& set, const Counts& words, double mos) {
-  return {.id = id, .set = set, .speaker = "s" + id.substr(0, 1), .seconds = 2, .key = "k", .reference = "r", .hypothesis = "h",
-          .normalized_reference = "r", .normalized_hypothesis = "h", .words = words, .windows = 1, .sim_o = 0.5, .mos = mos};
+UtteranceScore utterance(const std::string& id, const std::string& set, const Counts& words,
+                         double mos) {
+  return {.id = id,
+          .set = set,
+          .speaker = "s" + id.substr(0, 1),
+          .seconds = 2,
+          .key = "k",
+          .reference = "r",
+          .hypothesis = "h",
+          .normalized_reference = "r",
+          .normalized_hypothesis = "h",
+          .words = words,
+          .windows = 1,
+          .sim_o = 0.5,
+          .mos = mos};
 }
 
 ReportInput small_input() {
   return {.utterances = {utterance("a1", "generated", {.substitutions = 1, .hits = 3}, 3.0),
-                         utterance("a2", "generated", {.deletions = 1, .insertions = 1, .hits = 9}, 4.0),
+                         utterance("a2", "generated", {.deletions = 1, .insertions = 1, .hits = 9},
+                                   4.0),
                          utterance("b1", "generated", {.hits = 5}, 2.0),
-                         utterance("a1", "recordings", {.hits = 4}, 4.5), utterance("b1", "recordings", {.hits = 5}, 4.0)},
+                         utterance("a1", "recordings", {.hits = 4}, 4.5),
+                         utterance("b1", "recordings", {.hits = 5}, 4.0)},
           .protocol = find_protocol("f5").value(),
           .judges = {{.name = "toy", .role = "mos", .version = 2}},
           .list_sha256 = "abc"};
@@ -39,15 +53,17 @@ const Score& score_named(const Report& report, const std::string& name) {
 
 TEST(Report, ScoresOfTheGeneratedSetCarryNoSuffixAndComeFirst) {
   const Report report = make_report(small_input()).value();
-  EXPECT_THAT(names(report), ElementsAre("wer", "wer_corpus", "sim_o", "mos", "wer/recordings", "wer_corpus/recordings",
-                                         "sim_o/recordings", "mos/recordings"));
+  EXPECT_THAT(names(report),
+              ElementsAre("wer", "wer_corpus", "sim_o", "mos", "wer/recordings",
+                          "wer_corpus/recordings", "sim_o/recordings", "mos/recordings"));
 }
 
 TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
   const Report report = make_report(small_input()).value();
   const Score& wer = score_named(report, "wer");
   EXPECT_DOUBLE_EQ(wer.value, (0.25 + 0.2 + 0.0) / 3);
-  EXPECT_THAT(wer.items, ElementsAre(std::pair<const std::string, double>("a1", 0.25), std::pair<const std::string, double>("a2", 0.2),
+  EXPECT_THAT(wer.items, ElementsAre(std::pair<const std::string, double>("a1", 0.25),
+                                     std::pair<const std::string, double>("a2", 0.2),
                                      std::pair<const std::string, double>("b1", 0.0)));
   EXPECT_EQ(wer.better, "lower");
   EXPECT_EQ(wer.judge, "");
@@ -66,15 +82,18 @@ TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
 TEST(Report, OtherSetsAreComparedWithTheGeneratedOneOverCommonIds) {
   const Report report = make_report(small_input()).value();
   EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.count"), Value(2));
-  EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.difference"), Value((1.5 + 2.0) / 2));
+  EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.difference"),
+            Value((1.5 + 2.0) / 2));
   EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.sign_flip_p"), Value(0.5));
 }
 
 TEST(Report, WithoutGeneratedSpeechTheRecordingsAreTheBaseline) {
   ReportInput input = small_input();
-  for (UtteranceScore& u : input.utterances) u.set = u.set == "generated" ? "vocoder_copies" : u.set;
+  for (UtteranceScore& u : input.utterances)
+    u.set = u.set == "generated" ? "vocoder_copies" : u.set;
   const Report report = make_report(input).value();
-  EXPECT_EQ(*report.summary.find("minus_recordings.vocoder_copies.mos.difference"), Value((-1.5 - 2.0) / 2));
+  EXPECT_EQ(*report.summary.find("minus_recordings.vocoder_copies.mos.difference"),
+            Value((-1.5 - 2.0) / 2));
   EXPECT_EQ(report.summary.find("minus_generated"), nullptr);
 }
 
@@ -84,13 +103,15 @@ TEST(Report, TheOrderOfTheUtterancesChangesNoByte) {
   std::ranges::reverse(input.utterances);
   const Report backward = make_report(input).value();
   EXPECT_EQ(to_pretty_json(forward.summary), to_pretty_json(backward.summary));
-  EXPECT_EQ(to_canonical_json(scores_value(forward.scores)), to_canonical_json(scores_value(backward.scores)));
+  EXPECT_EQ(to_canonical_json(scores_value(forward.scores)),
+            to_canonical_json(scores_value(backward.scores)));
 }
 
 TEST(Report, TheSameUtteranceTwiceInASetIsRefused) {
   ReportInput input = small_input();
   input.utterances.push_back(input.utterances.front());
-  EXPECT_THAT(make_report(input).error().message, HasSubstr("\"a1\" occurs twice in set \"generated\""));
+  EXPECT_THAT(make_report(input).error().message,
+              HasSubstr("\"a1\" occurs twice in set \"generated\""));
   EXPECT_FALSE(make_report({}).has_value());
 }
 
@@ -112,7 +133,8 @@ TEST(Report, ValidationLossesBecomePairedScores) {
 }
 
 TEST(Report, AnUtteranceIsTheSameAfterItsLine) {
-  UtteranceScore score = utterance("a1", "generated", {.substitutions = 1, .insertions = 2, .hits = 3}, 1.0 / 3);
+  UtteranceScore score =
+      utterance("a1", "generated", {.substitutions = 1, .insertions = 2, .hits = 3}, 1.0 / 3);
   score.hypothesis = "caf\u00E9 \"x\"";
   score.no_speech_prob = 1e-17;
   const auto line = parse_json(to_canonical_json(to_value(score))).value();

@@ -16,14 +16,16 @@ constexpr double kTolerance = 1e-9;  // the fixtures carry nine decimals
 
 // Two systems on twelve utterances of four speakers.
 struct Fixture {
-  std::vector<std::string> speakers{"61", "61", "61", "121", "121", "237", "237", "237", "237", "1089", "1089", "1089"};
+  std::vector<std::string> speakers{"61",  "61",  "61",  "121",  "121",  "237",
+                                    "237", "237", "237", "1089", "1089", "1089"};
   std::vector<double> words{18, 9, 25, 12, 7, 30, 16, 22, 5, 14, 20, 11};
   std::vector<double> errors_a{1, 0, 3, 2, 0, 4, 1, 0, 2, 0, 5, 1};
   std::vector<double> errors_b{0, 0, 2, 2, 1, 3, 1, 0, 0, 0, 4, 1};
 
   [[nodiscard]] std::vector<Share> micro(const std::vector<double>& errors) const {
     std::vector<Share> shares;
-    for (std::size_t i = 0; i < errors.size(); ++i) shares.push_back({.numerator = errors[i], .denominator = words[i]});
+    for (std::size_t i = 0; i < errors.size(); ++i)
+      shares.push_back({.numerator = errors[i], .denominator = words[i]});
     return shares;
   }
   [[nodiscard]] std::vector<double> rates(const std::vector<double>& errors) const {
@@ -72,7 +74,8 @@ TEST(Statistics, BootstrapOverUtterancesMatchesTheFixture) {
 
 TEST(Statistics, PairedDifferenceUsesTheSameDrawsForBoth) {
   const Fixture f;
-  const auto d = bootstrap_difference(f.micro(f.errors_a), f.micro(f.errors_b), each_alone(12), {}).value();
+  const auto d =
+      bootstrap_difference(f.micro(f.errors_a), f.micro(f.errors_b), each_alone(12), {}).value();
   EXPECT_NEAR(d.mean, 0.026074188, kTolerance);
   EXPECT_NEAR(d.low, 0.0, kTolerance);
   EXPECT_NEAR(d.high, 0.056962845, kTolerance);
@@ -84,7 +87,9 @@ TEST(Statistics, BlocksDrawAllUtterancesOfASpeaker) {
   const Blocks speakers = blocks_by_label(f.speakers);
   ASSERT_EQ(speakers.size(), 4U);
   EXPECT_THAT(speakers[2], ElementsAre(5, 6, 7, 8));
-  const auto d = bootstrap_difference(f.micro(f.errors_a), f.micro(f.errors_b), speakers, {.seed = 777}).value();
+  const auto d =
+      bootstrap_difference(f.micro(f.errors_a), f.micro(f.errors_b), speakers, {.seed = 777})
+          .value();
   EXPECT_NEAR(d.mean, 0.023923245, kTolerance);
   EXPECT_NEAR(d.low, -0.009174312, kTolerance);
   EXPECT_NEAR(d.high, 0.040000000, kTolerance);
@@ -116,14 +121,16 @@ TEST(Statistics, SignFlipOfManyUtterancesIsSeededAndNearTheExactValue) {
 
 TEST(Statistics, HolmOfTheFixture) {
   const std::vector<double> p{0.01, 0.04, 0.03, 0.005};
-  EXPECT_THAT(holm(p), testing::Pointwise(testing::DoubleNear(1e-15), std::vector<double>{0.03, 0.06, 0.06, 0.02}));
+  EXPECT_THAT(holm(p), testing::Pointwise(testing::DoubleNear(1e-15),
+                                          std::vector<double>{0.03, 0.06, 0.06, 0.02}));
   EXPECT_TRUE(holm({}).empty());
 }
 
 TEST(Statistics, StudentTOfTheFixture) {
   const Fixture f;
   std::vector<double> differences;
-  for (std::size_t i = 0; i < 12; ++i) differences.push_back(f.errors_a[i] / f.words[i] - f.errors_b[i] / f.words[i]);
+  for (std::size_t i = 0; i < 12; ++i)
+    differences.push_back(f.errors_a[i] / f.words[i] - f.errors_b[i] / f.words[i]);
   const Moments m = moments(differences);
   const double t = m.mean / (m.sd / std::sqrt(12.0));
   EXPECT_NEAR(t, 1.004093129, kTolerance);
@@ -133,22 +140,28 @@ TEST(Statistics, StudentTOfTheFixture) {
 TEST(Statistics, StudentTIntervalInvertsItsP) {
   for (const double confidence : {0.5, 0.95, 0.999}) {
     for (const std::size_t count : {2U, 3U, 12U, 1000U}) {
-      const Interval interval = student_t_interval({.mean = 0, .sd = std::sqrt(static_cast<double>(count)), .count = count}, confidence);
-      EXPECT_NEAR(student_t_p(interval.high, static_cast<double>(count - 1)), 1 - confidence, kTolerance);
+      const Interval interval = student_t_interval(
+          {.mean = 0, .sd = std::sqrt(static_cast<double>(count)), .count = count}, confidence);
+      EXPECT_NEAR(student_t_p(interval.high, static_cast<double>(count - 1)), 1 - confidence,
+                  kTolerance);
       EXPECT_EQ(interval.low, -interval.high);
     }
   }
   // One degree of freedom is the Cauchy distribution: the quartile is exactly 1.
-  EXPECT_NEAR(student_t_interval({.mean = 0, .sd = std::sqrt(2.0), .count = 2}, 0.5).high, 1.0, kTolerance);
+  EXPECT_NEAR(student_t_interval({.mean = 0, .sd = std::sqrt(2.0), .count = 2}, 0.5).high, 1.0,
+              kTolerance);
   EXPECT_TRUE(std::isinf(student_t_interval({.mean = 1, .sd = 0, .count = 1}).high));
 }
 
 TEST(Statistics, BadInputIsRefusedWithTheReason) {
   EXPECT_EQ(bootstrap({}, {}, {}).error().message, "nothing to resample: there are no utterances");
   const std::vector<double> bad{0.0, std::numeric_limits<double>::quiet_NaN()};
-  EXPECT_EQ(bootstrap(shares_of(bad), each_alone(2), {}).error().message, "the score of utterance 1 is not a finite number");
-  EXPECT_FALSE(bootstrap(shares_of(std::vector<double>{1.0}), each_alone(1), {.resamples = 0}).has_value());
-  EXPECT_FALSE(bootstrap(shares_of(std::vector<double>{1.0}), each_alone(1), {.confidence = 1}).has_value());
+  EXPECT_EQ(bootstrap(shares_of(bad), each_alone(2), {}).error().message,
+            "the score of utterance 1 is not a finite number");
+  EXPECT_FALSE(
+      bootstrap(shares_of(std::vector<double>{1.0}), each_alone(1), {.resamples = 0}).has_value());
+  EXPECT_FALSE(
+      bootstrap(shares_of(std::vector<double>{1.0}), each_alone(1), {.confidence = 1}).has_value());
 }
 
 TEST(Statistics, QuantilesInterpolateLinearly) {

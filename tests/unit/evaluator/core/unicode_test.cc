@@ -12,7 +12,8 @@ TEST(Unicode, LowerIsThatOfPythonWhereSimpleMappingIsWrong) {
   const auto rows = golden_rows("python_lower.jsonl");
   ASSERT_EQ(rows.size(), 13U);
   for (const Value& row : rows) {
-    EXPECT_EQ(encode_utf8(python_lower(decode_utf8(text_at(row, "text")).value())), text_at(row, "lower"));
+    EXPECT_EQ(encode_utf8(python_lower(decode_utf8(text_at(row, "text")).value())),
+              text_at(row, "lower"));
   }
 }
 
