@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/support/core_server.h"
+#include "tests/support/counting_task.h"
 #include "tests/support/daemon.h"
 #include "tests/support/temporary_folder.h"
 #include "worker/run_directory.h"
@@ -13,26 +14,10 @@
 namespace strata {
 namespace {
 
+using testing::after;
 using testing::CoreServer;
+using testing::counting;
 using testing::Daemon;
-
-TaskSpec counting(int steps, double pause, const std::string& salt = "") {
-  TaskSpec spec;
-  spec.stage = "count";
-  spec.program = {.name = "count", .argv = {"python3", std::string(STRATA_SOURCE_DIR) + "/tests/support/counting_stage.py"}};
-  spec.parameters = Object{{"steps", steps}, {"pause", pause}, {"salt", salt}};
-  spec.outputs = {"result"};
-  spec.resumable = true;
-  spec.lease_ms = 6'000;
-  spec.key = compute_key(spec);
-  return spec;
-}
-
-TaskSpec after(TaskSpec spec, const TaskSpec& producer) {
-  spec.inputs = {{.name = "before", .producer = producer.key, .output = "result"}};
-  spec.key = compute_key(spec);
-  return spec;
-}
 
 class WorkerDaemon : public ::testing::Test {
  protected:
