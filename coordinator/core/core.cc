@@ -72,12 +72,27 @@ void Core::expire(Step& step) {
   for (const auto& [attempt, until] : lease_until_) {
     if (step.now >= until) expired.push_back(attempt);
   }
-  for (const AttemptId& attempt : expired) lose(step, attempt, "its lease ran out without a sign of life");
+  for (const AttemptId& attempt : expired) {
+    doubt_silent_workers(attempt, step.now);
+    lose(step, attempt, "its lease ran out without a sign of life");
+  }
   std::vector<WorkerId> gone;
   for (const auto& [id, worker] : cluster_.workers()) {
     if (worker.attempts.empty() && step.now - presence_.at(id).heard >= options_.gone_after) gone.push_back(id);
   }
   for (const WorkerId id : gone) remove_worker(step, id, "silent and holding nothing");
+}
+
+// A worker that let a whole lease pass in silence gets nothing new until it is heard again, even where the lease is shorter
+// than slow_after: else a frozen worker would be given the same task at once.
+void Core::doubt_silent_workers(const AttemptId& attempt, Instant now) {
+  const Task& task = *cluster_.find_task(attempt.task);
+  const Gang* gang = gang_of(task.state);
+  if (gang == nullptr) return;
+  for (const Grant& grant : *gang) {
+    Instant& heard = presence_.at(grant.worker).heard;
+    if (now - heard >= std::chrono::milliseconds(task.spec.lease_ms)) heard = std::min(heard, now - options_.slow_after);
+  }
 }
 
 void Core::lose(Step& step, const AttemptId& attempt, const std::string& reason) {

@@ -115,6 +115,7 @@ class Core {
   void schedule(Step& step);                     // one pass over the ready queue
   void expire(Step& step);                       // leases that ran out, workers long silent
   void remove_worker(Step& step, WorkerId worker, const std::string& reason);
+  void doubt_silent_workers(const AttemptId& attempt, Instant now);
   void lose(Step& step, const AttemptId& attempt, const std::string& reason);
   void heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::vector<HeldAttempt>& held);
   void revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived);

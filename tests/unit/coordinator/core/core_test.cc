@@ -235,6 +235,24 @@ TEST(Leases, ASilentGangIsGivenUpAndItsLateReportsChangeNothing) {
   EXPECT_EQ(env.take<EndedAck>().size(), 1U) << "but it is told to stop repeating";
 }
 
+TEST(Leases, AWorkerThatLetOneRunOutInSilenceGetsNothingUntilItIsHeardAgain) {
+  CoreEnv env;
+  const WorkerId frozen = env.add_worker(1, "w1");
+  TaskSpec task = make_task("train", 1);
+  task.lease_ms = 10'000;  // shorter than slow_after
+  env.submit(make_submission("s", {task}));
+  EXPECT_EQ(env.take<StartAttempt>().size(), 1U);
+  env.pass(seconds(11));
+  EXPECT_EQ(env.state(task), "queued");
+  env.take<StartAttempt>();
+  env.pass(seconds(2));
+  EXPECT_EQ(env.state(task), "queued") << "its slot is free, but nobody knows whether it lives";
+  EXPECT_TRUE(env.take<StartAttempt>().empty());
+  env.heartbeat(frozen);
+  env.pass(seconds(2));
+  EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
+}
+
 TEST(Leases, HeartbeatsRenewThem) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);
