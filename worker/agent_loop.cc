@@ -77,6 +77,7 @@ void AgentLoop::on_message(const Message& message) {
       log_info("worker", "welcome as worker {} of coordinator {}", welcome->worker.value(), welcome->coordinator);
     }
     if (auto store = ArtifactStore::open(welcome->artifact_folder)) {
+      if (!id_) store->remove_abandoned(kAbandonedAfter);
       attempts_.use_store(std::move(*store));
     } else {
       log_error("worker", "{}: stages with inputs or outputs will fail here", store.error().message);

@@ -24,6 +24,7 @@ inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};  // while pr
 inline constexpr std::chrono::milliseconds kRefreshEvery{1'000};    // of the address file, while nobody answers
 inline constexpr int kSilentHeartbeats = 2;                          // unanswered: the coordinator may have moved
 inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};   // at the end, for the last acknowledgements
+inline constexpr std::chrono::hours kAbandonedAfter{24 * 7};         // then half-built artifacts of dead workers go
 inline constexpr std::size_t kMessagesPerRound = 256;               // then other things get their turn
 
 enum class LoopEnd { kDone, kRefused };

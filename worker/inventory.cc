@@ -1,6 +1,7 @@
 #include "worker/inventory.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 #include <thread>
 
@@ -50,6 +51,23 @@ std::vector<Gpu> parse_gpu_list(std::string_view text) {
   return gpus;
 }
 
+std::vector<Gpu> visible_gpus(const std::vector<Gpu>& gpus, std::string_view visible) {
+  std::vector<Gpu> ours;
+  std::istringstream entries{std::string(visible)};
+  for (std::string entry; std::getline(entries, entry, ',');) {
+    const std::string device = trimmed(entry);
+    const auto known = std::find_if(gpus.begin(), gpus.end(), [&](const Gpu& gpu) { return gpu.index == device; });
+    if (known != gpus.end()) {
+      ours.push_back(*known);
+    } else if (device.starts_with("GPU-") || device.starts_with("MIG-")) {
+      ours.push_back({.index = device, .name = gpus.empty() ? "" : gpus.front().name});
+    } else {
+      break;  // as CUDA reads it: what follows an unknown device is not visible either
+    }
+  }
+  return ours;
+}
+
 Result<Inventory> make_inventory(std::vector<Gpu> gpus, int cores, std::optional<std::int64_t> slots,
                                  const std::vector<std::string>& labels) {
   const auto available = static_cast<std::int64_t>(gpus.size());
@@ -74,6 +92,8 @@ Result<Inventory> take_inventory(std::optional<std::int64_t> slots, const std::v
     const auto listed =
         run_captured({.argv = {"nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"}, .stderr_file = "/dev/null"});
     if (listed && listed->exit.ok()) gpus = parse_gpu_list(listed->output);
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    if (visible != nullptr) gpus = visible_gpus(gpus, visible);
     if (listed && !listed->exit.ok()) log_warning("worker", "nvidia-smi: {}: slots are cores", listed->exit.describe());
   }
   return make_inventory(std::move(gpus), static_cast<int>(std::thread::hardware_concurrency()), slots, labels);

@@ -27,6 +27,10 @@ struct Inventory {
 // The lines that `nvidia-smi --query-gpu=index,name --format=csv,noheader` prints.
 [[nodiscard]] std::vector<Gpu> parse_gpu_list(std::string_view text);
 
+// Those of `gpus` that CUDA_VISIBLE_DEVICES (`visible`, as a batch system sets it for us) leaves us, in its order. Entries
+// that are no index (GPU-<uuid>, MIG-<uuid>) are taken as they are.
+[[nodiscard]] std::vector<Gpu> visible_gpus(const std::vector<Gpu>& gpus, std::string_view visible);
+
 // `slots`: how many to offer; all when absent. kInvalid when more are asked for than there are GPUs, or fewer than one.
 [[nodiscard]] Result<Inventory> make_inventory(std::vector<Gpu> gpus, int cores, std::optional<std::int64_t> slots,
                                                const std::vector<std::string>& labels);

@@ -33,6 +33,19 @@ TEST(Inventory, AProgramSeesItsOwnGpusOnly) {
   EXPECT_EQ(slot_environment(*make_inventory({}, 4, {}, {}), {0}), (std::map<std::string, std::string>{{"STRATA_SLOTS", "0"}}));
 }
 
+TEST(Inventory, OfTheGpusOnlyThoseThatTheBatchSystemGaveUsAreOurs) {
+  const auto gpus = parse_gpu_list("0, A\n1, A\n2, A\n");
+  const auto indices = [&](const char* visible) {
+    std::string text;
+    for (const Gpu& gpu : visible_gpus(gpus, visible)) text += gpu.index + " ";
+    return text;
+  };
+  EXPECT_EQ(indices("2, 0"), "2 0 ");
+  EXPECT_EQ(indices(""), "");
+  EXPECT_EQ(indices("1,-1,2"), "1 ");
+  EXPECT_EQ(indices("GPU-8a,MIG-1"), "GPU-8a MIG-1 ");
+}
+
 TEST(SlotMap, TheLowestFreeSlotsAreGivenAndNoneTwice) {
   SlotMap slots(3);
   EXPECT_EQ(slots.take(2), (std::vector<std::int64_t>{0, 1}));
