@@ -21,8 +21,8 @@ void bind_number(SQLite::Statement& statement, int index, double value) {
 }
 
 std::string outcome_name(const Outcome& outcome) {
-  static constexpr std::array<const char*, std::variant_size_v<Outcome>> kNames{"succeeded", "failed", "lost", "stopped",
-                                                                                "diverged"};
+  static constexpr std::array<const char*, std::variant_size_v<Outcome>> kNames{
+      "succeeded", "failed", "lost", "stopped", "diverged"};
   return kNames.at(outcome.index());
 }
 
@@ -44,8 +44,10 @@ std::string reason_of(const TaskState& state) {
   return {};
 }
 
-// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task are written again, too.
-std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched, const Cluster& cluster) {
+// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task
+// are written again, too.
+std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched,
+                                           const Cluster& cluster) {
   std::set<TaskKey> all = touched;
   std::vector<TaskKey> open(touched.begin(), touched.end());
   while (!open.empty()) {
@@ -64,8 +66,9 @@ std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched, con
 }  // namespace
 
 const std::vector<const char*>& derived_table_names() {
-  static const std::vector<const char*> kNames{"sweep",    "run",    "run_task", "task",  "want",       "attempt", "checkpoint",
-                                               "artifact", "output", "consumed", "score", "score_item", "worker"};
+  static const std::vector<const char*> kNames{
+      "sweep",    "run",    "run_task", "task",  "want",       "attempt", "checkpoint",
+      "artifact", "output", "consumed", "score", "score_item", "worker"};
   return kNames;
 }
 
@@ -86,7 +89,8 @@ const TaskKey* task_of(const EventBody& body) {
       body);
 }
 
-void DerivedTables::write(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster) {
+void DerivedTables::write(std::span<const Event> events, const std::set<TaskKey>& touched,
+                          const Cluster& cluster) {
   for (const Event& event : events) {
     std::visit([&](const auto& body) { on(event, body); }, event.body);
   }
@@ -95,31 +99,40 @@ void DerivedTables::write(std::span<const Event> events, const std::set<TaskKey>
 
 void DerivedTables::on(const Event& event, const SweepOpened& e) {
   run_.run(
-      "INSERT INTO sweep (sweep, generation, priority, sealed, cancelled, submitted_ms, definition) VALUES (?, ?, ?, 0, 0, ?, ?) "
-      "ON CONFLICT (sweep) DO UPDATE SET generation = excluded.generation, priority = excluded.priority, sealed = 0, "
+      "INSERT INTO sweep (sweep, generation, priority, sealed, cancelled, submitted_ms, "
+      "definition) VALUES (?, ?, ?, 0, 0, ?, ?) "
+      "ON CONFLICT (sweep) DO UPDATE SET generation = excluded.generation, priority = "
+      "excluded.priority, sealed = 0, "
       "cancelled = 0, submitted_ms = excluded.submitted_ms, definition = excluded.definition",
       e.sweep, e.generation, e.priority, event.at.unix_ms, e.definition);
 }
 
 void DerivedTables::on(const Event& event, const TaskWanted& e) {
   run_.run(
-      "INSERT INTO task (task, stage, state, reason, outdated, attempts, user_failures, infra_failures, last_failure, "
-      "created_ms, program, flops, parameters, key_material, spec) VALUES (?, ?, 'blocked', '', 0, 0, 0, 0, '', ?, '', 0, '', '', '') "
+      "INSERT INTO task (task, stage, state, reason, outdated, attempts, user_failures, "
+      "infra_failures, last_failure, "
+      "created_ms, program, flops, parameters, key_material, spec) VALUES (?, ?, 'blocked', '', 0, "
+      "0, 0, 0, '', ?, '', 0, '', '', '') "
       "ON CONFLICT (task) DO NOTHING",
       e.spec.key.hex(), e.spec.stage, event.at.unix_ms);
-  run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(), e.sweep);
+  run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(),
+           e.sweep);
 }
 
 void DerivedTables::on(const Event&, const RunAdded& e) {
   const std::string run = e.run.key.hex();
   run_.run(
-      "INSERT INTO run (sweep, run, generation, cell, seed, baseline, assignment) VALUES (?, ?, ?, ?, ?, ?, ?) "
-      "ON CONFLICT (sweep, run) DO UPDATE SET generation = excluded.generation, cell = excluded.cell, seed = excluded.seed, "
+      "INSERT INTO run (sweep, run, generation, cell, seed, baseline, assignment) VALUES (?, ?, ?, "
+      "?, ?, ?, ?) "
+      "ON CONFLICT (sweep, run) DO UPDATE SET generation = excluded.generation, cell = "
+      "excluded.cell, seed = excluded.seed, "
       "baseline = excluded.baseline, assignment = excluded.assignment",
-      e.sweep, run, e.generation, e.run.cell, std::to_string(e.run.seed), e.run.baseline, to_canonical_json(e.run.assignment));
+      e.sweep, run, e.generation, e.run.cell, std::to_string(e.run.seed), e.run.baseline,
+      to_canonical_json(e.run.assignment));
   run_.run("DELETE FROM run_task WHERE sweep = ? AND run = ?", e.sweep, run);
   for (const auto& [stage, task] : e.run.tasks) {
-    run_.run("INSERT INTO run_task (sweep, run, stage, task) VALUES (?, ?, ?, ?)", e.sweep, run, stage, task.hex());
+    run_.run("INSERT INTO run_task (sweep, run, stage, task) VALUES (?, ?, ?, ?)", e.sweep, run,
+             stage, task.hex());
   }
 }
 
@@ -138,9 +151,11 @@ void DerivedTables::on(const Event&, const TaskCancelled&) {}
 void DerivedTables::on(const Event&, const StopRequested&) {}
 
 void DerivedTables::on(const Event& event, const WorkerJoined& e) {
-  run_.run("INSERT INTO worker (worker, name, session, slots, labels, draining, joined_ms) VALUES (?, ?, ?, ?, ?, 0, ?)",
-           e.worker.value(), e.name, std::to_string(e.session), e.slots, to_canonical_json(texts_value(e.labels)),
-           event.at.unix_ms);
+  run_.run(
+      "INSERT INTO worker (worker, name, session, slots, labels, draining, joined_ms) VALUES (?, "
+      "?, ?, ?, ?, 0, ?)",
+      e.worker.value(), e.name, std::to_string(e.session), e.slots,
+      to_canonical_json(texts_value(e.labels)), event.at.unix_ms);
 }
 
 void DerivedTables::on(const Event&, const WorkerDrained& e) {
@@ -148,7 +163,8 @@ void DerivedTables::on(const Event&, const WorkerDrained& e) {
 }
 
 void DerivedTables::on(const Event& event, const WorkerGone& e) {
-  run_.run("UPDATE worker SET gone_ms = ?, reason = ? WHERE worker = ?", event.at.unix_ms, e.reason, e.worker.value());
+  run_.run("UPDATE worker SET gone_ms = ?, reason = ? WHERE worker = ?", event.at.unix_ms, e.reason,
+           e.worker.value());
 }
 
 void DerivedTables::on(const Event& event, const AttemptGranted& e) {
@@ -157,14 +173,15 @@ void DerivedTables::on(const Event& event, const AttemptGranted& e) {
   const std::string task = e.attempt.task.hex();
   const std::string hash = e.resume_from ? e.resume_from->hash.hex() : std::string();
   run_.run(
-      "INSERT INTO attempt (task, attempt, worker, slots, resume_step, granted_ms) VALUES (?1, ?2, ?3, ?4, "
+      "INSERT INTO attempt (task, attempt, worker, slots, resume_step, granted_ms) VALUES (?1, ?2, "
+      "?3, ?4, "
       "(SELECT max(step) FROM checkpoint WHERE task = ?1 AND hash = ?6), ?5)",
       task, e.attempt.number, e.gang.front().worker.value(), slots, event.at.unix_ms, hash);
 }
 
 void DerivedTables::on(const Event& event, const AttemptStarted& e) {
-  run_.run("UPDATE attempt SET started_ms = ? WHERE task = ? AND attempt = ?", event.at.unix_ms, e.attempt.task.hex(),
-           e.attempt.number);
+  run_.run("UPDATE attempt SET started_ms = ? WHERE task = ? AND attempt = ?", event.at.unix_ms,
+           e.attempt.task.hex(), e.attempt.number);
 }
 
 void DerivedTables::on(const Event& event, const CheckpointCommitted& e) {
@@ -175,9 +192,12 @@ void DerivedTables::on(const Event& event, const CheckpointCommitted& e) {
 }
 
 void DerivedTables::on(const Event& event, const AttemptEnded& e) {
-  run_.run("UPDATE attempt SET ended_ms = ?, outcome = ?, reason = ? WHERE task = ? AND attempt = ?", event.at.unix_ms,
-           outcome_name(e.outcome), outcome_reason(e.outcome), e.attempt.task.hex(), e.attempt.number);
-  if (const auto* succeeded = std::get_if<Succeeded>(&e.outcome)) write_success(e.attempt, *succeeded);
+  run_.run(
+      "UPDATE attempt SET ended_ms = ?, outcome = ?, reason = ? WHERE task = ? AND attempt = ?",
+      event.at.unix_ms, outcome_name(e.outcome), outcome_reason(e.outcome), e.attempt.task.hex(),
+      e.attempt.number);
+  if (const auto* succeeded = std::get_if<Succeeded>(&e.outcome))
+    write_success(e.attempt, *succeeded);
 }
 
 void DerivedTables::on(const Event&, const ArtifactEvicted& e) {
@@ -185,34 +205,42 @@ void DerivedTables::on(const Event&, const ArtifactEvicted& e) {
 }
 
 void DerivedTables::write_artifact(const ArtifactRef& ref) {
-  run_.run("INSERT INTO artifact (hash, bytes, files, present) VALUES (?, ?, ?, 1) ON CONFLICT (hash) DO UPDATE SET present = 1",
-           ref.hash.hex(), ref.bytes, ref.files);
+  run_.run(
+      "INSERT INTO artifact (hash, bytes, files, present) VALUES (?, ?, ?, 1) ON CONFLICT (hash) "
+      "DO UPDATE SET present = 1",
+      ref.hash.hex(), ref.bytes, ref.files);
 }
 
 void DerivedTables::write_success(const AttemptId& attempt, const Succeeded& outcome) {
   const std::string task = attempt.task.hex();
   Object recorded;
   for (const auto& [name, value] : outcome.recorded) recorded.emplace(name, value);
-  run_.run("UPDATE attempt SET recorded = ? WHERE task = ? AND attempt = ?", to_canonical_json(recorded), task, attempt.number);
+  run_.run("UPDATE attempt SET recorded = ? WHERE task = ? AND attempt = ?",
+           to_canonical_json(recorded), task, attempt.number);
   for (const auto& [output, ref] : outcome.artifacts) {
     write_artifact(ref);
-    run_.run("INSERT INTO output (task, attempt, output, hash) VALUES (?, ?, ?, ?)", task, attempt.number, output, ref.hash.hex());
+    run_.run("INSERT INTO output (task, attempt, output, hash) VALUES (?, ?, ?, ?)", task,
+             attempt.number, output, ref.hash.hex());
   }
   for (const auto& [input, hash] : outcome.consumed) {
-    run_.run("INSERT INTO consumed (task, attempt, input, hash) VALUES (?, ?, ?, ?)", task, attempt.number, input, hash.hex());
+    run_.run("INSERT INTO consumed (task, attempt, input, hash) VALUES (?, ?, ?, ?)", task,
+             attempt.number, input, hash.hex());
   }
   for (const Score& score : outcome.scores) {
     SQLite::Statement& insert = run_.get(
-        "INSERT INTO score (task, attempt, name, unit, count, better, judge, value, low, high) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO score (task, attempt, name, unit, count, better, judge, value, low, high) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING");
-    Statements::bind(insert, task, attempt.number, score.name, score.unit, score.count, score.better, score.judge);
+    Statements::bind(insert, task, attempt.number, score.name, score.unit, score.count,
+                     score.better, score.judge);
     bind_number(insert, 8, score.value);
     if (score.low) bind_number(insert, 9, *score.low);
     if (score.high) bind_number(insert, 10, *score.high);
     insert.exec();
     for (const auto& [item, value] : score.items) {
       SQLite::Statement& one = run_.get(
-          "INSERT INTO score_item (task, attempt, name, item, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+          "INSERT INTO score_item (task, attempt, name, item, value) VALUES (?, ?, ?, ?, ?) ON "
+          "CONFLICT DO NOTHING");
       Statements::bind(one, task, attempt.number, score.name, item);
       bind_number(one, 5, value);
       one.exec();
@@ -228,12 +256,15 @@ void DerivedTables::write_task(const TaskKey& key, const Cluster& cluster) {
   std::optional<std::int64_t> step;
   if (task->checkpoint) step = task->checkpoint->step;
   run_.run(
-      "UPDATE task SET stage = ?, state = ?, reason = ?, outdated = ?, attempts = ?, succeeded_attempt = ?, user_failures = ?, "
-      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, parameters = ?, key_material = ?, "
+      "UPDATE task SET stage = ?, state = ?, reason = ?, outdated = ?, attempts = ?, "
+      "succeeded_attempt = ?, user_failures = ?, "
+      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, "
+      "parameters = ?, key_material = ?, "
       "spec = ? WHERE task = ?",
-      task->spec.stage, name_of(task->state), reason_of(task->state), cluster.is_outdated(*task), task->attempts, succeeded,
-      task->user_failures, task->infra_failures, task->last_failure, step, task->spec.program.name, task->spec.flops,
-      to_canonical_json(task->spec.parameters), key_material(task->spec), to_canonical_json(to_value(task->spec)), key.hex());
+      task->spec.stage, name_of(task->state), reason_of(task->state), cluster.is_outdated(*task),
+      task->attempts, succeeded, task->user_failures, task->infra_failures, task->last_failure,
+      step, task->spec.program.name, task->spec.flops, to_canonical_json(task->spec.parameters),
+      key_material(task->spec), to_canonical_json(to_value(task->spec)), key.hex());
 }
 
 }  // namespace strata::coordinator

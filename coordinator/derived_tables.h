@@ -1,5 +1,6 @@
-// The tables that questions are asked of, as a function of the events and the cluster that they make. Written in the
-// transaction of the events; `fsck` writes them again from nothing and compares.
+// The tables that questions are asked of, as a function of the events and the cluster that they
+// make. Written in the transaction of the events; `fsck` writes them again from nothing and
+// compares.
 //
 // Throws SQLite::Exception: only event_store.cc and fsck.cc include it, inside from_sqlite.
 #pragma once
@@ -18,8 +19,10 @@ class DerivedTables {
  public:
   explicit DerivedTables(SQLite::Database& database) : run_(database) {}
 
-  // `cluster` is the state after `events`; `touched` are the tasks whose rows may have changed by them.
-  void write(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster);
+  // `cluster` is the state after `events`; `touched` are the tasks whose rows may have changed by
+  // them.
+  void write(std::span<const Event> events, const std::set<TaskKey>& touched,
+             const Cluster& cluster);
 
  private:
   void on(const Event& event, const SweepOpened& e);

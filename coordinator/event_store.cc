@@ -12,7 +12,8 @@ namespace {
 
 std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view frame) {
   std::string number(8, '\0');
-  for (int i = 0; i < 8; ++i) number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
+  for (int i = 0; i < 8; ++i)
+    number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
   return crc32c(frame, crc32c(number, before));
 }
 
@@ -39,8 +40,10 @@ Result<Event> believe(const Row& row, std::uint64_t last, std::uint32_t chain) {
   }
   STRATA_TRY(Event event, decode_event(row.body));
   const TaskKey* task = task_of(event.body);
-  if (row.kind != name_of(event.body) || row.at_ms != event.at.unix_ms || row.task != (task != nullptr ? task->hex() : "")) {
-    return fail(ErrorCode::kDamaged, "the columns of event {} say something else than its body", row.seq);
+  if (row.kind != name_of(event.body) || row.at_ms != event.at.unix_ms ||
+      row.task != (task != nullptr ? task->hex() : "")) {
+    return fail(ErrorCode::kDamaged, "the columns of event {} say something else than its body",
+                row.seq);
   }
   return event;
 }
@@ -59,13 +62,17 @@ Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitE
   std::uint32_t chain = 0;
   const auto damage_at = [&](std::string what) {
     Damage damage{.seq = last + 1, .what = std::move(what)};
-    SQLite::Statement tasks(database, "SELECT DISTINCT task FROM event WHERE seq > ? AND task IS NOT NULL ORDER BY task LIMIT ?");
+    SQLite::Statement tasks(
+        database,
+        "SELECT DISTINCT task FROM event WHERE seq > ? AND task IS NOT NULL ORDER BY task LIMIT ?");
     Statements::bind(tasks, last, kDamagedTasksMax);
     while (tasks.executeStep()) damage.tasks.push_back(tasks.getColumn(0).getString());
     return std::optional<Damage>(std::move(damage));
   };
   return from_sqlite("reading the event log", [&]() -> std::optional<Damage> {
-    SQLite::Statement select(database, "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM event WHERE seq > ? ORDER BY seq LIMIT ?");
+    SQLite::Statement select(database,
+                             "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM event "
+                             "WHERE seq > ? ORDER BY seq LIMIT ?");
     while (true) {
       std::vector<Row> rows;
       select.reset();
@@ -75,7 +82,8 @@ Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitE
       for (const Row& row : rows) {
         auto event = believe(row, last, chain);
         if (!event) return damage_at(event.error().message);
-        if (const Status visited = visit(row.seq, *event); !visited) return damage_at(visited.error().message);
+        if (const Status visited = visit(row.seq, *event); !visited)
+          return damage_at(visited.error().message);
         last = row.seq;
         chain = row.chain;
       }
@@ -86,7 +94,8 @@ Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitE
 }  // namespace
 
 struct EventStore::State {
-  explicit State(std::unique_ptr<SQLite::Database> opened) : database(std::move(opened)), run(*database), derived(*database) {}
+  explicit State(std::unique_ptr<SQLite::Database> opened)
+      : database(std::move(opened)), run(*database), derived(*database) {}
   std::unique_ptr<SQLite::Database> database;
   Statements run;
   DerivedTables derived;
@@ -105,9 +114,13 @@ Result<EventStore> EventStore::open(const std::filesystem::path& file) {
   auto state = std::make_unique<State>(std::move(database));
   STRATA_TRY(const std::string fresh, random_name());
   STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
-    state->run.run("INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING", fresh);
-    state->coordinator_id = state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'").getString();
-    SQLite::Statement last(*state->database, "SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1");
+    state->run.run(
+        "INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING", fresh);
+    state->coordinator_id =
+        state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'")
+            .getString();
+    SQLite::Statement last(*state->database,
+                           "SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1");
     if (last.executeStep()) {
       state->last_seq = static_cast<std::uint64_t>(last.getColumn(0).getInt64());
       state->chain = static_cast<std::uint32_t>(last.getColumn(1).getInt64());
@@ -119,7 +132,8 @@ Result<EventStore> EventStore::open(const std::filesystem::path& file) {
 const std::string& EventStore::coordinator_id() const { return state_->coordinator_id; }
 std::uint64_t EventStore::last_seq() const { return state_->last_seq; }
 
-Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster) {
+Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>& touched,
+                          const Cluster& cluster) {
   std::vector<std::string> frames;
   frames.reserve(events.size());
   for (const Event& event : events) {
@@ -133,10 +147,11 @@ Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>
     for (std::size_t i = 0; i < events.size(); ++i) {
       chain = chained(chain, ++seq, frames[i]);
       const TaskKey* task = task_of(events[i].body);
-      SQLite::Statement& insert =
-          state_->run.get("INSERT INTO event (seq, at_ms, kind, task, chain, body) VALUES (?, ?, ?, ?, ?, ?)");
+      SQLite::Statement& insert = state_->run.get(
+          "INSERT INTO event (seq, at_ms, kind, task, chain, body) VALUES (?, ?, ?, ?, ?, ?)");
       Statements::bind(insert, seq, events[i].at.unix_ms, name_of(events[i].body),
-                       task != nullptr ? std::optional<std::string>(task->hex()) : std::nullopt, chain);
+                       task != nullptr ? std::optional<std::string>(task->hex()) : std::nullopt,
+                       chain);
       insert.bind(6, frames[i].data(), static_cast<int>(frames[i].size()));
       insert.exec();
       insert.reset();
@@ -151,7 +166,8 @@ Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>
 
 Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& observer) const {
   Replayed replayed;
-  STRATA_TRY(replayed.damage, read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
+  STRATA_TRY(replayed.damage,
+             read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
                STRATA_CHECK_OK(replayed.cluster.check(event));
                replayed.cluster.apply(event);
                if (observer) observer(event);
@@ -167,13 +183,16 @@ Status EventStore::limit_pages(std::int64_t pages) {
   // The widest limit that SQLite knows stands for none.
   constexpr std::int64_t kNoLimit = 4'294'967'294;
   return from_sqlite("limiting the event log", [&] {
-    state_->database->execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
+    state_->database->execAndGet(
+        fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
   });
 }
 
-Result<std::optional<Damage>> read_events(const std::filesystem::path& file, const VisitEvent& visit) {
+Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
+                                          const VisitEvent& visit) {
   STRATA_TRY(auto database, from_sqlite(fmt::format("opening {}", file.string()), [&] {
-               return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+               return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY,
+                                                         kBusyTimeoutMs);
              }));
   return read_from(*database, visit);
 }

@@ -1,8 +1,9 @@
-// The event log in SQLite: one writer, one transaction a commit, and the derived tables in the same transaction. After
-// commit() returns, its events survive kill -9 and a power cut; before, nothing of them is there.
+// The event log in SQLite: one writer, one transaction a commit, and the derived tables in the same
+// transaction. After commit() returns, its events survive kill -9 and a power cut; before, nothing
+// of them is there.
 //
-// Every row is chained to the one before it by a checksum, so a lost, changed or exchanged row is found by replay().
-// Thread rule: one thread. Readers use connections of their own (query.h).
+// Every row is chained to the one before it by a checksum, so a lost, changed or exchanged row is
+// found by replay(). Thread rule: one thread. Readers use connections of their own (query.h).
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,17 @@
 
 namespace strata::coordinator {
 
-inline constexpr std::int64_t kReplayChunkEvents = 1'000;   // held in memory at once
-inline constexpr std::int64_t kDamagedTasksMax = 1'000;     // named in a report
+inline constexpr std::int64_t kReplayChunkEvents = 1'000;  // held in memory at once
+inline constexpr std::int64_t kDamagedTasksMax = 1'000;    // named in a report
 
 struct Damage {
-  std::uint64_t seq = 0;              // the first event that cannot be believed
+  std::uint64_t seq = 0;  // the first event that cannot be believed
   std::string what{};
-  std::vector<std::string> tasks{};   // keys that it or later events name
+  std::vector<std::string> tasks{};  // keys that it or later events name
 };
 
 struct Replayed {
-  Cluster cluster{};                  // of all events before the damage
+  Cluster cluster{};  // of all events before the damage
   std::uint64_t events = 0;
   std::optional<Damage> damage{};
 };
@@ -48,11 +49,13 @@ class EventStore {
 
   // All or nothing. An error leaves the store as it was: call again with the same arguments.
   // `cluster` is the state after `events`; `touched` comes from Core::take_touched().
-  [[nodiscard]] Status commit(std::span<const Event> events, const std::set<TaskKey>& touched, const Cluster& cluster);
+  [[nodiscard]] Status commit(std::span<const Event> events, const std::set<TaskKey>& touched,
+                              const Cluster& cluster);
 
-  // Reads the whole log, and shows each believed event to `observer`. An error only when the file cannot be read at all;
-  // damage is part of the answer.
-  [[nodiscard]] Result<Replayed> replay(const std::function<void(const Event&)>& observer = {}) const;
+  // Reads the whole log, and shows each believed event to `observer`. An error only when the file
+  // cannot be read at all; damage is part of the answer.
+  [[nodiscard]] Result<Replayed> replay(
+      const std::function<void(const Event&)>& observer = {}) const;
 
   // At most this many pages of 4 KiB; 0 takes the limit away. For tests of a full disk.
   [[nodiscard]] Status limit_pages(std::int64_t pages);
@@ -63,9 +66,10 @@ class EventStore {
   std::unique_ptr<State> state_;
 };
 
-// Calls `visit` with every event in order, checking the chain; returns the damage at which it had to stop, if any.
-// `visit` returns an error for an event that cannot follow.
+// Calls `visit` with every event in order, checking the chain; returns the damage at which it had
+// to stop, if any. `visit` returns an error for an event that cannot follow.
 using VisitEvent = std::function<Status(std::uint64_t seq, const Event& event)>;
-[[nodiscard]] Result<std::optional<Damage>> read_events(const std::filesystem::path& file, const VisitEvent& visit);
+[[nodiscard]] Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
+                                                        const VisitEvent& visit);
 
 }  // namespace strata::coordinator

@@ -52,7 +52,8 @@ class Families {
       metric.histogram.bucket.push_back({so_far, kCommitBucketsSeconds[i]});
     }
     metric.histogram.sample_count = so_far + counts.commit_buckets.back();
-    metric.histogram.bucket.push_back({metric.histogram.sample_count, std::numeric_limits<double>::infinity()});
+    metric.histogram.bucket.push_back(
+        {metric.histogram.sample_count, std::numeric_limits<double>::infinity()});
     metric.histogram.sample_sum = counts.commit_seconds;
     families_.back().metric.push_back(std::move(metric));
   }
@@ -64,42 +65,62 @@ class Families {
 
 void add_cluster(Families& out, const Snapshot& s) {
   out.family("strata_tasks", "Tasks by stage and state.", MetricType::Gauge);
-  for (const auto& [key, n] : s.tasks) out.sample(static_cast<double>(n), {{"stage", key.first}, {"state", key.second}});
-  out.family("strata_sweep_tasks", "Tasks that the newest sweeps want, by state.", MetricType::Gauge);
-  for (const auto& [key, n] : s.sweep_tasks) out.sample(static_cast<double>(n), {{"sweep", key.first}, {"state", key.second}});
+  for (const auto& [key, n] : s.tasks)
+    out.sample(static_cast<double>(n), {{"stage", key.first}, {"state", key.second}});
+  out.family("strata_sweep_tasks", "Tasks that the newest sweeps want, by state.",
+             MetricType::Gauge);
+  for (const auto& [key, n] : s.sweep_tasks)
+    out.sample(static_cast<double>(n), {{"sweep", key.first}, {"state", key.second}});
   out.family("strata_sweep_runs", "Runs of the newest sweeps, without orphans.", MetricType::Gauge);
-  for (const auto& [sweep, n] : s.sweep_runs) out.sample(static_cast<double>(n), {{"sweep", sweep}});
-  out.family("strata_workers", "Workers that are connected or whose leases run, by state.", MetricType::Gauge);
+  for (const auto& [sweep, n] : s.sweep_runs)
+    out.sample(static_cast<double>(n), {{"sweep", sweep}});
+  out.family("strata_workers", "Workers that are connected or whose leases run, by state.",
+             MetricType::Gauge);
   out.sample(static_cast<double>(s.workers_ready), {{"state", "ready"}});
   out.sample(static_cast<double>(s.workers_draining), {{"state", "draining"}});
   out.gauge("strata_slots_total", "Slots of all workers.", s.slots);
   out.gauge("strata_slots_free", "Slots that no gang holds.", s.slots_free);
   out.gauge("strata_gangs", "Attempts that hold slots.", s.gangs);
-  out.gauge("strata_gangs_stopping", "Attempts that were asked to stop and have not ended.", s.gangs_stopping);
-  out.gauge("strata_artifacts_present", "Artifacts whose bytes are in the store.", s.artifacts_present);
-  out.gauge("strata_artifact_bytes", "Bytes of the artifacts that are in the store.", s.artifact_bytes);
+  out.gauge("strata_gangs_stopping", "Attempts that were asked to stop and have not ended.",
+            s.gangs_stopping);
+  out.gauge("strata_artifacts_present", "Artifacts whose bytes are in the store.",
+            s.artifacts_present);
+  out.gauge("strata_artifact_bytes", "Bytes of the artifacts that are in the store.",
+            s.artifact_bytes);
 }
 
 void add_server(Families& out, const Snapshot& s) {
   const ServerCounts& c = s.counts;
   out.family("strata_build_info", "Always 1; the build is in the label.", MetricType::Gauge);
   out.sample(1, {{"build", s.build}});
-  out.gauge("strata_start_time_seconds", "When the coordinator started, Unix time.", s.started_seconds);
+  out.gauge("strata_start_time_seconds", "When the coordinator started, Unix time.",
+            s.started_seconds);
   out.counter("strata_events_total", "Events in the log.", c.events);
   out.histogram("strata_commit_seconds", "Time of one commit of the event log.", c);
-  out.counter("strata_commit_failures_total", "Commits that failed and were tried again.", c.commit_failures);
-  out.gauge("strata_dispatch_paused", "1 while nothing is dispatched because the log cannot be written or is damaged.",
+  out.counter("strata_commit_failures_total", "Commits that failed and were tried again.",
+              c.commit_failures);
+  out.gauge("strata_dispatch_paused",
+            "1 while nothing is dispatched because the log cannot be written or is damaged.",
             c.dispatch_paused ? 1 : 0);
-  out.gauge("strata_loop_gap_seconds", "Longest turn of the control loop in the last second.", c.loop_gap_seconds);
-  out.gauge("strata_loop_gap_max_seconds", "Longest turn of the control loop since the start.", c.loop_gap_max_seconds);
-  out.counter("strata_metric_points_total", "Metric points stored since the start.", c.metric_points);
-  out.counter("strata_metric_failures_total", "Batches of metric points that could not be stored; workers send them again.",
+  out.gauge("strata_loop_gap_seconds", "Longest turn of the control loop in the last second.",
+            c.loop_gap_seconds);
+  out.gauge("strata_loop_gap_max_seconds", "Longest turn of the control loop since the start.",
+            c.loop_gap_max_seconds);
+  out.counter("strata_metric_points_total", "Metric points stored since the start.",
+              c.metric_points);
+  out.counter("strata_metric_failures_total",
+              "Batches of metric points that could not be stored; workers send them again.",
               c.metric_failures);
   out.counter("strata_frames_received_total", "Frames received.", c.frames_received);
-  out.counter("strata_frames_garbage_total", "Frames that were no message, and were ignored.", c.frames_garbage);
-  out.counter("strata_frames_dropped_total", "Messages that could not be sent: the peer was gone or took nothing.", c.frames_dropped);
-  out.counter("strata_stale_reports_total", "Reports of attempts that do not count any more.", c.stale_reports);
-  out.counter("strata_queries_refused_total", "Questions refused because too many waited.", c.queries_refused);
+  out.counter("strata_frames_garbage_total", "Frames that were no message, and were ignored.",
+              c.frames_garbage);
+  out.counter("strata_frames_dropped_total",
+              "Messages that could not be sent: the peer was gone or took nothing.",
+              c.frames_dropped);
+  out.counter("strata_stale_reports_total", "Reports of attempts that do not count any more.",
+              c.stale_reports);
+  out.counter("strata_queries_refused_total", "Questions refused because too many waited.",
+              c.queries_refused);
   out.gauge("strata_peers", "Connections that are remembered.", c.peers);
 }
 
@@ -130,7 +151,8 @@ class Collected final : public prometheus::Collectable {
 std::vector<std::pair<std::string, const Sweep*>> newest_sweeps(const Cluster& cluster) {
   std::vector<std::pair<std::string, const Sweep*>> sweeps;
   for (const auto& [name, sweep] : cluster.sweeps()) sweeps.emplace_back(name, &sweep);
-  std::sort(sweeps.begin(), sweeps.end(), [](const auto& a, const auto& b) { return a.second->order > b.second->order; });
+  std::sort(sweeps.begin(), sweeps.end(),
+            [](const auto& a, const auto& b) { return a.second->order > b.second->order; });
   if (sweeps.size() > kSweepsShownMax) sweeps.resize(kSweepsShownMax);
   return sweeps;
 }
@@ -140,7 +162,8 @@ std::vector<std::pair<std::string, const Sweep*>> newest_sweeps(const Cluster& c
 void ServerCounts::add_commit(double seconds) {
   ++commits;
   commit_seconds += seconds;
-  const auto bucket = std::lower_bound(kCommitBucketsSeconds.begin(), kCommitBucketsSeconds.end(), seconds);
+  const auto bucket =
+      std::lower_bound(kCommitBucketsSeconds.begin(), kCommitBucketsSeconds.end(), seconds);
   ++commit_buckets[static_cast<std::size_t>(bucket - kCommitBucketsSeconds.begin())];
 }
 
@@ -149,9 +172,10 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
   std::map<std::string, std::int64_t> shown;
   for (const auto& [name, sweep] : newest_sweeps(cluster)) {
     shown.emplace(name, 0);
-    s.sweep_runs[name] = std::count_if(sweep->runs.begin(), sweep->runs.end(), [generation = sweep->generation](const auto& run) {
-      return run.second.generation == generation;
-    });
+    s.sweep_runs[name] = std::count_if(sweep->runs.begin(), sweep->runs.end(),
+                                       [generation = sweep->generation](const auto& run) {
+                                         return run.second.generation == generation;
+                                       });
   }
   std::map<std::string, std::int64_t> stages;
   for (const auto& [key, task] : cluster.tasks()) {
@@ -165,7 +189,8 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
     ++s.gangs;
     const auto* leased = std::get_if<Leased>(&task.state);
     const auto* running = std::get_if<Running>(&task.state);
-    if (!(leased != nullptr ? leased->stop_reason : running->stop_reason).empty()) ++s.gangs_stopping;
+    if (!(leased != nullptr ? leased->stop_reason : running->stop_reason).empty())
+      ++s.gangs_stopping;
   }
   for (const auto& [id, worker] : cluster.workers()) {
     ++(worker.draining ? s.workers_draining : s.workers_ready);
@@ -181,7 +206,8 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
 }
 
 struct Exporter::State {
-  std::shared_ptr<Collected> collected = std::make_shared<Collected>();  // the library holds a weak one
+  std::shared_ptr<Collected> collected =
+      std::make_shared<Collected>();  // the library holds a weak one
   std::unique_ptr<prometheus::Exposer> exposer;
   std::string address;
 };
@@ -197,11 +223,14 @@ Result<Exporter> Exporter::open(const std::string& address) try {
   state->exposer = std::make_unique<prometheus::Exposer>(address, kThreads);
   state->exposer->RegisterCollectable(state->collected);
   const auto ports = state->exposer->GetListeningPorts();
-  if (ports.empty()) return fail(ErrorCode::kInternal, "serving metrics on {}: nothing listens", address);
+  if (ports.empty())
+    return fail(ErrorCode::kInternal, "serving metrics on {}: nothing listens", address);
   state->address = fmt::format("{}:{}", address.substr(0, address.rfind(':')), ports.front());
   return Exporter(std::move(state));
 } catch (const std::exception& e) {  // civetweb's own, on an address in use
-  return fail(ErrorCode::kConflict, "serving metrics on {}: {} (is the port taken? --metrics 127.0.0.1:0 takes any)", address, e.what());
+  return fail(ErrorCode::kConflict,
+              "serving metrics on {}: {} (is the port taken? --metrics 127.0.0.1:0 takes any)",
+              address, e.what());
 }
 
 const std::string& Exporter::address() const { return state_->address; }

@@ -1,5 +1,5 @@
-// What Prometheus scrapes, computed from a snapshot of the cluster and never counted at call sites. No label names a task
-// or a run: their number has no bound. docs/metrics.md lists the names.
+// What Prometheus scrapes, computed from a snapshot of the cluster and never counted at call sites.
+// No label names a task or a run: their number has no bound. docs/metrics.md lists the names.
 //
 // Thread rule: update() from one thread; scrapes come on the library's own threads.
 #pragma once
@@ -16,18 +16,21 @@
 
 namespace strata::coordinator {
 
-inline constexpr std::size_t kStagesShownMax = 50;   // the rest are counted together as stage="other"
+inline constexpr std::size_t kStagesShownMax =
+    50;  // the rest are counted together as stage="other"
 inline constexpr std::size_t kSweepsShownMax = 100;  // the newest ones
 
-inline constexpr std::array<double, 10> kCommitBucketsSeconds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0};
+inline constexpr std::array<double, 10> kCommitBucketsSeconds{0.001, 0.0025, 0.005, 0.01, 0.025,
+                                                              0.05,  0.1,    0.25,  1.0,  5.0};
 
 // Counters that the server keeps beside the cluster.
 struct ServerCounts {
   std::uint64_t events = 0;
   std::uint64_t commits = 0;
   std::uint64_t commit_failures = 0;
-  double commit_seconds = 0;                                            // of all together
-  std::array<std::uint64_t, kCommitBucketsSeconds.size() + 1> commit_buckets{};  // each commit in one of them
+  double commit_seconds = 0;  // of all together
+  std::array<std::uint64_t, kCommitBucketsSeconds.size() + 1>
+      commit_buckets{};             // each commit in one of them
   double loop_gap_seconds = 0;      // longest turn of the control loop in the last second
   double loop_gap_max_seconds = 0;  // since the start
   bool dispatch_paused = false;
@@ -47,14 +50,14 @@ struct Snapshot {
   std::string build{};
   double started_seconds = 0;
   ServerCounts counts{};
-  std::map<std::pair<std::string, std::string>, std::int64_t> tasks{};         // by stage and state
-  std::map<std::pair<std::string, std::string>, std::int64_t> sweep_tasks{};   // by sweep and state
+  std::map<std::pair<std::string, std::string>, std::int64_t> tasks{};        // by stage and state
+  std::map<std::pair<std::string, std::string>, std::int64_t> sweep_tasks{};  // by sweep and state
   std::map<std::string, std::int64_t> sweep_runs{};
   std::int64_t workers_ready = 0;
   std::int64_t workers_draining = 0;
   std::int64_t slots = 0;
   std::int64_t slots_free = 0;
-  std::int64_t gangs = 0;             // attempts that hold slots
+  std::int64_t gangs = 0;  // attempts that hold slots
   std::int64_t gangs_stopping = 0;
   std::int64_t artifacts_present = 0;
   std::int64_t artifact_bytes = 0;

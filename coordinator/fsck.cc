@@ -15,7 +15,8 @@ constexpr std::size_t kEventsPerTransaction = 2'000;
 // Writes events into an empty database through the code that writes the real one.
 class Rebuild {
  public:
-  explicit Rebuild(std::unique_ptr<SQLite::Database> database) : database_(std::move(database)), derived_(*database_) {}
+  explicit Rebuild(std::unique_ptr<SQLite::Database> database)
+      : database_(std::move(database)), derived_(*database_) {}
 
   Status add(const Event& event) {
     STRATA_CHECK_OK(cluster_.check(event));
@@ -55,9 +56,12 @@ std::string row_text(SQLite::Statement& select) {
 void compare(SQLite::Database& database, const char* table, FsckReport& report) {
   TableDifference difference{.table = table};
   const auto side = [&](const char* label, const char* here, const char* there) {
-    SQLite::Statement select(database, fmt::format("SELECT * FROM {0}.{2} EXCEPT SELECT * FROM {1}.{2}", here, there, table));
+    SQLite::Statement select(
+        database,
+        fmt::format("SELECT * FROM {0}.{2} EXCEPT SELECT * FROM {1}.{2}", here, there, table));
     for (std::int64_t shown = 0; select.executeStep(); ++shown, ++difference.rows) {
-      if (shown < kShownDifferences) difference.shown.push_back(fmt::format("{}: {}", label, row_text(select)));
+      if (shown < kShownDifferences)
+        difference.shown.push_back(fmt::format("{}: {}", label, row_text(select)));
     }
   };
   side("stored", "stored", "main");
@@ -71,8 +75,9 @@ std::string FsckReport::text() const {
   std::string text = fmt::format("events read and in order: {}\n", events);
   if (damage) {
     text += fmt::format("DAMAGED at event {}: {}\n", damage->seq, damage->what);
-    text += fmt::format("tasks that this and later events name: {}{}\n", damage->tasks.size(),
-                        damage->tasks.size() == static_cast<std::size_t>(kDamagedTasksMax) ? " or more" : "");
+    text += fmt::format(
+        "tasks that this and later events name: {}{}\n", damage->tasks.size(),
+        damage->tasks.size() == static_cast<std::size_t>(kDamagedTasksMax) ? " or more" : "");
     for (const std::string& task : damage->tasks) text += "  " + task + "\n";
     return text + "the derived tables were not compared\n";
   }
@@ -87,14 +92,17 @@ std::string FsckReport::text() const {
 Result<FsckReport> fsck(const std::filesystem::path& events_file) {
   std::error_code ignored;
   if (!std::filesystem::exists(events_file, ignored)) {
-    return fail(ErrorCode::kNotFound, "checking {}: there is no such file; is --store right?", events_file.string());
+    return fail(ErrorCode::kNotFound, "checking {}: there is no such file; is --store right?",
+                events_file.string());
   }
-  STRATA_TRY(const auto scratch, make_temporary_folder(std::filesystem::temp_directory_path(), "strata-fsck-"));
+  STRATA_TRY(const auto scratch,
+             make_temporary_folder(std::filesystem::temp_directory_path(), "strata-fsck-"));
   const auto checked = [&]() -> Result<FsckReport> {
     STRATA_TRY(auto database, open_store(scratch / "rebuilt.sqlite", "OFF", event_migrations()));
     Rebuild rebuild(std::move(database));
     FsckReport report;
-    STRATA_TRY(report.damage, read_events(events_file, [&](std::uint64_t, const Event& event) -> Status {
+    STRATA_TRY(report.damage,
+               read_events(events_file, [&](std::uint64_t, const Event& event) -> Status {
                  STRATA_CHECK_OK(rebuild.add(event));
                  ++report.events;
                  return {};
@@ -113,17 +121,20 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file) {
   return checked;
 }
 
-Status list_events(const std::filesystem::path& events_file, const std::function<void(const std::string&)>& line) {
-  STRATA_TRY(const auto damage, read_events(events_file, [&](std::uint64_t seq, const Event& event) -> Status {
-               const TaskKey* task = task_of(event.body);
-               STRATA_TRY(const std::string frame, encode(event));
-               line(to_canonical_json(Object{{"seq", seq},
-                                             {"at_ms", event.at.unix_ms},
-                                             {"kind", name_of(event.body)},
-                                             {"task", task != nullptr ? Value(task->hex()) : Value()},
-                                             {"bytes", static_cast<std::int64_t>(frame.size())}}));
-               return {};
-             }));
+Status list_events(const std::filesystem::path& events_file,
+                   const std::function<void(const std::string&)>& line) {
+  STRATA_TRY(
+      const auto damage,
+      read_events(events_file, [&](std::uint64_t seq, const Event& event) -> Status {
+        const TaskKey* task = task_of(event.body);
+        STRATA_TRY(const std::string frame, encode(event));
+        line(to_canonical_json(Object{{"seq", seq},
+                                      {"at_ms", event.at.unix_ms},
+                                      {"kind", name_of(event.body)},
+                                      {"task", task != nullptr ? Value(task->hex()) : Value()},
+                                      {"bytes", static_cast<std::int64_t>(frame.size())}}));
+        return {};
+      }));
   if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
   return {};
 }

@@ -1,6 +1,6 @@
-// Checks a store: every event, the checksum chain, that each event may follow, and that the derived tables are what the log
-// gives when it is replayed into an empty database. Reads only; a coordinator may be running, but then the newest commits
-// may show as differences.
+// Checks a store: every event, the checksum chain, that each event may follow, and that the derived
+// tables are what the log gives when it is replayed into an empty database. Reads only; a
+// coordinator may be running, but then the newest commits may show as differences.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,14 @@ struct FsckReport {
   std::optional<Damage> damage{};
   std::vector<TableDifference> differences{};  // not looked for when the log is damaged
   [[nodiscard]] bool sound() const { return !damage && differences.empty(); }
-  [[nodiscard]] std::string text() const;      // for people, one fact a line
+  [[nodiscard]] std::string text() const;  // for people, one fact a line
 };
 
 [[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file);
 
-// Every event as one line of JSON: {"seq", "at_ms", "kind", "task", "bytes"}; for looking at a log with other tools.
-[[nodiscard]] Status list_events(const std::filesystem::path& events_file, const std::function<void(const std::string&)>& line);
+// Every event as one line of JSON: {"seq", "at_ms", "kind", "task", "bytes"}; for looking at a log
+// with other tools.
+[[nodiscard]] Status list_events(const std::filesystem::path& events_file,
+                                 const std::function<void(const std::string&)>& line);
 
 }  // namespace strata::coordinator

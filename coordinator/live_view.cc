@@ -17,7 +17,8 @@ Id first_with(const std::string& prefix) {
 // The keys in a map that begin with `prefix`: the first, and whether there is another.
 template <class Id, class Map>
 void find_prefix(const Map& map, const std::string& prefix, std::set<Id>& found) {
-  for (auto it = map.lower_bound(first_with<Id>(prefix)); it != map.end() && found.size() < 2; ++it) {
+  for (auto it = map.lower_bound(first_with<Id>(prefix)); it != map.end() && found.size() < 2;
+       ++it) {
     if (!it->first.hex().starts_with(prefix)) return;
     found.insert(it->first);
   }
@@ -41,24 +42,29 @@ Value counts_value(const std::map<std::string, std::int64_t>& counts) {
 
 double median(std::vector<double> values) {
   const std::size_t middle = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle),
+                   values.end());
   return values[middle];
 }
 
-// Queued tasks of one shape, and blocked ones with the same producers, wait for one reason; so it is asked once for them.
+// Queued tasks of one shape, and blocked ones with the same producers, wait for one reason; so it
+// is asked once for them.
 std::string waiting_shape(const Task& task) {
   if (std::holds_alternative<Blocked>(task.state)) {
     std::string shape = "blocked";
-    for (const TaskInput& input : task.spec.inputs) shape += "|" + input.producer.brief() + "/" + input.output;
+    for (const TaskInput& input : task.spec.inputs)
+      shape += "|" + input.producer.brief() + "/" + input.output;
     return shape;
   }
   if (!task.last_failure.empty()) return "paused|" + task.spec.key.hex();
-  std::string shape = fmt::format("queued|{}|{}", task.spec.resources.slots, task.spec.resources.ranks);
+  std::string shape =
+      fmt::format("queued|{}|{}", task.spec.resources.slots, task.spec.resources.ranks);
   for (const std::string& label : task.spec.resources.labels) shape += "|" + label;
   return shape;
 }
 
-// "waits for out of extract 4f2a, which is queued": those who wait for the same kind of thing are one line of `watch`.
+// "waits for out of extract 4f2a, which is queued": those who wait for the same kind of thing are
+// one line of `watch`.
 class Reasons {
  public:
   Reasons(const Core& core, Instant now) : core_(core), now_(now) {}
@@ -67,15 +73,18 @@ class Reasons {
     auto it = by_shape_.find(shape);
     if (it == by_shape_.end()) {
       const bool more = by_shape_.size() < kWatchReasonsMax;
-      it = by_shape_.emplace(shape, more ? core_.reason(key, now_) : std::string("other reasons")).first;
+      it = by_shape_.emplace(shape, more ? core_.reason(key, now_) : std::string("other reasons"))
+               .first;
     }
     ++tasks_[it->second];
   }
   [[nodiscard]] Array rows() const {
     std::vector<std::pair<std::string, std::int64_t>> sorted(tasks_.begin(), tasks_.end());
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
     Array rows;
-    for (const auto& [reason, n] : sorted) rows.emplace_back(Object{{"reason", reason}, {"tasks", n}});
+    for (const auto& [reason, n] : sorted)
+      rows.emplace_back(Object{{"reason", reason}, {"tasks", n}});
     return rows;
   }
 
@@ -91,20 +100,24 @@ class Reasons {
 Result<Named> resolve(const Cluster& cluster, const std::string& prefix) {
   const bool digits = prefix.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (prefix.size() < kPrefixDigitsMin || prefix.size() > 64 || !digits) {
-    return fail(ErrorCode::kInvalid, "\"{}\" names no task or run: give at least {} hexadecimal digits of its key", prefix,
-                kPrefixDigitsMin);
+    return fail(ErrorCode::kInvalid,
+                "\"{}\" names no task or run: give at least {} hexadecimal digits of its key",
+                prefix, kPrefixDigitsMin);
   }
   std::set<TaskKey> tasks;
   find_prefix(cluster.tasks(), prefix, tasks);
   std::set<RunKey> runs;
   for (const auto& [name, sweep] : cluster.sweeps()) find_prefix(sweep.runs, prefix, runs);
-  if (tasks.size() + runs.size() == 0) return fail(ErrorCode::kNotFound, "no task or run begins with {}", prefix);
-  if (tasks.size() + runs.size() > 1) return fail(ErrorCode::kConflict, "{} is not unique: give more digits", prefix);
+  if (tasks.size() + runs.size() == 0)
+    return fail(ErrorCode::kNotFound, "no task or run begins with {}", prefix);
+  if (tasks.size() + runs.size() > 1)
+    return fail(ErrorCode::kConflict, "{} is not unique: give more digits", prefix);
   if (!tasks.empty()) return Named{.task = *tasks.begin()};
   return Named{.run = *runs.begin()};
 }
 
-Value progress_value(std::int64_t step, std::optional<std::int64_t> total, std::int64_t updated_ms, Value metrics) {
+Value progress_value(std::int64_t step, std::optional<std::int64_t> total, std::int64_t updated_ms,
+                     Value metrics) {
   return Object{{"step", step},
                 {"total", total ? Value(*total) : Value()},
                 {"updated_ms", updated_ms},
@@ -120,7 +133,8 @@ void LiveView::note(const Event& event) {
     const auto it = live_.find(ended->attempt);
     if (it == live_.end()) return;
     if (std::holds_alternative<Succeeded>(ended->outcome) && it->second.started_ms) {
-      seconds_[ended->attempt.task] = static_cast<double>(event.at.unix_ms - *it->second.started_ms) / 1'000.0;
+      seconds_[ended->attempt.task] =
+          static_cast<double>(event.at.unix_ms - *it->second.started_ms) / 1'000.0;
     }
     live_.erase(it);
   } else if (const auto* gone = std::get_if<WorkerGone>(&event.body)) {
@@ -134,7 +148,8 @@ void LiveView::note_points(const MetricBatch& batch, WallTime wall) {
   const auto it = live_.find(batch.attempt);
   if (it == live_.end() || batch.points.empty()) return;
   const MetricPoint& last = batch.points.back();
-  Progress progress{.step = last.step, .total = last.total, .updated_ms = wall.unix_ms, .metrics = last.values};
+  Progress progress{
+      .step = last.step, .total = last.total, .updated_ms = wall.unix_ms, .metrics = last.values};
   if (it->second.progress) {
     // A line without metrics says how far it is, and takes nothing away.
     if (!progress.total) progress.total = it->second.progress->total;
@@ -155,13 +170,16 @@ Result<Value> LiveView::explain(const Core& core, const std::string& prefix, Ins
   Array stages;
   if (named.task) {
     stages.emplace_back(row(cluster.find_task(*named.task)->spec.stage, *named.task));
-    return Value(Object{{"kind", "task"}, {"task", named.task->hex()}, {"stages", std::move(stages)}});
+    return Value(
+        Object{{"kind", "task"}, {"task", named.task->hex()}, {"stages", std::move(stages)}});
   }
-  for (const auto& [stage, key] : find_run(cluster, *named.run)->tasks) stages.emplace_back(row(stage, key));
+  for (const auto& [stage, key] : find_run(cluster, *named.run)->tasks)
+    stages.emplace_back(row(stage, key));
   return Value(Object{{"kind", "run"}, {"run", named.run->hex()}, {"stages", std::move(stages)}});
 }
 
-Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Task& task, const Array& cells) const {
+Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Task& task,
+                            const Array& cells) const {
   const Gang& gang = *gang_of(task.state);
   std::int64_t slots = 0;
   for (const Grant& grant : gang) slots += grant.slots;
@@ -184,12 +202,15 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
                 {"runs", cells}};
 }
 
-Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant now, WallTime wall) const {
+Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant now,
+                              WallTime wall) const {
   const Cluster& cluster = core.cluster();
   const auto found = cluster.sweeps().find(name);
-  if (found == cluster.sweeps().end()) return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", name);
+  if (found == cluster.sweeps().end())
+    return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", name);
   const Sweep& sweep = found->second;
-  std::map<TaskKey, std::set<std::string>> cells;  // the runs that wait for each task; orphans are no part of the sweep now
+  std::map<TaskKey, std::set<std::string>>
+      cells;  // the runs that wait for each task; orphans are no part of the sweep now
   for (const auto& [key, run] : sweep.runs) {
     if (run.generation != sweep.generation) continue;
     for (const auto& [stage, task] : run.spec.tasks) cells[task].insert(run.spec.cell);
@@ -204,14 +225,18 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
     const Task& task = *cluster.find_task(key);
     count(states, name_of(task.state));
     count(by_stage[task.spec.stage], name_of(task.state));
-    if (const auto took = seconds_.find(key); took != seconds_.end()) seconds[task.spec.stage].push_back(took->second);
+    if (const auto took = seconds_.find(key); took != seconds_.end())
+      seconds[task.spec.stage].push_back(took->second);
     if (gang_of(task.state) != nullptr) {
       Array names;
       for (const std::string& cell : of_runs) names.emplace_back(cell);
-      if (running.size() < kWatchRunningMax) running.emplace_back(running_row(cluster, key, task, names));
-    } else if (std::holds_alternative<TaskFailed>(task.state) || std::holds_alternative<TaskDiverged>(task.state)) {
+      if (running.size() < kWatchRunningMax)
+        running.emplace_back(running_row(cluster, key, task, names));
+    } else if (std::holds_alternative<TaskFailed>(task.state) ||
+               std::holds_alternative<TaskDiverged>(task.state)) {
       if (failed.size() >= kWatchFailedMax) continue;
-      failed.emplace_back(Object{{"task", key.hex()}, {"stage", task.spec.stage}, {"reason", core.reason(key, now)}});
+      failed.emplace_back(Object{
+          {"task", key.hex()}, {"stage", task.spec.stage}, {"reason", core.reason(key, now)}});
     } else if (!is_final(task.state)) {
       reasons.add(key, task);
     }
@@ -244,15 +269,18 @@ Value LiveView::workers(const Core& core, Instant now) const {
     Array attempts;
     for (const AttemptId& attempt : worker.attempts) attempts.emplace_back(attempt.text());
     const auto heard = heard_.find(id);
-    const auto ago = [&] { return std::chrono::duration_cast<std::chrono::milliseconds>(now - heard->second).count(); };
-    rows.emplace_back(Object{{"worker", id.value()},
-                             {"name", worker.name},
-                             {"slots", worker.slots},
-                             {"free", worker.free},
-                             {"labels", texts_value(worker.labels)},
-                             {"draining", worker.draining},
-                             {"heard_ms_ago", heard != heard_.end() ? Value(std::int64_t{ago()}) : Value()},
-                             {"attempts", std::move(attempts)}});
+    const auto ago = [&] {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(now - heard->second).count();
+    };
+    rows.emplace_back(
+        Object{{"worker", id.value()},
+               {"name", worker.name},
+               {"slots", worker.slots},
+               {"free", worker.free},
+               {"labels", texts_value(worker.labels)},
+               {"draining", worker.draining},
+               {"heard_ms_ago", heard != heard_.end() ? Value(std::int64_t{ago()}) : Value()},
+               {"attempts", std::move(attempts)}});
   }
   return Object{{"workers", std::move(rows)}};
 }

@@ -1,5 +1,6 @@
-// What people ask about the present: `explain`, `watch`, `workers`. Answered on the control thread from the core and from
-// soft facts gathered here (when attempts began, their newest metrics, how long finished tasks took). No I/O.
+// What people ask about the present: `explain`, `watch`, `workers`. Answered on the control thread
+// from the core and from soft facts gathered here (when attempts began, their newest metrics, how
+// long finished tasks took). No I/O.
 //
 // Thread rule: the core's thread. Answers are the bodies of docs/requests.md.
 #pragma once
@@ -15,8 +16,9 @@
 namespace strata::coordinator {
 
 inline constexpr std::size_t kPrefixDigitsMin = 4;
-inline constexpr std::size_t kWatchReasonsMax = 256;   // distinct reasons asked of the core for one `watch`
-inline constexpr std::size_t kWatchFailedMax = 100;    // failed tasks listed in one answer
+inline constexpr std::size_t kWatchReasonsMax =
+    256;  // distinct reasons asked of the core for one `watch`
+inline constexpr std::size_t kWatchFailedMax = 100;  // failed tasks listed in one answer
 inline constexpr std::size_t kWatchRunningMax = 500;
 
 // A task or a run named by a unique prefix of its key.
@@ -34,8 +36,10 @@ class LiveView {
   // REQUIRES: the attempt's reports count.
   void note_points(const MetricBatch& batch, WallTime wall);
 
-  [[nodiscard]] Result<Value> explain(const Core& core, const std::string& prefix, Instant now) const;
-  [[nodiscard]] Result<Value> watch(const Core& core, const std::string& sweep, Instant now, WallTime wall) const;
+  [[nodiscard]] Result<Value> explain(const Core& core, const std::string& prefix,
+                                      Instant now) const;
+  [[nodiscard]] Result<Value> watch(const Core& core, const std::string& sweep, Instant now,
+                                    WallTime wall) const;
   [[nodiscard]] Value workers(const Core& core, Instant now) const;
 
  private:
@@ -50,13 +54,15 @@ class LiveView {
     std::optional<std::int64_t> started_ms{};
     std::optional<Progress> progress{};
   };
-  [[nodiscard]] Value running_row(const Cluster& cluster, const TaskKey& key, const Task& task, const Array& cells) const;
+  [[nodiscard]] Value running_row(const Cluster& cluster, const TaskKey& key, const Task& task,
+                                  const Array& cells) const;
 
   std::map<AttemptId, Live> live_;
   std::map<TaskKey, double> seconds_;  // of the last success
   std::map<WorkerId, Instant> heard_;
 };
 
-[[nodiscard]] Value progress_value(std::int64_t step, std::optional<std::int64_t> total, std::int64_t updated_ms, Value metrics);
+[[nodiscard]] Value progress_value(std::int64_t step, std::optional<std::int64_t> total,
+                                   std::int64_t updated_ms, Value metrics);
 
 }  // namespace strata::coordinator

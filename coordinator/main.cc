@@ -48,7 +48,8 @@ int check(const std::filesystem::path& store) {
 }
 
 int list(const std::filesystem::path& store) {
-  const auto listed = strata::coordinator::list_events(store / "events.sqlite", [](const std::string& line) { std::puts(line.c_str()); });
+  const auto listed = strata::coordinator::list_events(
+      store / "events.sqlite", [](const std::string& line) { std::puts(line.c_str()); });
   return listed ? 0 : complain(listed.error());
 }
 
@@ -61,13 +62,20 @@ int main(int argc, char** argv) {
   options.store = strata::link::default_store_folder();
   CLI::App app{"The coordinator of Strata: plans, schedules and remembers.", "strata-coordinator"};
   app.set_version_flag("--version", options.build);
-  app.add_option("--store", options.store, "folder of the event log; on a local disk")->capture_default_str();
-  app.add_option("--bind", options.bind, "where to listen; port 0: that of the last time, or any")->capture_default_str();
-  app.add_option("--advertise", options.advertise, "host under which others reach this one (default: the bound one)");
-  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus; empty: none")->capture_default_str();
-  app.add_option("--artifacts", options.artifacts, "folder of artifacts, shared with the workers (default: STORE/artifacts)");
-  app.add_flag("--force-network-filesystem", options.force_network_filesystem, "allow a store on NFS, Lustre and the like");
-  CLI::App* fsck = app.add_subcommand("fsck", "check a store: events, checksum chain, derived tables");
+  app.add_option("--store", options.store, "folder of the event log; on a local disk")
+      ->capture_default_str();
+  app.add_option("--bind", options.bind, "where to listen; port 0: that of the last time, or any")
+      ->capture_default_str();
+  app.add_option("--advertise", options.advertise,
+                 "host under which others reach this one (default: the bound one)");
+  app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus; empty: none")
+      ->capture_default_str();
+  app.add_option("--artifacts", options.artifacts,
+                 "folder of artifacts, shared with the workers (default: STORE/artifacts)");
+  app.add_flag("--force-network-filesystem", options.force_network_filesystem,
+               "allow a store on NFS, Lustre and the like");
+  CLI::App* fsck =
+      app.add_subcommand("fsck", "check a store: events, checksum chain, derived tables");
   fsck->add_option("--store", options.store, "folder of the event log");
   CLI::App* events = app.add_subcommand("events", "print the event log as JSON lines");
   events->add_option("--store", options.store, "folder of the event log");

@@ -14,20 +14,23 @@ std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts) {
   for (std::size_t i = attempts.size(); i-- > 0;) {
     parts.push_back({.attempt = attempts[i].attempt, .last_step = last_step});
     if (!attempts[i].resume_step) break;  // it began anew: nothing earlier is alive
-    last_step = last_step ? std::min(*last_step, *attempts[i].resume_step) : *attempts[i].resume_step;
+    last_step =
+        last_step ? std::min(*last_step, *attempts[i].resume_step) : *attempts[i].resume_step;
   }
   std::reverse(parts.begin(), parts.end());
   return parts;
 }
 
 struct MetricStore::State {
-  explicit State(std::unique_ptr<SQLite::Database> opened) : database(std::move(opened)), run(*database) {}
+  explicit State(std::unique_ptr<SQLite::Database> opened)
+      : database(std::move(opened)), run(*database) {}
   std::unique_ptr<SQLite::Database> database;
   Statements run;
   std::uint64_t points = 0;
 
   std::int64_t series_of(const AttemptId& attempt) {
-    run.run("INSERT INTO series (task, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING", attempt.task.hex(), attempt.number);
+    run.run("INSERT INTO series (task, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            attempt.task.hex(), attempt.number);
     SQLite::Statement& select = run.get("SELECT id FROM series WHERE task = ? AND attempt = ?");
     Statements::bind(select, attempt.task.hex(), attempt.number);
     select.executeStep();
@@ -37,7 +40,8 @@ struct MetricStore::State {
   }
 
   std::uint64_t stored_up_to(std::int64_t series) {
-    SQLite::Statement& select = run.get("SELECT coalesce(max(sequence), 0) FROM point WHERE series = ?");
+    SQLite::Statement& select =
+        run.get("SELECT coalesce(max(sequence), 0) FROM point WHERE series = ?");
     Statements::bind(select, series);
     select.executeStep();
     const auto sequence = static_cast<std::uint64_t>(select.getColumn(0).getInt64());
@@ -53,8 +57,10 @@ struct MetricStore::State {
       if (point.sequence != last + 1) break;
       Object metrics;
       for (const auto& [name, value] : point.values) metrics.emplace(name, value);
-      run.run("INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES (?, ?, ?, ?, ?, ?)", series,
-              point.sequence, point.step, point.total, at.unix_ms, to_canonical_json(metrics));
+      run.run(
+          "INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES (?, ?, ?, ?, "
+          "?, ?)",
+          series, point.sequence, point.step, point.total, at.unix_ms, to_canonical_json(metrics));
       last = point.sequence;
       ++fresh;
     }
@@ -72,7 +78,8 @@ Result<MetricStore> MetricStore::open(const std::filesystem::path& file) {
   return MetricStore(std::make_unique<State>(std::move(database)));
 }
 
-Result<std::vector<std::uint64_t>> MetricStore::store(std::span<const MetricBatch> batches, WallTime at) {
+Result<std::vector<std::uint64_t>> MetricStore::store(std::span<const MetricBatch> batches,
+                                                      WallTime at) {
   std::vector<std::uint64_t> up_to;
   std::uint64_t fresh = 0;
   STRATA_CHECK_OK(from_sqlite("writing metric points", [&] {

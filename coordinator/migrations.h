@@ -1,5 +1,6 @@
-// The text of schema/sql/*.sql, built in. Forward only: a store is brought up to the newest version when it is opened, and a
-// store newer than the build is refused. DO NOT edit a file that a release has carried: add the next number.
+// The text of schema/sql/*.sql, built in. Forward only: a store is brought up to the newest version
+// when it is opened, and a store newer than the build is refused. DO NOT edit a file that a release
+// has carried: add the next number.
 #pragma once
 
 #include <string_view>

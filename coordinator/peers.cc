@@ -26,8 +26,9 @@ PeerId Peers::heard(const std::string& identity, Instant now) {
 }
 
 void Peers::forget_one() {
-  const auto oldest = std::min_element(peers_.begin(), peers_.end(),
-                                       [](const auto& a, const auto& b) { return a.second.heard < b.second.heard; });
+  const auto oldest = std::min_element(
+      peers_.begin(), peers_.end(),
+      [](const auto& a, const auto& b) { return a.second.heard < b.second.heard; });
   drop_outbox(oldest->first, oldest->second);
   by_identity_.erase(oldest->second.identity);
   peers_.erase(oldest);
@@ -66,15 +67,17 @@ void Peers::send(PeerId to, const Message& message) {
       ++dropped_;
       return;
     }
-    frame = encode(Message(Answer{.id = answer->id,
-                                  .ok = false,
-                                  .body = error_body({ErrorCode::kTooLarge,
-                                                      "the answer is larger than a message may be: ask for less, for "
-                                                      "example for one sweep or without items"})}));
+    frame = encode(Message(
+        Answer{.id = answer->id,
+               .ok = false,
+               .body = error_body({ErrorCode::kTooLarge,
+                                   "the answer is larger than a message may be: ask for less, for "
+                                   "example for one sweep or without items"})}));
   }
   if (peer.outbox.empty() && push(to, peer, *frame)) return;
   if (peer.outbox.size() >= kOutboxFramesMax || peer.bytes + frame->size() > kOutboxBytesMax) {
-    log_warning("coordinator", "a peer takes nothing; {} waiting messages for it are dropped", peer.outbox.size() + 1);
+    log_warning("coordinator", "a peer takes nothing; {} waiting messages for it are dropped",
+                peer.outbox.size() + 1);
     ++dropped_;
     drop_outbox(to, peer);
     return;

@@ -1,6 +1,7 @@
-// Who is connected, and what still has to go to each. A send never blocks: what the socket does not take waits in the
-// peer's own bounded outbox. A peer that lets it overflow loses what waited: everything that matters is sent again until it
-// is acknowledged (core.h, owed()), and answers of clients that do not read are nobody's loss.
+// Who is connected, and what still has to go to each. A send never blocks: what the socket does not
+// take waits in the peer's own bounded outbox. A peer that lets it overflow loses what waited:
+// everything that matters is sent again until it is acknowledged (core.h, owed()), and answers of
+// clients that do not read are nobody's loss.
 //
 // Thread rule: the socket's thread.
 #pragma once

@@ -11,8 +11,9 @@ using Method = Result<Value> (QueryReader::*)(const Value&, const ServerFacts&);
 
 const std::map<std::string, Method>& methods() {
   static const std::map<std::string, Method> kMethods{
-      {"status", &QueryReader::status}, {"sweeps", &QueryReader::sweeps}, {"plan", &QueryReader::plan},
-      {"runs", &QueryReader::runs},     {"tasks", &QueryReader::tasks},   {"show", &QueryReader::show},
+      {"status", &QueryReader::status},  {"sweeps", &QueryReader::sweeps},
+      {"plan", &QueryReader::plan},      {"runs", &QueryReader::runs},
+      {"tasks", &QueryReader::tasks},    {"show", &QueryReader::show},
       {"metrics", &QueryReader::metrics}};
   return kMethods;
 }
@@ -20,7 +21,8 @@ const std::map<std::string, Method>& methods() {
 // Ends a question that takes too long. Called by SQLite every so many steps of its machine.
 class Deadline {
  public:
-  explicit Deadline(SQLite::Database& database) : database_(database), until_(std::chrono::steady_clock::now() + kQueryTimeMax) {
+  explicit Deadline(SQLite::Database& database)
+      : database_(database), until_(std::chrono::steady_clock::now() + kQueryTimeMax) {
     constexpr int kSteps = 100'000;
     sqlite3_progress_handler(database_.getHandle(), kSteps, &Deadline::is_over, this);
   }
@@ -29,7 +31,9 @@ class Deadline {
   Deadline& operator=(const Deadline&) = delete;
 
  private:
-  static int is_over(void* self) { return std::chrono::steady_clock::now() >= static_cast<Deadline*>(self)->until_ ? 1 : 0; }
+  static int is_over(void* self) {
+    return std::chrono::steady_clock::now() >= static_cast<Deadline*>(self)->until_ ? 1 : 0;
+  }
   SQLite::Database& database_;
   std::chrono::steady_clock::time_point until_;
 };
@@ -53,9 +57,11 @@ Query::~Query() = default;
 Query::Query(Query&&) noexcept = default;
 Query& Query::operator=(Query&&) noexcept = default;
 
-Result<Query> Query::open(const std::filesystem::path& events_file, const std::filesystem::path& metrics_file) {
+Result<Query> Query::open(const std::filesystem::path& events_file,
+                          const std::filesystem::path& metrics_file) {
   return from_sqlite(fmt::format("opening {} for reading", events_file.string()), [&] {
-    auto database = std::make_unique<SQLite::Database>(as_uri(events_file), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
+    auto database = std::make_unique<SQLite::Database>(
+        as_uri(events_file), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
     SQLite::Statement attach(*database, "ATTACH DATABASE ? AS metric");
     attach.bind(1, as_uri(metrics_file));
     attach.exec();
@@ -65,9 +71,11 @@ Result<Query> Query::open(const std::filesystem::path& events_file, const std::f
 
 bool Query::knows(const std::string& verb) { return methods().contains(verb); }
 
-Result<Value> Query::answer(const std::string& verb, const std::string& body, const ServerFacts& facts) {
+Result<Value> Query::answer(const std::string& verb, const std::string& body,
+                            const ServerFacts& facts) {
   const auto method = methods().find(verb);
-  if (method == methods().end()) return fail(ErrorCode::kUnsupported, "there is no verb \"{}\"", verb);
+  if (method == methods().end())
+    return fail(ErrorCode::kUnsupported, "there is no verb \"{}\"", verb);
   STRATA_TRY(Value value, parse_json(body.empty() ? "{}" : body));
   if (value.is_null()) value = Object{};
   const Deadline deadline(reader_->database());
@@ -83,10 +91,13 @@ Result<Value> Query::answer(const std::string& verb, const std::string& body, co
 Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
   STRATA_CHECK_OK(Fields(body, "status").finish());
   Object states;
-  each("SELECT state, count(*) FROM task GROUP BY state",
-       [&](SQLite::Statement& row) { states.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1))); });
-  const std::int64_t slots = number("SELECT coalesce(sum(slots), 0) FROM worker WHERE gone_ms IS NULL");
-  const std::int64_t used = number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
+  each("SELECT state, count(*) FROM task GROUP BY state", [&](SQLite::Statement& row) {
+    states.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1)));
+  });
+  const std::int64_t slots =
+      number("SELECT coalesce(sum(slots), 0) FROM worker WHERE gone_ms IS NULL");
+  const std::int64_t used =
+      number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
   return Value(Object{{"coordinator", facts.coordinator},
                       {"build", facts.build},
                       {"started_ms", facts.started_ms},
@@ -103,27 +114,37 @@ Result<Value> QueryReader::sweeps(const Value& body, const ServerFacts&) {
   const std::string named = fields.text("sweep", std::string());
   STRATA_CHECK_OK(fields.finish());
   Array rows;
-  each("SELECT s.sweep, generation, priority, sealed, cancelled, submitted_ms, definition, "
-       "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation = s.generation), "
-       "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation < s.generation) "
-       "FROM sweep s WHERE ?1 = '' OR s.sweep = ?1 ORDER BY submitted_ms, s.sweep",
-       [&](SQLite::Statement& row) {
-         Object sweep{{"sweep", column_value(row.getColumn(0))},     {"generation", column_value(row.getColumn(1))},
-                      {"priority", column_value(row.getColumn(2))},  {"sealed", flag_value(row.getColumn(3))},
-                      {"cancelled", flag_value(row.getColumn(4))},   {"submitted_ms", column_value(row.getColumn(5))},
-                      {"runs", column_value(row.getColumn(7))},      {"orphans", column_value(row.getColumn(8))}};
-         if (!named.empty()) sweep.emplace("definition", json_value(row.getColumn(6)));
-         rows.emplace_back(std::move(sweep));
-       },
-       named);
-  if (!named.empty() && rows.empty()) return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", named);
+  each(
+      "SELECT s.sweep, generation, priority, sealed, cancelled, submitted_ms, definition, "
+      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation = s.generation), "
+      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation < s.generation) "
+      "FROM sweep s WHERE ?1 = '' OR s.sweep = ?1 ORDER BY submitted_ms, s.sweep",
+      [&](SQLite::Statement& row) {
+        Object sweep{{"sweep", column_value(row.getColumn(0))},
+                     {"generation", column_value(row.getColumn(1))},
+                     {"priority", column_value(row.getColumn(2))},
+                     {"sealed", flag_value(row.getColumn(3))},
+                     {"cancelled", flag_value(row.getColumn(4))},
+                     {"submitted_ms", column_value(row.getColumn(5))},
+                     {"runs", column_value(row.getColumn(7))},
+                     {"orphans", column_value(row.getColumn(8))}};
+        if (!named.empty()) sweep.emplace("definition", json_value(row.getColumn(6)));
+        rows.emplace_back(std::move(sweep));
+      },
+      named);
+  if (!named.empty() && rows.empty())
+    return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", named);
   for (Value& row : rows) {
     Object states;
-    each("SELECT t.state, count(DISTINCT t.task) FROM run r JOIN run_task rt ON rt.sweep = r.sweep AND rt.run = r.run "
-         "JOIN task t ON t.task = rt.task JOIN sweep s ON s.sweep = r.sweep "
-         "WHERE r.sweep = ? AND r.generation = s.generation GROUP BY t.state",
-         [&](SQLite::Statement& count) { states.emplace(count.getColumn(0).getString(), column_value(count.getColumn(1))); },
-         *row.find("sweep")->if_string());
+    each(
+        "SELECT t.state, count(DISTINCT t.task) FROM run r JOIN run_task rt ON rt.sweep = r.sweep "
+        "AND rt.run = r.run "
+        "JOIN task t ON t.task = rt.task JOIN sweep s ON s.sweep = r.sweep "
+        "WHERE r.sweep = ? AND r.generation = s.generation GROUP BY t.state",
+        [&](SQLite::Statement& count) {
+          states.emplace(count.getColumn(0).getString(), column_value(count.getColumn(1)));
+        },
+        *row.find("sweep")->if_string());
     row.if_object()->emplace("tasks", std::move(states));
   }
   return Value(Object{{"sweeps", std::move(rows)}});
@@ -135,34 +156,43 @@ Result<Value> QueryReader::plan(const Value& body, const ServerFacts& facts) {
   const std::string sweep = fields.text("sweep");
   const std::vector<std::string> tasks = fields.texts("tasks", std::vector<std::string>{});
   fields.texts("runs", std::vector<std::string>{});
-  const std::string plan_id = fields.text("plan_id", std::string());  // put in by the server, who asks the core
+  const std::string plan_id =
+      fields.text("plan_id", std::string());  // put in by the server, who asks the core
   STRATA_CHECK_OK(fields.finish());
   Object known;
   for (const std::string& task : tasks) {
-    each("SELECT t.state, t.outdated, (a.ended_ms - a.started_ms) / 1000.0 FROM task t "
-         "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.succeeded_attempt WHERE t.task = ?",
-         [&](SQLite::Statement& row) {
-           known.emplace(task, Object{{"state", column_value(row.getColumn(0))},
-                                      {"outdated", flag_value(row.getColumn(1))},
-                                      {"seconds", column_value(row.getColumn(2))}});
-         },
-         task);
+    each(
+        "SELECT t.state, t.outdated, (a.ended_ms - a.started_ms) / 1000.0 FROM task t "
+        "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.succeeded_attempt WHERE t.task = "
+        "?",
+        [&](SQLite::Statement& row) {
+          known.emplace(task, Object{{"state", column_value(row.getColumn(0))},
+                                     {"outdated", flag_value(row.getColumn(1))},
+                                     {"seconds", column_value(row.getColumn(2))}});
+        },
+        task);
   }
   Array runs;
-  each("SELECT r.run FROM run r JOIN sweep s ON s.sweep = r.sweep WHERE r.sweep = ? AND r.generation = s.generation ORDER BY r.run",
-       [&](SQLite::Statement& row) { runs.emplace_back(column_value(row.getColumn(0))); }, sweep);
+  each(
+      "SELECT r.run FROM run r JOIN sweep s ON s.sweep = r.sweep WHERE r.sweep = ? AND "
+      "r.generation = s.generation ORDER BY r.run",
+      [&](SQLite::Statement& row) { runs.emplace_back(column_value(row.getColumn(0))); }, sweep);
   Array history;
-  each("SELECT t.program, t.flops, a.slots, (a.ended_ms - a.started_ms) / 1000.0 FROM attempt a JOIN task t ON t.task = a.task "
-       "WHERE a.outcome = 'succeeded' AND a.started_ms IS NOT NULL ORDER BY a.ended_ms DESC LIMIT ?",
-       [&](SQLite::Statement& row) {
-         history.emplace_back(Object{{"program", column_value(row.getColumn(0))},
-                                     {"flops", column_value(row.getColumn(1))},
-                                     {"slots", column_value(row.getColumn(2))},
-                                     {"seconds", column_value(row.getColumn(3))}});
-       },
-       kHistoryRows);
-  const std::int64_t slots = number("SELECT coalesce(sum(slots), 0) FROM worker WHERE gone_ms IS NULL");
-  const std::int64_t used = number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
+  each(
+      "SELECT t.program, t.flops, a.slots, (a.ended_ms - a.started_ms) / 1000.0 FROM attempt a "
+      "JOIN task t ON t.task = a.task "
+      "WHERE a.outcome = 'succeeded' AND a.started_ms IS NOT NULL ORDER BY a.ended_ms DESC LIMIT ?",
+      [&](SQLite::Statement& row) {
+        history.emplace_back(Object{{"program", column_value(row.getColumn(0))},
+                                    {"flops", column_value(row.getColumn(1))},
+                                    {"slots", column_value(row.getColumn(2))},
+                                    {"seconds", column_value(row.getColumn(3))}});
+      },
+      kHistoryRows);
+  const std::int64_t slots =
+      number("SELECT coalesce(sum(slots), 0) FROM worker WHERE gone_ms IS NULL");
+  const std::int64_t used =
+      number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
   return Value(Object{{"plan_id", plan_id},
                       {"tasks", std::move(known)},
                       {"runs", std::move(runs)},
@@ -177,40 +207,46 @@ Result<Value> QueryReader::metrics(const Value& body, const ServerFacts&) {
   const std::vector<std::string> wanted = fields.texts("names", std::vector<std::string>{});
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(const auto named, resolve(prefix));
-  if (named.first != "task") return fail(ErrorCode::kInvalid, "{} names a run; ask for the metrics of one of its tasks", prefix);
+  if (named.first != "task")
+    return fail(ErrorCode::kInvalid, "{} names a run; ask for the metrics of one of its tasks",
+                prefix);
   std::vector<BranchAttempt> attempts;
-  each("SELECT attempt, resume_step FROM attempt WHERE task = ? ORDER BY attempt",
-       [&](SQLite::Statement& row) {
-         BranchAttempt attempt{.attempt = row.getColumn(0).getInt64()};
-         if (!row.getColumn(1).isNull()) attempt.resume_step = row.getColumn(1).getInt64();
-         attempts.push_back(attempt);
-       },
-       named.second);
+  each(
+      "SELECT attempt, resume_step FROM attempt WHERE task = ? ORDER BY attempt",
+      [&](SQLite::Statement& row) {
+        BranchAttempt attempt{.attempt = row.getColumn(0).getInt64()};
+        if (!row.getColumn(1).isNull()) attempt.resume_step = row.getColumn(1).getInt64();
+        attempts.push_back(attempt);
+      },
+      named.second);
   Array points;
   bool too_many = false;
   for (const BranchPart& part : living_branch(attempts)) {
-    each("SELECT p.step, p.at_ms, p.metrics FROM metric.point p JOIN metric.series s ON s.id = p.series "
-         "WHERE s.task = ? AND s.attempt = ? AND (?3 IS NULL OR p.step <= ?3) ORDER BY p.sequence",
-         [&](SQLite::Statement& row) {
-           if (points.size() >= kRowsMax) too_many = true;
-           if (too_many) return;
-           Value values = json_value(row.getColumn(2));
-           if (!wanted.empty()) {
-             Object some;
-             for (const std::string& name : wanted) {
-               const auto it = values.if_object()->find(name);
-               if (it != values.if_object()->end()) some.emplace(*it);
-             }
-             values = std::move(some);
-           }
-           if (values.if_object()->empty()) return;
-           points.emplace_back(Object{{"step", column_value(row.getColumn(0))},
-                                      {"wall_ms", column_value(row.getColumn(1))},
-                                      {"values", std::move(values)}});
-         },
-         named.second, part.attempt, part.last_step);
+    each(
+        "SELECT p.step, p.at_ms, p.metrics FROM metric.point p JOIN metric.series s ON s.id = "
+        "p.series "
+        "WHERE s.task = ? AND s.attempt = ? AND (?3 IS NULL OR p.step <= ?3) ORDER BY p.sequence",
+        [&](SQLite::Statement& row) {
+          if (points.size() >= kRowsMax) too_many = true;
+          if (too_many) return;
+          Value values = json_value(row.getColumn(2));
+          if (!wanted.empty()) {
+            Object some;
+            for (const std::string& name : wanted) {
+              const auto it = values.if_object()->find(name);
+              if (it != values.if_object()->end()) some.emplace(*it);
+            }
+            values = std::move(some);
+          }
+          if (values.if_object()->empty()) return;
+          points.emplace_back(Object{{"step", column_value(row.getColumn(0))},
+                                     {"wall_ms", column_value(row.getColumn(1))},
+                                     {"values", std::move(values)}});
+        },
+        named.second, part.attempt, part.last_step);
   }
-  if (too_many) return fail(ErrorCode::kTooLarge, "the series of {} has more than {} points", prefix, kRowsMax);
+  if (too_many)
+    return fail(ErrorCode::kTooLarge, "the series of {} has more than {} points", prefix, kRowsMax);
   return Value(Object{{"task", named.second},
                       {"attempt", attempts.empty() ? Value(0) : Value(attempts.back().attempt)},
                       {"points", std::move(points)}});
@@ -219,16 +255,22 @@ Result<Value> QueryReader::metrics(const Value& body, const ServerFacts&) {
 Result<std::pair<std::string, std::string>> QueryReader::resolve(const std::string& prefix) {
   const bool digits = prefix.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (prefix.size() < kPrefixDigitsMin || prefix.size() > 64 || !digits) {
-    return fail(ErrorCode::kInvalid, "\"{}\" names no task or run: give at least {} hexadecimal digits of its key", prefix,
-                kPrefixDigitsMin);
+    return fail(ErrorCode::kInvalid,
+                "\"{}\" names no task or run: give at least {} hexadecimal digits of its key",
+                prefix, kPrefixDigitsMin);
   }
   std::vector<std::pair<std::string, std::string>> found;
   // 'g' comes after every hexadecimal digit.
-  each("SELECT 'task', task FROM task WHERE task >= ?1 AND task < ?1 || 'g' "
-       "UNION SELECT 'run', run FROM run WHERE run >= ?1 AND run < ?1 || 'g' LIMIT 2",
-       [&](SQLite::Statement& row) { found.emplace_back(row.getColumn(0).getString(), row.getColumn(1).getString()); }, prefix);
+  each(
+      "SELECT 'task', task FROM task WHERE task >= ?1 AND task < ?1 || 'g' "
+      "UNION SELECT 'run', run FROM run WHERE run >= ?1 AND run < ?1 || 'g' LIMIT 2",
+      [&](SQLite::Statement& row) {
+        found.emplace_back(row.getColumn(0).getString(), row.getColumn(1).getString());
+      },
+      prefix);
   if (found.empty()) return fail(ErrorCode::kNotFound, "no task or run begins with {}", prefix);
-  if (found.size() > 1) return fail(ErrorCode::kConflict, "{} is not unique: give more digits", prefix);
+  if (found.size() > 1)
+    return fail(ErrorCode::kConflict, "{} is not unique: give more digits", prefix);
   return found[0];
 }
 

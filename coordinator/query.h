@@ -1,6 +1,6 @@
-// Answers questions from the tables of the store, on a connection that can only read: the verbs of docs/requests.md that are
-// not *control*. A question that takes longer than kQueryTimeMax is given up, so that a forgotten one cannot keep the log
-// from being shortened.
+// Answers questions from the tables of the store, on a connection that can only read: the verbs of
+// docs/requests.md that are not *control*. A question that takes longer than kQueryTimeMax is given
+// up, so that a forgotten one cannot keep the log from being shortened.
 //
 // Thread rule: one thread.
 #pragma once
@@ -15,15 +15,15 @@
 namespace strata::coordinator {
 
 inline constexpr std::chrono::seconds kQueryTimeMax{20};
-inline constexpr std::size_t kRowsMax = 200'000;       // of one answer
-inline constexpr std::int64_t kHistoryRows = 500;      // finished attempts from which `plan` estimates
+inline constexpr std::size_t kRowsMax = 200'000;   // of one answer
+inline constexpr std::int64_t kHistoryRows = 500;  // finished attempts from which `plan` estimates
 
 // What is true of the server beside its tables.
 struct ServerFacts {
   std::string coordinator{};
   std::string build{};
   std::int64_t started_ms = 0;
-  std::string dispatch = "running";   // or "paused: why"
+  std::string dispatch = "running";  // or "paused: why"
   std::string artifact_folder{};
 };
 
@@ -32,14 +32,16 @@ class QueryReader;
 class Query {
  public:
   // REQUIRES: both files exist and are migrated.
-  static Result<Query> open(const std::filesystem::path& events_file, const std::filesystem::path& metrics_file);
+  static Result<Query> open(const std::filesystem::path& events_file,
+                            const std::filesystem::path& metrics_file);
   ~Query();
   Query(Query&&) noexcept;
   Query& operator=(Query&&) noexcept;
 
   [[nodiscard]] static bool knows(const std::string& verb);
   // `body` is JSON; the answer is that of docs/requests.md.
-  [[nodiscard]] Result<Value> answer(const std::string& verb, const std::string& body, const ServerFacts& facts);
+  [[nodiscard]] Result<Value> answer(const std::string& verb, const std::string& body,
+                                     const ServerFacts& facts);
 
  private:
   explicit Query(std::unique_ptr<QueryReader> reader);

@@ -1,4 +1,5 @@
-// The inside of query.h, shared by query*.cc. Its methods throw SQLite::Exception; Query::answer catches.
+// The inside of query.h, shared by query*.cc. Its methods throw SQLite::Exception; Query::answer
+// catches.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,8 @@ namespace strata::coordinator {
 
 class QueryReader {
  public:
-  explicit QueryReader(std::unique_ptr<SQLite::Database> database) : database_(std::move(database)), run_(*database_) {}
+  explicit QueryReader(std::unique_ptr<SQLite::Database> database)
+      : database_(std::move(database)), run_(*database_) {}
 
   Result<Value> status(const Value& body, const ServerFacts& facts);
   Result<Value> sweeps(const Value& body, const ServerFacts& facts);
@@ -27,7 +29,8 @@ class QueryReader {
 
   // Each row of a query; false from `row` ends it.
   template <class... Args>
-  void each(const char* sql, const std::function<void(SQLite::Statement&)>& row, const Args&... args) {
+  void each(const char* sql, const std::function<void(SQLite::Statement&)>& row,
+            const Args&... args) {
     SQLite::Statement& select = run_.get(sql);
     Statements::bind(select, args...);
     while (select.executeStep()) row(select);
@@ -36,7 +39,8 @@ class QueryReader {
   template <class... Args>
   std::int64_t number(const char* sql, const Args&... args) {
     std::int64_t value = 0;
-    each(sql, [&](SQLite::Statement& row) { value = row.getColumn(0).getInt64(); }, args...);
+    each(
+        sql, [&](SQLite::Statement& row) { value = row.getColumn(0).getInt64(); }, args...);
     return value;
   }
 
@@ -45,7 +49,8 @@ class QueryReader {
   Result<std::pair<std::string, std::string>> resolve(const std::string& prefix);
   Value progress_of(const std::string& task, std::int64_t attempt);
   Value scores_of(const std::string& task, const std::set<std::string>& items);
-  void add_scores(const std::string& stage, const std::string& task, const std::set<std::string>& items, Object& scores);
+  void add_scores(const std::string& stage, const std::string& task,
+                  const std::set<std::string>& items, Object& scores);
   Value show_task(const std::string& task, const ServerFacts& facts);
   Value show_run(const std::string& run);
   Value attempts_of(const std::string& task);
@@ -56,9 +61,11 @@ class QueryReader {
   Statements run_;
 };
 
-// Where a shared store keeps an artifact's content; empty without a store. (worker/artifact_store.h says the same.)
+// Where a shared store keeps an artifact's content; empty without a store. (worker/artifact_store.h
+// says the same.)
 [[nodiscard]] inline std::string artifact_path(const std::string& store, const std::string& hash) {
-  return store.empty() ? std::string() : fmt::format("{}/{}/{}/content", store, hash.substr(0, 2), hash);
+  return store.empty() ? std::string()
+                       : fmt::format("{}/{}/{}/content", store, hash.substr(0, 2), hash);
 }
 // A column as it is: null, number, or text.
 [[nodiscard]] inline Value column_value(const SQLite::Column& column) {
@@ -67,7 +74,9 @@ class QueryReader {
   if (column.isFloat()) return Value(column.getDouble());
   return Value(column.getString());
 }
-[[nodiscard]] inline Value flag_value(const SQLite::Column& column) { return Value(column.getInt64() != 0); }
+[[nodiscard]] inline Value flag_value(const SQLite::Column& column) {
+  return Value(column.getInt64() != 0);
+}
 // JSON that we stored; null where it is none.
 [[nodiscard]] inline Value json_value(const SQLite::Column& column) {
   auto value = parse_json(column.getString());

@@ -5,8 +5,8 @@
 namespace strata::coordinator {
 namespace {
 
-// Deep: maps join, and where two tasks of a run say something else of one name, the later stage's word stays. They
-// cannot: all of them come from the one cell.
+// Deep: maps join, and where two tasks of a run say something else of one name, the later stage's
+// word stays. They cannot: all of them come from the one cell.
 void merge(Value& into, const Value& from) {
   Object* target = into.if_object();
   const Object* source = from.if_object();
@@ -22,7 +22,8 @@ void merge(Value& into, const Value& from) {
 
 // The first of these that any stage is in; "leased" is told as running.
 std::string state_of_run(const std::set<std::string>& states) {
-  static constexpr std::array kOrder{"failed", "diverged", "cancelled", "running", "leased", "queued", "blocked"};
+  static constexpr std::array kOrder{"failed", "diverged", "cancelled", "running",
+                                     "leased", "queued",   "blocked"};
   for (const std::string state : kOrder) {
     if (states.contains(state)) return state == "leased" ? "running" : state;
   }
@@ -31,29 +32,39 @@ std::string state_of_run(const std::set<std::string>& states) {
 
 }  // namespace
 
-void QueryReader::add_scores(const std::string& stage, const std::string& task, const std::set<std::string>& items, Object& scores) {
+void QueryReader::add_scores(const std::string& stage, const std::string& task,
+                             const std::set<std::string>& items, Object& scores) {
   std::vector<std::pair<std::string, Object>> rows;
-  each("SELECT s.name, s.value, s.unit, s.low, s.high, s.count, s.better, s.judge, s.attempt FROM score s "
-       "JOIN task t ON t.task = s.task AND t.succeeded_attempt = s.attempt WHERE s.task = ? ORDER BY s.name",
-       [&](SQLite::Statement& row) {
-         rows.emplace_back(row.getColumn(0).getString(), Object{{"value", column_value(row.getColumn(1))},
-                                                                {"unit", column_value(row.getColumn(2))},
-                                                                {"low", column_value(row.getColumn(3))},
-                                                                {"high", column_value(row.getColumn(4))},
-                                                                {"count", column_value(row.getColumn(5))},
-                                                                {"better", column_value(row.getColumn(6))},
-                                                                {"judge", column_value(row.getColumn(7))},
-                                                                {"attempt", column_value(row.getColumn(8))},
-                                                                {"stage", stage},
-                                                                {"task", task}});
-       },
-       task);
+  each(
+      "SELECT s.name, s.value, s.unit, s.low, s.high, s.count, s.better, s.judge, s.attempt FROM "
+      "score s "
+      "JOIN task t ON t.task = s.task AND t.succeeded_attempt = s.attempt WHERE s.task = ? ORDER "
+      "BY s.name",
+      [&](SQLite::Statement& row) {
+        rows.emplace_back(row.getColumn(0).getString(),
+                          Object{{"value", column_value(row.getColumn(1))},
+                                 {"unit", column_value(row.getColumn(2))},
+                                 {"low", column_value(row.getColumn(3))},
+                                 {"high", column_value(row.getColumn(4))},
+                                 {"count", column_value(row.getColumn(5))},
+                                 {"better", column_value(row.getColumn(6))},
+                                 {"judge", column_value(row.getColumn(7))},
+                                 {"attempt", column_value(row.getColumn(8))},
+                                 {"stage", stage},
+                                 {"task", task}});
+      },
+      task);
   for (auto& [name, score] : rows) {
     if (items.contains(name)) {
       Object values;
-      each("SELECT i.item, i.value FROM score_item i JOIN task t ON t.task = i.task AND t.succeeded_attempt = i.attempt "
-           "WHERE i.task = ? AND i.name = ? ORDER BY i.item",
-           [&](SQLite::Statement& row) { values.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1))); }, task, name);
+      each(
+          "SELECT i.item, i.value FROM score_item i JOIN task t ON t.task = i.task AND "
+          "t.succeeded_attempt = i.attempt "
+          "WHERE i.task = ? AND i.name = ? ORDER BY i.item",
+          [&](SQLite::Statement& row) {
+            values.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1)));
+          },
+          task, name);
       score.emplace("items", std::move(values));
     }
     // Two stages of a run that give a score of one name: the second is told with its stage.
@@ -62,11 +73,13 @@ void QueryReader::add_scores(const std::string& stage, const std::string& task, 
   }
 }
 
-const Value& QueryReader::parameters_of(const std::string& task, std::map<std::string, Value>& cache) {
+const Value& QueryReader::parameters_of(const std::string& task,
+                                        std::map<std::string, Value>& cache) {
   const auto [it, fresh] = cache.try_emplace(task);
   if (fresh) {
-    each("SELECT parameters FROM task WHERE task = ?", [&](SQLite::Statement& row) { it->second = json_value(row.getColumn(0)); },
-         task);
+    each(
+        "SELECT parameters FROM task WHERE task = ?",
+        [&](SQLite::Statement& row) { it->second = json_value(row.getColumn(0)); }, task);
   }
   return it->second;
 }
@@ -81,33 +94,41 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
     return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", sweep);
   }
   Array rows;
-  each("SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.generation, r.assignment FROM run r "
-       "JOIN sweep s ON s.sweep = r.sweep WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, r.sweep, r.rowid LIMIT ?2",
-       [&](SQLite::Statement& row) {
-         rows.emplace_back(Object{{"run", column_value(row.getColumn(0))},
-                                  {"sweep", column_value(row.getColumn(1))},
-                                  {"cell", column_value(row.getColumn(2))},
-                                  {"seed", Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(3).getString())))},
-                                  {"baseline", flag_value(row.getColumn(4))},
-                                  {"orphan", flag_value(row.getColumn(5))},
-                                  {"assignment", json_value(row.getColumn(6))}});
-       },
-       sweep, static_cast<std::int64_t>(kRowsMax + 1));
-  if (rows.size() > kRowsMax) return fail(ErrorCode::kTooLarge, "more than {} runs match: name a sweep", kRowsMax);
+  each(
+      "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.generation, "
+      "r.assignment FROM run r "
+      "JOIN sweep s ON s.sweep = r.sweep WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, "
+      "r.sweep, r.rowid LIMIT ?2",
+      [&](SQLite::Statement& row) {
+        rows.emplace_back(Object{
+            {"run", column_value(row.getColumn(0))},
+            {"sweep", column_value(row.getColumn(1))},
+            {"cell", column_value(row.getColumn(2))},
+            {"seed", Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(3).getString())))},
+            {"baseline", flag_value(row.getColumn(4))},
+            {"orphan", flag_value(row.getColumn(5))},
+            {"assignment", json_value(row.getColumn(6))}});
+      },
+      sweep, static_cast<std::int64_t>(kRowsMax + 1));
+  if (rows.size() > kRowsMax)
+    return fail(ErrorCode::kTooLarge, "more than {} runs match: name a sweep", kRowsMax);
   std::map<std::string, Value> parameters;
   for (Value& row : rows) {
     Object stages;
     std::set<std::string> states;
-    each("SELECT rt.stage, t.task, t.state, t.attempts, t.outdated FROM run_task rt JOIN task t ON t.task = rt.task "
-         "WHERE rt.sweep = ? AND rt.run = ? ORDER BY rt.stage",
-         [&](SQLite::Statement& one) {
-           states.insert(one.getColumn(2).getString());
-           stages.emplace(one.getColumn(0).getString(), Object{{"task", column_value(one.getColumn(1))},
-                                                               {"state", column_value(one.getColumn(2))},
-                                                               {"attempt", column_value(one.getColumn(3))},
-                                                               {"outdated", flag_value(one.getColumn(4))}});
-         },
-         *row.find("sweep")->if_string(), *row.find("run")->if_string());
+    each(
+        "SELECT rt.stage, t.task, t.state, t.attempts, t.outdated FROM run_task rt JOIN task t ON "
+        "t.task = rt.task "
+        "WHERE rt.sweep = ? AND rt.run = ? ORDER BY rt.stage",
+        [&](SQLite::Statement& one) {
+          states.insert(one.getColumn(2).getString());
+          stages.emplace(one.getColumn(0).getString(),
+                         Object{{"task", column_value(one.getColumn(1))},
+                                {"state", column_value(one.getColumn(2))},
+                                {"attempt", column_value(one.getColumn(3))},
+                                {"outdated", flag_value(one.getColumn(4))}});
+        },
+        *row.find("sweep")->if_string(), *row.find("run")->if_string());
     Value merged = Object{};
     Object scores;
     for (const auto& [stage, one] : stages) {

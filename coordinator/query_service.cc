@@ -6,7 +6,10 @@
 namespace strata::coordinator {
 
 QueryService::QueryService(Query query, ServerFacts facts, const WakeUp& wake)
-    : query_(std::move(query)), wake_(wake), facts_(std::move(facts)), thread_([this] { work(); }) {}
+    : query_(std::move(query)),
+      wake_(wake),
+      facts_(std::move(facts)),
+      thread_([this] { work(); }) {}
 
 QueryService::~QueryService() {
   {
@@ -48,7 +51,9 @@ void QueryService::work() {
     ServerFacts facts;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return ending_ || (!questions_.empty() && answers_.size() < kAnswersWaitingMax); });
+      changed_.wait(lock, [&] {
+        return ending_ || (!questions_.empty() && answers_.size() < kAnswersWaitingMax);
+      });
       if (ending_) return;
       question = std::move(questions_.front());
       questions_.pop_front();

@@ -1,7 +1,8 @@
-// The thread that answers questions from the store, so that they never hold up the control loop. Its queue is bounded: a
-// question that finds it full is answered at once with an error.
+// The thread that answers questions from the store, so that they never hold up the control loop.
+// Its queue is bounded: a question that finds it full is answered at once with an error.
 //
-// Thread rule: submit(), take() and set_dispatch() are for the server's thread; the rest happens inside.
+// Thread rule: submit(), take() and set_dispatch() are for the server's thread; the rest happens
+// inside.
 #pragma once
 
 #include <condition_variable>
@@ -43,11 +44,11 @@ class QueryService {
   const WakeUp& wake_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  ServerFacts facts_;                 // guarded, as all below
+  ServerFacts facts_;  // guarded, as all below
   std::deque<Question> questions_;
   std::vector<Send> answers_;
   bool ending_ = false;
-  std::thread thread_;                // last: it uses all of the above
+  std::thread thread_;  // last: it uses all of the above
 };
 
 }  // namespace strata::coordinator

@@ -5,14 +5,17 @@ namespace strata::coordinator {
 
 Value QueryReader::progress_of(const std::string& task, std::int64_t attempt) {
   Value progress;
-  each("SELECT p.step, p.total, p.at_ms, p.metrics FROM metric.point p JOIN metric.series s ON s.id = p.series "
-       "WHERE s.task = ? AND s.attempt = ? ORDER BY p.sequence DESC LIMIT 1",
-       [&](SQLite::Statement& row) {
-         std::optional<std::int64_t> total;
-         if (!row.getColumn(1).isNull()) total = row.getColumn(1).getInt64();
-         progress = progress_value(row.getColumn(0).getInt64(), total, row.getColumn(2).getInt64(), json_value(row.getColumn(3)));
-       },
-       task, attempt);
+  each(
+      "SELECT p.step, p.total, p.at_ms, p.metrics FROM metric.point p JOIN metric.series s ON s.id "
+      "= p.series "
+      "WHERE s.task = ? AND s.attempt = ? ORDER BY p.sequence DESC LIMIT 1",
+      [&](SQLite::Statement& row) {
+        std::optional<std::int64_t> total;
+        if (!row.getColumn(1).isNull()) total = row.getColumn(1).getInt64();
+        progress = progress_value(row.getColumn(0).getInt64(), total, row.getColumn(2).getInt64(),
+                                  json_value(row.getColumn(3)));
+      },
+      task, attempt);
   return progress;
 }
 
@@ -25,29 +28,37 @@ Result<Value> QueryReader::tasks(const Value& body, const ServerFacts&) {
   STRATA_CHECK_OK(fields.finish());
   Array rows;
   std::vector<std::int64_t> attempts;
-  each("SELECT t.task, t.stage, t.state, t.attempts, t.last_failure, t.outdated, w.name, a.granted_ms, a.ended_ms FROM task t "
-       "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.attempts LEFT JOIN worker w ON w.worker = a.worker "
-       "WHERE (?1 = '' OR t.task IN (SELECT task FROM run_task WHERE sweep = ?1)) AND (?2 = '' OR t.state = ?2) "
-       "AND (?3 = '' OR t.stage = ?3) AND (?4 = '' OR (t.task >= ?4 AND t.task < ?4 || 'g')) ORDER BY t.created_ms, t.task LIMIT ?5",
-       [&](SQLite::Statement& row) {
-         attempts.push_back(row.getColumn(3).getInt64());
-         rows.emplace_back(Object{{"task", column_value(row.getColumn(0))},
-                                  {"stage", column_value(row.getColumn(1))},
-                                  {"state", column_value(row.getColumn(2))},
-                                  {"attempts", column_value(row.getColumn(3))},
-                                  {"last_failure", column_value(row.getColumn(4))},
-                                  {"outdated", flag_value(row.getColumn(5))},
-                                  {"worker", column_value(row.getColumn(6))},
-                                  {"granted_ms", column_value(row.getColumn(7))},
-                                  {"ended_ms", column_value(row.getColumn(8))}});
-       },
-       sweep, state, stage, prefix, static_cast<std::int64_t>(kRowsMax + 1));
-  if (rows.size() > kRowsMax) return fail(ErrorCode::kTooLarge, "more than {} tasks match: ask for one sweep or state", kRowsMax);
+  each(
+      "SELECT t.task, t.stage, t.state, t.attempts, t.last_failure, t.outdated, w.name, "
+      "a.granted_ms, a.ended_ms FROM task t "
+      "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.attempts LEFT JOIN worker w ON "
+      "w.worker = a.worker "
+      "WHERE (?1 = '' OR t.task IN (SELECT task FROM run_task WHERE sweep = ?1)) AND (?2 = '' OR "
+      "t.state = ?2) "
+      "AND (?3 = '' OR t.stage = ?3) AND (?4 = '' OR (t.task >= ?4 AND t.task < ?4 || 'g')) ORDER "
+      "BY t.created_ms, t.task LIMIT ?5",
+      [&](SQLite::Statement& row) {
+        attempts.push_back(row.getColumn(3).getInt64());
+        rows.emplace_back(Object{{"task", column_value(row.getColumn(0))},
+                                 {"stage", column_value(row.getColumn(1))},
+                                 {"state", column_value(row.getColumn(2))},
+                                 {"attempts", column_value(row.getColumn(3))},
+                                 {"last_failure", column_value(row.getColumn(4))},
+                                 {"outdated", flag_value(row.getColumn(5))},
+                                 {"worker", column_value(row.getColumn(6))},
+                                 {"granted_ms", column_value(row.getColumn(7))},
+                                 {"ended_ms", column_value(row.getColumn(8))}});
+      },
+      sweep, state, stage, prefix, static_cast<std::int64_t>(kRowsMax + 1));
+  if (rows.size() > kRowsMax)
+    return fail(ErrorCode::kTooLarge, "more than {} tasks match: ask for one sweep or state",
+                kRowsMax);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::string task = *rows[i].find("task")->if_string();
     Array wants;
-    each("SELECT sweep FROM want WHERE task = ? ORDER BY sweep",
-         [&](SQLite::Statement& row) { wants.emplace_back(column_value(row.getColumn(0))); }, task);
+    each(
+        "SELECT sweep FROM want WHERE task = ? ORDER BY sweep",
+        [&](SQLite::Statement& row) { wants.emplace_back(column_value(row.getColumn(0))); }, task);
     rows[i].if_object()->emplace("wants", std::move(wants));
     rows[i].if_object()->emplace("progress", progress_of(task, attempts[i]));
   }
@@ -64,84 +75,102 @@ Result<Value> QueryReader::show(const Value& body, const ServerFacts& facts) {
 
 Value QueryReader::attempts_of(const std::string& task) {
   Array attempts;
-  each("SELECT a.attempt, w.name, a.slots, a.resume_step, a.granted_ms, a.started_ms, a.ended_ms, a.outcome, a.reason, a.recorded "
-       "FROM attempt a LEFT JOIN worker w ON w.worker = a.worker WHERE a.task = ? ORDER BY a.attempt",
-       [&](SQLite::Statement& row) {
-         Value recorded = json_value(row.getColumn(9));
-         const Value* folder = recorded.find("folder");
-         attempts.emplace_back(Object{{"attempt", column_value(row.getColumn(0))},
-                                      {"worker", column_value(row.getColumn(1))},
-                                      {"slots", column_value(row.getColumn(2))},
-                                      {"resume_step", column_value(row.getColumn(3))},
-                                      {"granted_ms", column_value(row.getColumn(4))},
-                                      {"started_ms", column_value(row.getColumn(5))},
-                                      {"ended_ms", column_value(row.getColumn(6))},
-                                      {"outcome", column_value(row.getColumn(7))},
-                                      {"reason", column_value(row.getColumn(8))},
-                                      {"folder", folder != nullptr ? *folder : Value()},
-                                      {"recorded", std::move(recorded)}});
-       },
-       task);
+  each(
+      "SELECT a.attempt, w.name, a.slots, a.resume_step, a.granted_ms, a.started_ms, a.ended_ms, "
+      "a.outcome, a.reason, a.recorded "
+      "FROM attempt a LEFT JOIN worker w ON w.worker = a.worker WHERE a.task = ? ORDER BY "
+      "a.attempt",
+      [&](SQLite::Statement& row) {
+        Value recorded = json_value(row.getColumn(9));
+        const Value* folder = recorded.find("folder");
+        attempts.emplace_back(Object{{"attempt", column_value(row.getColumn(0))},
+                                     {"worker", column_value(row.getColumn(1))},
+                                     {"slots", column_value(row.getColumn(2))},
+                                     {"resume_step", column_value(row.getColumn(3))},
+                                     {"granted_ms", column_value(row.getColumn(4))},
+                                     {"started_ms", column_value(row.getColumn(5))},
+                                     {"ended_ms", column_value(row.getColumn(6))},
+                                     {"outcome", column_value(row.getColumn(7))},
+                                     {"reason", column_value(row.getColumn(8))},
+                                     {"folder", folder != nullptr ? *folder : Value()},
+                                     {"recorded", std::move(recorded)}});
+      },
+      task);
   return attempts;
 }
 
 Value QueryReader::artifacts_of(const std::string& task, const ServerFacts& facts) {
   Object artifacts;
-  each("SELECT o.output, a.hash, a.bytes, a.files, a.present FROM output o JOIN artifact a ON a.hash = o.hash "
-       "JOIN task t ON t.task = o.task AND t.succeeded_attempt = o.attempt WHERE o.task = ? ORDER BY o.output",
-       [&](SQLite::Statement& row) {
-         const std::string hash = row.getColumn(1).getString();
-         artifacts.emplace(row.getColumn(0).getString(),
-                           Object{{"hash", hash},
-                                  {"bytes", column_value(row.getColumn(2))},
-                                  {"files", column_value(row.getColumn(3))},
-                                  {"present", flag_value(row.getColumn(4))},
-                                  {"path", artifact_path(facts.artifact_folder, hash)}});
-       },
-       task);
+  each(
+      "SELECT o.output, a.hash, a.bytes, a.files, a.present FROM output o JOIN artifact a ON "
+      "a.hash = o.hash "
+      "JOIN task t ON t.task = o.task AND t.succeeded_attempt = o.attempt WHERE o.task = ? ORDER "
+      "BY o.output",
+      [&](SQLite::Statement& row) {
+        const std::string hash = row.getColumn(1).getString();
+        artifacts.emplace(row.getColumn(0).getString(),
+                          Object{{"hash", hash},
+                                 {"bytes", column_value(row.getColumn(2))},
+                                 {"files", column_value(row.getColumn(3))},
+                                 {"present", flag_value(row.getColumn(4))},
+                                 {"path", artifact_path(facts.artifact_folder, hash)}});
+      },
+      task);
   return artifacts;
 }
 
 Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) {
   Object shown{{"kind", "task"}, {"task", task}};
   std::int64_t attempt = 0;
-  each("SELECT stage, state, reason, outdated, attempts, last_failure, spec, key_material FROM task WHERE task = ?",
-       [&](SQLite::Statement& row) {
-         shown.emplace("stage", column_value(row.getColumn(0)));
-         shown.emplace("state", column_value(row.getColumn(1)));
-         shown.emplace("reason", column_value(row.getColumn(2)));
-         shown.emplace("outdated", flag_value(row.getColumn(3)));
-         attempt = row.getColumn(4).getInt64();
-         shown.emplace("last_failure", column_value(row.getColumn(5)));
-         Value spec = json_value(row.getColumn(6));
-         if (const Value* inputs = spec.find("inputs")) shown.emplace("inputs", *inputs);
-         shown.emplace("spec", std::move(spec));
-         shown.emplace("key_material", column_value(row.getColumn(7)));
-       },
-       task);
+  each(
+      "SELECT stage, state, reason, outdated, attempts, last_failure, spec, key_material FROM task "
+      "WHERE task = ?",
+      [&](SQLite::Statement& row) {
+        shown.emplace("stage", column_value(row.getColumn(0)));
+        shown.emplace("state", column_value(row.getColumn(1)));
+        shown.emplace("reason", column_value(row.getColumn(2)));
+        shown.emplace("outdated", flag_value(row.getColumn(3)));
+        attempt = row.getColumn(4).getInt64();
+        shown.emplace("last_failure", column_value(row.getColumn(5)));
+        Value spec = json_value(row.getColumn(6));
+        if (const Value* inputs = spec.find("inputs")) shown.emplace("inputs", *inputs);
+        shown.emplace("spec", std::move(spec));
+        shown.emplace("key_material", column_value(row.getColumn(7)));
+      },
+      task);
   Array wants;
-  each("SELECT sweep FROM want WHERE task = ? ORDER BY sweep",
-       [&](SQLite::Statement& row) { wants.emplace_back(column_value(row.getColumn(0))); }, task);
+  each(
+      "SELECT sweep FROM want WHERE task = ? ORDER BY sweep",
+      [&](SQLite::Statement& row) { wants.emplace_back(column_value(row.getColumn(0))); }, task);
   Object consumed;
-  each("SELECT c.input, c.hash FROM consumed c JOIN task t ON t.task = c.task AND t.succeeded_attempt = c.attempt WHERE c.task = ?",
-       [&](SQLite::Statement& row) { consumed.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1))); }, task);
+  each(
+      "SELECT c.input, c.hash FROM consumed c JOIN task t ON t.task = c.task AND "
+      "t.succeeded_attempt = c.attempt WHERE c.task = ?",
+      [&](SQLite::Statement& row) {
+        consumed.emplace(row.getColumn(0).getString(), column_value(row.getColumn(1)));
+      },
+      task);
   Array runs;
-  each("SELECT DISTINCT rt.run, r.cell, r.seed FROM run_task rt JOIN run r ON r.sweep = rt.sweep AND r.run = rt.run "
-       "WHERE rt.task = ? ORDER BY r.cell, r.seed LIMIT 100",
-       [&](SQLite::Statement& row) {
-         runs.emplace_back(Object{{"run", column_value(row.getColumn(0))},
-                                  {"cell", column_value(row.getColumn(1))},
-                                  {"seed", Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(2).getString())))}});
-       },
-       task);
+  each(
+      "SELECT DISTINCT rt.run, r.cell, r.seed FROM run_task rt JOIN run r ON r.sweep = rt.sweep "
+      "AND r.run = rt.run "
+      "WHERE rt.task = ? ORDER BY r.cell, r.seed LIMIT 100",
+      [&](SQLite::Statement& row) {
+        runs.emplace_back(Object{{"run", column_value(row.getColumn(0))},
+                                 {"cell", column_value(row.getColumn(1))},
+                                 {"seed", Value(static_cast<std::uint64_t>(
+                                              std::stoull(row.getColumn(2).getString())))}});
+      },
+      task);
   Array events;
-  each("SELECT seq, at_ms, kind FROM event WHERE task = ? ORDER BY seq DESC LIMIT 200",
-       [&](SQLite::Statement& row) {
-         events.insert(events.begin(), Object{{"seq", column_value(row.getColumn(0))},
-                                              {"at_ms", column_value(row.getColumn(1))},
-                                              {"kind", column_value(row.getColumn(2))}});
-       },
-       task);
+  each(
+      "SELECT seq, at_ms, kind FROM event WHERE task = ? ORDER BY seq DESC LIMIT 200",
+      [&](SQLite::Statement& row) {
+        events.insert(events.begin(), Object{{"seq", column_value(row.getColumn(0))},
+                                             {"at_ms", column_value(row.getColumn(1))},
+                                             {"kind", column_value(row.getColumn(2))}});
+      },
+      task);
   Object scores;
   add_scores(*shown.at("stage").if_string(), task, {}, scores);
   shown.emplace("wants", std::move(wants));
@@ -158,29 +187,37 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
 Value QueryReader::show_run(const std::string& run) {
   Object shown{{"kind", "run"}, {"run", run}};
   Array sweeps;
-  each("SELECT r.sweep, r.cell, r.seed, r.baseline, r.assignment, r.generation < s.generation FROM run r "
-       "JOIN sweep s ON s.sweep = r.sweep WHERE r.run = ? ORDER BY r.sweep",
-       [&](SQLite::Statement& row) {
-         sweeps.emplace_back(Object{{"sweep", column_value(row.getColumn(0))}, {"orphan", flag_value(row.getColumn(5))}});
-         shown.emplace("cell", column_value(row.getColumn(1)));
-         shown.emplace("seed", Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(2).getString()))));
-         shown.emplace("baseline", flag_value(row.getColumn(3)));
-         shown.emplace("assignment", json_value(row.getColumn(4)));
-       },
-       run);
+  each(
+      "SELECT r.sweep, r.cell, r.seed, r.baseline, r.assignment, r.generation < s.generation FROM "
+      "run r "
+      "JOIN sweep s ON s.sweep = r.sweep WHERE r.run = ? ORDER BY r.sweep",
+      [&](SQLite::Statement& row) {
+        sweeps.emplace_back(Object{{"sweep", column_value(row.getColumn(0))},
+                                   {"orphan", flag_value(row.getColumn(5))}});
+        shown.emplace("cell", column_value(row.getColumn(1)));
+        shown.emplace("seed",
+                      Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(2).getString()))));
+        shown.emplace("baseline", flag_value(row.getColumn(3)));
+        shown.emplace("assignment", json_value(row.getColumn(4)));
+      },
+      run);
   Object stages;
-  each("SELECT DISTINCT rt.stage, t.task, t.state, t.attempts, t.outdated, t.last_failure FROM run_task rt "
-       "JOIN task t ON t.task = rt.task WHERE rt.run = ? ORDER BY rt.stage",
-       [&](SQLite::Statement& row) {
-         stages.emplace(row.getColumn(0).getString(), Object{{"task", column_value(row.getColumn(1))},
-                                                             {"state", column_value(row.getColumn(2))},
-                                                             {"attempt", column_value(row.getColumn(3))},
-                                                             {"outdated", flag_value(row.getColumn(4))},
-                                                             {"last_failure", column_value(row.getColumn(5))}});
-       },
-       run);
+  each(
+      "SELECT DISTINCT rt.stage, t.task, t.state, t.attempts, t.outdated, t.last_failure FROM "
+      "run_task rt "
+      "JOIN task t ON t.task = rt.task WHERE rt.run = ? ORDER BY rt.stage",
+      [&](SQLite::Statement& row) {
+        stages.emplace(row.getColumn(0).getString(),
+                       Object{{"task", column_value(row.getColumn(1))},
+                              {"state", column_value(row.getColumn(2))},
+                              {"attempt", column_value(row.getColumn(3))},
+                              {"outdated", flag_value(row.getColumn(4))},
+                              {"last_failure", column_value(row.getColumn(5))}});
+      },
+      run);
   Object scores;
-  for (const auto& [stage, row] : stages) add_scores(stage, *row.find("task")->if_string(), {}, scores);
+  for (const auto& [stage, row] : stages)
+    add_scores(stage, *row.find("task")->if_string(), {}, scores);
   shown.emplace("sweeps", std::move(sweeps));
   shown.emplace("stages", std::move(stages));
   shown.emplace("scores", std::move(scores));

@@ -12,7 +12,9 @@ namespace {
 
 double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
-bool is_control_question(const std::string& verb) { return verb == "explain" || verb == "watch" || verb == "workers"; }
+bool is_control_question(const std::string& verb) {
+  return verb == "explain" || verb == "watch" || verb == "workers";
+}
 
 // The attempt that a report is about.
 const AttemptId* reported(const InputBody& body) {
@@ -25,7 +27,11 @@ const AttemptId* reported(const InputBody& body) {
 }  // namespace
 
 Server::Server(ServerParts parts, ServerOptions options, Core core, LiveView live)
-    : parts_(parts), options_(std::move(options)), core_(std::move(core)), live_(std::move(live)), peers_(parts.socket) {
+    : parts_(parts),
+      options_(std::move(options)),
+      core_(std::move(core)),
+      live_(std::move(live)),
+      peers_(parts.socket) {
   started_ms_ = parts_.clock.wall().unix_ms;
   static_cast<void>(core_.take_touched());
   if (!options_.safe_mode.empty()) pause(options_.safe_mode);
@@ -39,14 +45,17 @@ void Server::stop() {
 Status Server::run() {
   while (!stopping_.load()) STRATA_CHECK_OK(turn());
   if (commit_failed_) {
-    log_error("coordinator", "ends with {} events that could not be written; nothing of them was told to anyone", batch_.events.size());
+    log_error("coordinator",
+              "ends with {} events that could not be written; nothing of them was told to anyone",
+              batch_.events.size());
   }
   peers_.flush();
   return {};
 }
 
 std::chrono::milliseconds Server::wait_time() const {
-  if (!inputs_.empty() && !commit_failed_ && options_.safe_mode.empty()) return std::chrono::milliseconds{0};
+  if (!inputs_.empty() && !commit_failed_ && options_.safe_mode.empty())
+    return std::chrono::milliseconds{0};
   Instant due = std::min(tick_due_, export_due_);
   if (commit_failed_) due = std::min(commit_due_, export_due_);
   if (!options_.safe_mode.empty()) due = export_due_;
@@ -88,7 +97,8 @@ void Server::receive(Instant until) {
     take_frame(**received);
     if (parts_.clock.now() >= until) return;
   }
-  // Commits fail and the queue is full: what comes is thrown away, and sent again by whoever needs it.
+  // Commits fail and the queue is full: what comes is thrown away, and sent again by whoever needs
+  // it.
   while (inputs_.size() >= kInputsWaitingMax) {
     auto received = parts_.socket.receive();
     if (!received || !received->has_value() || parts_.clock.now() >= until) return;
@@ -108,7 +118,8 @@ void Server::take_frame(const Received& received) {
     ++counts_.frames_garbage;
     // An answer that a person may see: a client of another version gets words, not silence.
     if (message.error().code == ErrorCode::kUnsupported) {
-      peers_.send(peers_.heard(received.peer, parts_.clock.now()), Refused{.reason = message.error().message});
+      peers_.send(peers_.heard(received.peer, parts_.clock.now()),
+                  Refused{.reason = message.error().message});
     }
     return;
   }
@@ -127,7 +138,9 @@ void Server::take_message(PeerId peer, Message message) {
           if (paused_.empty()) {
             queue_input(peer, std::move(body));
           } else {
-            refuse(peer, body.id, {ErrorCode::kUnavailable, "submitting " + body.sweep + ": dispatch is paused: " + paused_});
+            refuse(peer, body.id,
+                   {ErrorCode::kUnavailable,
+                    "submitting " + body.sweep + ": dispatch is paused: " + paused_});
           }
         } else if constexpr (std::is_constructible_v<InputBody, T> && !std::is_same_v<T, Tick>) {
           queue_input(peer, std::move(body));
@@ -145,11 +158,13 @@ void Server::queue_input(PeerId peer, InputBody body) {
 
 bool Server::counts_still(const AttemptId& attempt) const {
   if (core_.cluster().is_live(attempt)) return true;
-  // The last points of an attempt may come after the report of its end. One that was lost or stopped is over for good.
+  // The last points of an attempt may come after the report of its end. One that was lost or
+  // stopped is over for good.
   const Task* task = core_.cluster().find_task(attempt.task);
   if (task == nullptr || task->attempts != attempt.number) return false;
   const auto* succeeded = std::get_if<TaskSucceeded>(&task->state);
-  return (succeeded != nullptr && succeeded->attempt == attempt.number) || std::holds_alternative<TaskDiverged>(task->state);
+  return (succeeded != nullptr && succeeded->attempt == attempt.number) ||
+         std::holds_alternative<TaskDiverged>(task->state);
 }
 
 void Server::take_points(PeerId peer, MetricBatch batch) {
@@ -172,9 +187,11 @@ void Server::refuse(PeerId peer, std::uint64_t id, const Error& error) {
 
 void Server::take_request(PeerId peer, Request request) {
   if (request.protocol != kProtocolVersion) {
-    return refuse(peer, request.id,
-                  {ErrorCode::kUnsupported, fmt::format("this coordinator speaks protocol {}, the client {}: install the same version",
-                                                        kProtocolVersion, request.protocol)});
+    return refuse(
+        peer, request.id,
+        {ErrorCode::kUnsupported,
+         fmt::format("this coordinator speaks protocol {}, the client {}: install the same version",
+                     kProtocolVersion, request.protocol)});
   }
   if (Query::knows(request.verb)) {
     if (request.verb == "plan") {
@@ -188,10 +205,13 @@ void Server::take_request(PeerId peer, Request request) {
     const std::uint64_t id = request.id;
     if (parts_.queries.submit(peer, std::move(request))) return;
     ++counts_.queries_refused;
-    return refuse(peer, id, {ErrorCode::kUnavailable, fmt::format("{} questions wait already: ask again later", kQueriesWaitingMax)});
+    return refuse(peer, id,
+                  {ErrorCode::kUnavailable,
+                   fmt::format("{} questions wait already: ask again later", kQueriesWaitingMax)});
   }
   if (!paused_.empty()) {
-    return refuse(peer, request.id, {ErrorCode::kUnavailable, request.verb + ": dispatch is paused: " + paused_});
+    return refuse(peer, request.id,
+                  {ErrorCode::kUnavailable, request.verb + ": dispatch is paused: " + paused_});
   }
   if (is_control_question(request.verb)) {
     batch_.questions.push_back({.peer = peer, .request = std::move(request)});
@@ -201,7 +221,8 @@ void Server::take_request(PeerId peer, Request request) {
   if (!input) return refuse(peer, request.id, input.error());
   if (*input) return queue_input(peer, std::move(**input));
   refuse(peer, request.id,
-         {ErrorCode::kUnsupported, fmt::format("there is no verb \"{}\"; docs/requests.md lists them", request.verb)});
+         {ErrorCode::kUnsupported,
+          fmt::format("there is no verb \"{}\"; docs/requests.md lists them", request.verb)});
 }
 
 Result<std::optional<InputBody>> Server::control_input(const Request& request) const {
@@ -211,23 +232,28 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
   if (request.verb == "cancel") {
     input = CancelSweep{.request = request.id, .sweep = fields.text("sweep")};
   } else if (request.verb == "drain") {
-    input = DrainWorker{.request = request.id, .worker = WorkerId(static_cast<std::uint64_t>(fields.integer("worker")))};
+    input = DrainWorker{.request = request.id,
+                        .worker = WorkerId(static_cast<std::uint64_t>(fields.integer("worker")))};
   } else if (request.verb == "retry") {
     const std::string name = fields.text("sweep", std::string());
     std::set<TaskKey> keys;
     for (const std::string& prefix : fields.texts("tasks", std::vector<std::string>{})) {
       STRATA_TRY(const Named named, resolve(core_.cluster(), prefix));
-      if (!named.task) return fail(ErrorCode::kInvalid, "retry: {} names a run; name its tasks or its sweep", prefix);
+      if (!named.task)
+        return fail(ErrorCode::kInvalid, "retry: {} names a run; name its tasks or its sweep",
+                    prefix);
       keys.insert(*named.task);
     }
     if (!name.empty()) {
       const auto sweep = core_.cluster().sweeps().find(name);
-      if (sweep == core_.cluster().sweeps().end()) return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
+      if (sweep == core_.cluster().sweeps().end())
+        return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
       for (const auto& [key, run] : sweep->second.runs) {
         for (const auto& [stage, task] : run.spec.tasks) keys.insert(task);
       }
     }
-    if (name.empty() && keys.empty()) return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
+    if (name.empty() && keys.empty())
+      return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
     input = RetryTasks{.request = request.id, .tasks = {keys.begin(), keys.end()}};
   } else {
     return std::optional<InputBody>();
@@ -245,15 +271,18 @@ void Server::count_stale(const InputBody& body) {
 
 void Server::step_waiting(Instant until) {
   std::size_t stepped = 0;
-  while (!inputs_.empty() && stepped < kInputsPerBatch && batch_.events.size() < kEventsPerBatchMax) {
+  while (!inputs_.empty() && stepped < kInputsPerBatch &&
+         batch_.events.size() < kEventsPerBatchMax) {
     const Input input = std::move(inputs_.front());
     inputs_.pop_front();
     const Instant now = parts_.clock.now();
     count_stale(input.body);
     Output output = core_.step(input, now, parts_.clock.wall());
-    if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body)) live_.note_heard(heartbeat->worker, now);
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body))
+      live_.note_heard(heartbeat->worker, now);
     for (const Send& send : output.effects) {
-      if (const auto* welcome = std::get_if<Welcome>(&send.message)) live_.note_heard(welcome->worker, now);
+      if (const auto* welcome = std::get_if<Welcome>(&send.message))
+        live_.note_heard(welcome->worker, now);
     }
     std::move(output.events.begin(), output.events.end(), std::back_inserter(batch_.events));
     std::move(output.effects.begin(), output.effects.end(), std::back_inserter(batch_.effects));
@@ -328,7 +357,8 @@ void Server::store_points() {
   }
   for (std::size_t i = 0; i < arrived.size(); ++i) {
     live_.note_points(arrived[i].batch, wall);
-    peers_.send(arrived[i].peer, MetricAck{.attempt = arrived[i].batch.attempt, .up_to = (*stored)[i]});
+    peers_.send(arrived[i].peer,
+                MetricAck{.attempt = arrived[i].batch.attempt, .up_to = (*stored)[i]});
   }
 }
 

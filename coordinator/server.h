@@ -1,10 +1,12 @@
 // The control loop. One thread owns the core and the sockets:
 //
-//   receive (up to kInputsPerBatch frames or kBatchTime) -> step each -> ONE commit -> effects, answers, acknowledgements
+//   receive (up to kInputsPerBatch frames or kBatchTime) -> step each -> ONE commit -> effects,
+//   answers, acknowledgements
 //
-// While a commit fails, the same batch is tried again every `commit_retry` and nothing else is stepped: dispatch is paused,
-// gangs go on, questions from the tables are still answered, and reports wait in a bounded queue (their senders repeat what
-// does not fit). Metric points go beside the core into a file of their own, fenced by their attempt.
+// While a commit fails, the same batch is tried again every `commit_retry` and nothing else is
+// stepped: dispatch is paused, gangs go on, questions from the tables are still answered, and
+// reports wait in a bounded queue (their senders repeat what does not fit). Metric points go beside
+// the core into a file of their own, fenced by their attempt.
 //
 // No byte string from a socket ends this process: what is no message is counted and forgotten.
 #pragma once
@@ -30,11 +32,13 @@ namespace strata::coordinator {
 inline constexpr std::size_t kInputsPerBatch = 256;
 inline constexpr std::chrono::milliseconds kBatchTime{10};
 inline constexpr std::size_t kInputsWaitingMax = 10'000;  // while commits fail
-inline constexpr std::size_t kEventsPerBatchMax = 4'096;  // no further input is stepped into a batch of so many
+inline constexpr std::size_t kEventsPerBatchMax =
+    4'096;  // no further input is stepped into a batch of so many
 
 struct ServerOptions {
   std::string build{};
-  std::string safe_mode{};  // not empty: why nothing may be dispatched (a damaged log); only questions are answered
+  std::string safe_mode{};  // not empty: why nothing may be dispatched (a damaged log); only
+                            // questions are answered
   std::chrono::milliseconds tick_every{100};
   std::chrono::milliseconds commit_retry{1'000};
   std::chrono::milliseconds export_every{1'000};
@@ -58,7 +62,8 @@ class Server {
 
   // Until stop(). An error only when the socket itself cannot be used any more.
   [[nodiscard]] Status run();
-  // Any thread, also a signal handler. What is committed is committed; the loop ends after the turn under way.
+  // Any thread, also a signal handler. What is committed is committed; the loop ends after the turn
+  // under way.
   void stop();
 
   [[nodiscard]] const ServerCounts& counts() const { return counts_; }  // server thread
@@ -98,7 +103,8 @@ class Server {
   void pause(const std::string& why);
   void resume();
   void measure(Instant began);
-  [[nodiscard]] bool counts_still(const AttemptId& attempt) const;  // reports of it change something
+  [[nodiscard]] bool counts_still(
+      const AttemptId& attempt) const;  // reports of it change something
 
   ServerParts parts_;
   ServerOptions options_;

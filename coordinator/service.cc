@@ -18,11 +18,14 @@ namespace fs = std::filesystem;
 
 std::string host_name() {
   std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("localhost");
+  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data())
+                                                        : std::string("localhost");
 }
 
-// With port 0, the port of the last time is tried first, so that workers and clients need not look again.
-Result<RouterSocket> bind_where_we_were(const std::string& address, const fs::path& remembered, const CurveKeys& keys) {
+// With port 0, the port of the last time is tried first, so that workers and clients need not look
+// again.
+Result<RouterSocket> bind_where_we_were(const std::string& address, const fs::path& remembered,
+                                        const CurveKeys& keys) {
   if (address.ends_with(":0")) {
     auto last = read_file(remembered);
     const std::string host = address.substr(0, address.size() - 1);
@@ -45,7 +48,8 @@ struct Parts {  // in the order of construction; destroyed from the last to the 
 
 class RealService final : public Service {
  public:
-  RealService(Parts parts, Query query, const ServerFacts& facts, ServerOptions options, Core core, LiveView live)
+  RealService(Parts parts, Query query, const ServerFacts& facts, ServerOptions options, Core core,
+              LiveView live)
       : parts_(std::move(parts)),
         queries_(std::move(query), facts, parts_.wake),
         server_(ServerParts{.socket = parts_.socket,
@@ -74,29 +78,35 @@ class RealService final : public Service {
 };
 
 Status announce(const Parts& parts, const ServiceOptions& options, const CurveKeys& keys) {
-  STRATA_CHECK_OK(write_file_atomic(parts.folder.path() / "last_address", parts.socket.address(), 0600));
-  const std::string address = advertised_address(parts.socket.address(), options.advertise, host_name());
-  return link::write_address_file(parts.folder.address_file(),
-                                  {.address = address,
-                                   .public_key = keys.public_key,
-                                   .pid = getpid(),
-                                   .coordinator = parts.events.coordinator_id(),
-                                   .metrics_address = parts.exporter ? parts.exporter->address() : std::string()});
+  STRATA_CHECK_OK(
+      write_file_atomic(parts.folder.path() / "last_address", parts.socket.address(), 0600));
+  const std::string address =
+      advertised_address(parts.socket.address(), options.advertise, host_name());
+  return link::write_address_file(
+      parts.folder.address_file(),
+      {.address = address,
+       .public_key = keys.public_key,
+       .pid = getpid(),
+       .coordinator = parts.events.coordinator_id(),
+       .metrics_address = parts.exporter ? parts.exporter->address() : std::string()});
 }
 
 }  // namespace
 
-std::string advertised_address(const std::string& bound, const std::string& advertise, const std::string& host) {
+std::string advertised_address(const std::string& bound, const std::string& advertise,
+                               const std::string& host) {
   constexpr std::string_view kScheme = "tcp://";
   if (!bound.starts_with(kScheme)) return bound;
   const std::string port = bound.substr(bound.rfind(':'));
   if (!advertise.empty()) return std::string(kScheme) + advertise + port;
-  const bool everywhere = bound.starts_with("tcp://0.0.0.0:") || bound.starts_with("tcp://[::]:") || bound.starts_with("tcp://*:");
+  const bool everywhere = bound.starts_with("tcp://0.0.0.0:") || bound.starts_with("tcp://[::]:") ||
+                          bound.starts_with("tcp://*:");
   return everywhere ? std::string(kScheme) + host + port : bound;
 }
 
 Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
-  STRATA_TRY(StoreFolder folder, StoreFolder::open(options.store, options.force_network_filesystem));
+  STRATA_TRY(StoreFolder folder,
+             StoreFolder::open(options.store, options.force_network_filesystem));
   if (options.artifacts.empty()) options.artifacts = folder.path() / "artifacts";
   options.artifacts = fs::absolute(options.artifacts);
   STRATA_CHECK_OK(make_folder(options.artifacts));
@@ -106,12 +116,15 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(Replayed replayed, events.replay([&](const Event& event) { live.note(event); }));
   ServerOptions server_options{.build = options.build};
   if (replayed.damage) {
-    server_options.safe_mode =
-        fmt::format("the event log is damaged at event {} ({}); {} tasks are named from there on; see `strata-coordinator fsck --store {}`",
-                    replayed.damage->seq, replayed.damage->what, replayed.damage->tasks.size(), folder.path().string());
+    server_options.safe_mode = fmt::format(
+        "the event log is damaged at event {} ({}); {} tasks are named from there on; see "
+        "`strata-coordinator fsck --store {}`",
+        replayed.damage->seq, replayed.damage->what, replayed.damage->tasks.size(),
+        folder.path().string());
   }
   STRATA_TRY(const CurveKeys keys, folder.keys());
-  STRATA_TRY(RouterSocket socket, bind_where_we_were(options.bind, folder.path() / "last_address", keys));
+  STRATA_TRY(RouterSocket socket,
+             bind_where_we_were(options.bind, folder.path() / "last_address", keys));
   STRATA_TRY(WakeUp wake, WakeUp::make());
   std::optional<Exporter> exporter;
   if (!options.metrics.empty()) {
@@ -125,16 +138,20 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
                           .build = options.build,
                           .started_ms = clock.wall().unix_ms,
                           .artifact_folder = options.core.artifact_folder};
-  log_info("coordinator", "store {}: {} events, {} tasks, {} sweeps", folder.path().string(), replayed.events,
-           replayed.cluster.tasks().size(), replayed.cluster.sweeps().size());
-  Parts parts{.folder = std::move(folder), .events = std::move(events), .metrics = std::move(metrics), .socket = std::move(socket),
-              .wake = std::move(wake), .exporter = std::move(exporter)};
+  log_info("coordinator", "store {}: {} events, {} tasks, {} sweeps", folder.path().string(),
+           replayed.events, replayed.cluster.tasks().size(), replayed.cluster.sweeps().size());
+  Parts parts{.folder = std::move(folder),
+              .events = std::move(events),
+              .metrics = std::move(metrics),
+              .socket = std::move(socket),
+              .wake = std::move(wake),
+              .exporter = std::move(exporter)};
   STRATA_CHECK_OK(announce(parts, options, keys));
   log_info("coordinator", "listens on {}, metrics on {}, artifacts in {}", parts.socket.address(),
            parts.exporter ? parts.exporter->address() : "nothing", options.core.artifact_folder);
   Core core(options.core, std::move(replayed.cluster), clock.now());
-  return std::make_unique<RealService>(std::move(parts), std::move(query), facts, std::move(server_options), std::move(core),
-                                       std::move(live));
+  return std::make_unique<RealService>(std::move(parts), std::move(query), facts,
+                                       std::move(server_options), std::move(core), std::move(live));
 }
 
 }  // namespace strata::coordinator

@@ -1,5 +1,5 @@
-// A whole coordinator, put together in the order in which it may be taken apart: store folder (lock), stores, sockets,
-// query thread, exporter, server. What main() and the tests start.
+// A whole coordinator, put together in the order in which it may be taken apart: store folder
+// (lock), stores, sockets, query thread, exporter, server. What main() and the tests start.
 #pragma once
 
 #include <filesystem>
@@ -13,13 +13,13 @@ namespace strata::coordinator {
 
 struct ServiceOptions {
   std::filesystem::path store{};
-  std::filesystem::path artifacts{};          // empty: STORE/artifacts
-  std::string bind = "tcp://127.0.0.1:0";     // port 0: the one of the last time, or else any
-  std::string advertise{};                    // host that others reach us by; empty: the bound one, or our host name
-  std::string metrics = "127.0.0.1:0";        // empty: no exporter
+  std::filesystem::path artifacts{};       // empty: STORE/artifacts
+  std::string bind = "tcp://127.0.0.1:0";  // port 0: the one of the last time, or else any
+  std::string advertise{};  // host that others reach us by; empty: the bound one, or our host name
+  std::string metrics = "127.0.0.1:0";  // empty: no exporter
   bool force_network_filesystem = false;
   std::string build{};
-  Options core{};                             // coordinator_id and artifact_folder are filled in
+  Options core{};  // coordinator_id and artifact_folder are filled in
 };
 
 class Service {
@@ -37,6 +37,7 @@ class Service {
 };
 
 // "tcp://gpu-01:4000" for a socket bound to tcp://0.0.0.0:4000 and so on.
-[[nodiscard]] std::string advertised_address(const std::string& bound, const std::string& advertise, const std::string& host);
+[[nodiscard]] std::string advertised_address(const std::string& bound, const std::string& advertise,
+                                             const std::string& host);
 
 }  // namespace strata::coordinator

@@ -18,7 +18,8 @@ Value to_value(const Resources& resources) {
 Value to_value(const TaskSpec& spec) {
   Array inputs;
   for (const TaskInput& input : spec.inputs) {
-    inputs.emplace_back(Object{{"name", input.name}, {"producer", input.producer.hex()}, {"output", input.output}});
+    inputs.emplace_back(
+        Object{{"name", input.name}, {"producer", input.producer.hex()}, {"output", input.output}});
   }
   return Object{{"key", spec.key.hex()},
                 {"stage", spec.stage},

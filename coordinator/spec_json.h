@@ -1,4 +1,5 @@
-// A task's spec as people and scripts see it in `show`; everything but the secrets' values, which nobody here knows.
+// A task's spec as people and scripts see it in `show`; everything but the secrets' values, which
+// nobody here knows.
 #pragma once
 
 #include "base/value.h"

@@ -1,5 +1,5 @@
-// SQLite for the files of this room that keep or read a store: the only door to SQLiteCpp and sqlite3.h, where their
-// exceptions end. Included by .cc files only.
+// SQLite for the files of this room that keep or read a store: the only door to SQLiteCpp and
+// sqlite3.h, where their exceptions end. Included by .cc files only.
 //
 // Thread rule: one thread per connection.
 #pragma once
@@ -22,7 +22,8 @@ namespace strata::coordinator {
 
 inline constexpr int kBusyTimeoutMs = 5'000;
 
-// kDamaged for a corrupt file, kConflict for a broken constraint, else kUnavailable (a full disk, a locked file).
+// kDamaged for a corrupt file, kConflict for a broken constraint, else kUnavailable (a full disk, a
+// locked file).
 [[nodiscard]] inline Error sqlite_error(std::string_view doing, const SQLite::Exception& e) {
   ErrorCode code = ErrorCode::kUnavailable;
   switch (e.getErrorCode()) {
@@ -53,7 +54,8 @@ class Statements {
 
   SQLite::Statement& get(const char* sql) {
     auto it = prepared_.find(sql);
-    if (it == prepared_.end()) it = prepared_.emplace(sql, std::make_unique<SQLite::Statement>(database_, sql)).first;
+    if (it == prepared_.end())
+      it = prepared_.emplace(sql, std::make_unique<SQLite::Statement>(database_, sql)).first;
     SQLite::Statement& statement = *it->second;
     statement.tryReset();  // it tells again how the last execution failed, which is known already
     statement.clearBindings();
@@ -83,12 +85,24 @@ class Statements {
       statement.bind(index);
     }
   }
-  static void bind_one(SQLite::Statement& statement, int index, const std::string& value) { statement.bind(index, value); }
-  static void bind_one(SQLite::Statement& statement, int index, const char* value) { statement.bind(index, value); }
-  static void bind_one(SQLite::Statement& statement, int index, double value) { statement.bind(index, value); }
-  static void bind_one(SQLite::Statement& statement, int index, bool value) { statement.bind(index, value ? 1 : 0); }
-  static void bind_one(SQLite::Statement& statement, int index, std::uint32_t value) { statement.bind(index, std::int64_t{value}); }
-  static void bind_one(SQLite::Statement& statement, int index, std::int64_t value) { statement.bind(index, value); }
+  static void bind_one(SQLite::Statement& statement, int index, const std::string& value) {
+    statement.bind(index, value);
+  }
+  static void bind_one(SQLite::Statement& statement, int index, const char* value) {
+    statement.bind(index, value);
+  }
+  static void bind_one(SQLite::Statement& statement, int index, double value) {
+    statement.bind(index, value);
+  }
+  static void bind_one(SQLite::Statement& statement, int index, bool value) {
+    statement.bind(index, value ? 1 : 0);
+  }
+  static void bind_one(SQLite::Statement& statement, int index, std::uint32_t value) {
+    statement.bind(index, std::int64_t{value});
+  }
+  static void bind_one(SQLite::Statement& statement, int index, std::int64_t value) {
+    statement.bind(index, value);
+  }
   static void bind_one(SQLite::Statement& statement, int index, std::uint64_t value) {
     statement.bind(index, static_cast<std::int64_t>(value));
   }
@@ -98,7 +112,8 @@ class Statements {
 };
 
 // A connection that may write, with its migrations done. `synchronous`: "FULL" or "NORMAL".
-[[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_store(const std::filesystem::path& file, const char* synchronous,
-                                                                   const std::vector<std::string_view>& migrations);
+[[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_store(
+    const std::filesystem::path& file, const char* synchronous,
+    const std::vector<std::string_view>& migrations);
 
 }  // namespace strata::coordinator

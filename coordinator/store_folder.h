@@ -3,8 +3,8 @@
 //   lock               held with flock by the one coordinator that lives here; says who
 //   events.sqlite      the event log and what is derived from it
 //   metrics.sqlite     metric points
-//   keys.json          the CURVE key pair, mode 0600; kept, so that workers find the coordinator again after a restart
-//   coordinator.json   where it listens (link/address_file.h)
+//   keys.json          the CURVE key pair, mode 0600; kept, so that workers find the coordinator
+//   again after a restart coordinator.json   where it listens (link/address_file.h)
 //
 // SQLite must not live on a network file system, where its locks and its log are not safe.
 #pragma once
@@ -24,7 +24,8 @@ namespace strata::coordinator {
 
 class StoreFolder {
  public:
-  // Makes the folder (mode 0700) and takes the lock. kConflict names the holder; kUnsupported names the file system.
+  // Makes the folder (mode 0700) and takes the lock. kConflict names the holder; kUnsupported names
+  // the file system.
   static Result<StoreFolder> open(const std::filesystem::path& path, bool force_network_filesystem);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -36,7 +37,8 @@ class StoreFolder {
   [[nodiscard]] Result<CurveKeys> keys() const;
 
  private:
-  StoreFolder(std::filesystem::path path, FileDescriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  StoreFolder(std::filesystem::path path, FileDescriptor lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
   std::filesystem::path path_;
   FileDescriptor lock_;
 };

@@ -37,12 +37,15 @@ Result<AddressFile> read_address_file(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
     return fail(ErrorCode::kNotFound,
-                "no coordinator is known here: {} does not exist. Start one with `strata up`, or name its file with "
+                "no coordinator is known here: {} does not exist. Start one with `strata up`, or "
+                "name its file with "
                 "--coordinator or {}",
                 path.string(), kCoordinatorVariable);
   }
-  auto file = read_file(path).and_then([](const std::string& text) { return parse_address_file(text); });
-  if (!file) return tl::unexpected(file.error().while_doing(fmt::format("reading {}", path.string())));
+  auto file =
+      read_file(path).and_then([](const std::string& text) { return parse_address_file(text); });
+  if (!file)
+    return tl::unexpected(file.error().while_doing(fmt::format("reading {}", path.string())));
   return file;
 }
 
@@ -57,7 +60,8 @@ std::optional<std::string> process_environment(const char* name) {
 }
 
 fs::path default_store_folder(const Getenv& environment) {
-  if (const auto state = environment("XDG_STATE_HOME")) return fs::path(*state) / "strata" / "default";
+  if (const auto state = environment("XDG_STATE_HOME"))
+    return fs::path(*state) / "strata" / "default";
   const fs::path home = environment("HOME").value_or("/");
   return home / ".local" / "state" / "strata" / "default";
 }

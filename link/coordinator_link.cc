@@ -14,7 +14,9 @@ Result<CoordinatorLink> CoordinatorLink::open(const std::filesystem::path& addre
 
 Result<bool> CoordinatorLink::refresh() {
   auto address = read_address_file(path_);
-  if (!address || (address->address == address_.address && address->public_key == address_.public_key)) return false;
+  if (!address ||
+      (address->address == address_.address && address->public_key == address_.public_key))
+    return false;
   STRATA_TRY(DealerSocket socket, DealerSocket::connect(address->address, address->public_key));
   socket_ = std::move(socket);
   address_ = std::move(*address);
@@ -25,7 +27,8 @@ Status CoordinatorLink::send(const Message& message) {
   STRATA_TRY(const std::string frame, encode(message));
   STRATA_TRY(const Sent sent, socket_.send(frame));
   if (sent == Sent::kSent) return {};
-  return fail(ErrorCode::kUnavailable, "sending to the coordinator at {}: the queue is full", address_.address);
+  return fail(ErrorCode::kUnavailable, "sending to the coordinator at {}: the queue is full",
+              address_.address);
 }
 
 Result<std::optional<Message>> CoordinatorLink::receive(std::chrono::milliseconds timeout) {
@@ -45,7 +48,8 @@ Result<std::optional<Message>> CoordinatorLink::receive(std::chrono::millisecond
   }
 }
 
-Result<Answer> CoordinatorLink::ask(const std::string& verb, const std::string& body, std::chrono::milliseconds timeout) {
+Result<Answer> CoordinatorLink::ask(const std::string& verb, const std::string& body,
+                                    std::chrono::milliseconds timeout) {
   const std::uint64_t id = next_id_++;
   STRATA_CHECK_OK(send(Request{.id = id, .verb = verb, .body = body}));
   return answer_to(id, timeout);
@@ -63,13 +67,17 @@ Result<Answer> CoordinatorLink::answer_to(std::uint64_t id, std::chrono::millise
   const Instant until = clock.now() + timeout;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock.now());
-    STRATA_TRY(std::optional<Message> message, receive(std::max(left, std::chrono::milliseconds{0})));
+    STRATA_TRY(std::optional<Message> message,
+               receive(std::max(left, std::chrono::milliseconds{0})));
     if (!message) {
-      return fail(ErrorCode::kUnavailable, "the coordinator at {} gave no answer within {} ms: does it still run? (pid {})",
+      return fail(ErrorCode::kUnavailable,
+                  "the coordinator at {} gave no answer within {} ms: does it still run? (pid {})",
                   address_.address, timeout.count(), address_.pid);
     }
-    if (const auto* refused = std::get_if<Refused>(&*message)) return fail(ErrorCode::kUnsupported, "{}", refused->reason);
-    if (auto* answer = std::get_if<Answer>(&*message); answer != nullptr && answer->id == id) return std::move(*answer);
+    if (const auto* refused = std::get_if<Refused>(&*message))
+      return fail(ErrorCode::kUnsupported, "{}", refused->reason);
+    if (auto* answer = std::get_if<Answer>(&*message); answer != nullptr && answer->id == id)
+      return std::move(*answer);
   }
 }
 

@@ -1,5 +1,6 @@
-// A worker's or client's line to its coordinator: found by the address file, messages in and out. A coordinator that was
-// restarted elsewhere is found again by refresh(), which reads the file once more.
+// A worker's or client's line to its coordinator: found by the address file, messages in and out. A
+// coordinator that was restarted elsewhere is found again by refresh(), which reads the file once
+// more.
 //
 // Nothing here is retried: whoever sends repeats until it is acknowledged (schema/message.h).
 // Thread rule: one thread at a time.
@@ -25,23 +26,26 @@ class CoordinatorLink {
 
   [[nodiscard]] const AddressFile& address() const { return address_; }
 
-  // Reads the file again; true when it names another address or key, to which the link then connects. A missing or
-  // half-good file changes nothing: the coordinator may be on its way up.
+  // Reads the file again; true when it names another address or key, to which the link then
+  // connects. A missing or half-good file changes nothing: the coordinator may be on its way up.
   Result<bool> refresh();
 
-  // kUnavailable when the queue is full (nobody takes anything at the other end), kTooLarge for a frame over the limit.
+  // kUnavailable when the queue is full (nobody takes anything at the other end), kTooLarge for a
+  // frame over the limit.
   [[nodiscard]] Status send(const Message& message);
 
-  // Waits up to `timeout` (zero: does not wait). Frames that are no message are skipped and counted.
+  // Waits up to `timeout` (zero: does not wait). Frames that are no message are skipped and
+  // counted.
   [[nodiscard]] Result<std::optional<Message>> receive(std::chrono::milliseconds timeout);
   [[nodiscard]] std::uint64_t garbage() const { return garbage_; }
 
   // For wait_any together with other things; then receive(0ms) until it gives nothing.
   [[nodiscard]] WaitItem wait_item() const { return socket_.wait_item(); }
 
-  // A client's question: sends it and waits for the answer with its id, dropping answers to earlier ones.
-  // kUnavailable when none comes in time. An answer with ok = false is a value, not an error.
-  [[nodiscard]] Result<Answer> ask(const std::string& verb, const std::string& body, std::chrono::milliseconds timeout);
+  // A client's question: sends it and waits for the answer with its id, dropping answers to earlier
+  // ones. kUnavailable when none comes in time. An answer with ok = false is a value, not an error.
+  [[nodiscard]] Result<Answer> ask(const std::string& verb, const std::string& body,
+                                   std::chrono::milliseconds timeout);
   // The same for a batch of a submission; its `id` is set here.
   [[nodiscard]] Result<Answer> submit(SubmitTasks batch, std::chrono::milliseconds timeout);
 

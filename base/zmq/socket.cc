@@ -15,7 +15,8 @@
 namespace strata {
 
 namespace internal {
-// Destroyed in reverse: the socket before its context, which then ends at once because nothing lingers.
+// Destroyed in reverse: the socket before its context, which then ends at once because nothing
+// lingers.
 struct SocketState {
   zmq::context_t context{1};
   zmq::socket_t socket{};
@@ -58,7 +59,8 @@ void set_options(zmq::socket_t& socket, const SocketOptions& options) {
 Result<std::string> random_identity() {
   std::string identity(kIdentityBytes, '\0');
   if (getrandom(identity.data(), identity.size(), 0) != static_cast<ssize_t>(identity.size())) {
-    return fail(ErrorCode::kUnavailable, "reading random bytes for a socket's identity: {}", std::strerror(errno));
+    return fail(ErrorCode::kUnavailable, "reading random bytes for a socket's identity: {}",
+                std::strerror(errno));
   }
   identity[0] = 's';  // ZeroMQ keeps identities that begin with a zero byte for itself
   return identity;
@@ -67,7 +69,8 @@ Result<std::string> random_identity() {
 Status require_loopback(std::string_view doing, std::string_view address) {
   if (is_loopback(address)) return {};
   return fail(ErrorCode::kInvalid,
-              "{} {}: an address that other machines can reach needs CURVE keys; use tcp://127.0.0.1:PORT, or give keys",
+              "{} {}: an address that other machines can reach needs CURVE keys; use "
+              "tcp://127.0.0.1:PORT, or give keys",
               doing, address);
 }
 
@@ -93,20 +96,23 @@ Result<CurveKeys> make_curve_keys() {
   std::array<char, kCurveKeyDigits + 1> public_key{};
   std::array<char, kCurveKeyDigits + 1> secret_key{};
   if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
-    return fail(ErrorCode::kUnsupported, "making a CURVE key pair: {} (is libzmq built with libsodium?)",
+    return fail(ErrorCode::kUnsupported,
+                "making a CURVE key pair: {} (is libzmq built with libsodium?)",
                 zmq_strerror(zmq_errno()));
   }
   return CurveKeys{.public_key = public_key.data(), .secret_key = secret_key.data()};
 }
 
 bool is_loopback(std::string_view address) {
-  for (const std::string_view prefix : {"tcp://localhost:", "tcp://[::1]:", "ipc://", "inproc://"}) {
+  for (const std::string_view prefix :
+       {"tcp://localhost:", "tcp://[::1]:", "ipc://", "inproc://"}) {
     if (address.starts_with(prefix)) return true;
   }
   constexpr std::string_view kNumeric = "tcp://127.";
   if (!address.starts_with(kNumeric)) return false;
   // Digits and points only: "127.example.org" is a name, and may be anywhere.
-  const std::string_view host = address.substr(kNumeric.size(), address.rfind(':') - kNumeric.size());
+  const std::string_view host =
+      address.substr(kNumeric.size(), address.rfind(':') - kNumeric.size());
   return !host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
@@ -118,11 +124,13 @@ Result<int> wait_any(std::span<WaitItem> items, std::chrono::milliseconds timeou
   if (count < 0 && zmq_errno() != EINTR) {
     return fail(ErrorCode::kInternal, "waiting for sockets: {}", zmq_strerror(zmq_errno()));
   }
-  for (std::size_t i = 0; i < items.size(); ++i) items[i].ready = count > 0 && (polls[i].revents & ZMQ_POLLIN) != 0;
+  for (std::size_t i = 0; i < items.size(); ++i)
+    items[i].ready = count > 0 && (polls[i].revents & ZMQ_POLLIN) != 0;
   return count < 0 ? 0 : count;
 }
 
-Result<RouterSocket> RouterSocket::bind(const std::string& address, const std::optional<CurveKeys>& keys,
+Result<RouterSocket> RouterSocket::bind(const std::string& address,
+                                        const std::optional<CurveKeys>& keys,
                                         const SocketOptions& options) try {
   if (!keys) STRATA_CHECK_OK(require_loopback("binding to", address));
   SocketHandle state(new SocketState());
@@ -135,7 +143,8 @@ Result<RouterSocket> RouterSocket::bind(const std::string& address, const std::o
     state->socket.set(zmq::sockopt::curve_secretkey, keys->secret_key);
   }
   // ZeroMQ's word for "any port" is a star; people know it as 0.
-  state->socket.bind(address.ends_with(":0") ? address.substr(0, address.size() - 1) + "*" : address);
+  state->socket.bind(address.ends_with(":0") ? address.substr(0, address.size() - 1) + "*"
+                                             : address);
   std::string real = state->socket.get(zmq::sockopt::last_endpoint);
   return RouterSocket(std::move(state), std::move(real));
 } catch (const zmq::error_t& e) {
@@ -160,18 +169,23 @@ Result<std::optional<Received>> RouterSocket::receive() try {
 
 Result<Sent> RouterSocket::send(const std::string& peer, std::string_view bytes) try {
   using zmq::send_flags;
-  if (!state_->socket.send(zmq::buffer(peer), send_flags::sndmore | send_flags::dontwait)) return Sent::kFull;
+  if (!state_->socket.send(zmq::buffer(peer), send_flags::sndmore | send_flags::dontwait))
+    return Sent::kFull;
   // With room for the first part there is room for the rest of the message.
-  const auto sent = state_->socket.send(zmq::buffer(bytes.data(), bytes.size()), send_flags::dontwait);
+  const auto sent =
+      state_->socket.send(zmq::buffer(bytes.data(), bytes.size()), send_flags::dontwait);
   return sent ? Sent::kSent : Sent::kFull;
 } catch (const zmq::error_t& e) {
   if (e.num() == EHOSTUNREACH) return Sent::kGone;
   return zmq_error("sending to a peer", e);
 }
 
-WaitItem RouterSocket::wait_item() const { return {.socket = state_->socket.handle(), .fd = -1, .ready = false}; }
+WaitItem RouterSocket::wait_item() const {
+  return {.socket = state_->socket.handle(), .fd = -1, .ready = false};
+}
 
-Result<DealerSocket> DealerSocket::connect(const std::string& address, const std::string& server_public_key,
+Result<DealerSocket> DealerSocket::connect(const std::string& address,
+                                           const std::string& server_public_key,
                                            const SocketOptions& options) try {
   SocketHandle state(new SocketState());
   state->socket = zmq::socket_t(state->context, zmq::socket_type::dealer);
@@ -182,7 +196,8 @@ Result<DealerSocket> DealerSocket::connect(const std::string& address, const std
     STRATA_CHECK_OK(require_loopback("connecting to", address));
   } else {
     if (server_public_key.size() != kCurveKeyDigits) {
-      return fail(ErrorCode::kInvalid, "connecting to {}: the server's public key has {} characters, not {}", address,
+      return fail(ErrorCode::kInvalid,
+                  "connecting to {}: the server's public key has {} characters, not {}", address,
                   server_public_key.size(), kCurveKeyDigits);
     }
     STRATA_TRY(const CurveKeys own, make_curve_keys());
@@ -209,17 +224,21 @@ Result<std::optional<std::string>> DealerSocket::receive() try {
 }
 
 Result<Sent> DealerSocket::send(std::string_view bytes) try {
-  const auto sent = state_->socket.send(zmq::buffer(bytes.data(), bytes.size()), zmq::send_flags::dontwait);
+  const auto sent =
+      state_->socket.send(zmq::buffer(bytes.data(), bytes.size()), zmq::send_flags::dontwait);
   return sent ? Sent::kSent : Sent::kFull;
 } catch (const zmq::error_t& e) {
   return zmq_error("sending", e);
 }
 
-WaitItem DealerSocket::wait_item() const { return {.socket = state_->socket.handle(), .fd = -1, .ready = false}; }
+WaitItem DealerSocket::wait_item() const {
+  return {.socket = state_->socket.handle(), .fd = -1, .ready = false};
+}
 
 Result<WakeUp> WakeUp::make() {
   FileDescriptor fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!fd.valid()) return fail(ErrorCode::kUnavailable, "making an eventfd: {}", std::strerror(errno));
+  if (!fd.valid())
+    return fail(ErrorCode::kUnavailable, "making an eventfd: {}", std::strerror(errno));
   return WakeUp(std::move(fd));
 }
 

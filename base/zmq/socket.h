@@ -1,15 +1,18 @@
-// ZeroMQ, wrapped: the only door to zmq.hpp. Bytes in, bytes out; what they mean is schema/codec.h's business.
+// ZeroMQ, wrapped: the only door to zmq.hpp. Bytes in, bytes out; what they mean is
+// schema/codec.h's business.
 //
-//   RouterSocket  binds, talks with many peers. A send never blocks and never drops in silence: it says kFull or kGone.
-//   DealerSocket  connects to one router, reconnects by itself, keeps its identity over reconnects.
-//   WakeUp        lets another thread or a signal handler end a wait.
+//   RouterSocket  binds, talks with many peers. A send never blocks and never drops in silence: it
+//   says kFull or kGone. DealerSocket  connects to one router, reconnects by itself, keeps its
+//   identity over reconnects. WakeUp        lets another thread or a signal handler end a wait.
 //   wait_any      waits for several of them, and for plain file descriptors.
 //
-// An address that is not on this machine needs CURVE keys; without them bind and connect refuse. The server's public key
-// never travels in the clear, so the file that holds it (mode 0600) is what admits a client.
+// An address that is not on this machine needs CURVE keys; without them bind and connect refuse.
+// The server's public key never travels in the clear, so the file that holds it (mode 0600) is what
+// admits a client.
 //
-// Thread rule: a socket belongs to one thread at a time. WakeUp::signal() may be called from anywhere.
-// (orchestration.md 5.2: mandatory routing with non-blocking sends, handover, heartbeats, TCP time-outs.)
+// Thread rule: a socket belongs to one thread at a time. WakeUp::signal() may be called from
+// anywhere. (orchestration.md 5.2: mandatory routing with non-blocking sends, handover, heartbeats,
+// TCP time-outs.)
 #pragma once
 
 #include <chrono>
@@ -26,8 +29,8 @@
 namespace strata {
 
 struct SocketOptions {
-  int send_messages_max = 1'000;     // queued for one peer, then kFull
-  int receive_messages_max = 1'000;  // from one peer; then it is the peer that waits
+  int send_messages_max = 1'000;                // queued for one peer, then kFull
+  int receive_messages_max = 1'000;             // from one peer; then it is the peer that waits
   std::int64_t message_bytes_max = 17LL << 20;  // a peer that sends more is disconnected
   std::chrono::milliseconds handshake{10'000};
   std::chrono::milliseconds heartbeat_every{5'000};
@@ -37,10 +40,11 @@ struct SocketOptions {
   std::chrono::milliseconds reconnect_first{100};
   std::chrono::milliseconds reconnect_max{5'000};
 };
-static_assert(SocketOptions{}.heartbeat_every * 3 <= SocketOptions{}.heartbeat_timeout, "two lost heartbeats are no loss");
+static_assert(SocketOptions{}.heartbeat_every * 3 <= SocketOptions{}.heartbeat_timeout,
+              "two lost heartbeats are no loss");
 
-inline constexpr std::size_t kIdentityBytes = 16;    // random, of each DealerSocket
-inline constexpr std::size_t kCurveKeyDigits = 40;   // 32 bytes in Z85
+inline constexpr std::size_t kIdentityBytes = 16;   // random, of each DealerSocket
+inline constexpr std::size_t kCurveKeyDigits = 40;  // 32 bytes in Z85
 
 struct CurveKeys {
   std::string public_key{};  // Z85
@@ -65,13 +69,14 @@ struct WaitItem {
   int fd = -1;
   bool ready = false;
 };
-// Returns when one is readable, or after `timeout`; the number of ready items. An interrupting signal ends it early.
+// Returns when one is readable, or after `timeout`; the number of ready items. An interrupting
+// signal ends it early.
 [[nodiscard]] Result<int> wait_any(std::span<WaitItem> items, std::chrono::milliseconds timeout);
 
 enum class Sent { kSent, kFull, kGone };
 
 struct Received {
-  std::string peer{};      // give it to send() to answer
+  std::string peer{};  // give it to send() to answer
   std::string bytes{};
   bool malformed = false;  // more or fewer parts than one: count it and forget it
 };
@@ -90,15 +95,18 @@ class RouterSocket {
   [[nodiscard]] WaitItem wait_item() const;
 
  private:
-  RouterSocket(internal::SocketHandle state, std::string address) : state_(std::move(state)), address_(std::move(address)) {}
+  RouterSocket(internal::SocketHandle state, std::string address)
+      : state_(std::move(state)), address_(std::move(address)) {}
   internal::SocketHandle state_;
   std::string address_;
 };
 
 class DealerSocket {
  public:
-  // Returns at once; the connection is made, and made again, in the background. `server_public_key` empty: no CURVE.
-  static Result<DealerSocket> connect(const std::string& address, const std::string& server_public_key,
+  // Returns at once; the connection is made, and made again, in the background. `server_public_key`
+  // empty: no CURVE.
+  static Result<DealerSocket> connect(const std::string& address,
+                                      const std::string& server_public_key,
                                       const SocketOptions& options = {});
   [[nodiscard]] Result<std::optional<std::string>> receive();
   // kFull also while there is no connection and the queue is full.

@@ -1,4 +1,5 @@
-// The real coordinator process, killed with SIGKILL while it works: what it acknowledged is there when it is back.
+// The real coordinator process, killed with SIGKILL while it works: what it acknowledged is there
+// when it is back.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -22,7 +23,9 @@ struct CoordinatorKill : testing::Test {
   std::optional<pid_t> pid;
 
   void up() {
-    pid = spawn({.argv = {kProgram, "--store", store.string(), "--metrics", ""}, .stderr_file = store / "log.txt"}).value();
+    pid = spawn({.argv = {kProgram, "--store", store.string(), "--metrics", ""},
+                 .stderr_file = store / "log.txt"})
+              .value();
     for (int i = 0; i < 400; ++i) {
       const auto file = link::read_address_file(store / "coordinator.json");
       if (file && file->pid == *pid) return;
@@ -40,7 +43,9 @@ struct CoordinatorKill : testing::Test {
     if (pid) end(SIGKILL);
   }
   static TaskSpec task(int n) {
-    TaskSpec spec{.stage = "s", .program = {.name = "s", .argv = {"/bin/true"}}, .parameters = Object{{"n", n}}};
+    TaskSpec spec{.stage = "s",
+                  .program = {.name = "s", .argv = {"/bin/true"}},
+                  .parameters = Object{{"n", n}}};
     spec.key = compute_key(spec);
     return spec;
   }
@@ -52,15 +57,21 @@ TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
   for (int life = 0; life < 5; ++life) {
     up();
     auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
-    // A few that are surely acknowledged, then one in flight when the kill comes, at a time that differs each life.
+    // A few that are surely acknowledged, then one in flight when the kill comes, at a time that
+    // differs each life.
     for (int i = 0; i < 20; ++i, ++n) {
-      const auto answer = client.submit({.sweep = "sweep-" + std::to_string(n), .first = true, .last = true, .tasks = {task(n)}}, kPatience);
+      const auto answer = client.submit(
+          {.sweep = "sweep-" + std::to_string(n), .first = true, .last = true, .tasks = {task(n)}},
+          kPatience);
       ASSERT_TRUE(answer && answer->ok);
       acknowledged.insert(task(n).key.hex());
     }
     for (int i = 0; i < 50; ++i, ++n) {
-      ASSERT_TRUE(client.send(SubmitTasks{.id = 1'000'000U + static_cast<std::uint64_t>(n), .sweep = "sweep-" + std::to_string(n),
-                                          .first = true, .last = true, .tasks = {task(n)}}));
+      ASSERT_TRUE(client.send(SubmitTasks{.id = 1'000'000U + static_cast<std::uint64_t>(n),
+                                          .sweep = "sweep-" + std::to_string(n),
+                                          .first = true,
+                                          .last = true,
+                                          .tasks = {task(n)}}));
     }
     std::this_thread::sleep_for(life * 3ms);
     EXPECT_EQ(end(SIGKILL).signal, SIGKILL);
@@ -78,12 +89,14 @@ TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
   ASSERT_TRUE(answer && answer->ok);
   std::set<std::string> stored;
   const Value body = parse_json(answer->body).value();
-  for (const Value& row : *body.find("tasks")->if_array()) stored.insert(*row.find("task")->if_string());
+  for (const Value& row : *body.find("tasks")->if_array())
+    stored.insert(*row.find("task")->if_string());
   for (const std::string& key : acknowledged) EXPECT_TRUE(stored.contains(key)) << key;
   EXPECT_GE(acknowledged.size(), 100U);
   EXPECT_TRUE(end(SIGTERM).ok());
   EXPECT_FALSE(std::filesystem::exists(store / "coordinator.json"));
-  const Captured checked = run_captured({.argv = {kProgram, "fsck", "--store", store.string()}}).value();
+  const Captured checked =
+      run_captured({.argv = {kProgram, "fsck", "--store", store.string()}}).value();
   EXPECT_TRUE(checked.exit.ok()) << checked.output;
   EXPECT_NE(checked.output.find("sound"), std::string::npos);
 }
@@ -91,17 +104,23 @@ TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
 TEST_F(CoordinatorKill, ASecondProcessOnTheSameStoreEndsAtOnceAndNamesTheFirst) {
   up();
   const Captured second =
-      run_captured({.argv = {kProgram, "--store", store.string(), "--metrics", ""}, .stderr_file = store / "second.txt"}).value();
+      run_captured({.argv = {kProgram, "--store", store.string(), "--metrics", ""},
+                    .stderr_file = store / "second.txt"})
+          .value();
   EXPECT_EQ(second.exit.code, 1);
-  EXPECT_NE(read_file(store / "second.txt").value().find("pid " + std::to_string(*pid)), std::string::npos);
+  EXPECT_NE(read_file(store / "second.txt").value().find("pid " + std::to_string(*pid)),
+            std::string::npos);
 }
 
 TEST_F(CoordinatorKill, AnAddressThatOthersReachCarriesKeysOfItself) {
-  // Keys are always made, so a bind to all addresses is allowed and a client without the key gets nothing.
-  pid = spawn({.argv = {kProgram, "--store", store.string(), "--bind", "tcp://0.0.0.0:0", "--advertise", "127.0.0.1"},
+  // Keys are always made, so a bind to all addresses is allowed and a client without the key gets
+  // nothing.
+  pid = spawn({.argv = {kProgram, "--store", store.string(), "--bind", "tcp://0.0.0.0:0",
+                        "--advertise", "127.0.0.1"},
                .stderr_file = store / "log.txt"})
             .value();
-  for (int i = 0; i < 400 && !std::filesystem::exists(store / "coordinator.json"); ++i) std::this_thread::sleep_for(25ms);
+  for (int i = 0; i < 400 && !std::filesystem::exists(store / "coordinator.json"); ++i)
+    std::this_thread::sleep_for(25ms);
   auto file = link::read_address_file(store / "coordinator.json").value();
   auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
   EXPECT_TRUE(client.ask("status", "{}", kPatience));

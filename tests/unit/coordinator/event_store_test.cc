@@ -9,7 +9,8 @@ namespace strata::coordinator {
 namespace {
 
 struct EventStoreTest : testing::Test {
-  std::filesystem::path file = make_temporary_folder(testing::TempDir(), "store").value() / "events.sqlite";
+  std::filesystem::path file =
+      make_temporary_folder(testing::TempDir(), "store").value() / "events.sqlite";
   EventStore store = EventStore::open(file).value();
   SmallWorld world;
 
@@ -24,7 +25,8 @@ struct EventStoreTest : testing::Test {
     ASSERT_TRUE(world.commit(store));
     world.end(world.train_one, Failed{.reason = "exit code 1"});
     world.start(world.train_two);
-    world.succeed(world.train_two, "weights", {{.name = "wer", .value = 0.5, .items = {{"u1", 0.25}, {"u2", 0.75}}}});
+    world.succeed(world.train_two, "weights",
+                  {{.name = "wer", .value = 0.5, .items = {{"u1", 0.25}, {"u2", 0.75}}}});
     world.wait(std::chrono::minutes(2));
     world.start(world.train_one);
     world.succeed(world.train_one, "weights 1", {{.name = "wer", .value = 1.0 / 0.0}});
@@ -55,7 +57,8 @@ TEST_F(EventStoreTest, AReopenedStoreReplaysToTheSameState) {
 
 TEST_F(EventStoreTest, TheDerivedTablesSayWhatTheClusterSays) {
   whole_life();
-  EXPECT_EQ(ask("SELECT group_concat(state) FROM (SELECT state FROM task ORDER BY stage)"), "succeeded,succeeded,succeeded");
+  EXPECT_EQ(ask("SELECT group_concat(state) FROM (SELECT state FROM task ORDER BY stage)"),
+            "succeeded,succeeded,succeeded");
   EXPECT_EQ(ask("SELECT resume_step FROM attempt WHERE attempt = 2"), "10");
   EXPECT_EQ(ask("SELECT value FROM score_item WHERE item = 'u2'"), "0.75");
   EXPECT_EQ(ask("SELECT value FROM score WHERE typeof(value) = 'text'"), "Infinity");
@@ -65,7 +68,9 @@ TEST_F(EventStoreTest, TheDerivedTablesSayWhatTheClusterSays) {
 
 TEST_F(EventStoreTest, AChangedByteIsFoundWithItsNumberAndTheTasksItTouches) {
   whole_life();
-  change("UPDATE event SET body = CAST(substr(body, 1, length(body) - 1) || x'7F' AS BLOB) WHERE seq = 5");
+  change(
+      "UPDATE event SET body = CAST(substr(body, 1, length(body) - 1) || x'7F' AS BLOB) WHERE seq "
+      "= 5");
   const Replayed replayed = store.replay().value();
   ASSERT_TRUE(replayed.damage);
   EXPECT_EQ(replayed.damage->seq, 5U);
@@ -102,7 +107,8 @@ TEST_F(EventStoreTest, FsckNamesADerivedRowThatDoesNotFollowFromTheLog) {
 TEST_F(EventStoreTest, AnAttemptIsStoredOnceAndATaskHasOneRow) {
   whole_life();
   SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
-  EXPECT_THROW(database.exec("INSERT INTO attempt SELECT * FROM attempt LIMIT 1"), SQLite::Exception);
+  EXPECT_THROW(database.exec("INSERT INTO attempt SELECT * FROM attempt LIMIT 1"),
+               SQLite::Exception);
   EXPECT_THROW(database.exec("INSERT INTO task SELECT * FROM task LIMIT 1"), SQLite::Exception);
   EXPECT_THROW(database.exec("INSERT INTO run SELECT * FROM run LIMIT 1"), SQLite::Exception);
 }
@@ -113,7 +119,10 @@ TEST_F(EventStoreTest, AFullDiskIsAnErrorAndTheSameCommitSucceedsLater) {
   const std::uint64_t before = store.last_seq();
   ASSERT_TRUE(store.limit_pages(1));
   world.submit();
-  world.step(world.client_peer, SubmitTasks{.id = 6, .sweep = "wordy", .definition = std::string(100'000, 'x'), .first = true});
+  world.step(
+      world.client_peer,
+      SubmitTasks{
+          .id = 6, .sweep = "wordy", .definition = std::string(100'000, 'x'), .first = true});
   const std::size_t events = world.uncommitted.size();
   for (int i = 0; i < 3; ++i) {
     const Status status = world.commit(store);
@@ -141,18 +150,23 @@ TEST_F(EventStoreTest, AProducerThatIsMadeAgainWithOtherContentMakesItsConsumers
   EXPECT_EQ(ask("SELECT sum(outdated) FROM task"), "0");
   // A new run needs the evicted features, so they are made again.
   const TaskSpec third = SmallWorld::task("train", Object{{"lr", 0.3}}, world.train_one.inputs);
-  world.step(world.client_peer, SubmitTasks{.id = 6, .sweep = "other", .first = true, .last = true, .tasks = {world.extract, third}});
+  world.step(
+      world.client_peer,
+      SubmitTasks{
+          .id = 6, .sweep = "other", .first = true, .last = true, .tasks = {world.extract, third}});
   world.step({}, Tick{});
   world.start(third);
-  world.step(world.worker_peer, ReportEnded{.worker = world.worker,
-                                            .attempt = world.current(third),
-                                            .outcome = Failed{.cause = FailureClass::kData, .reason = "no features"},
-                                            .missing_inputs = {SmallWorld::artifact("features").hash}});
+  world.step(world.worker_peer,
+             ReportEnded{.worker = world.worker,
+                         .attempt = world.current(third),
+                         .outcome = Failed{.cause = FailureClass::kData, .reason = "no features"},
+                         .missing_inputs = {SmallWorld::artifact("features").hash}});
   world.wait(std::chrono::minutes(2));
   world.start(world.extract);
   world.succeed(world.extract, "other features");
   ASSERT_TRUE(world.commit(store));
-  EXPECT_EQ(ask("SELECT group_concat(stage || outdated) FROM (SELECT stage, outdated FROM task WHERE state = 'succeeded' ORDER BY "
+  EXPECT_EQ(ask("SELECT group_concat(stage || outdated) FROM (SELECT stage, outdated FROM task "
+                "WHERE state = 'succeeded' ORDER BY "
                 "stage)"),
             "extract0,train1,train1");
   EXPECT_TRUE(fsck(file).value().sound());

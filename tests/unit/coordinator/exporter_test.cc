@@ -13,14 +13,16 @@ std::string scrape(const std::string& address) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  to.sin_port =
+      htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);  // NOLINT: the socket API
   const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
   EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
   std::string text;
   std::array<char, 4096> buffer{};
-  for (ssize_t n = 0; (n = read(fd, buffer.data(), buffer.size())) > 0;) text.append(buffer.data(), static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = read(fd, buffer.data(), buffer.size())) > 0;)
+    text.append(buffer.data(), static_cast<std::size_t>(n));
   close(fd);
   return text;
 }
@@ -36,7 +38,8 @@ TEST(Exporter, GaugesAreComputedFromTheClusterAndNoLabelNamesATask) {
   auto exporter = Exporter::open("127.0.0.1:0").value();
   exporter.update(take_snapshot(world.core.cluster(), counts));
   const std::string text = scrape(exporter.address());
-  EXPECT_NE(text.find("strata_tasks{stage=\"extract\",state=\"running\"} 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("strata_tasks{stage=\"extract\",state=\"running\"} 1"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("strata_tasks{stage=\"train\",state=\"blocked\"} 2"), std::string::npos);
   EXPECT_NE(text.find("strata_sweep_runs{sweep=\"small\"} 2"), std::string::npos);
   EXPECT_NE(text.find("strata_slots_free 1"), std::string::npos);

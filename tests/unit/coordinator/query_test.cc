@@ -18,7 +18,9 @@ struct QueryTest : testing::Test {
 
   Result<Value> try_ask(const std::string& verb, const Value& body = Object{}) {
     EXPECT_TRUE(world.commit(events));
-    return Query::open(folder / "events.sqlite", folder / "metrics.sqlite").value().answer(verb, to_canonical_json(body), facts);
+    return Query::open(folder / "events.sqlite", folder / "metrics.sqlite")
+        .value()
+        .answer(verb, to_canonical_json(body), facts);
   }
   Value ask(const std::string& verb, const Value& body = Object{}) {
     auto answer = try_ask(verb, body);
@@ -26,8 +28,9 @@ struct QueryTest : testing::Test {
     return answer ? *answer : Value();
   }
   void point(const TaskSpec& spec, std::uint64_t sequence, std::int64_t step, double loss) {
-    const MetricBatch batch{.attempt = world.current(spec),
-                            .points = {{.sequence = sequence, .step = step, .values = {{"loss", loss}, {"speed", 1}}}}};
+    const MetricBatch batch{
+        .attempt = world.current(spec),
+        .points = {{.sequence = sequence, .step = step, .values = {{"loss", loss}, {"speed", 1}}}}};
     ASSERT_TRUE(metrics.store({&batch, 1}, {.unix_ms = 5}));
   }
   void finish_both() {
@@ -38,7 +41,12 @@ struct QueryTest : testing::Test {
     for (const TaskSpec* spec : {&world.train_one, &world.train_two}) {
       world.start(*spec);
       world.succeed(*spec, spec->key.hex(),
-                    {{.name = "wer", .value = 0.5, .unit = "fraction", .count = 2, .better = "lower", .items = {{"u1", 0.25}, {"u2", 0.75}}}});
+                    {{.name = "wer",
+                      .value = 0.5,
+                      .unit = "fraction",
+                      .count = 2,
+                      .better = "lower",
+                      .items = {{"u1", 0.25}, {"u2", 0.75}}}});
     }
   }
 };
@@ -51,7 +59,8 @@ TEST_F(QueryTest, RunsCarryTheirParametersStagesAndScores) {
   EXPECT_EQ(*runs[0].find("cell"), Value("base"));
   EXPECT_EQ(*runs[0].find("baseline"), Value(true));
   EXPECT_EQ(*runs[0].find("state"), Value("succeeded"));
-  EXPECT_EQ(*runs[0].find("parameters"), Value(Object{{"corpus", "a"}, {"lr", 0.1}, {"model", Object{{"dim", 8}}}}));
+  EXPECT_EQ(*runs[0].find("parameters"),
+            Value(Object{{"corpus", "a"}, {"lr", 0.1}, {"model", Object{{"dim", 8}}}}));
   EXPECT_EQ(*runs[0].find("stages.train.task"), Value(world.train_one.key.hex()));
   EXPECT_EQ(*runs[0].find("scores.wer.value"), Value(0.5));
   EXPECT_EQ(*runs[0].find("scores.wer.items.u2"), Value(0.75));
@@ -62,7 +71,8 @@ TEST_F(QueryTest, RunsCarryTheirParametersStagesAndScores) {
 TEST_F(QueryTest, ARunIsAsBadAsItsWorstStage) {
   world.join();
   world.submit();
-  EXPECT_EQ(*(*ask("runs").find("runs")->if_array())[0].find("state"), Value("running"));  // extract is leased
+  EXPECT_EQ(*(*ask("runs").find("runs")->if_array())[0].find("state"),
+            Value("running"));  // extract is leased
   world.start(world.extract);
   world.end(world.extract, Failed{.cause = FailureClass::kInvalid, .reason = "bad spec"});
   const Value runs = ask("runs");
@@ -84,11 +94,13 @@ TEST_F(QueryTest, ASeriesAfterARollbackHasNoPointTwiceAndNoneOfTheDeadEnd) {
   ASSERT_EQ(world.current(world.extract).number, 2U);
   point(world.extract, 1, 20, 0.5);
   point(world.extract, 2, 30, 0.25);
-  const Value answer = ask("metrics", Object{{"prefix", world.extract.key.hex().substr(0, 12)}, {"names", Array{"loss"}}});
+  const Value answer = ask("metrics", Object{{"prefix", world.extract.key.hex().substr(0, 12)},
+                                             {"names", Array{"loss"}}});
   std::string series;
   for (const Value& one : *answer.find("points")->if_array()) {
     EXPECT_EQ(one.find("values")->if_object()->size(), 1U);
-    series += one.find("step")->if_number()->text() + "=" + one.find("values.loss")->if_number()->text() + " ";
+    series += one.find("step")->if_number()->text() + "=" +
+              one.find("values.loss")->if_number()->text() + " ";
   }
   EXPECT_EQ(series, "10=1 20=0.5 30=0.25 ");
 }
@@ -97,7 +109,8 @@ TEST_F(QueryTest, ShowTracesANumberToAttemptArtifactAndPath) {
   finish_both();
   const Value shown = ask("show", Object{{"prefix", world.train_two.key.hex()}});
   const std::string hash = SmallWorld::artifact(world.train_two.key.hex()).hash.hex();
-  EXPECT_EQ(*shown.find("artifacts.out.path"), Value("/store/" + hash.substr(0, 2) + "/" + hash + "/content"));
+  EXPECT_EQ(*shown.find("artifacts.out.path"),
+            Value("/store/" + hash.substr(0, 2) + "/" + hash + "/content"));
   EXPECT_EQ(*shown.find("consumed.features"), Value(SmallWorld::artifact("features").hash.hex()));
   EXPECT_EQ(*shown.find("key_material"), Value(key_material(world.train_two)));
   EXPECT_EQ(*shown.find("spec.parameters.model.dim"), Value(16));
@@ -107,8 +120,13 @@ TEST_F(QueryTest, ShowTracesANumberToAttemptArtifactAndPath) {
 
 TEST_F(QueryTest, ARunThatIsNotSubmittedAgainIsAnOrphanAndStillThere) {
   finish_both();
-  world.step(world.client_peer, SubmitTasks{.id = 9, .sweep = "small", .definition = R"({"name":"small","second":true})",
-                                            .first = true, .last = true, .tasks = {world.extract, world.train_one}, .runs = {world.run_one}});
+  world.step(world.client_peer, SubmitTasks{.id = 9,
+                                            .sweep = "small",
+                                            .definition = R"({"name":"small","second":true})",
+                                            .first = true,
+                                            .last = true,
+                                            .tasks = {world.extract, world.train_one},
+                                            .runs = {world.run_one}});
   const Value runs = ask("runs", Object{{"sweep", "small"}});
   EXPECT_EQ(*(*runs.find("runs")->if_array())[0].find("orphan"), Value(false));
   EXPECT_EQ(*(*runs.find("runs")->if_array())[1].find("orphan"), Value(true));

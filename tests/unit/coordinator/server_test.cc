@@ -52,7 +52,8 @@ struct ServerTest : testing::Test {
     EXPECT_TRUE(answer->ok) << answer->body;
     return parse_json(answer->body).value();
   }
-  static Value refused(CoordinatorLink& client, const std::string& verb, const Value& body = Object{}) {
+  static Value refused(CoordinatorLink& client, const std::string& verb,
+                       const Value& body = Object{}) {
     const auto answer = client.ask(verb, to_canonical_json(body), kPatience);
     EXPECT_TRUE(answer) << answer.error().message;
     if (!answer) return {};
@@ -86,14 +87,18 @@ struct ServerTest : testing::Test {
   MetricBatch points(WorkerId worker, std::uint64_t first, std::uint64_t last) const {
     MetricBatch batch{.worker = worker, .attempt = extract_one};
     for (std::uint64_t i = first; i <= last; ++i) {
-      batch.points.push_back({.sequence = i, .step = static_cast<std::int64_t>(i), .values = {{"loss", 1.0 / static_cast<double>(i)}}});
+      batch.points.push_back({.sequence = i,
+                              .step = static_cast<std::int64_t>(i),
+                              .values = {{"loss", 1.0 / static_cast<double>(i)}}});
     }
     return batch;
   }
-  static ReportEnded success(WorkerId worker, const AttemptId& attempt, const std::string& content) {
+  static ReportEnded success(WorkerId worker, const AttemptId& attempt,
+                             const std::string& content) {
     return {.worker = worker,
             .attempt = attempt,
-            .outcome = Succeeded{.artifacts = {{"out", SmallWorld::artifact(content)}}, .recorded = {{"folder", "/run/1"}}}};
+            .outcome = Succeeded{.artifacts = {{"out", SmallWorld::artifact(content)}},
+                                 .recorded = {{"folder", "/run/1"}}}};
   }
 };
 
@@ -113,8 +118,11 @@ TEST_F(ServerTest, ATaskGoesFromSubmissionToSuccessAndEveryStepCanBeAsked) {
   const Value watched = ask(client, "watch", Object{{"sweep", "small"}});
   EXPECT_EQ(watched.find("running")->if_array()->size(), 1U);
   EXPECT_EQ(*(*watched.find("running")->if_array())[0].find("progress.step"), Value(3));
-  const Value explained = ask(client, "explain", Object{{"prefix", world.train_one.key.hex().substr(0, 8)}});
-  EXPECT_NE((*explained.find("stages")->if_array())[0].find("reason")->if_string()->find("waits for out"), std::string::npos);
+  const Value explained =
+      ask(client, "explain", Object{{"prefix", world.train_one.key.hex().substr(0, 8)}});
+  EXPECT_NE(
+      (*explained.find("stages")->if_array())[0].find("reason")->if_string()->find("waits for out"),
+      std::string::npos);
   EXPECT_EQ(*(*ask(client, "workers").find("workers")->if_array())[0].find("free"), Value(0));
 
   ASSERT_TRUE(worker.send(success(welcome.worker, extract_one, "features")));
@@ -124,7 +132,11 @@ TEST_F(ServerTest, ATaskGoesFromSubmissionToSuccessAndEveryStepCanBeAsked) {
   EXPECT_EQ(*shown.find("state"), Value("succeeded"));
   EXPECT_EQ(*(*shown.find("attempts")->if_array())[0].find("folder"), Value("/run/1"));
   EXPECT_EQ(*ask(client, "status").find("tasks.succeeded"), Value(1));
-  EXPECT_EQ(ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}}).find("points")->if_array()->size(), 3U);
+  EXPECT_EQ(ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}})
+                .find("points")
+                ->if_array()
+                ->size(),
+            3U);
   EXPECT_TRUE(fsck(store / "events.sqlite").value().sound());
 }
 
@@ -139,7 +151,11 @@ TEST_F(ServerTest, PointsOfAStaleAttemptAreRefusedAndNothingOfThemIsKept) {
   join(second, 8);
   ASSERT_TRUE(worker.send(points(welcome.worker, 1, 3)));
   EXPECT_TRUE(next<MetricAck>(worker).stale);
-  EXPECT_EQ(ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}}).find("points")->if_array()->size(), 0U);
+  EXPECT_EQ(ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}})
+                .find("points")
+                ->if_array()
+                ->size(),
+            0U);
 }
 
 TEST_F(ServerTest, NoByteStringEndsTheServer) {
@@ -167,7 +183,11 @@ TEST_F(ServerTest, WrongQuestionsGetAnswersThatSayWhatIsWrong) {
   EXPECT_EQ(*refused(client, "retry").find("code"), Value("invalid"));
   EXPECT_EQ(*refused(client, "show", Object{{"prefix", "zz"}}).find("code"), Value("invalid"));
   EXPECT_EQ(*refused(client, "show", Object{{"prefix", "abcd"}}).find("code"), Value("not found"));
-  EXPECT_NE(refused(client, "tasks", Object{{"colour", "red"}}).find("error")->if_string()->find("colour"), std::string::npos);
+  EXPECT_NE(refused(client, "tasks", Object{{"colour", "red"}})
+                .find("error")
+                ->if_string()
+                ->find("colour"),
+            std::string::npos);
   const auto nonsense = client.ask("status", "{", kPatience);
   ASSERT_TRUE(nonsense);
   EXPECT_FALSE(nonsense->ok);
@@ -194,8 +214,13 @@ TEST_F(ServerTest, AfterARestartItListensWhereItWasAndAdoptsWhatRuns) {
   EXPECT_EQ(before.address, after.address);
   EXPECT_EQ(before.public_key, after.public_key);
   EXPECT_EQ(before.coordinator, after.coordinator);
-  // The links come back by themselves; what was sent while nobody listened is repeated by its sender.
-  Hello hello{.build = "t", .name = "box", .session = 7, .slots = 1, .held = {{.attempt = extract_one, .phase = AttemptPhase::kRunning}}};
+  // The links come back by themselves; what was sent while nobody listened is repeated by its
+  // sender.
+  Hello hello{.build = "t",
+              .name = "box",
+              .session = 7,
+              .slots = 1,
+              .held = {{.attempt = extract_one, .phase = AttemptPhase::kRunning}}};
   std::optional<Welcome> again;
   for (int i = 0; i < 100 && !again; ++i) {
     ASSERT_TRUE(worker.send(hello));
@@ -217,7 +242,9 @@ TEST_F(ServerTest, WhileCommitsFailNothingIsAcknowledgedAndQuestionsAreAnswered)
   ASSERT_TRUE(service->limit_event_pages(1));
   join(worker);  // a worker's row fits in the pages that are there
   const std::string large(200'000, 'x');
-  ASSERT_TRUE(client.send(SubmitTasks{.id = 500, .sweep = "wordy", .definition = large, .first = true, .last = true}));
+  auto submitter = dial();
+  ASSERT_TRUE(submitter.send(
+      SubmitTasks{.id = 500, .sweep = "wordy", .definition = large, .first = true, .last = true}));
   std::string dispatch;
   for (int i = 0; i < 200 && !dispatch.starts_with("paused"); ++i) {
     dispatch = *ask(client, "status").find("dispatch")->if_string();
@@ -226,8 +253,9 @@ TEST_F(ServerTest, WhileCommitsFailNothingIsAcknowledgedAndQuestionsAreAnswered)
   EXPECT_NE(dispatch.find("full"), std::string::npos) << dispatch;
   EXPECT_EQ(*refused(client, "workers").find("code"), Value("unavailable"));
   EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 0U);
+  EXPECT_FALSE(submitter.receive(100ms).value().has_value());
   ASSERT_TRUE(service->limit_event_pages(0));
-  EXPECT_EQ(next<Answer>(client).id, 500U);  // the very submission that waited
+  EXPECT_EQ(next<Answer>(submitter).id, 500U);  // the very submission that waited
   EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 1U);
   EXPECT_EQ(*ask(client, "status").find("dispatch"), Value("running"));
 }
@@ -255,11 +283,14 @@ TEST_F(ServerTest, ControlVerbsActAndAnswer) {
   const Welcome welcome = join(worker);
   ASSERT_TRUE(submit(client));
   next<StartAttempt>(worker);
-  const Value plan = ask(client, "plan", Object{{"sweep", "small"}, {"tasks", Array{world.extract.key.hex()}}, {"runs", Array{}}});
+  const Value plan =
+      ask(client, "plan",
+          Object{{"sweep", "small"}, {"tasks", Array{world.extract.key.hex()}}, {"runs", Array{}}});
   EXPECT_EQ(plan.find("plan_id")->if_string()->size(), 12U);
   EXPECT_EQ(plan.find("runs")->if_array()->size(), 2U);
   EXPECT_EQ(*plan.find("tasks")->find(world.extract.key.hex() + ".state"), Value("leased"));
-  EXPECT_EQ(*ask(client, "drain", Object{{"worker", welcome.worker.value()}}).find("worker"), Value(1));
+  EXPECT_EQ(*ask(client, "drain", Object{{"worker", welcome.worker.value()}}).find("worker"),
+            Value(1));
   const Value cancelled = ask(client, "cancel", Object{{"sweep", "small"}});
   EXPECT_EQ(*cancelled.find("withdrawn"), Value(3));
   EXPECT_EQ(*cancelled.find("stopping"), Value(1));

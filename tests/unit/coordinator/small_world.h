@@ -1,5 +1,5 @@
-// A real core with one worker and a two-stage sweep, whose events go wherever a test wants them: what the store, the
-// queries and the live view are tried on.
+// A real core with one worker and a two-stage sweep, whose events go wherever a test wants them:
+// what the store, the queries and the live view are tried on.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,7 +10,8 @@
 namespace strata::coordinator {
 
 struct SmallWorld {
-  Core core{Options{.coordinator_id = "test", .artifact_folder = "/artifacts"}, Cluster(), Instant()};
+  Core core{Options{.coordinator_id = "test", .artifact_folder = "/artifacts"}, Cluster(),
+            Instant()};
   Instant now{std::chrono::seconds(1'000)};
   WallTime wall{.unix_ms = 1'000'000};
   std::vector<Event> uncommitted{};
@@ -27,7 +28,8 @@ struct SmallWorld {
     for (Send& send : output.effects) sent.push_back(std::move(send.message));
   }
 
-  static TaskSpec task(const std::string& stage, Value parameters, std::vector<TaskInput> inputs = {}) {
+  static TaskSpec task(const std::string& stage, Value parameters,
+                       std::vector<TaskInput> inputs = {}) {
     TaskSpec spec{.stage = stage,
                   .program = {.name = stage, .argv = {"/bin/true"}},
                   .parameters = std::move(parameters),
@@ -39,7 +41,8 @@ struct SmallWorld {
     return spec;
   }
   static RunSpec run(const std::string& cell, std::uint64_t seed, std::vector<TaskSpec> tasks) {
-    RunSpec spec{.cell = cell, .assignment = Object{{"lr", 0.1}}, .seed = seed, .baseline = cell == "base"};
+    RunSpec spec{
+        .cell = cell, .assignment = Object{{"lr", 0.1}}, .seed = seed, .baseline = cell == "base"};
     for (const TaskSpec& one : tasks) spec.tasks[one.stage] = one.key;
     spec.key = compute_key(spec);
     return spec;
@@ -54,7 +57,8 @@ struct SmallWorld {
   RunSpec run_two = run("wide", 1, {extract, train_two});
 
   void join(std::int64_t slots = 1) {
-    step(worker_peer, Hello{.build = "b", .name = "box", .session = 77, .slots = slots, .labels = {"cpu"}});
+    step(worker_peer,
+         Hello{.build = "b", .name = "box", .session = 77, .slots = slots, .labels = {"cpu"}});
   }
   void submit() {
     step(client_peer, SubmitTasks{.id = 5,
@@ -70,19 +74,26 @@ struct SmallWorld {
   AttemptId current(const TaskSpec& spec) const {
     return {.task = spec.key, .number = core.cluster().find_task(spec.key)->attempts};
   }
-  void start(const TaskSpec& spec) { step(worker_peer, ReportStarted{.worker = worker, .attempt = current(spec)}); }
+  void start(const TaskSpec& spec) {
+    step(worker_peer, ReportStarted{.worker = worker, .attempt = current(spec)});
+  }
   static ArtifactRef artifact(const std::string& content) {
-    return {.hash = content_hash_of(content), .bytes = static_cast<std::int64_t>(content.size()), .files = 1};
+    return {.hash = content_hash_of(content),
+            .bytes = static_cast<std::int64_t>(content.size()),
+            .files = 1};
   }
   void succeed(const TaskSpec& spec, const std::string& content, std::vector<Score> scores = {}) {
-    Succeeded outcome{.artifacts = {{"out", artifact(content)}}, .scores = std::move(scores), .recorded = {{"host", "box"}}};
+    Succeeded outcome{.artifacts = {{"out", artifact(content)}},
+                      .scores = std::move(scores),
+                      .recorded = {{"host", "box"}}};
     const auto inputs = core.cluster().inputs_of(*core.cluster().find_task(spec.key));
     for (const auto& [name, ref] : *inputs) outcome.consumed[name] = ref.hash;
     step(worker_peer, ReportEnded{.worker = worker, .attempt = current(spec), .outcome = outcome});
     step({}, Tick{});
   }
   void end(const TaskSpec& spec, Outcome outcome) {
-    step(worker_peer, ReportEnded{.worker = worker, .attempt = current(spec), .outcome = std::move(outcome)});
+    step(worker_peer,
+         ReportEnded{.worker = worker, .attempt = current(spec), .outcome = std::move(outcome)});
     step({}, Tick{});
   }
   void checkpoint(const TaskSpec& spec, std::int64_t at) {
@@ -96,7 +107,8 @@ struct SmallWorld {
     wall.unix_ms += time.count();
     // The worker is heard, or it would be given nothing.
     std::vector<HeldAttempt> held;
-    for (const AttemptId& attempt : core.cluster().workers().at(worker).attempts) held.push_back({.attempt = attempt});
+    for (const AttemptId& attempt : core.cluster().workers().at(worker).attempts)
+      held.push_back({.attempt = attempt});
     step(worker_peer, Heartbeat{.worker = worker, .session = 77, .held = held});
     step({}, Tick{});
   }
@@ -117,10 +129,13 @@ struct SmallWorld {
 inline std::string summary(const Cluster& cluster) {
   std::string text;
   for (const auto& [key, task] : cluster.tasks()) {
-    text += key.brief() + " " + name_of(task.state) + " " + std::to_string(task.attempts) + " " + task.last_failure + "\n";
+    text += key.brief() + " " + name_of(task.state) + " " + std::to_string(task.attempts) + " " +
+            task.last_failure + "\n";
   }
-  for (const auto& [id, worker] : cluster.workers()) text += worker.name + " " + std::to_string(worker.free) + "\n";
-  for (const auto& [name, sweep] : cluster.sweeps()) text += name + " " + std::to_string(sweep.generation) + "\n";
+  for (const auto& [id, worker] : cluster.workers())
+    text += worker.name + " " + std::to_string(worker.free) + "\n";
+  for (const auto& [name, sweep] : cluster.sweeps())
+    text += name + " " + std::to_string(sweep.generation) + "\n";
   return text + std::to_string(cluster.events_applied());
 }
 

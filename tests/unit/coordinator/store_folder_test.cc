@@ -13,13 +13,15 @@ TEST(StoreFolder, ASecondCoordinatorIsToldWhoLivesThere) {
   const auto second = StoreFolder::open(path, false);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kConflict);
-  EXPECT_NE(second.error().message.find("pid " + std::to_string(getpid())), std::string::npos) << second.error().message;
+  EXPECT_NE(second.error().message.find("pid " + std::to_string(getpid())), std::string::npos)
+      << second.error().message;
   first = fail(ErrorCode::kInternal, "gone");
   EXPECT_TRUE(StoreFolder::open(path, false));
 }
 
 TEST(StoreFolder, TheKeysAreMadeOnceAndKept) {
-  const auto folder = StoreFolder::open(make_temporary_folder(testing::TempDir(), "store").value(), false).value();
+  const auto folder =
+      StoreFolder::open(make_temporary_folder(testing::TempDir(), "store").value(), false).value();
   const CurveKeys keys = folder.keys().value();
   EXPECT_EQ(keys.public_key.size(), kCurveKeyDigits);
   EXPECT_EQ(folder.keys().value().secret_key, keys.secret_key);

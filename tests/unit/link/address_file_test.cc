@@ -48,7 +48,8 @@ TEST(AddressFile, GarbageIsAnErrorThatNamesTheField) {
 }
 
 TEST(AddressFile, TheOptionWinsOverTheVariableAndTheVariableOverTheDefault) {
-  const auto both = environment({{"STRATA_COORDINATOR", "/a/b.json"}, {"XDG_STATE_HOME", "/state"}, {"HOME", "/home/u"}});
+  const auto both = environment(
+      {{"STRATA_COORDINATOR", "/a/b.json"}, {"XDG_STATE_HOME", "/state"}, {"HOME", "/home/u"}});
   EXPECT_EQ(find_address_file("/x/y.json", both), "/x/y.json");
   EXPECT_EQ(find_address_file("", both), "/a/b.json");
   EXPECT_EQ(find_address_file("", environment({{"XDG_STATE_HOME", "/state"}, {"HOME", "/home/u"}})),

@@ -12,10 +12,13 @@ namespace {
 using namespace std::chrono_literals;
 
 struct LinkTest : testing::Test {
-  std::filesystem::path file = make_temporary_folder(testing::TempDir(), "link").value() / kAddressFileName;
+  std::filesystem::path file =
+      make_temporary_folder(testing::TempDir(), "link").value() / kAddressFileName;
   RouterSocket router = RouterSocket::bind("tcp://127.0.0.1:0", {}).value();
 
-  void SetUp() override { ASSERT_TRUE(write_address_file(file, {.address = router.address(), .pid = 7})); }
+  void SetUp() override {
+    ASSERT_TRUE(write_address_file(file, {.address = router.address(), .pid = 7}));
+  }
 
   std::optional<Received> next() {
     WaitItem item = router.wait_item();
@@ -32,9 +35,11 @@ TEST_F(LinkTest, AnAnswerWithAnotherIdAndGarbageAreSkipped) {
     const auto request = std::get<Request>(decode_message(question->bytes).value());
     EXPECT_EQ(request.verb, "status");
     ASSERT_TRUE(router.send(question->peer, "garbage"));
-    ASSERT_TRUE(router.send(question->peer, encode(Message(Answer{.id = request.id + 9, .ok = true})).value()));
+    ASSERT_TRUE(router.send(question->peer,
+                            encode(Message(Answer{.id = request.id + 9, .ok = true})).value()));
     ASSERT_TRUE(
-        router.send(question->peer, encode(Message(Answer{.id = request.id, .ok = true, .body = "{}"})).value()));
+        router.send(question->peer,
+                    encode(Message(Answer{.id = request.id, .ok = true, .body = "{}"})).value()));
   });
   const auto answer = link.ask("status", "{}", 10'000ms);
   ASSERT_TRUE(answer) << answer.error().message;
