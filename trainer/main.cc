@@ -11,6 +11,7 @@
 #include "trainer/probe.h"
 #include "trainer/progress.h"
 #include "trainer/stage_spec.h"
+#include "trainer/train_program.h"
 
 namespace {
 
@@ -41,6 +42,7 @@ constexpr Subcommand kSubcommands[] = {
        if (!spec) std::fprintf(stderr, "strata-trainer: %s\n", spec.error().message.c_str());
        return spec ? strata::trainer::exit_code::kSucceeded : strata::trainer::exit_code_of(spec.error());
      }},
+    {"train", "a model from a corpus, with checkpoints", run_stage<strata::trainer::run_train>},
     {"probe", "losses, gradients and values of a tiny model, for comparison with other implementations", strata::trainer::run_probe},
 };
 

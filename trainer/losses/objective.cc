@@ -19,6 +19,10 @@ std::vector<std::int64_t> to_vector(const at::Tensor& integers) {
   return {plain.data_ptr<std::int64_t>(), plain.data_ptr<std::int64_t>() + plain.numel()};
 }
 
+std::uint64_t update_seed(std::uint64_t seed, std::int64_t update) {
+  return derive_seed(seed, fmt::format("update/{}", update));
+}
+
 }  // namespace
 
 Span span_of(std::int64_t frames, double fraction, double u) {
@@ -28,9 +32,17 @@ Span span_of(std::int64_t frames, double fraction, double u) {
   return {start, length};
 }
 
+Chance chance_of(std::uint64_t seed, std::int64_t update, const std::string& id, std::int64_t frames,
+                 const DrawOptions& options) {
+  Random random(derive_seed(derive_seed(update_seed(seed, update), id), "span and time"));
+  const double fraction = options.span_least + (1 - options.span_least) * random.uniform();
+  const Span span = span_of(frames, fraction, random.uniform());
+  return {.span = span, .time = random.uniform()};
+}
+
 Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const DrawOptions& options) {
   Draws draws;
-  const std::uint64_t base = derive_seed(seed, fmt::format("update/{}", update));
+  const std::uint64_t base = update_seed(seed, update);
   draws.noise = at::empty_like(batch.mel);                                  // (B, N, mel)
   draws.time = at::empty({batch.size()}, batch.mel.options());              // (B)
   draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);        // (B, N)
@@ -39,11 +51,9 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const Dr
   for (std::size_t b = 0; b < batch.ids.size(); ++b) {
     const auto row = static_cast<std::int64_t>(b);
     const std::uint64_t own = derive_seed(base, batch.ids[b]);
-    Random random(derive_seed(own, "span and time"));
-    const double fraction = options.span_least + (1 - options.span_least) * random.uniform();
-    const Span span = span_of(lengths[b], fraction, random.uniform());
-    draws.span[row].slice(0, span.start, span.start + span.length).fill_(true);
-    draws.time[row].fill_(random.uniform());
+    const Chance chance = chance_of(seed, update, batch.ids[b], lengths[b], options);
+    draws.span[row].slice(0, chance.span.start, chance.span.start + chance.span.length).fill_(true);
+    draws.time[row].fill_(chance.time);
     draws.noise[row].normal_(0, 1, at::detail::createCPUGenerator(derive_seed(own, "noise")));
     if (options.dropout > 0) draws.dropout.rows.push_back(at::detail::createCPUGenerator(derive_seed(own, "dropout")));
   }

@@ -28,16 +28,24 @@ struct DrawOptions {
   double dropout = 0;
 };
 
-// Draws for update `update` of a run. The numbers of an utterance depend on (seed, update, id) and on the padded length
-// only, never on its neighbours or on the rank.
-[[nodiscard]] Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const DrawOptions& options);
-
 // start and length of a span: length = trunc(fraction * frames), start = trunc((frames - length) * u).
 struct Span {
   std::int64_t start = 0;
   std::int64_t length = 0;
 };
 [[nodiscard]] Span span_of(std::int64_t frames, double fraction, double u);
+
+// The cheap part of what chance decides for one utterance: every rank knows it of the whole global batch.
+struct Chance {
+  Span span{};
+  double time = 0;
+};
+[[nodiscard]] Chance chance_of(std::uint64_t seed, std::int64_t update, const std::string& id, std::int64_t frames,
+                               const DrawOptions& options);
+
+// Draws for update `update` of a run. The numbers of an utterance depend on (seed, update, id) and on the padded length
+// only, never on its neighbours or on the rank.
+[[nodiscard]] Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const DrawOptions& options);
 
 // Counts over the whole global batch.
 struct Counts {

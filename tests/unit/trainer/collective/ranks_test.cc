@@ -1,0 +1,86 @@
+// Run by `mpirun -n 2`: several ranks must give what one rank gives. Each rank computes the undivided run by itself and
+// compares. Exit code 0 when all is well; no gtest, whose output of two ranks nobody could read.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/unit/trainer/synthetic.h"
+#include "trainer/training_loop.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr double kTolerance = 1e-4;  // relative; sums over ranks round in another order
+
+void expect(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "failed: %s\n", what);
+  std::exit(1);
+}
+
+struct Outcome {
+  std::vector<double> losses{};
+  double validation = 0;
+  Ending ending = Ending::kFinished;
+};
+
+Outcome train(Communicator& communicator, std::int64_t stop_on_rank_1_at) {
+  TrainOptions options;
+  options.updates = 6;
+  options.batch = 5;  // shares of 2 and 3
+  options.schedule = {.base = 2e-3, .warmup = 2, .total = 6};
+  options.draw.dropout = 0.1;
+  options.progress_every = 1;
+  const auto utterances = synthetic_utterances(10, 1);
+  const auto heldout = synthetic_utterances(3, 77);
+  AcousticModel model(tiny_config(), tiny_align(), 3);
+  const SystemClock clock;
+  Outcome outcome;
+  std::int64_t asked = 0;
+  TrainHooks hooks;
+  hooks.progress = [&](std::int64_t, const Metrics& metrics) -> Status {
+    if (metrics.contains("loss")) outcome.losses.push_back(metrics.at("loss"));
+    if (metrics.contains("validation_loss")) outcome.validation = metrics.at("validation_loss");
+    return {};
+  };
+  hooks.stop_requested = [&] { return ++asked == stop_on_rank_1_at && communicator.rank() == 1; };
+  TrainingLoop loop(model, utterances, heldout, communicator, clock, options, std::move(hooks));
+  const auto ending = loop.run();
+  expect(ending.has_value(), "the run ends without an error");
+  outcome.ending = *ending;
+  return outcome;
+}
+
+int run() {
+  auto ranks = make_mpi_communicator();
+  expect(ranks.has_value(), "MPI starts");
+  Communicator& communicator = **ranks;
+  expect(communicator.size() == 2, "started by mpirun -n 2");
+  expect(!make_mpi_communicator().has_value(), "a second communicator is refused");
+
+  std::vector<float> values(3'000'001, static_cast<float>(communicator.rank() + 1));
+  expect(communicator.all_reduce_sum(std::span(values)).has_value(), "all-reduce works");
+  expect(values.front() == 3 && values.back() == 3, "1 + 2 = 3, first and last");
+  char word[] = {communicator.rank() == 0 ? 'a' : 'b'};
+  expect(communicator.broadcast(std::span(word), 0).has_value() && word[0] == 'a', "broadcast gives rank 0's bytes");
+
+  const auto alone = make_single_communicator();
+  const Outcome together = train(communicator, -1);
+  const Outcome single = train(*alone, -1);
+  expect(together.losses.size() == 6 && single.losses.size() == 6, "six losses");
+  for (std::size_t i = 0; i < 6; ++i) {
+    if (communicator.rank() == 0) std::printf("update %zu: %.9g on two ranks, %.9g on one\n", i + 1, together.losses[i], single.losses[i]);
+    expect(std::abs(together.losses[i] - single.losses[i]) < kTolerance * single.losses[i], "two ranks give the losses of one");
+  }
+  expect(std::abs(together.validation - single.validation) < kTolerance * single.validation, "and its held-out loss");
+
+  const Outcome stopped = train(communicator, 3);
+  expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3, "one rank's stop stops both at the same update");
+  expect(communicator.barrier().has_value(), "barrier works");
+  return 0;
+}
+
+}  // namespace
+}  // namespace strata::trainer
+
+int main() { return strata::trainer::run(); }

@@ -1,0 +1,296 @@
+// Properties that the model must have whatever its weights: sizes, what starts at zero, what depends on what.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/unit/trainer/synthetic.h"
+#include "trainer/losses/objective.h"
+#include "trainer/models/layers.h"
+
+namespace strata::trainer {
+namespace {
+
+std::int64_t parameters_of(ModelConfig config, std::int64_t vocabulary, const AlignConfig& align = {}) {
+  config.vocabulary = vocabulary;
+  return AcousticModel(config, align, 0).parameter_count();
+}
+
+Draws some_draws(const Batch& batch) { return draw(5, 0, batch, {.drop_audio = 0, .drop_both = 0}); }
+
+// Moves every parameter off its initial value, so that nothing is zero by construction.
+void stir(torch::nn::Module& module) {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(3);
+  for (at::Tensor& parameter : module.parameters()) parameter.add_(torch::randn_like(parameter) * 0.1);
+}
+
+TEST(Models, ParameterCountsAreThoseOfTheReferences) {
+  ModelConfig small;  // F5-TTS small is the default
+  EXPECT_EQ(parameters_of(small, 78), 157'965'668);
+  EXPECT_EQ(parameters_of(small, 2545), 159'228'772);
+  AlignConfig align;
+  align.text_layer = 8;
+  align.speech_layer = 12;
+  EXPECT_EQ(parameters_of(small, 78, align), 194'855'348);
+  ModelConfig e2 = small;
+  e2.architecture = Architecture::kUnett;
+  e2.depth = 20;
+  e2.ff_mult = 4;
+  e2.text_dim = 100;
+  e2.conv_layers = 0;
+  EXPECT_EQ(parameters_of(e2, 78), 156'915'008);
+}
+
+TEST(Models, DitPredictsZeroAtInitialisationAndEveryBlockIsTheIdentity) {
+  AcousticModel model(tiny_config(), {}, 1);
+  const auto utterances = synthetic_utterances(3, 1);
+  const Batch batch = collate(pointers(utterances));
+  const Draws draws = some_draws(batch);
+  at::Tensor input;
+  const auto check = [&](std::string_view name, const at::Tensor& value) {
+    if (name == "input") input = value;
+    if (name.starts_with("block")) {
+      EXPECT_TRUE(torch::equal(value, input)) << name;
+    }
+    if (name == "pred") {
+      EXPECT_EQ(value.abs().max().item<float>(), 0.0F);
+    }
+  };
+  const Losses losses = compute_losses(model, batch, draws, count(batch, draws), check);
+  const at::Tensor inside = (batch.mel - draws.noise).index({draws.span});
+  EXPECT_NEAR(losses.flow.item<double>(), inside.square().mean().item<double>(), 1e-5);
+}
+
+TEST(Models, UnettPredictsSomethingAtInitialisation) {
+  ModelConfig config = tiny_config();
+  config.architecture = Architecture::kUnett;
+  config.depth = 4;
+  config.conv_layers = 0;
+  AcousticModel model(config, {}, 1);
+  const auto utterances = synthetic_utterances(2, 1);
+  const Batch batch = collate(pointers(utterances));
+  const Draws draws = some_draws(batch);
+  (void)compute_losses(model, batch, draws, count(batch, draws), [](std::string_view name, const at::Tensor& value) {
+    if (name == "pred") {
+      EXPECT_GT(value.abs().max().item<float>(), 0.01F);
+    }
+  });
+}
+
+std::vector<std::string> parameters_with_gradient(const AlignConfig& align) {
+  AcousticModel model(tiny_config(), align, 1);
+  const auto utterances = synthetic_utterances(3, 1);
+  const Batch batch = collate(pointers(utterances));
+  const Draws draws = some_draws(batch);
+  compute_losses(model, batch, draws, count(batch, draws)).total.backward();
+  std::vector<std::string> names;
+  for (const auto& entry : model.named_parameters()) {
+    const at::Tensor& gradient = entry.value().grad();
+    if (gradient.defined() && gradient.abs().max().item<float>() > 0) names.push_back(entry.key());
+  }
+  return names;
+}
+
+TEST(Models, WithoutHeadsTheFirstGradientReachesOnlyTheOutput) {
+  EXPECT_EQ(parameters_with_gradient({}), (std::vector<std::string>{"backbone.proj_out.weight", "backbone.proj_out.bias"}));
+}
+
+TEST(Models, WithHeadsTheFirstGradientReachesTextAndInputAndGatesUpToTheLastTap) {
+  for (const std::string& name : parameters_with_gradient(tiny_align())) {
+    const bool early_gate = name.find("transformer_blocks.0.attn_norm") != std::string::npos ||
+                            name.find("transformer_blocks.1.attn_norm") != std::string::npos;
+    const bool expected = early_gate || name.find("text_embed") != std::string::npos || name.find("proj_out") != std::string::npos ||
+                          name.find("input_embed") != std::string::npos || name.find("aligner") != std::string::npos;
+    EXPECT_TRUE(expected) << name;
+  }
+  AcousticModel model(tiny_config(), tiny_align(), 1);
+  const auto utterances = synthetic_utterances(3, 1);
+  const Batch batch = collate(pointers(utterances));
+  const Draws draws = some_draws(batch);
+  compute_losses(model, batch, draws, count(batch, draws)).total.backward();
+  const at::Tensor rows =  // of the modulation: shift, scale, gate of attention, then of feed-forward
+      model.named_parameters()["backbone.transformer_blocks.0.attn_norm.linear.weight"].grad().abs().sum(1).view({6, 32}).sum(1);
+  for (const int chunk : {0, 1, 3, 4}) EXPECT_EQ(rows[chunk].item<float>(), 0.0F) << chunk;
+  for (const int chunk : {2, 5}) EXPECT_GT(rows[chunk].item<float>(), 0.0F) << chunk;
+}
+
+TEST(Objective, CtcOfUniformLogitsIsTheClosedForm) {
+  // nll = T ln C - ln binom(T + U - r, 2U)
+  const std::int64_t frames = 264;
+  const std::int64_t letters = 80;
+  const std::int64_t classes = 80;
+  const at::Tensor text = (torch::arange(letters, torch::kLong) % 7).unsqueeze(0);  // no two neighbours alike
+  const at::Tensor loss = text_loss_sum(torch::zeros({1, frames, classes}, torch::kDouble), torch::tensor({frames}),
+                                        text, torch::tensor({letters}));
+  EXPECT_NEAR(loss.item<double>() * static_cast<double>(letters), 922.3947, 1e-3);
+}
+
+TEST(Objective, AnImpossibleTranscriptCountsZero) {
+  const at::Tensor text = torch::tensor({{1L, 1L, 1L}});  // three equal letters need five frames
+  const at::Tensor loss = text_loss_sum(torch::zeros({1, 4, 12}), torch::tensor({4L}), text, torch::tensor({3L}));
+  EXPECT_EQ(loss.item<float>(), 0.0F);
+}
+
+TEST(Objective, SpeechLossLiesWithinOneAndIgnoresScaleAndPadding) {
+  torch::manual_seed(1);
+  const at::Tensor target = torch::randn({2, 5, 6});
+  const at::Tensor lengths = torch::tensor({5L, 3L});
+  const auto loss = [&](const at::Tensor& prediction, const at::Tensor& z) {
+    return speech_loss_sum(prediction, z, lengths, SpeechLoss::kNegCosine).item<double>() / 2;
+  };
+  EXPECT_NEAR(loss(3 * target, target), -1, 1e-6);
+  EXPECT_NEAR(loss(-target, target), 1, 1e-6);
+  const at::Tensor prediction = torch::randn({2, 5, 6});
+  EXPECT_NEAR(loss(prediction, target), loss(prediction, 7 * target), 1e-6);
+  at::Tensor padded = target.clone();
+  padded[1].slice(0, 3).fill_(9);
+  EXPECT_EQ(loss(prediction, target), loss(prediction, padded));
+}
+
+TEST(Objective, TheGradientOfTheTotalIsTheWeightedSumOfItsParts) {
+  const auto utterances = synthetic_utterances(3, 1);
+  const Batch batch = collate(pointers(utterances));
+  const Draws draws = some_draws(batch);
+  AcousticModel model(tiny_config(), tiny_align(), 1);
+  stir(model);
+  const auto gradient = [&](auto pick) {
+    model.zero_grad();
+    pick(compute_losses(model, batch, draws, count(batch, draws))).backward();
+    std::vector<at::Tensor> flat;
+    for (const at::Tensor& p : model.parameters()) flat.push_back((p.grad().defined() ? p.grad() : torch::zeros_like(p)).flatten());
+    return torch::cat(flat).clone();
+  };
+  const at::Tensor total = gradient([](const Losses& l) { return l.total; });
+  const at::Tensor sum = gradient([](const Losses& l) { return l.flow; }) + gradient([](const Losses& l) { return l.speech; }) +
+                         0.1 * gradient([](const Losses& l) { return l.text; });
+  EXPECT_LT((total - sum).norm().item<double>(), 1e-5 * total.norm().item<double>());
+}
+
+TEST(Objective, ABatchOfEqualUtterancesHasTheLossOfOne) {
+  const auto utterances = synthetic_utterances(1, 1);
+  AcousticModel model(tiny_config(), tiny_align(), 1);
+  stir(model);
+  const auto losses = [&](std::size_t copies) {
+    const Batch batch = collate(std::vector<const Utterance*>(copies, utterances.data()));
+    const Draws draws = some_draws(batch);
+    return compute_losses(model, batch, draws, count(batch, draws)).total.item<double>();
+  };
+  EXPECT_NEAR(losses(1), losses(3), 1e-5);
+}
+
+TEST(Objective, PaddingIsSeenByTheModelAsInTheReference) {
+  const auto utterances = synthetic_utterances(1, 1);
+  AcousticModel model(tiny_config(), {}, 1);
+  stir(model);
+  const auto prediction = [&](std::int64_t frames) {
+    const Batch batch = collate(pointers(utterances), {.frames = frames});
+    BackboneInput input;
+    input.noisy = batch.mel;
+    input.condition = batch.mel;
+    input.text = model.backbone().embed_text(batch.text, batch.frames(), false);
+    input.time = torch::full({1}, 0.5);
+    return model.backbone().forward(input).velocity.slice(1, 0, utterances[0].frames());
+  };
+  EXPECT_GT((prediction(0) - prediction(50)).abs().max().item<double>(), 1e-4);
+}
+
+TEST(Objective, DrawsOfAnUtteranceDoNotDependOnItsNeighbours) {
+  const auto utterances = synthetic_utterances(4, 1);
+  const PaddedSizes sizes = padded_sizes(pointers(utterances));
+  const Batch all = collate(pointers(utterances), sizes);
+  const Batch one = collate({&utterances[2]}, sizes);
+  const DrawOptions options{.dropout = 0.1};
+  const Draws of_all = draw(9, 17, all, options);
+  const Draws of_one = draw(9, 17, one, options);
+  EXPECT_TRUE(torch::equal(of_all.noise[2], of_one.noise[0]));
+  EXPECT_TRUE(torch::equal(of_all.span[2], of_one.span[0]));
+  EXPECT_TRUE(torch::equal(of_all.time[2], of_one.time[0]));
+  EXPECT_EQ(of_all.drop_text, of_one.drop_text);
+  const at::Tensor x = torch::ones({4, 5, 6});
+  EXPECT_TRUE(torch::equal(of_all.dropout(x)[2], of_one.dropout(x.slice(0, 0, 1))[0]));
+  EXPECT_FALSE(torch::equal(draw(9, 18, one, options).noise, of_one.noise));
+}
+
+TEST(Objective, DropsHappenAsOftenAsTheReferenceDropsThem) {
+  const auto utterances = synthetic_utterances(1, 1);
+  const Batch batch = collate(pointers(utterances));
+  int audio = 0;
+  int text = 0;
+  for (int update = 0; update < 2000; ++update) {
+    const Draws draws = draw(1, update, batch, {});
+    audio += draws.drop_audio;
+    text += draws.drop_text;
+    EXPECT_TRUE(draws.drop_audio || !draws.drop_text);
+  }
+  EXPECT_NEAR(audio / 2000.0, 0.44, 0.04);
+  EXPECT_NEAR(text / 2000.0, 0.20, 0.04);
+}
+
+TEST(Objective, SpansAreThoseOfTheReference) {
+  EXPECT_EQ(span_of(37, 0.75, 0.5).start, 5);
+  EXPECT_EQ(span_of(37, 0.75, 0.5).length, 27);
+  EXPECT_EQ(span_of(30, 0.9, 0.25).start, 0);
+  EXPECT_EQ(span_of(30, 0.9, 0.25).length, 27);
+}
+
+TEST(Layers, RotationKeepsLengthsAndLogitsDependOnDistanceOnly) {
+  torch::manual_seed(1);
+  const RotaryTable table = rotary_table(12, 8, torch::TensorOptions(torch::kDouble));
+  const at::Tensor q = torch::randn({8}, torch::kDouble).expand({1, 2, 12, 8});
+  const at::Tensor k = torch::randn({8}, torch::kDouble).expand({1, 2, 12, 8});
+  const at::Tensor rq = rotate(q, table, 1);
+  const at::Tensor rk = rotate(k, table, 1);
+  EXPECT_LT((rq.norm(2, 3) - q.norm(2, 3)).abs().max().item<double>(), 1e-12);
+  const at::Tensor logits = torch::matmul(rq, rk.transpose(2, 3))[0];  // (2, 12, 12)
+  EXPECT_NEAR(logits[0][3][1].item<double>(), logits[0][9][7].item<double>(), 1e-12);
+  EXPECT_GT((logits[0][3][1] - logits[0][3][2]).abs().item<double>(), 1e-6);
+  EXPECT_LT((logits[1] - logits[1][0][0]).abs().max().item<double>(), 1e-12);  // the second head is not rotated
+}
+
+TEST(Layers, GlobalResponseNormIsTheIdentityAtInitialisation) {
+  GlobalResponseNorm norm(6);
+  const at::Tensor x = torch::randn({2, 5, 6});
+  EXPECT_TRUE(torch::allclose(norm.forward(x), x));
+}
+
+TEST(Layers, SinusoidsAreThoseOfTheReference) {
+  const at::Tensor time = TimeEmbedding::sinusoids(torch::tensor({0.3}, torch::kDouble))[0];
+  const std::vector<std::pair<int, double>> expected{{0, -0.999756}, {1, 0.554912}, {2, 0.951201}, {127, 0.0299955},
+                                                     {128, -0.0220966}, {129, -0.831909}, {255, 0.999550}};
+  for (const auto& [i, value] : expected) EXPECT_NEAR(time[i].item<double>(), value, 2e-5) << i;
+  const at::Tensor row = TextEmbedding::positions(512, 2)[1];
+  EXPECT_NEAR(row[0].item<double>(), 0.5403023, 1e-6);
+  EXPECT_NEAR(row[1].item<double>(), 0.5696950, 1e-6);
+  EXPECT_NEAR(row[257].item<double>(), 0.8218562, 1e-6);
+  EXPECT_NEAR(row[511].item<double>(), 1.036633e-4, 1e-9);
+}
+
+TEST(Layers, TextAlignerHasHalfTheFramesRoundedUp) {
+  TextAligner head(16, 16, 5);
+  for (std::int64_t frames = 1; frames < 8; ++frames) {
+    EXPECT_EQ(head.forward(torch::zeros({1, frames, 16})).size(1), text_aligner_frames(frames));
+    EXPECT_EQ(head.forward(torch::zeros({1, frames, 16})).size(2), 7);
+  }
+}
+
+TEST(Layers, InterpolationToTheSameLengthChangesNothingAndKeepsRamps) {
+  const at::Tensor ramp = torch::arange(10, torch::kDouble).view({1, 1, 10});
+  EXPECT_TRUE(torch::equal(at::upsample_linear1d(ramp, {10}, false), ramp));
+  const at::Tensor steps = at::upsample_linear1d(ramp, {20}, false)[0][0].diff();
+  EXPECT_LT((steps.slice(0, 1, 18) - 0.5).abs().max().item<double>(), 1e-12);
+}
+
+TEST(Models, WeightsThatDoNotFitAreRefusedByName) {
+  AcousticModel model(tiny_config(), {}, 1);
+  NamedTensors weights;
+  for (const auto& entry : model.backbone().named_parameters()) weights.emplace(entry.key(), entry.value().detach().clone());
+  EXPECT_TRUE(load_weights(model.backbone(), weights).has_value());
+  NamedTensors more = weights;
+  more.emplace("stranger", torch::zeros({1}));
+  EXPECT_NE(load_weights(model.backbone(), more).error().message.find("stranger"), std::string::npos);
+  weights.erase("proj_out.bias");
+  EXPECT_NE(load_weights(model.backbone(), weights).error().message.find("proj_out.bias"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace strata::trainer

@@ -1,0 +1,264 @@
+#include "trainer/training_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "base/files.h"
+#include "tests/unit/trainer/synthetic.h"
+
+namespace strata::trainer {
+namespace {
+
+TrainOptions tiny_options(std::int64_t updates) {
+  TrainOptions options;
+  options.updates = updates;
+  options.batch = 4;
+  options.schedule = {.base = 2e-3, .warmup = 2, .total = updates};
+  options.seed = 11;
+  options.seed_data = 11;
+  options.draw.dropout = 0.1;
+  options.progress_every = 1;
+  return options;
+}
+
+// A run with everything around it; `record` collects what the hooks were told.
+struct Rehearsal {
+  explicit Rehearsal(const TrainOptions& options, const AlignConfig& align = tiny_align(), std::uint64_t corpus = 1)
+      : train(synthetic_utterances(10, corpus)),
+        heldout(synthetic_utterances(3, 77)),
+        communicator(make_single_communicator()),
+        model(tiny_config(), align, options.seed),
+        loop(model, train, heldout, *communicator, clock, options,
+             {.progress = [this](std::int64_t update, const Metrics& m) { return record(update, m); },
+              .checkpoint =
+                  [this](const TrainingState& state) -> Status {
+                    saved = state;
+                    for (auto& [name, tensor] : saved.tensors) tensor = tensor.clone();
+                    return {};
+                  },
+              .stop_requested = [this] { return stop_at == static_cast<std::int64_t>(losses.size()) + 1; }}) {}
+  Status record(std::int64_t, const Metrics& metrics) {
+    if (metrics.contains("loss")) losses.push_back(metrics.at("loss"));
+    return {};
+  }
+  Ending run() {
+    const auto ending = loop.run();
+    EXPECT_TRUE(ending.has_value()) << (ending ? "" : ending.error().message);
+    return ending.value_or(Ending::kDiverged);
+  }
+
+  std::vector<Utterance> train, heldout;
+  SystemClock clock;
+  std::unique_ptr<Communicator> communicator;
+  std::vector<double> losses;
+  TrainingState saved;
+  std::int64_t stop_at = -1;
+  AcousticModel model;
+  TrainingLoop loop;
+};
+
+void expect_same_tensors(const NamedTensors& a, const NamedTensors& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
+}
+
+TEST(TrainingLoop, TenLossesOfASmallRunAreThoseOnRecord) {
+  Rehearsal run(tiny_options(10));
+  EXPECT_EQ(run.run(), Ending::kFinished);
+  // Recorded from this program after its losses and gradients had matched the reference implementation (probe_test).
+  const std::vector<double> expected{1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  ASSERT_EQ(run.losses.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(run.losses[i], expected[i], 2e-4 * expected[i]) << i;
+}
+
+TEST(TrainingLoop, AnInterruptedRunEndsLikeAnUndisturbedOneBitForBit) {
+  TrainOptions options = tiny_options(10);
+  Rehearsal whole(options);
+  EXPECT_EQ(whole.run(), Ending::kFinished);
+
+  Rehearsal first(options);
+  first.stop_at = 6;  // after the early weights (update 2) were taken
+  EXPECT_EQ(first.run(), Ending::kStopped);
+  ASSERT_EQ(first.saved.update, 6);
+  const auto folder = make_temporary_folder("/tmp", "strata-resume-");
+  ASSERT_TRUE(folder.has_value());
+  ASSERT_TRUE(save_checkpoint(*folder / "00000006", Value(1), first.saved));
+  const auto state = load_checkpoint(*folder / "00000006", Value(1));
+  ASSERT_TRUE(state.has_value()) << state.error().message;
+
+  Rehearsal second(options);
+  ASSERT_TRUE(second.loop.restore(*state));
+  EXPECT_EQ(second.run(), Ending::kFinished);
+  EXPECT_EQ(second.losses, std::vector<double>(whole.losses.begin() + 6, whole.losses.end()));
+  expect_same_tensors(second.loop.last_weights(), whole.loop.last_weights());
+  expect_same_tensors(second.loop.early_weights(), whole.loop.early_weights());
+  EXPECT_EQ(Value(second.loop.validation_lines()), Value(whole.loop.validation_lines()));
+  std::filesystem::remove_all(*folder);
+}
+
+TEST(TrainingLoop, MicroBatchesAddUpToTheUndividedBatch) {
+  TrainOptions options = tiny_options(4);
+  Rehearsal whole(options);
+  whole.run();
+  options.micro_batch = 3;
+  Rehearsal divided(options);
+  divided.run();
+  ASSERT_EQ(whole.losses.size(), divided.losses.size());
+  for (std::size_t i = 0; i < whole.losses.size(); ++i) EXPECT_NEAR(whole.losses[i], divided.losses[i], 1e-4 * whole.losses[i]);
+}
+
+TEST(TrainingLoop, LearningLowersTheLoss) {
+  TrainOptions options = tiny_options(150);
+  options.draw.dropout = 0;
+  Rehearsal run(options);
+  run.run();
+  const auto mean = [&](std::size_t from) {
+    double sum = 0;
+    for (std::size_t i = from; i < from + 10; ++i) sum += run.losses[i];
+    return sum / 10;
+  };
+  EXPECT_LT(mean(140), 0.6 * mean(0));
+}
+
+TEST(TrainingLoop, ALossThatIsNoNumberEndsTheRunAsDiverged) {
+  Rehearsal run(tiny_options(10));
+  for (Utterance& utterance : run.train) utterance.mel.fill_(std::numeric_limits<float>::infinity());
+  EXPECT_EQ(run.run(), Ending::kDiverged);
+  EXPECT_TRUE(run.losses.empty());
+}
+
+TEST(TrainingLoop, CellsThatDifferOnlyInTheirHeadsStartFromTheSameBackbone) {
+  AcousticModel with(tiny_config(), tiny_align(), 5);
+  AcousticModel without(tiny_config(), {}, 5);
+  for (const auto& entry : without.named_parameters()) {
+    EXPECT_TRUE(torch::equal(entry.value(), with.named_parameters()[entry.key()])) << entry.key();
+  }
+}
+
+TEST(TrainingLoop, HeldOutLossesDoNotDependOnTheSeedOfTheRun) {
+  Rehearsal a(tiny_options(1));
+  TrainOptions other = tiny_options(1);
+  other.seed = 12;
+  Rehearsal b(other);
+  {
+    const torch::NoGradGuard no_grad;
+    auto from = a.model.named_parameters();
+    for (auto& entry : b.model.named_parameters()) entry.value().copy_(from[entry.key()]);
+  }
+  const auto of_a = validate(a.model, a.heldout, *a.communicator);
+  const auto of_b = validate(b.model, b.heldout, *b.communicator);
+  ASSERT_TRUE(of_a && of_b);
+  for (std::size_t i = 0; i < of_a->size(); ++i) EXPECT_EQ((*of_a)[i].loss, (*of_b)[i].loss);
+}
+
+TEST(Validation, NobodySpeaksTheirOwnTranscriptWhenPermuted) {
+  for (std::size_t count = 2; count < 9; ++count) {
+    std::vector<bool> taken(count, false);
+    for (std::size_t i = 0; i < count; ++i) {
+      EXPECT_NE(permuted_partner(i, count), i);
+      taken[permuted_partner(i, count)] = true;
+    }
+    EXPECT_EQ(std::count(taken.begin(), taken.end(), true), static_cast<std::ptrdiff_t>(count));
+  }
+}
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = *make_temporary_folder("/tmp", "strata-checkpoint-");
+    state_ = {.update = 5, .average_calls = 5, .tensors = {{"model.w", torch::ones({3})}}, .early = {}};
+    ASSERT_TRUE(save_checkpoint(folder_ / "5", Object{{"seed", 1}}, state_));
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path folder_;
+  TrainingState state_;
+};
+
+TEST_F(CheckpointTest, ComesBackAsItWas) {
+  const auto back = load_checkpoint(folder_ / "5", Object{{"seed", 1}});
+  ASSERT_TRUE(back.has_value()) << back.error().message;
+  EXPECT_EQ(back->update, 5);
+  EXPECT_TRUE(torch::equal(back->tensors.at("model.w"), torch::ones({3})));
+}
+
+TEST_F(CheckpointTest, OfAnotherRecipeIsRefused) {
+  const auto back = load_checkpoint(folder_ / "5", Object{{"seed", 2}});
+  ASSERT_FALSE(back.has_value());
+  EXPECT_EQ(back.error().code, ErrorCode::kInvalid);
+}
+
+TEST_F(CheckpointTest, WithAChangedByteIsFoundDamaged) {
+  const auto path = folder_ / "5" / "state.safetensors";
+  auto bytes = read_file(path);
+  ASSERT_TRUE(bytes.has_value());
+  bytes->back() = static_cast<char>(bytes->back() ^ 1);
+  ASSERT_TRUE(write_file_atomic(path, *bytes));
+  const auto back = load_checkpoint(folder_ / "5", Object{{"seed", 1}});
+  ASSERT_FALSE(back.has_value());
+  EXPECT_EQ(back.error().code, ErrorCode::kDamaged);
+}
+
+TEST_F(CheckpointTest, ReplacesAnOlderOneOfTheSameNameWhole) {
+  state_.update = 6;
+  ASSERT_TRUE(save_checkpoint(folder_ / "5", Object{{"seed", 1}}, state_));
+  EXPECT_EQ(load_checkpoint(folder_ / "5", Object{{"seed", 1}})->update, 6);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+// Two linear maps of which the loss may use only one.
+struct TwoParts : torch::nn::Module {
+  TwoParts() : a(register_module("a", torch::nn::Linear(2, 2))), b(register_module("b", torch::nn::Linear(2, 2))) {}
+  torch::nn::Linear a, b;
+};
+
+TEST(GradientReducer, AnUnusedParameterHasGradientZeroAndOthersAreUntouchedByIt) {
+  TwoParts parts;
+  FlatParameters flat(parts);
+  const auto communicator = make_single_communicator();
+  GradientReducer reducer(flat, *communicator);
+  flat.gradients().fill_(5);  // left over from before
+  reducer.start();
+  parts.a(torch::ones({1, 2})).sum().backward();
+  parts.a(torch::ones({1, 2})).sum().backward();  // accumulates
+  ASSERT_TRUE(reducer.finish());
+  EXPECT_TRUE(torch::equal(parts.a->weight.grad(), torch::full({2, 2}, 2.0)));
+  EXPECT_EQ(parts.b->weight.grad().abs().sum().item<float>(), 0.0F);
+  EXPECT_EQ(flat.gradients().sum().item<float>(), 4 * 2.0F + 2 * 2.0F);
+}
+
+TEST(GradientReducer, ParametersBecomeViewsWithoutChangingTheirValues) {
+  TwoParts parts;
+  const at::Tensor before = parts.a->weight.detach().clone();
+  FlatParameters flat(parts);
+  EXPECT_TRUE(torch::equal(parts.a->weight, before));
+  flat.values().zero_();
+  EXPECT_EQ(parts.a->weight.abs().sum().item<float>(), 0.0F);
+}
+
+TEST(AdamW, FollowsTorchsOwnOptimizer) {
+  torch::manual_seed(4);
+  at::Tensor ours = torch::randn({40});
+  at::Tensor theirs = ours.clone().requires_grad_();
+  AdamW optimizer({}, 40);
+  torch::optim::AdamW reference({theirs}, torch::optim::AdamWOptions(1e-2).weight_decay(0.01));
+  for (int update = 0; update < 5; ++update) {
+    const at::Tensor gradient = torch::randn({40});
+    optimizer.step(ours, gradient, 1e-2, update);
+    theirs.mutable_grad() = gradient.clone();
+    reference.step();
+  }
+  EXPECT_LT((ours - theirs.detach()).abs().max().item<float>(), 1e-5F);
+}
+
+TEST(Clip, ScalesToTheLimitAndLeavesSmallGradientsAlone) {
+  at::Tensor large = torch::full({4}, 3.0F);
+  EXPECT_NEAR(clip_gradients(large, 1.0), 6, 1e-5);
+  EXPECT_NEAR(large.norm().item<double>(), 1, 1e-5);
+  at::Tensor small = torch::full({4}, 0.1F);
+  (void)clip_gradients(small, 1.0);
+  EXPECT_TRUE(torch::equal(small, torch::full({4}, 0.1F)));
+}
+
+}  // namespace
+}  // namespace strata::trainer

@@ -1,0 +1,235 @@
+#include "trainer/train_program.h"
+
+#include "base/fields.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/torch/guard.h"
+#include "base/torch/runtime.h"
+#include "trainer/data/dataset.h"
+#include "trainer/training_loop.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr std::int64_t kUpdatesMax = 100'000'000;
+constexpr std::int64_t kBatchMax = 1 << 16;
+constexpr std::int64_t kWeightsFormat = 1;
+constexpr const char* kCheckpoints = "checkpoints";
+
+struct TrainConfig {
+  Value model{Object{}};
+  Value align{};
+  MelKind mel = MelKind::kHifigan;
+  TrainOptions options{};
+};
+
+std::int64_t whole(Fields& fields, std::string_view key, std::int64_t least, std::int64_t most, std::optional<std::int64_t> fallback = {}) {
+  const std::int64_t value = fields.integer(key, fallback);
+  fields.require(value >= least && value <= most, key, fmt::format("expected {} to {}", least, most));
+  return value;
+}
+
+double real(Fields& fields, std::string_view key, double least, double most, std::optional<double> fallback = {}) {
+  const double value = fields.number(key, fallback);
+  fields.require(value >= least && value <= most, key, fmt::format("expected {} to {}", least, most));
+  return value;
+}
+
+Result<EmaOptions> read_ema(const Value* value) {
+  EmaOptions ema;
+  if (value == nullptr) return ema;
+  Fields fields(*value, "parameters.train.ema");
+  ema.beta = real(fields, "beta", 0, 1, ema.beta);
+  ema.update_after = whole(fields, "update_after", 0, kUpdatesMax, ema.update_after);
+  ema.update_every = whole(fields, "update_every", 1, kUpdatesMax, ema.update_every);
+  ema.inv_gamma = real(fields, "inv_gamma", 1e-6, 1e6, ema.inv_gamma);
+  ema.power = real(fields, "power", 0, 10, ema.power);
+  STRATA_CHECK_OK(fields.finish());
+  return ema;
+}
+
+Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) {
+  Fields fields(value, "parameters.train");
+  TrainOptions options;
+  options.updates = whole(fields, "updates", 1, kUpdatesMax);
+  options.batch = whole(fields, "batch", 1, kBatchMax, options.batch);
+  options.micro_batch = whole(fields, "micro_batch", 0, kBatchMax, 0);
+  options.schedule.base = real(fields, "lr", 0, 10, options.schedule.base);
+  options.schedule.warmup = whole(fields, "warmup", 0, kUpdatesMax, options.schedule.warmup);
+  options.schedule.total = options.updates;
+  fields.require(options.schedule.warmup < options.updates, "warmup", "must be less than updates: the rate falls after it");
+  options.adamw.weight_decay = real(fields, "weight_decay", 0, 10, options.adamw.weight_decay);
+  options.clip = real(fields, "clip", 1e-6, 1e6, options.clip);
+  options.draw.drop_audio = real(fields, "drop_audio", 0, 1, options.draw.drop_audio);
+  options.draw.drop_both = real(fields, "drop_both", 0, 1, options.draw.drop_both);
+  options.draw.span_least = real(fields, "span_least", 0.01, 1, options.draw.span_least);
+  fields.choice("precision", {"fp32"}, "fp32");
+  options.progress_every = whole(fields, "progress_every", 1, kUpdatesMax, options.progress_every);
+  options.checkpoint_every = whole(fields, "checkpoint_every", 0, kUpdatesMax, 0);
+  options.validate_every = whole(fields, "validate_every", 0, kUpdatesMax, 0);
+  options.seed = seed;
+  options.seed_data = static_cast<std::uint64_t>(fields.integer("seed_data", static_cast<std::int64_t>(seed)));
+  const Value* ema = fields.child("ema");
+  STRATA_CHECK_OK(fields.finish());
+  STRATA_TRY(options.ema, read_ema(ema));
+  return options;
+}
+
+Result<TrainConfig> read_config(const StageSpec& spec) {
+  if (!spec.seed) return fail(ErrorCode::kInvalid, "the spec has no seed, and training needs one");
+  Fields fields(spec.parameters, "parameters");
+  TrainConfig config;
+  config.model = fields.required_child("model");
+  if (const Value* align = fields.child("align")) config.align = *align;
+  const Value* mel = fields.child("mel");
+  const Value& train = fields.required_child("train");
+  STRATA_CHECK_OK(fields.finish());
+  if (mel != nullptr) {
+    Fields front(*mel, "parameters.mel");
+    const std::string kind = front.text("kind", "hifigan");
+    STRATA_CHECK_OK(front.finish());
+    STRATA_TRY(config.mel, parse_mel_kind(kind));
+  }
+  STRATA_TRY(config.options, read_train_options(train, *spec.seed));
+  return config;
+}
+
+Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
+  if (!started_by_mpirun() && spec.ranks == 1) return make_single_communicator();
+  if (!started_by_mpirun()) {
+    return fail(ErrorCode::kInvalid, "the spec asks for {} ranks: start me with mpirun -n {}", spec.ranks, spec.ranks);
+  }
+  STRATA_TRY(auto communicator, make_mpi_communicator());
+  if (communicator->size() != spec.ranks) {
+    return fail(ErrorCode::kInvalid, "mpirun started {} ranks, the spec says {}", communicator->size(), spec.ranks);
+  }
+  return communicator;
+}
+
+struct Settings {  // all that a run is made of, checked
+  ModelConfig model{};
+  AlignConfig align{};
+};
+
+Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config, const Dataset& data, int ranks) {
+  Settings settings;
+  STRATA_TRY(settings.model, read_model_config(config.model, "parameters.model", static_cast<std::int64_t>(data.vocabulary().size()),
+                                               data.mel_bands()));
+  const std::optional<std::int64_t> width = data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
+  STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align, "parameters.align",
+                                               settings.model.depth, width));
+  const auto count = static_cast<std::int64_t>(data.train().size());
+  if (settings.model.mel != data.mel_bands()) {
+    return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands", settings.model.mel, data.mel_bands());
+  }
+  if (settings.model.vocabulary < static_cast<std::int64_t>(data.vocabulary().size())) {
+    return fail(ErrorCode::kInvalid, "parameters.model.vocab is {}, the corpus has {} characters", settings.model.vocabulary,
+                data.vocabulary().size());
+  }
+  if (settings.align.has_speech() && !width) {
+    return fail(ErrorCode::kInvalid, "parameters.align.speech.layer is {}, but the spec names no input \"features\"",
+                settings.align.speech_layer);
+  }
+  if (settings.align.has_speech() && settings.align.speech_width != *width) {
+    return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}", settings.align.speech_width, *width);
+  }
+  if (count < config.options.batch) {
+    return fail(ErrorCode::kInvalid, "the corpus has {} training utterances, fewer than parameters.train.batch {}", count,
+                config.options.batch);
+  }
+  if (config.options.batch < ranks) {
+    return fail(ErrorCode::kInvalid, "parameters.train.batch {} leaves some of {} ranks without an utterance", config.options.batch, ranks);
+  }
+  if (data.heldout().size() < 2) return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
+  for (const char* name : {"weights", "weights_early", "validation"}) STRATA_CHECK_OK(spec.output(name).map([](const auto&) {}));
+  return settings;
+}
+
+Status write_weights(const std::filesystem::path& folder, const NamedTensors& weights, const Settings& settings,
+                     const TrainConfig& config, const Dataset& data, std::int64_t update) {
+  STRATA_CHECK_OK(make_folder(folder));
+  STRATA_CHECK_OK(write_tensors(folder / "model.safetensors", weights));
+  const Value about = Object{{"format", kWeightsFormat},
+                             {"model", to_value(settings.model)},
+                             {"vocabulary", data.vocabulary().format()},
+                             {"mel", Object{{"kind", name_of(config.mel)}, {"mean", data.normalise().mean},
+                                            {"deviation", data.normalise().deviation}}},
+                             {"update", update}};
+  return write_file_atomic(folder / "model.json", to_pretty_json(about));
+}
+
+Status write_outputs(const StageSpec& spec, const Settings& settings, const TrainConfig& config, const Dataset& data,
+                     TrainingLoop& loop) {
+  STRATA_CHECK_OK(write_weights(*spec.output("weights"), loop.last_weights(), settings, config, data, config.options.updates));
+  STRATA_CHECK_OK(write_weights(*spec.output("weights_early"), loop.early_weights(), settings, config, data,
+                                config.options.early_update()));
+  std::string lines;
+  for (const Value& line : loop.validation_lines()) lines += to_canonical_json(line) + "\n";
+  STRATA_CHECK_OK(make_folder(*spec.output("validation")));
+  return write_file_atomic(*spec.output("validation") / "validation.jsonl", lines);
+}
+
+// Only rank 0 writes; the others have nobody to tell.
+TrainHooks make_hooks(std::optional<Progress>& progress, const Value& recipe, std::int64_t total) {
+  TrainHooks hooks;
+  hooks.stop_requested = stop_requested;
+  if (!progress) return hooks;
+  hooks.progress = [&progress, total](std::int64_t update, const Metrics& metrics) {
+    return progress->report(update, total, metrics);
+  };
+  hooks.checkpoint = [&progress, recipe](const TrainingState& state) -> Status {
+    const std::filesystem::path folder = std::filesystem::path(kCheckpoints) / fmt::format("{:08}", state.update);
+    STRATA_CHECK_OK(save_checkpoint(folder, recipe, state));
+    return progress->announce_checkpoint(state.update, folder);
+  };
+  return hooks;
+}
+
+}  // namespace
+
+Result<int> run_train(const StageSpec& spec) {
+  // ---- what is asked for
+  STRATA_TRY(TrainConfig config, read_config(spec));
+  STRATA_CHECK_OK(set_up_torch(spec.threads));
+  STRATA_TRY(const auto communicator, connect(spec));
+  // ---- the corpus, whole in every rank's memory
+  STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
+  const auto given = spec.inputs.find("features");
+  const auto features = given == spec.inputs.end() ? std::nullopt : std::optional(given->second);
+  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, {.mel = config.mel}));
+  STRATA_TRY(const Settings settings, read_settings(spec, config, data, communicator->size()));
+  config.options.draw.dropout = settings.model.dropout;
+  // ---- the model, the same on every rank because its seed is
+  STRATA_TRY(const auto model, from_torch("making the model", [&] {
+    return std::make_shared<AcousticModel>(settings.model, settings.align, config.options.seed);
+  }));
+  // ---- train
+  std::optional<Progress> progress;
+  if (communicator->rank() == 0) {
+    STRATA_TRY(progress, Progress::open("."));
+    log_info("trainer", "{} parameters, {} training and {} held-out utterances, {} ranks", model->parameter_count(),
+             data.train().size(), data.heldout().size(), communicator->size());
+  }
+  const Value recipe = Object{{"parameters", spec.parameters}, {"seed", static_cast<std::int64_t>(*spec.seed)}};
+  const SystemClock clock;
+  TrainingLoop loop(*model, data.train(), data.heldout(), *communicator, clock, config.options,
+                    make_hooks(progress, recipe, config.options.updates));
+  if (spec.resume) {
+    STRATA_TRY(const TrainingState state, load_checkpoint(*spec.resume, recipe));
+    STRATA_CHECK_OK(loop.restore(state));
+    log_info("trainer", "resuming after update {}", state.update);
+  }
+  STRATA_TRY(const Ending ending, loop.run());
+  // ---- leave
+  switch (ending) {
+    case Ending::kStopped: return exit_code::kStopped;
+    case Ending::kDiverged: return exit_code::kDiverged;
+    case Ending::kFinished: break;
+  }
+  if (communicator->rank() == 0) STRATA_CHECK_OK(write_outputs(spec, settings, config, data, loop));
+  STRATA_CHECK_OK(communicator->barrier());
+  return exit_code::kSucceeded;
+}
+
+}  // namespace strata::trainer

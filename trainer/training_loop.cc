@@ -1,0 +1,230 @@
+#include "trainer/training_loop.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.h"
+#include "base/torch/guard.h"
+#include "trainer/data/order.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr std::string_view kBackbonePrefix = "backbone.";
+
+Array to_lines(const std::vector<HeldOutLoss>& losses, std::int64_t update, const char* which) {
+  Array lines;
+  for (const HeldOutLoss& item : losses) {
+    lines.emplace_back(Object{{"id", item.id}, {"update", update}, {"which", which}, {"loss", item.loss},
+                              {"loss_permuted", item.permuted}});
+  }
+  return lines;
+}
+
+// The backbone's tensors without their prefix, in memory of their own.
+NamedTensors backbone_only(const NamedTensors& named) {
+  NamedTensors weights;
+  for (const auto& [name, tensor] : named) {
+    if (name.starts_with(kBackbonePrefix)) weights.emplace(name.substr(kBackbonePrefix.size()), tensor.clone());
+  }
+  return weights;
+}
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train, const std::vector<Utterance>& heldout,
+                           Communicator& communicator, const Clock& clock, const TrainOptions& options, TrainHooks hooks)
+    : model_(model),
+      train_(train),
+      heldout_(heldout),
+      communicator_(communicator),
+      clock_(clock),
+      options_(options),
+      hooks_(std::move(hooks)),
+      parameters_(model),
+      reducer_(parameters_, communicator),
+      optimizer_(options.adamw, parameters_.total()),
+      average_(options.ema, parameters_.values()) {
+  STRATA_ASSERT(options_.batch >= communicator_.size());
+  STRATA_ASSERT(static_cast<std::size_t>(options_.batch) <= train_.size());
+  STRATA_ASSERT(heldout_.size() >= 2);
+}
+
+Result<Ending> TrainingLoop::run() {
+  reported_at_ = clock_.now();
+  while (done_ < options_.updates) {
+    Step step;
+    STRATA_CHECK_OK(from_torch("forward and backward", [&] {
+      // ---- which utterances: the same global batch whatever the number of ranks
+      step = choose(done_);
+      // ---- forward and backward over this rank's share
+      reducer_.start();
+      forward_and_backward(step, done_);
+    }));
+    // ---- one gradient and one loss for all ranks
+    STRATA_CHECK_OK(reducer_.finish());
+    STRATA_CHECK_OK(sum_over_ranks(step));
+    // ---- a loss that is no number ends the run on every rank: a result, not a failure
+    if (!std::isfinite(step.total)) return Ending::kDiverged;
+    // ---- clip, AdamW, average
+    STRATA_CHECK_OK(from_torch("optimizer", [&] { apply(step, done_); }));
+    if (!std::isfinite(step.norm)) return Ending::kDiverged;
+    ++done_;
+    // ---- tell, validate, keep
+    STRATA_CHECK_OK(after_update(step));
+    if (step.stop && done_ < options_.updates) {
+      if (hooks_.checkpoint) STRATA_CHECK_OK(hooks_.checkpoint(state()));
+      return Ending::kStopped;
+    }
+  }
+  STRATA_CHECK_OK(keep_last_lines());
+  return Ending::kFinished;
+}
+
+TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
+  const auto indices = global_batch(options_.seed_data, train_.size(), static_cast<std::size_t>(options_.batch), update);
+  Step step;
+  for (const std::size_t i : indices) step.batch.push_back(&train_[i]);
+  for (const std::size_t i : share_of_rank(indices, communicator_.rank(), communicator_.size())) step.share.push_back(&train_[i]);
+  step.sizes = padded_sizes(step.batch);
+  step.counts.utterances = static_cast<double>(step.batch.size());
+  for (const Utterance* utterance : step.batch) {
+    const Chance chance = chance_of(options_.seed, update, utterance->id, utterance->frames(), options_.draw);
+    step.counts.span_elements += static_cast<double>(chance.span.length * utterance->mel.size(1));
+    step.frames += static_cast<double>(utterance->frames());
+  }
+  step.rate = learning_rate(options_.schedule, update);
+  return step;
+}
+
+void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
+  const std::size_t most = options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
+  for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
+    const std::size_t end = std::min(step.share.size(), begin + most);
+    const std::vector<const Utterance*> utterances(step.share.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                   step.share.begin() + static_cast<std::ptrdiff_t>(end));
+    const Batch batch = collate(utterances, step.sizes);                       // mel (B, N, mel)
+    const Draws draws = draw(options_.seed, update, batch, options_.draw);     // noise (B, N, mel), span (B, N)
+    const Losses losses = compute_losses(model_, batch, draws, step.counts);   // scalars
+    losses.total.backward();
+    step.flow += losses.flow.item<double>();
+    if (losses.speech.defined()) step.speech += losses.speech.item<double>();
+    if (losses.text.defined()) step.text += losses.text.item<double>();
+  }
+}
+
+Status TrainingLoop::sum_over_ranks(Step& step) {
+  const bool stop = hooks_.stop_requested && hooks_.stop_requested();
+  double parts[] = {step.flow, step.speech, step.text, stop ? 1.0 : 0.0};
+  STRATA_CHECK_OK(communicator_.all_reduce_sum(std::span(parts)));
+  step.flow = parts[0];
+  step.speech = parts[1];
+  step.text = parts[2];
+  step.stop = parts[3] > 0;
+  step.total = step.flow + model_.align().speech_weight * step.speech + model_.align().text_weight * step.text;
+  return {};
+}
+
+void TrainingLoop::apply(Step& step, std::int64_t update) {
+  step.norm = clip_gradients(parameters_.gradients(), options_.clip);
+  if (!std::isfinite(step.norm)) return;
+  optimizer_.step(parameters_.values(), parameters_.gradients(), step.rate, update);
+  average_.after_update(parameters_.values());
+}
+
+Status TrainingLoop::after_update(const Step& step) {
+  frames_since_report_ += step.frames;
+  if (done_ == options_.early_update()) STRATA_CHECK_OK(keep_early_weights());
+  const bool last = done_ == options_.updates;
+  if (done_ % options_.progress_every == 0 || last || step.stop) STRATA_CHECK_OK(report(step));
+  if (options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last) {
+    STRATA_TRY(const auto losses, validate_average());
+    if (hooks_.progress) {
+      STRATA_CHECK_OK(hooks_.progress(done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}}));
+    }
+  }
+  const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 && !last && !step.stop;
+  if (due && hooks_.checkpoint) STRATA_CHECK_OK(hooks_.checkpoint(state()));
+  return {};
+}
+
+Status TrainingLoop::report(const Step& step) {
+  if (!hooks_.progress) return {};
+  Metrics metrics{{"loss", step.total}, {"loss_flow", step.flow}, {"learning_rate", step.rate}, {"gradient_norm", step.norm}};
+  if (model_.align().has_speech()) metrics.emplace("loss_speech", step.speech);
+  if (model_.align().has_text()) metrics.emplace("loss_text", step.text);
+  const double seconds = std::chrono::duration<double>(clock_.now() - reported_at_).count();
+  if (seconds > 0) metrics.emplace("frames_per_second", frames_since_report_ / seconds);
+  frames_since_report_ = 0;
+  reported_at_ = clock_.now();
+  return hooks_.progress(done_, metrics);
+}
+
+Result<std::vector<HeldOutLoss>> TrainingLoop::validate_average() {
+  const torch::NoGradGuard no_grad;
+  const at::Tensor kept = parameters_.values().clone();
+  parameters_.values().copy_(average_.average());
+  auto losses = validate(model_, heldout_, communicator_);
+  parameters_.values().copy_(kept);
+  return losses;
+}
+
+Status TrainingLoop::keep_early_weights() {
+  early_weights_ = backbone_only(parameters_.named(average_.average()));
+  STRATA_TRY(const auto losses, validate_average());
+  lines_ = to_lines(losses, done_, "early");
+  return {};
+}
+
+Status TrainingLoop::keep_last_lines() {
+  STRATA_TRY(const auto losses, validate_average());
+  for (Value& line : to_lines(losses, done_, "last")) lines_.push_back(std::move(line));
+  if (!hooks_.progress) return {};
+  return hooks_.progress(done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
+}
+
+NamedTensors TrainingLoop::last_weights() { return backbone_only(parameters_.named(average_.average())); }
+
+TrainingState TrainingLoop::state() {
+  TrainingState state{.update = done_, .average_calls = average_.calls()};
+  const auto add = [&](const std::string& prefix, const NamedTensors& named) {
+    for (const auto& [name, tensor] : named) state.tensors.emplace(prefix + name, tensor);
+  };
+  add("model.", parameters_.named(parameters_.values()));
+  add("moment1.", parameters_.named(optimizer_.first_moment()));
+  add("moment2.", parameters_.named(optimizer_.second_moment()));
+  add("average.", parameters_.named(average_.average()));
+  add("early.", early_weights_);
+  state.early = lines_;
+  return state;
+}
+
+Status TrainingLoop::restore(const TrainingState& saved) {
+  return from_torch("restoring a checkpoint", [&]() -> Status {
+    const torch::NoGradGuard no_grad;
+    if (saved.update >= options_.updates) {
+      return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}", saved.update, options_.updates);
+    }
+    TrainingState own = state();
+    early_weights_.clear();
+    for (const auto& [name, tensor] : saved.tensors) {
+      if (name.starts_with("early.")) {
+        early_weights_.emplace(name.substr(6), tensor);
+        continue;
+      }
+      const auto it = own.tensors.find(name);
+      if (it == own.tensors.end() || it->second.sizes() != tensor.sizes()) {
+        return fail(ErrorCode::kInvalid, "the checkpoint's tensor {} does not fit the model", name);
+      }
+      it->second.copy_(tensor);  // a view of the flat buffers
+      own.tensors.erase(it);
+    }
+    if (!own.tensors.empty()) return fail(ErrorCode::kInvalid, "the checkpoint lacks tensor {}", own.tensors.begin()->first);
+    done_ = saved.update;
+    average_.set_calls(saved.average_calls);
+    lines_ = saved.early;
+    return {};
+  });
+}
+
+}  // namespace strata::trainer

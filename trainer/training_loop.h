@@ -1,0 +1,105 @@
+// The training loop, from the first update (or a checkpoint) to the last. Knows no files and no processes: what it reports
+// goes to the hooks, what it sums over ranks goes through the communicator.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "trainer/checkpoint.h"
+#include "trainer/collective/gradient_reducer.h"
+#include "trainer/losses/objective.h"
+#include "trainer/optim/optimizer.h"
+#include "trainer/progress.h"
+#include "trainer/validation.h"
+
+namespace strata::trainer {
+
+struct TrainOptions {
+  std::int64_t updates = 0;
+  std::int64_t batch = 8;         // utterances of an update, over all ranks
+  std::int64_t micro_batch = 0;   // utterances of one forward on a rank; 0: the whole share. No part of the result
+  Schedule schedule{};
+  AdamWOptions adamw{};
+  double clip = 1.0;
+  EmaOptions ema{};
+  DrawOptions draw{};
+  std::uint64_t seed = 0;         // initial weights, noise, spans, times, drops, dropout
+  std::uint64_t seed_data = 0;    // order of the utterances
+  std::int64_t progress_every = 10;
+  std::int64_t checkpoint_every = 0;  // 0: only on request
+  std::int64_t validate_every = 0;    // 0: only the early and the last weights
+
+  // After this many updates the early weights are kept: a fifth of the whole, at least one.
+  [[nodiscard]] std::int64_t early_update() const { return std::max<std::int64_t>(1, updates / 5); }
+};
+
+// Called on every rank at the same updates; an error ends the run.
+struct TrainHooks {
+  std::function<Status(std::int64_t update, const Metrics&)> progress{};
+  std::function<Status(const TrainingState&)> checkpoint{};
+  std::function<bool()> stop_requested{};  // asked once an update; one rank's yes stops all at the same update
+};
+
+enum class Ending { kFinished, kStopped, kDiverged };
+
+class TrainingLoop {
+ public:
+  // All references outlive the loop. REQUIRES: batch <= train.size(), ranks <= batch, heldout.size() >= 2.
+  TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train, const std::vector<Utterance>& heldout,
+               Communicator& communicator, const Clock& clock, const TrainOptions& options, TrainHooks hooks);
+
+  // Goes on from `state`, which a run of the same recipe reached.
+  [[nodiscard]] Status restore(const TrainingState& state);
+  [[nodiscard]] Result<Ending> run();
+
+  // After kFinished: averaged weights of the backbone, as load_weights takes them, and their held-out losses.
+  [[nodiscard]] NamedTensors last_weights();
+  [[nodiscard]] const NamedTensors& early_weights() const { return early_weights_; }
+  // {"id", "update", "which": "early" | "last", "loss", "loss_permuted"}
+  [[nodiscard]] const Array& validation_lines() const { return lines_; }
+
+ private:
+  struct Step {  // what one update was
+    std::vector<const Utterance*> batch{};  // global
+    std::vector<const Utterance*> share{};  // this rank's
+    PaddedSizes sizes{};
+    Counts counts{};
+    double flow = 0, speech = 0, text = 0, total = 0;
+    bool stop = false;
+    double norm = 0;
+    double rate = 0;
+    double frames = 0;
+  };
+  Step choose(std::int64_t update) const;
+  void forward_and_backward(Step& step, std::int64_t update);
+  Status sum_over_ranks(Step& step);
+  void apply(Step& step, std::int64_t update);
+  Status after_update(const Step& step);
+  Status report(const Step& step);
+  Result<std::vector<HeldOutLoss>> validate_average();
+  Status keep_early_weights();
+  Status keep_last_lines();
+  TrainingState state();
+
+  AcousticModel& model_;
+  const std::vector<Utterance>& train_;
+  const std::vector<Utterance>& heldout_;
+  Communicator& communicator_;
+  const Clock& clock_;
+  TrainOptions options_;
+  TrainHooks hooks_;
+  FlatParameters parameters_;
+  GradientReducer reducer_;
+  AdamW optimizer_;
+  WeightAverage average_;
+  std::int64_t done_ = 0;  // updates
+  double frames_since_report_ = 0;
+  Instant reported_at_{};
+  NamedTensors early_weights_{};
+  Array lines_{};
+};
+
+}  // namespace strata::trainer
