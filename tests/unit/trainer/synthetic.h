@@ -6,11 +6,15 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/torch/runtime.h"
 #include "base/torch/torch.h"
 #include "trainer/data/batch.h"
 #include "trainer/models/acoustic_model.h"
 
 namespace strata::trainer {
+
+// Tests run on one thread, like a rank: bit-exactness is promised for that, and spinning threads cost more than they give.
+inline const bool kOneThread = set_up_torch(1).has_value();
 
 inline ModelConfig tiny_config() {
   ModelConfig config;
