@@ -1,4 +1,5 @@
-// What cannot happen is asserted, one fact a line, in release builds too. For what can happen see result.h.
+// What cannot happen is asserted, one fact a line, in release builds too. For what can happen see
+// result.h.
 #pragma once
 
 namespace strata {
@@ -7,5 +8,6 @@ namespace strata {
 
 }  // namespace strata
 
-#define STRATA_ASSERT(expression) \
-  ((expression) ? static_cast<void>(0) : ::strata::assertion_failed(#expression, __FILE__, __LINE__))
+#define STRATA_ASSERT(expression)      \
+  ((expression) ? static_cast<void>(0) \
+                : ::strata::assertion_failed(#expression, __FILE__, __LINE__))

@@ -9,8 +9,9 @@ namespace strata {
 
 using Duration = std::chrono::nanoseconds;
 
-// A point on a clock that never jumps and keeps counting while the machine sleeps (CLOCK_BOOTTIME). Comparable only
-// with instants of the same boot of the same machine: it is never stored and never sent.
+// A point on a clock that never jumps and keeps counting while the machine sleeps (CLOCK_BOOTTIME).
+// Comparable only with instants of the same boot of the same machine: it is never stored and never
+// sent.
 class Instant {
  public:
   constexpr Instant() = default;

@@ -8,7 +8,8 @@ namespace strata {
 
 Fields::Fields(const Value& value, std::string where) : value_(value), where_(std::move(where)) {
   if (value_.if_object() == nullptr) {
-    error_ = Error{ErrorCode::kInvalid, fmt::format("{}: expected a map, found a {}", where_, value_.kind())};
+    error_ = Error{ErrorCode::kInvalid,
+                   fmt::format("{}: expected a map, found a {}", where_, value_.kind())};
   }
 }
 
@@ -18,7 +19,8 @@ const Value* Fields::get(std::string_view key, bool required) {
   if (object == nullptr) return nullptr;
   const auto it = object->find(key);
   if (it != object->end() && !it->second.is_null()) return &it->second;
-  if (required && !error_) error_ = Error{ErrorCode::kInvalid, fmt::format("{}: \"{}\" is missing", where_, key)};
+  if (required && !error_)
+    error_ = Error{ErrorCode::kInvalid, fmt::format("{}: \"{}\" is missing", where_, key)};
   return nullptr;
 }
 
@@ -26,9 +28,11 @@ void Fields::wrong(std::string_view key, std::string_view expectation) {
   if (error_) return;
   const Object* object = value_.if_object();
   const auto it = object == nullptr ? Object::const_iterator{} : object->find(key);
-  std::string found = object == nullptr || it == object->end() ? "nothing" : to_canonical_json(it->second);
+  std::string found =
+      object == nullptr || it == object->end() ? "nothing" : to_canonical_json(it->second);
   if (found.size() > 80) found = found.substr(0, 77) + "...";
-  error_ = Error{ErrorCode::kInvalid, fmt::format("{}.{}: {}, found {}", where_, key, expectation, found)};
+  error_ = Error{ErrorCode::kInvalid,
+                 fmt::format("{}.{}: {}, found {}", where_, key, expectation, found)};
 }
 
 std::int64_t Fields::integer(std::string_view key, std::optional<std::int64_t> fallback) {
@@ -62,7 +66,8 @@ std::string Fields::text(std::string_view key, std::optional<std::string> fallba
   return value->if_string() != nullptr ? *value->if_string() : fallback.value_or("");
 }
 
-std::vector<std::int64_t> Fields::integers(std::string_view key, std::optional<std::vector<std::int64_t>> fallback) {
+std::vector<std::int64_t> Fields::integers(std::string_view key,
+                                           std::optional<std::vector<std::int64_t>> fallback) {
   const Value* value = get(key, !fallback);
   if (value == nullptr) return fallback.value_or(std::vector<std::int64_t>{});
   std::vector<std::int64_t> result;
@@ -72,11 +77,13 @@ std::vector<std::int64_t> Fields::integers(std::string_view key, std::optional<s
     const auto integer = number == nullptr ? std::nullopt : number->to_integer();
     if (integer) result.push_back(*integer);
   }
-  if (array == nullptr || result.size() != array->size()) wrong(key, "expected a list of whole numbers");
+  if (array == nullptr || result.size() != array->size())
+    wrong(key, "expected a list of whole numbers");
   return result;
 }
 
-std::vector<std::string> Fields::texts(std::string_view key, std::optional<std::vector<std::string>> fallback) {
+std::vector<std::string> Fields::texts(std::string_view key,
+                                       std::optional<std::vector<std::string>> fallback) {
   const Value* value = get(key, !fallback);
   if (value == nullptr) return fallback.value_or(std::vector<std::string>{});
   std::vector<std::string> result;
@@ -88,7 +95,8 @@ std::vector<std::string> Fields::texts(std::string_view key, std::optional<std::
   return result;
 }
 
-std::string Fields::choice(std::string_view key, const std::vector<std::string>& names, std::optional<std::string> fallback) {
+std::string Fields::choice(std::string_view key, const std::vector<std::string>& names,
+                           std::optional<std::string> fallback) {
   std::string chosen = text(key, std::move(fallback));
   if (!error_ && std::find(names.begin(), names.end(), chosen) == names.end()) {
     wrong(key, fmt::format("expected one of {}", fmt::join(names, ", ")));
@@ -113,7 +121,8 @@ Status Fields::finish() {
   for (const auto& [key, item] : *value_.if_object()) {
     if (asked_.contains(key)) continue;
     std::vector<std::string> known(asked_.begin(), asked_.end());
-    return fail(ErrorCode::kInvalid, "{}: unknown key \"{}\"; known: {}", where_, key, fmt::join(known, ", "));
+    return fail(ErrorCode::kInvalid, "{}: unknown key \"{}\"; known: {}", where_, key,
+                fmt::join(known, ", "));
   }
   return {};
 }

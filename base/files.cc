@@ -16,8 +16,8 @@ namespace {
 
 tl::unexpected<Error> system_failure(std::string_view what, const std::filesystem::path& path) {
   const int error = errno;
-  return fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable, "{} {}: {}", what, path.string(),
-              std::strerror(error));
+  return fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable, "{} {}: {}", what,
+              path.string(), std::strerror(error));
 }
 
 Status write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
@@ -31,17 +31,21 @@ Status write_all(int fd, std::string_view bytes, const std::filesystem::path& pa
 }
 
 Status sync_folder(const std::filesystem::path& folder) {
-  const FileDescriptor fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor fd(
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return system_failure("opening the folder", folder);
-  // Some network file systems cannot sync folders; the rename itself is then as durable as they make it.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP) return system_failure("syncing the folder", folder);
+  // Some network file systems cannot sync folders; the rename itself is then as durable as they
+  // make it.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    return system_failure("syncing the folder", folder);
   return {};
 }
 
 }  // namespace
 
 FileDescriptor::~FileDescriptor() { reset(); }
-FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)) {}
 FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
   if (this != &other) {
     reset();
@@ -59,7 +63,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t l
   if (!fd.valid()) return system_failure("reading", path);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return system_failure("reading", path);
-  if (S_ISDIR(info.st_mode)) return fail(ErrorCode::kInvalid, "reading {}: it is a folder", path.string());
+  if (S_ISDIR(info.st_mode))
+    return fail(ErrorCode::kInvalid, "reading {}: it is a folder", path.string());
   std::string bytes;
   bytes.reserve(static_cast<std::size_t>(info.st_size));
   std::string buffer(1 << 16, '\0');
@@ -70,13 +75,15 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t l
     if (n == 0) return bytes;
     bytes.append(buffer, 0, static_cast<std::size_t>(n));
     if (bytes.size() > limit) {
-      return fail(ErrorCode::kTooLarge, "reading {}: it is larger than {} bytes", path.string(), limit);
+      return fail(ErrorCode::kTooLarge, "reading {}: it is larger than {} bytes", path.string(),
+                  limit);
     }
   }
 }
 
 namespace {
-Status write_and_rename(const std::filesystem::path& path, std::string_view bytes, unsigned mode, bool synced) {
+Status write_and_rename(const std::filesystem::path& path, std::string_view bytes, unsigned mode,
+                        bool synced) {
   std::string beside = path.string() + ".XXXXXX";
   const FileDescriptor fd(::mkostemp(beside.data(), O_CLOEXEC));
   if (!fd.valid()) return system_failure("writing", path);
@@ -96,18 +103,22 @@ Status write_file_atomic(const std::filesystem::path& path, std::string_view byt
   return write_and_rename(path, bytes, mode, true);
 }
 
-Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes, unsigned mode) {
+Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes,
+                           unsigned mode) {
   return write_and_rename(path, bytes, mode, false);
 }
 
 Status make_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return fail(ErrorCode::kUnavailable, "making the folder {}: {}", path.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "making the folder {}: {}", path.string(),
+                error.message());
   return {};
 }
 
-Result<std::filesystem::path> make_temporary_folder(const std::filesystem::path& parent, std::string_view prefix) {
+Result<std::filesystem::path> make_temporary_folder(const std::filesystem::path& parent,
+                                                    std::string_view prefix) {
   std::string pattern = (parent / std::string(prefix)).string() + "XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) return system_failure("making a folder in", parent);
   return std::filesystem::path(pattern);

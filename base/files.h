@@ -10,22 +10,27 @@
 
 namespace strata {
 
-inline constexpr std::uint64_t kReadFileMax = 256ULL << 20;  // larger files are streamed, not read whole
+inline constexpr std::uint64_t kReadFileMax = 256ULL
+                                              << 20;  // larger files are streamed, not read whole
 
-[[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t limit = kReadFileMax);
+[[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path,
+                                            std::uint64_t limit = kReadFileMax);
 
-// After it returns, the path holds either the old bytes or all the new ones, also after a power cut: written beside,
-// synced, renamed, folder synced. `mode` is the file's permission bits.
-[[nodiscard]] Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes, unsigned mode = 0644);
+// After it returns, the path holds either the old bytes or all the new ones, also after a power
+// cut: written beside, synced, renamed, folder synced. `mode` is the file's permission bits.
+[[nodiscard]] Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes,
+                                       unsigned mode = 0644);
 
 // Whole or not at all for whoever reads it, but not synced: for what need not outlive the boot.
-[[nodiscard]] Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes, unsigned mode = 0644);
+[[nodiscard]] Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes,
+                                         unsigned mode = 0644);
 
 // create_directories with an error that names the path.
 [[nodiscard]] Status make_folder(const std::filesystem::path& path);
 
 // A fresh folder below `parent`, named `prefix` plus random letters.
-[[nodiscard]] Result<std::filesystem::path> make_temporary_folder(const std::filesystem::path& parent, std::string_view prefix);
+[[nodiscard]] Result<std::filesystem::path> make_temporary_folder(
+    const std::filesystem::path& parent, std::string_view prefix);
 
 // Owns a file descriptor.
 class FileDescriptor {
@@ -51,7 +56,8 @@ class LineAppender {
   [[nodiscard]] Status append(std::string_view line);
 
  private:
-  explicit LineAppender(FileDescriptor fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  explicit LineAppender(FileDescriptor fd, std::filesystem::path path)
+      : fd_(std::move(fd)), path_(std::move(path)) {}
   FileDescriptor fd_;
   std::filesystem::path path_;
 };

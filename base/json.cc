@@ -8,7 +8,8 @@
 namespace strata {
 namespace {
 
-// Builds a Value while nlohmann walks the text; it hands us a number's own spelling, so no digit is lost.
+// Builds a Value while nlohmann walks the text; it hands us a number's own spelling, so no digit is
+// lost.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
   bool null() override { return put(Value()); }
@@ -28,7 +29,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override { return close(); }
   bool key(string_t& v) override {
     STRATA_ASSERT(!open_.empty());
-    if (open_.back().value.if_object()->contains(v)) return stop("the key \"" + v + "\" occurs twice");
+    if (open_.back().value.if_object()->contains(v))
+      return stop("the key \"" + v + "\" occurs twice");
     open_.back().key = std::move(v);
     return true;
   }
@@ -49,7 +51,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
   bool open(Value value) {
-    if (open_.size() >= static_cast<std::size_t>(kJsonDepthMax)) return stop(fmt::format("nested deeper than {}", kJsonDepthMax));
+    if (open_.size() >= static_cast<std::size_t>(kJsonDepthMax))
+      return stop(fmt::format("nested deeper than {}", kJsonDepthMax));
     open_.push_back({std::move(value), {}});
     return true;
   }
@@ -107,8 +110,8 @@ void write(std::string& out, const Value& value, int indent) {
     write_string(out, *text);
   } else if (const Array* array = value.if_array()) {
     const bool flat = indent < 0 || std::none_of(array->begin(), array->end(), [](const Value& v) {
-      return v.if_array() != nullptr || v.if_object() != nullptr;
-    });
+                        return v.if_array() != nullptr || v.if_object() != nullptr;
+                      });
     out += '[';
     for (std::size_t i = 0; i < array->size(); ++i) {
       if (i > 0) out += flat && indent >= 0 ? ", " : ",";

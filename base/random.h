@@ -1,5 +1,6 @@
-// Seeded random numbers whose values are part of results, so they never depend on a library's version.
-// splitmix64 as in Steele, Lea, Flood 2014; bounded() takes the high 64 bits of x*n (evaluation statistics use the same).
+// Seeded random numbers whose values are part of results, so they never depend on a library's
+// version. splitmix64 as in Steele, Lea, Flood 2014; bounded() takes the high 64 bits of x*n
+// (evaluation statistics use the same).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class Random {
   // Uniform in [0, 1), 53 bits.
   constexpr double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
-  // The output of a generator whose counter stands at x: the hash that the golden tests call splitmix64(x).
+  // The output of a generator whose counter stands at x: the hash that the golden tests call
+  // splitmix64(x).
   static constexpr std::uint64_t hash(std::uint64_t x) { return mix(x + kGamma); }
 
  private:
@@ -38,7 +40,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// A seed for a named purpose, independent of the seeds for other names: derive_seed(7, "noise/utt-0042").
+// A seed for a named purpose, independent of the seeds for other names: derive_seed(7,
+// "noise/utt-0042").
 [[nodiscard]] std::uint64_t derive_seed(std::uint64_t seed, std::string_view purpose);
 
 }  // namespace strata

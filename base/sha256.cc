@@ -45,8 +45,10 @@ std::string sha256_hex(std::string_view bytes) {
 }
 
 Result<std::string> sha256_file(const std::filesystem::path& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) return fail(ErrorCode::kNotFound, "hashing {}: {}", path.string(), std::strerror(errno));
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                       &std::fclose);
+  if (!file)
+    return fail(ErrorCode::kNotFound, "hashing {}: {}", path.string(), std::strerror(errno));
   Sha256 hash;
   std::array<char, 1 << 16> buffer{};
   for (;;) {

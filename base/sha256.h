@@ -1,4 +1,5 @@
-// SHA-256 of bytes and files, as 64 lower-case hex digits. Content names (artifacts, task keys) are these digits.
+// SHA-256 of bytes and files, as 64 lower-case hex digits. Content names (artifacts, task keys) are
+// these digits.
 #pragma once
 
 #include <filesystem>

@@ -23,5 +23,7 @@ class StrongId {
 
 template <class Tag>
 struct std::hash<strata::StrongId<Tag>> {
-  std::size_t operator()(strata::StrongId<Tag> id) const noexcept { return std::hash<std::uint64_t>{}(id.value()); }
+  std::size_t operator()(strata::StrongId<Tag> id) const noexcept {
+    return std::hash<std::uint64_t>{}(id.value());
+  }
 };

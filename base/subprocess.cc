@@ -61,25 +61,31 @@ Exit to_exit(int status) {
 }
 
 Result<pid_t> spawn_with(const Command& command, int stdout_fd) {
-  if (command.argv.empty()) return fail(ErrorCode::kInvalid, "starting a program: the command is empty");
+  if (command.argv.empty())
+    return fail(ErrorCode::kInvalid, "starting a program: the command is empty");
   STRATA_TRY(const std::filesystem::path program, find_program(command.argv.front()));
   SpawnSettings settings;
   const auto add_output = [&](const std::filesystem::path& path, int fd) {
     if (path.empty()) return;
-    STRATA_ASSERT(posix_spawn_file_actions_addopen(&settings.actions, fd, path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644) == 0);
+    STRATA_ASSERT(posix_spawn_file_actions_addopen(&settings.actions, fd, path.c_str(),
+                                                   O_WRONLY | O_CREAT | O_APPEND, 0644) == 0);
   };
-  STRATA_ASSERT(posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0) == 0);
+  STRATA_ASSERT(posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0) ==
+                0);
   add_output(command.stdout_file, 1);
-  if (stdout_fd >= 0) STRATA_ASSERT(posix_spawn_file_actions_adddup2(&settings.actions, stdout_fd, 1) == 0);
+  if (stdout_fd >= 0)
+    STRATA_ASSERT(posix_spawn_file_actions_adddup2(&settings.actions, stdout_fd, 1) == 0);
   if (!command.stderr_file.empty() && command.stderr_file == command.stdout_file) {
     STRATA_ASSERT(posix_spawn_file_actions_adddup2(&settings.actions, 1, 2) == 0);
   } else {
     add_output(command.stderr_file, 2);
   }
   if (!command.folder.empty()) {
-    STRATA_ASSERT(posix_spawn_file_actions_addchdir_np(&settings.actions, command.folder.c_str()) == 0);
+    STRATA_ASSERT(posix_spawn_file_actions_addchdir_np(&settings.actions, command.folder.c_str()) ==
+                  0);
   }
-  // A child begins with no blocked signals and default handlers, whatever this process does with its own.
+  // A child begins with no blocked signals and default handlers, whatever this process does with
+  // its own.
   short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
   if (command.own_session) flags = static_cast<short>(flags | POSIX_SPAWN_SETSID);
   sigset_t none;
@@ -93,8 +99,8 @@ Result<pid_t> spawn_with(const Command& command, int stdout_fd) {
   std::vector<std::string> argv = command.argv;
   std::vector<std::string> environment = merged_environment(command.extra_environment);
   pid_t pid = 0;
-  const int error = posix_spawn(&pid, program.c_str(), &settings.actions, &settings.attributes, pointers(argv).data(),
-                                pointers(environment).data());
+  const int error = posix_spawn(&pid, program.c_str(), &settings.actions, &settings.attributes,
+                                pointers(argv).data(), pointers(environment).data());
   if (error != 0) {
     return fail(ErrorCode::kUnavailable, "starting {} in {}: {}", program.string(),
                 command.folder.empty() ? "." : command.folder.string(), std::strerror(error));
@@ -120,7 +126,8 @@ Result<std::filesystem::path> find_program(const std::string& name) {
   std::istringstream folders(path == nullptr ? "/usr/bin:/bin" : path);
   for (std::string folder; std::getline(folders, folder, ':');) {
     const auto candidate = std::filesystem::path(folder.empty() ? "." : folder) / name;
-    if (::access(candidate.c_str(), X_OK) == 0 && !std::filesystem::is_directory(candidate)) return candidate;
+    if (::access(candidate.c_str(), X_OK) == 0 && !std::filesystem::is_directory(candidate))
+      return candidate;
   }
   return fail(ErrorCode::kNotFound, "program {}: not found in PATH", name);
 }
@@ -130,7 +137,8 @@ Result<pid_t> spawn(const Command& command) { return spawn_with(command, -1); }
 Result<std::optional<Exit>> poll_exit(pid_t pid) {
   int status = 0;
   const pid_t got = ::waitpid(pid, &status, WNOHANG);
-  if (got < 0) return fail(ErrorCode::kInternal, "waiting for process {}: {}", pid, std::strerror(errno));
+  if (got < 0)
+    return fail(ErrorCode::kInternal, "waiting for process {}: {}", pid, std::strerror(errno));
   if (got == 0) return std::optional<Exit>();
   return std::optional<Exit>(to_exit(status));
 }
@@ -138,14 +146,16 @@ Result<std::optional<Exit>> poll_exit(pid_t pid) {
 Result<Exit> wait_exit(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return fail(ErrorCode::kInternal, "waiting for process {}: {}", pid, std::strerror(errno));
+    if (errno != EINTR)
+      return fail(ErrorCode::kInternal, "waiting for process {}: {}", pid, std::strerror(errno));
   }
   return to_exit(status);
 }
 
 Result<Captured> run_captured(const Command& command) {
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::kUnavailable, "making a pipe: {}", std::strerror(errno));
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+    return fail(ErrorCode::kUnavailable, "making a pipe: {}", std::strerror(errno));
   const FileDescriptor read_end(ends[0]);
   FileDescriptor write_end(ends[1]);
   STRATA_TRY(const pid_t pid, spawn_with(command, write_end.get()));
@@ -170,7 +180,8 @@ std::vector<pid_t> processes_of_session(pid_t session) {
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const auto stat = read_file(entry.path() / "stat");
     if (!stat) continue;  // it ended meanwhile
-    // "pid (comm) state ppid pgrp session ...": comm may hold anything, so start behind its last parenthesis.
+    // "pid (comm) state ppid pgrp session ...": comm may hold anything, so start behind its last
+    // parenthesis.
     const std::size_t behind = stat->rfind(')');
     if (behind == std::string::npos) continue;
     std::istringstream fields(stat->substr(behind + 1));

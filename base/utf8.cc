@@ -7,7 +7,8 @@ namespace {
 
 struct Step {
   char32_t point = 0;
-  std::size_t length = 1;  // bytes consumed; for a bad sequence the length of its maximal ill-formed part
+  std::size_t length =
+      1;  // bytes consumed; for a bad sequence the length of its maximal ill-formed part
   bool ok = false;
 };
 
@@ -79,7 +80,9 @@ std::u32string decode_utf8_lossy(std::string_view bytes) {
 
 std::string encode_utf8(std::u32string_view points) {
   std::string bytes;
-  const auto put = [&](char32_t value) { bytes += static_cast<char>(static_cast<unsigned char>(value)); };
+  const auto put = [&](char32_t value) {
+    bytes += static_cast<char>(static_cast<unsigned char>(value));
+  };
   for (const char32_t p : points) {
     STRATA_ASSERT(p < 0x110000 && (p < 0xD800 || p > 0xDFFF));
     if (p < 0x80) {

@@ -10,8 +10,8 @@
 namespace strata {
 namespace {
 
-constexpr int kPlainDigitsMax = 21;       // longer plain forms are written with an exponent
-constexpr int kExponentMax = 1'000'000;   // a larger one is a mistake, not a number
+constexpr int kPlainDigitsMax = 21;      // longer plain forms are written with an exponent
+constexpr int kExponentMax = 1'000'000;  // a larger one is a mistake, not a number
 
 struct Parts {
   bool negative = false;
@@ -29,8 +29,10 @@ std::string spell(const Parts& p) {
     if (n > 1) mantissa += "." + p.digits.substr(1);
     return fmt::format("{}{}e{}", sign, mantissa, p.exponent - 1);
   }
-  if (p.exponent <= 0) return sign + "0." + std::string(static_cast<std::size_t>(-p.exponent), '0') + p.digits;
-  if (p.exponent >= n) return sign + p.digits + std::string(static_cast<std::size_t>(p.exponent - n), '0');
+  if (p.exponent <= 0)
+    return sign + "0." + std::string(static_cast<std::size_t>(-p.exponent), '0') + p.digits;
+  if (p.exponent >= n)
+    return sign + p.digits + std::string(static_cast<std::size_t>(p.exponent - n), '0');
   const auto point = static_cast<std::size_t>(p.exponent);
   return sign + p.digits.substr(0, point) + "." + p.digits.substr(point);
 }
@@ -66,7 +68,8 @@ Result<Number> Number::parse(std::string_view text) {
     text.remove_prefix(1);
     if (!text.empty() && text.front() == '+') text.remove_prefix(1);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
-    if (error != std::errc() || std::abs(exponent) > kExponentMax) return bad("its exponent is wrong or too large");
+    if (error != std::errc() || std::abs(exponent) > kExponentMax)
+      return bad("its exponent is wrong or too large");
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   }
   if (!text.empty()) return bad("something follows the digits");
@@ -139,7 +142,8 @@ std::optional<double> Value::to_double() const {
 }
 
 const char* Value::kind() const {
-  static constexpr std::array<const char*, 6> kKinds{"null", "boolean", "number", "string", "list", "map"};
+  static constexpr std::array<const char*, 6> kKinds{"null",   "boolean", "number",
+                                                     "string", "list",    "map"};
   return kKinds.at(data_.index());
 }
 
@@ -163,10 +167,13 @@ Status Value::set(std::string_view path, Value value) {
   for (;;) {
     if (at->is_null()) *at = Object{};
     Object* object = at->if_object();
-    if (object == nullptr) return fail(ErrorCode::kInvalid, "cannot set {}: a part of it is a {}, not a map", whole, at->kind());
+    if (object == nullptr)
+      return fail(ErrorCode::kInvalid, "cannot set {}: a part of it is a {}, not a map", whole,
+                  at->kind());
     const std::size_t dot = path.find('.');
     const std::string key(path.substr(0, dot));
-    if (key.empty()) return fail(ErrorCode::kInvalid, "cannot set \"{}\": it has an empty part", whole);
+    if (key.empty())
+      return fail(ErrorCode::kInvalid, "cannot set \"{}\": it has an empty part", whole);
     at = &(*object)[key];
     if (dot == std::string_view::npos) break;
     path.remove_prefix(dot + 1);

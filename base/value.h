@@ -1,5 +1,6 @@
-// A JSON-like value with exact decimal numbers: what sweep files, specs, keys, events and reports are made of.
-// Two values are equal when they mean the same: 1e-4 equals 0.0001, 1.0 equals 1, and the order of keys is no part of it.
+// A JSON-like value with exact decimal numbers: what sweep files, specs, keys, events and reports
+// are made of. Two values are equal when they mean the same: 1e-4 equals 0.0001, 1.0 equals 1, and
+// the order of keys is no part of it.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +15,16 @@
 
 namespace strata {
 
-// An exact decimal in its one canonical spelling ("0.0001", "-12", "1.5e300"): no sign on zero, no trailing zeros,
-// exponent form only where the plain form would need more than 21 digits.
+// An exact decimal in its one canonical spelling ("0.0001", "-12", "1.5e300"): no sign on zero, no
+// trailing zeros, exponent form only where the plain form would need more than 21 digits.
 class Number {
  public:
   Number() = default;
   explicit Number(std::int64_t value);
   // The shortest decimal that reads back as this double. REQUIRES: value is finite.
   explicit Number(double value);
-  // JSON's grammar for numbers, plus a leading '+' and a missing digit on one side of the point, as YAML 1.2 has it.
+  // JSON's grammar for numbers, plus a leading '+' and a missing digit on one side of the point, as
+  // YAML 1.2 has it.
   static Result<Number> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }
@@ -46,7 +48,8 @@ class Value {
   Value(int value) : data_(Number(std::int64_t{value})) {}
   Value(std::int64_t value) : data_(Number(value)) {}
   Value(std::uint64_t value);
-  // NaN and infinities become the strings "NaN", "Infinity", "-Infinity": JSON has no other honest place for them.
+  // NaN and infinities become the strings "NaN", "Infinity", "-Infinity": JSON has no other honest
+  // place for them.
   Value(double value);
   Value(Number value) : data_(std::move(value)) {}
   Value(std::string value) : data_(std::move(value)) {}
@@ -67,9 +70,11 @@ class Value {
   [[nodiscard]] std::optional<double> to_double() const;
   [[nodiscard]] const char* kind() const;  // "null", "boolean", "number", "string", "list", "map"
 
-  // The value at a dotted path ("align.text.layer"); null pointer where a step is missing or no map.
+  // The value at a dotted path ("align.text.layer"); null pointer where a step is missing or no
+  // map.
   [[nodiscard]] const Value* find(std::string_view path) const;
-  // Sets the value at a dotted path, making maps on the way. An error where a step exists and is no map.
+  // Sets the value at a dotted path, making maps on the way. An error where a step exists and is no
+  // map.
   Status set(std::string_view path, Value value);
 
   bool operator==(const Value&) const = default;

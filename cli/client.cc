@@ -39,7 +39,8 @@ class LinkClient final : public Client {
 
 Result<Value> body_of(const Answer& answer) {
   auto parsed = parse_json(answer.body);
-  if (!parsed) return tl::unexpected(parsed.error().while_doing("reading the coordinator's answer"));
+  if (!parsed)
+    return tl::unexpected(parsed.error().while_doing("reading the coordinator's answer"));
   if (answer.ok) return std::move(*parsed);
   const std::string text = text_at(*parsed, "error", "the coordinator refused without a reason");
   return tl::unexpected(Error{code_of(text_at(*parsed, "code")), text});

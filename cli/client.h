@@ -15,13 +15,14 @@ inline constexpr std::chrono::milliseconds kAnswerPatience{30'000};
 class Client {
  public:
   virtual ~Client() = default;
-  // The answer's body. An answer that is not ok is an error with the coordinator's own text and kind.
+  // The answer's body. An answer that is not ok is an error with the coordinator's own text and
+  // kind.
   [[nodiscard]] virtual Result<Value> ask(const std::string& verb, const Value& body) = 0;
   [[nodiscard]] virtual Result<Value> submit(const SubmitTasks& batch) = 0;
 };
 
-// `address_file` empty: $STRATA_COORDINATOR, else the store of `strata up`. Whether anybody answers shows at
-// the first question.
+// `address_file` empty: $STRATA_COORDINATOR, else the store of `strata up`. Whether anybody answers
+// shows at the first question.
 [[nodiscard]] Result<std::unique_ptr<Client>> connect(const std::string& address_file);
 
 // The body of an answer: the value of one that is ok, else the error that it tells of.

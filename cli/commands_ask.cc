@@ -62,18 +62,21 @@ Result<int> run_drain(Context& context, const std::string& worker) {
     if (text_at(entry, "name") == worker || brief_text(at(entry, "worker")) == worker)
       id = at(entry, "worker");
   }
-  if (id.is_null()) return fail(ErrorCode::kNotFound, "no worker '{}'; strata workers lists them", worker);
+  if (id.is_null())
+    return fail(ErrorCode::kNotFound, "no worker '{}'; strata workers lists them", worker);
   STRATA_TRY(const Value answer, context.ask("drain", Object{{"worker", id}}));
-  context.answer(answer,
-                 fmt::format("worker {} gets nothing new; it leaves when what it runs has ended\n", worker));
+  context.answer(
+      answer,
+      fmt::format("worker {} gets nothing new; it leaves when what it runs has ended\n", worker));
   return kExitOk;
 }
 
 Result<int> run_cancel(Context& context, const std::string& sweep) {
   STRATA_TRY(const Value answer, context.ask("cancel", Object{{"sweep", sweep}}));
   context.answer(
-      answer, fmt::format("cancelled {}: {} no longer wanted by it, {} stopping; results stay\n", sweep,
-                          plural(integer_at(answer, "withdrawn"), "task"), integer_at(answer, "stopping")));
+      answer,
+      fmt::format("cancelled {}: {} no longer wanted by it, {} stopping; results stay\n", sweep,
+                  plural(integer_at(answer, "withdrawn"), "task"), integer_at(answer, "stopping")));
   return kExitOk;
 }
 
@@ -93,15 +96,16 @@ Array tasks_to_revive(const Array& runs) {
   return out;
 }
 
-Result<Value> retry_question(Context& context, const std::string& target, const std::string& where) {
+Result<Value> retry_question(Context& context, const std::string& target,
+                             const std::string& where) {
   Query query;
   if (!where.empty()) {
     STRATA_TRY(query, parse_query(where));
   }
   STRATA_TRY(const Value sweeps, context.ask("sweeps"));
   const Array& known = array_at(sweeps, "sweeps");
-  const bool is_sweep =
-      std::any_of(known.begin(), known.end(), [&](const Value& s) { return text_at(s, "sweep") == target; });
+  const bool is_sweep = std::any_of(known.begin(), known.end(),
+                                    [&](const Value& s) { return text_at(s, "sweep") == target; });
   if (is_sweep && where.empty()) return Value(Object{{"sweep", target}});
   if (is_sweep) {
     STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", target}}));
@@ -111,7 +115,8 @@ Result<Value> retry_question(Context& context, const std::string& target, const 
   if (!is_hex_prefix(target))
     return fail(ErrorCode::kNotFound, "no sweep '{}'; strata list shows them", target);
   if (!where.empty())
-    return fail(ErrorCode::kInvalid, "--where chooses among the runs of a sweep, and {} is none", target);
+    return fail(ErrorCode::kInvalid, "--where chooses among the runs of a sweep, and {} is none",
+                target);
   STRATA_TRY(const Value shown, context.ask("show", Object{{"prefix", target}}));
   if (text_at(shown, "kind") == "run") return Value(Object{{"tasks", tasks_to_revive({shown})}});
   const std::string key = text_at(shown, "task", text_at(at(shown, "spec"), "key"));
@@ -124,11 +129,13 @@ Result<int> run_retry(Context& context, const std::string& target, const std::st
   STRATA_TRY(const Value question, retry_question(context, target, where));
   const Value& tasks = at(question, "tasks");
   if (tasks.if_array() != nullptr && tasks.if_array()->empty()) {
-    context.answer(Object{{"revived", 0}}, "nothing to retry: none of these failed or was cancelled\n");
+    context.answer(Object{{"revived", 0}},
+                   "nothing to retry: none of these failed or was cancelled\n");
     return kExitOk;
   }
   STRATA_TRY(const Value answer, context.ask("retry", question));
-  context.answer(answer, fmt::format("revived {}\n", plural(integer_at(answer, "revived"), "task")));
+  context.answer(answer,
+                 fmt::format("revived {}\n", plural(integer_at(answer, "revived"), "task")));
   return kExitOk;
 }
 
@@ -141,8 +148,8 @@ struct LogPlace {
   bool ended = false;
 };
 
-// The task whose log tells most: of a run the one that failed, else the one that runs, else the last that
-// ended.
+// The task whose log tells most: of a run the one that failed, else the one that runs, else the
+// last that ended.
 std::string task_of_interest(const Value& run) {
   static constexpr const char* kOrder[] = {"failed", "running", "leased", "diverged", "succeeded"};
   std::vector<std::pair<std::string, std::string>> stages;  // state, task
@@ -158,9 +165,10 @@ std::string task_of_interest(const Value& run) {
   return "";
 }
 
-// A worker is called "host:folder" unless its owner gave it another name, and the folder of an attempt that
-// has not ended lies below it; the attempt itself tells where only at its end.
-std::string guessed_folder(const std::string& worker, const std::string& task, std::int64_t attempt) {
+// A worker is called "host:folder" unless its owner gave it another name, and the folder of an
+// attempt that has not ended lies below it; the attempt itself tells where only at its end.
+std::string guessed_folder(const std::string& worker, const std::string& task,
+                           std::int64_t attempt) {
   const std::size_t at_folder = worker.find(":/");
   if (at_folder == std::string::npos) return "";
   return fmt::format("{}/attempts/{}-{}", worker.substr(at_folder + 1), task.substr(0, 8), attempt);
@@ -171,24 +179,27 @@ Result<LogPlace> log_place(Context& context, const std::string& prefix) {
   if (text_at(shown, "kind") == "run") {
     const std::string task = task_of_interest(shown);
     if (task.empty())
-      return fail(ErrorCode::kNotFound, "no task of run {} has started yet: nothing is logged", prefix);
+      return fail(ErrorCode::kNotFound, "no task of run {} has started yet: nothing is logged",
+                  prefix);
     STRATA_TRY(shown, context.ask("show", Object{{"prefix", task}}));
   }
   const Array& attempts = array_at(shown, "attempts");
   if (attempts.empty())
     return fail(ErrorCode::kNotFound, "task {} has not started yet: nothing is logged", prefix);
-  const auto newest = std::max_element(attempts.begin(), attempts.end(), [](const Value& a, const Value& b) {
-    return integer_at(a, "attempt") < integer_at(b, "attempt");
-  });
+  const auto newest =
+      std::max_element(attempts.begin(), attempts.end(), [](const Value& a, const Value& b) {
+        return integer_at(a, "attempt") < integer_at(b, "attempt");
+      });
   LogPlace out{.task = text_at(shown, "task", text_at(at(shown, "spec"), "key")),
                .attempt = integer_at(*newest, "attempt")};
   out.folder = text_at(*newest, "folder");
-  if (out.folder.empty()) out.folder = guessed_folder(text_at(*newest, "worker"), out.task, out.attempt);
+  if (out.folder.empty())
+    out.folder = guessed_folder(text_at(*newest, "worker"), out.task, out.attempt);
   out.ended = integer_at(*newest, "ended_ms") > 0;
   if (out.folder.empty()) {
     return fail(ErrorCode::kNotFound,
-                "the folder of attempt {} of task {} is not known here; it lies with worker {}", out.attempt,
-                out.task.substr(0, 8), brief_text(at(*newest, "worker")));
+                "the folder of attempt {} of task {} is not known here; it lies with worker {}",
+                out.attempt, out.task.substr(0, 8), brief_text(at(*newest, "worker")));
   }
   return out;
 }
@@ -215,13 +226,15 @@ Result<int> run_logs(Context& context, const std::string& prefix, bool follow) {
   std::string chunk(kLogChunk, '\0');
   while (true) {
     while (log.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), log.gcount() > 0) {
-      context.print(printable(std::string_view(chunk).substr(0, static_cast<std::size_t>(log.gcount()))));
+      context.print(
+          printable(std::string_view(chunk).substr(0, static_cast<std::size_t>(log.gcount()))));
     }
     if (!follow || place.ended) return kExitOk;
     if (!context.wait(kFollowSeconds)) return kExitOk;
     log.clear();
     STRATA_TRY(const LogPlace now, log_place(context, place.task));
-    place.ended = now.ended || now.attempt != place.attempt;  // what it still wrote is read once more
+    place.ended =
+        now.ended || now.attempt != place.attempt;  // what it still wrote is read once more
   }
 }
 

@@ -21,7 +21,8 @@ Result<int> run_query_command(Context& context, const std::string& text) {
   STRATA_TRY(const Query query, parse_query(text));
   STRATA_TRY(const Value answer, context.ask("runs"));
   STRATA_TRY(const Array runs, run_query(query, array_at(answer, "runs")));
-  context.answer(Object{{"runs", Array(runs)}}, runs_as_text(runs, names_in(query), context.palette));
+  context.answer(Object{{"runs", Array(runs)}},
+                 runs_as_text(runs, names_in(query), context.palette));
   return kExitOk;
 }
 
@@ -39,7 +40,8 @@ Result<Value> definition_of(Context& context, const std::string& sweep) {
 Result<std::map<std::string, std::string>> reasons_of(Context& context, const std::string& sweep) {
   std::map<std::string, std::string> out;
   for (const char* state : {"failed", "diverged", "cancelled"}) {
-    STRATA_TRY(const Value answer, context.ask("tasks", Object{{"sweep", sweep}, {"state", state}}));
+    STRATA_TRY(const Value answer,
+               context.ask("tasks", Object{{"sweep", sweep}, {"state", state}}));
     for (const Value& task : array_at(answer, "tasks"))
       out[text_at(task, "task")] = text_at(task, "last_failure");
   }
@@ -54,7 +56,8 @@ Result<TableRequest> table_request(Context& context, const std::string& sweep,
   Array items;
   for (const std::string& name : scores_needed(out.definition, array_at(names, "runs"), scores))
     items.push_back(name);
-  STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", sweep}, {"items", std::move(items)}}));
+  STRATA_TRY(const Value answer,
+             context.ask("runs", Object{{"sweep", sweep}, {"items", std::move(items)}}));
   out.runs = array_at(answer, "runs");
   STRATA_TRY(out.reasons, reasons_of(context, sweep));
   return out;
@@ -82,9 +85,11 @@ Result<int> run_table(Context& context, const TableOptions& options) {
 
 namespace {
 
-// The tasks of the sweep's runs that may have points of the metric: every seeded or long stage reports some.
+// The tasks of the sweep's runs that may have points of the metric: every seeded or long stage
+// reports some.
 Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& sweep,
-                                           const std::string& metric, std::set<std::uint64_t>& seeds) {
+                                           const std::string& metric,
+                                           std::set<std::uint64_t>& seeds) {
   STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", sweep}}));
   std::vector<MetricCurve> out;
   std::map<std::string, std::map<std::int64_t, double>> by_task;  // runs share tasks: ask once
@@ -103,7 +108,8 @@ Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& 
                      context.ask("metrics", Object{{"prefix", task}, {"names", Array{metric}}}));
           for (const Value& point : array_at(metrics, "points")) {
             const auto number = at(at(point, "values"), metric).to_double();
-            if (number && std::isfinite(*number)) known->second[integer_at(point, "step")] = *number;
+            if (number && std::isfinite(*number))
+              known->second[integer_at(point, "step")] = *number;
           }
         }
       }
@@ -123,9 +129,11 @@ Result<Plot> plot_for(Context& context, const PlotOptions& options) {
   STRATA_TRY(TableRequest request, table_request(context, options.sweep, {options.y}));
   Array rows = array_at(at(request.definition, "table"), "rows");
   if (rows.empty()) {
-    for (const Value& axis : array_at(request.definition, "axes")) rows.push_back(at(axis, "parameter"));
+    for (const Value& axis : array_at(request.definition, "axes"))
+      rows.push_back(at(axis, "parameter"));
   }
-  if (std::find(rows.begin(), rows.end(), Value(options.x)) == rows.end()) rows.push_back(options.x);
+  if (std::find(rows.begin(), rows.end(), Value(options.x)) == rows.end())
+    rows.push_back(options.x);
   if (request.definition.is_null()) request.definition = Object{};
   STRATA_CHECK_OK(request.definition.set("table.rows", std::move(rows)));
   STRATA_TRY(const AblationTable table, build_table(request));
@@ -135,16 +143,18 @@ Result<Plot> plot_for(Context& context, const PlotOptions& options) {
 Status write_png(const fs::path& out, const std::string& svg) {
   auto program = find_program("rsvg-convert");
   if (!program) {
-    return fail(
-        ErrorCode::kNotFound,
-        "PNG needs rsvg-convert (Debian: librsvg2-bin), which is not in PATH; --out FILE.svg needs nothing");
+    return fail(ErrorCode::kNotFound,
+                "PNG needs rsvg-convert (Debian: librsvg2-bin), which is not in PATH; --out "
+                "FILE.svg needs nothing");
   }
-  STRATA_TRY(const fs::path folder, make_temporary_folder(fs::temp_directory_path(), "strata-plot-"));
+  STRATA_TRY(const fs::path folder,
+             make_temporary_folder(fs::temp_directory_path(), "strata-plot-"));
   const fs::path source = folder / "plot.svg";
   const auto convert = [&]() -> Status {
     STRATA_CHECK_OK(write_file_atomic(source, svg));
-    STRATA_TRY(const Captured done, run_captured({.argv = {program->string(), "--zoom", "2", "--output",
-                                                           out.string(), source.string()}}));
+    STRATA_TRY(const Captured done,
+               run_captured({.argv = {program->string(), "--zoom", "2", "--output", out.string(),
+                                      source.string()}}));
     if (!done.exit.ok())
       return fail(ErrorCode::kInternal, "rsvg-convert ended with {}", done.exit.describe());
     return {};
@@ -158,8 +168,8 @@ Status write_png(const fs::path& out, const std::string& svg) {
 }  // namespace
 
 Result<int> run_plot(Context& context, const PlotOptions& options) {
-  const fs::path out =
-      options.out.empty() ? fs::path(options.sweep + "-" + options.y + ".svg") : fs::path(options.out);
+  const fs::path out = options.out.empty() ? fs::path(options.sweep + "-" + options.y + ".svg")
+                                           : fs::path(options.out);
   if (out.extension() != ".svg" && out.extension() != ".png") {
     return fail(ErrorCode::kInvalid, "--out {}: a plot is written as .svg or .png", out.string());
   }
@@ -174,8 +184,8 @@ Result<int> run_plot(Context& context, const PlotOptions& options) {
 
 namespace {
 
-// Where the audio of one utterance lies in an artifact: the file whose name without extension is the
-// utterance.
+// Where the audio of one utterance lies in an artifact: the file whose name without extension is
+// the utterance.
 std::string find_audio(const fs::path& folder, const std::string& item) {
   std::error_code error;
   fs::recursive_directory_iterator walk(folder, error);
@@ -202,13 +212,15 @@ struct TracedInput {
 
 std::int64_t newest_attempt(const Value& task) {
   std::int64_t out = 0;
-  for (const Value& attempt : array_at(task, "attempts")) out = std::max(out, integer_at(attempt, "attempt"));
+  for (const Value& attempt : array_at(task, "attempts"))
+    out = std::max(out, integer_at(attempt, "attempt"));
   return out;
 }
 
 Result<std::vector<TracedInput>> inputs_of(Context& context, const Value& task) {
   std::vector<TracedInput> out;
-  const Value& inputs = at(task, "inputs").is_null() ? at(at(task, "spec"), "inputs") : at(task, "inputs");
+  const Value& inputs =
+      at(task, "inputs").is_null() ? at(at(task, "spec"), "inputs") : at(task, "inputs");
   for (const Value& input : as_array(inputs)) {
     TracedInput made{.name = text_at(input, "name"), .producer = text_at(input, "producer")};
     made.hash = text_at(at(task, "consumed"), made.name);
@@ -224,22 +236,25 @@ Result<std::vector<TracedInput>> inputs_of(Context& context, const Value& task) 
 }
 
 Value input_json(const TracedInput& input) {
-  return Object{{"input", input.name},           {"hash", input.hash},       {"task", input.producer},
-                {"stage", input.stage},          {"attempt", input.attempt}, {"path", input.path},
+  return Object{{"input", input.name},           {"hash", input.hash},
+                {"task", input.producer},        {"stage", input.stage},
+                {"attempt", input.attempt},      {"path", input.path},
                 {"changed_since", input.changed}};
 }
 
 // One run's part of a figure, as JSON; the text is made from it.
 Result<Value> trace_run(Context& context, const Value& run, const TraceOptions& options) {
   const Value& score = at(at(run, "scores"), options.score);
-  Object out{{"run", text_at(run, "run")}, {"seed", at(run, "seed")}, {"state", text_at(run, "state")}};
+  Object out{
+      {"run", text_at(run, "run")}, {"seed", at(run, "seed")}, {"state", text_at(run, "state")}};
   if (score.is_null()) return Value(std::move(out));
   out["value"] = at(score, "value");
   out["judge"] = text_at(score, "judge");
   out["task"] = text_at(score, "task");
   out["stage"] = text_at(score, "stage");
   STRATA_TRY(const Value task, context.ask("show", Object{{"prefix", text_at(score, "task")}}));
-  out["attempt"] = at(score, "attempt").is_null() ? Value(newest_attempt(task)) : at(score, "attempt");
+  out["attempt"] =
+      at(score, "attempt").is_null() ? Value(newest_attempt(task)) : at(score, "attempt");
   STRATA_TRY(const std::vector<TracedInput> inputs, inputs_of(context, task));
   Array traced;
   Array audio;
@@ -261,23 +276,25 @@ Result<Value> trace_run(Context& context, const Value& run, const TraceOptions& 
 }
 
 std::string trace_text(const Value& run, const Palette& palette) {
-  std::string out = palette.paint(
-      Tint::kBold,
-      fmt::format("run {}  seed {}", text_at(run, "run").substr(0, 12), brief_text(at(run, "seed"))));
+  std::string out =
+      palette.paint(Tint::kBold, fmt::format("run {}  seed {}", text_at(run, "run").substr(0, 12),
+                                             brief_text(at(run, "seed"))));
   if (at(run, "value").is_null()) return out + "  " + text_at(run, "state") + ": no such score\n";
   const auto value = at(run, "value").to_double();
-  out += fmt::format("  value {}\n", value ? format_number(*value, 8) : brief_text(at(run, "value")));
+  out +=
+      fmt::format("  value {}\n", value ? format_number(*value, 8) : brief_text(at(run, "value")));
   out += fmt::format("  by {} task {} attempt {}{}\n", text_at(run, "stage"),
                      text_at(run, "task").substr(0, 12), brief_text(at(run, "attempt")),
                      text_at(run, "judge").empty() ? "" : ", judge " + text_at(run, "judge"));
   for (const Value& input : array_at(run, "inputs")) {
-    out += fmt::format("  from {}: artifact {}\n       made by {} task {} attempt {}\n       {}\n",
-                       text_at(input, "input"), text_at(input, "hash"), text_at(input, "stage"),
-                       text_at(input, "task").substr(0, 12), integer_at(input, "attempt"),
-                       flag_at(input, "changed_since")
-                           ? palette.paint(Tint::kWarn, "outdated: its producer has made other bytes since")
-                       : text_at(input, "path").empty() ? palette.paint(Tint::kWarn, "evicted")
-                                                        : text_at(input, "path"));
+    out += fmt::format(
+        "  from {}: artifact {}\n       made by {} task {} attempt {}\n       {}\n",
+        text_at(input, "input"), text_at(input, "hash"), text_at(input, "stage"),
+        text_at(input, "task").substr(0, 12), integer_at(input, "attempt"),
+        flag_at(input, "changed_since")
+            ? palette.paint(Tint::kWarn, "outdated: its producer has made other bytes since")
+        : text_at(input, "path").empty() ? palette.paint(Tint::kWarn, "evicted")
+                                         : text_at(input, "path"));
   }
   const Value& item = at(run, "item");
   if (item.is_null()) return out;
@@ -292,8 +309,8 @@ std::string trace_text(const Value& run, const Palette& palette) {
 }  // namespace
 
 Result<int> run_trace(Context& context, const TraceOptions& options) {
-  STRATA_TRY(const Value answer,
-             context.ask("runs", Object{{"sweep", options.sweep}, {"items", Array{options.score}}}));
+  STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", options.sweep},
+                                                            {"items", Array{options.score}}}));
   Array traced;
   std::string text = fmt::format("{} of '{}' in {}\n", options.score, options.cell, options.sweep);
   std::set<std::string> cells;
@@ -305,8 +322,8 @@ Result<int> run_trace(Context& context, const TraceOptions& options) {
     traced.push_back(one);
   }
   if (traced.empty()) {
-    return fail(ErrorCode::kNotFound, "sweep '{}' has no cell '{}'; its cells are: {}", options.sweep,
-                options.cell, fmt::join(cells, "; "));
+    return fail(ErrorCode::kNotFound, "sweep '{}' has no cell '{}'; its cells are: {}",
+                options.sweep, options.cell, fmt::join(cells, "; "));
   }
   context.answer(Object{{"sweep", options.sweep},
                         {"cell", options.cell},

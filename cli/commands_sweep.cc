@@ -25,18 +25,20 @@ struct LoadedSweep {
   SourceFile file{};
 };
 
-Result<std::string> read_sweep_file(const std::string& path) { return read_file(path, kYamlBytesMax); }
+Result<std::string> read_sweep_file(const std::string& path) {
+  return read_file(path, kYamlBytesMax);
+}
 
 Error as_bad_file(const Error& error) { return {ErrorCode::kInvalid, error.message}; }
 
 Result<LoadedSweep> load(const std::string& path) {
   const auto text = read_sweep_file(path);
   if (!text) return tl::unexpected(as_bad_file(text.error()));
-  // Absolute, because {folder} in a command becomes part of what workers start elsewhere; commands are in no
-  // key.
+  // Absolute, because {folder} in a command becomes part of what workers start elsewhere; commands
+  // are in no key.
   std::error_code no_folder;
-  auto definition =
-      read_sweep(std::filesystem::absolute(path, no_folder).lexically_normal().string(), read_sweep_file);
+  auto definition = read_sweep(
+      std::filesystem::absolute(path, no_folder).lexically_normal().string(), read_sweep_file);
   if (!definition) return tl::unexpected(as_bad_file(definition.error()));
   auto expansion = expand(*definition);
   if (!expansion) return tl::unexpected(as_bad_file(expansion.error().while_doing(path)));
@@ -60,11 +62,13 @@ Result<int> run_plan(Context& context, const std::string& file, const PlanOption
   auto asked = context.ask("plan", plan_question(sweep.expansion));
   if (asked) {
     answer = std::move(*asked);
-  } else if (asked.error().code != ErrorCode::kNotFound && asked.error().code != ErrorCode::kUnavailable) {
+  } else if (asked.error().code != ErrorCode::kNotFound &&
+             asked.error().code != ErrorCode::kUnavailable) {
     return tl::unexpected(asked.error());  // it is there, and says no
   }
   const PlanReport plan = make_plan(sweep.definition, sweep.expansion, answer, options);
-  context.answer(plan_as_json(plan), plan_as_text(plan, context.palette, context.clock.wall().unix_ms));
+  context.answer(plan_as_json(plan),
+                 plan_as_text(plan, context.palette, context.clock.wall().unix_ms));
   return kExitOk;
 }
 
@@ -94,18 +98,20 @@ Result<Submitted> send(Context& context, const std::vector<SubmitTasks>& batches
 
 std::string submitted_text(const std::string& sweep, const Submitted& counts) {
   if (counts.created == 0 && counts.revived == 0) {
-    return fmt::format("nothing is new: all {} of {} exist ({})\n", plural(counts.kept, "task"), sweep,
-                       plural(counts.runs, "run"));
+    return fmt::format("nothing is new: all {} of {} exist ({})\n", plural(counts.kept, "task"),
+                       sweep, plural(counts.runs, "run"));
   }
-  return fmt::format("submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n", sweep,
-                     counts.generation, plural(counts.runs, "run"), format_count(counts.created),
-                     format_count(std::max<std::int64_t>(counts.kept - counts.revived, 0)),
-                     format_count(counts.revived));  // what is revived was kept in the coordinator's count
+  return fmt::format(
+      "submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n", sweep,
+      counts.generation, plural(counts.runs, "run"), format_count(counts.created),
+      format_count(std::max<std::int64_t>(counts.kept - counts.revived, 0)),
+      format_count(counts.revived));  // what is revived was kept in the coordinator's count
 }
 
 Value submitted_json(const std::string& sweep, const Submitted& counts) {
-  return Object{{"sweep", sweep},      {"generation", counts.generation}, {"created", counts.created},
-                {"kept", counts.kept}, {"revived", counts.revived},       {"runs", counts.runs}};
+  return Object{
+      {"sweep", sweep},      {"generation", counts.generation}, {"created", counts.created},
+      {"kept", counts.kept}, {"revived", counts.revived},       {"runs", counts.runs}};
 }
 
 }  // namespace
@@ -113,14 +119,14 @@ Value submitted_json(const std::string& sweep, const Submitted& counts) {
 Result<int> run_submit(Context& context, const SubmitOptions& options) {
   STRATA_TRY(const LoadedSweep sweep, load(options.file));
   const Value record = definition_record(sweep.definition, sweep.expansion, sweep.file);
-  const auto sent =
-      send(context, submission(sweep.expansion, sweep.definition.priority, record, options.if_plan));
+  const auto sent = send(
+      context, submission(sweep.expansion, sweep.definition.priority, record, options.if_plan));
   if (!sent) {
     if (options.if_plan.empty() || sent.error().code != ErrorCode::kConflict)
       return tl::unexpected(sent.error());
-    context.answer(
-        Object{{"error", sent.error().message}, {"code", name_of(sent.error().code)}},
-        "refused: " + sent.error().message + "\nlook again with: strata plan " + options.file + "\n");
+    context.answer(Object{{"error", sent.error().message}, {"code", name_of(sent.error().code)}},
+                   "refused: " + sent.error().message + "\nlook again with: strata plan " +
+                       options.file + "\n");
     return kExitWorldMoved;
   }
   if (!options.wait) {
@@ -146,7 +152,8 @@ std::vector<std::string> stages_of(Context& context, const std::string& sweep) {
   return out;
 }
 
-// Redraws over itself on a terminal; elsewhere a line now and then, and one whenever a task has ended.
+// Redraws over itself on a terminal; elsewhere a line now and then, and one whenever a task has
+// ended.
 class Display {
  public:
   explicit Display(Context& context) : context_(context) {}

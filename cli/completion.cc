@@ -15,7 +15,9 @@ std::string option_words(const CommandShape& command) {
   return out;
 }
 
-std::string joined(const std::vector<std::string>& words) { return fmt::format("{}", fmt::join(words, " ")); }
+std::string joined(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, " "));
+}
 
 // Inside single quotes of any of the three shells.
 std::string quoted(const std::string& text) {
@@ -46,7 +48,8 @@ std::string bash_completion(const std::vector<CommandShape>& commands) {
         values += fmt::format("        {}) COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return ;;\n",
                               option.name, joined(option.choices));
       } else if (option.takes_value) {
-        values += fmt::format("        {}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", option.name);
+        values += fmt::format("        {}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
+                              option.name);
       }
     }
     if (!values.empty()) cases += "      case \"$prev\" in\n" + values + "      esac\n";
@@ -54,7 +57,8 @@ std::string bash_completion(const std::vector<CommandShape>& commands) {
         "      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return; fi\n",
         option_words(command));
     if (!command.choices.empty()) {
-      cases += fmt::format("      COMPREPLY=($(compgen -W '{}' -- \"$cur\"))\n", joined(command.choices));
+      cases += fmt::format("      COMPREPLY=($(compgen -W '{}' -- \"$cur\"))\n",
+                           joined(command.choices));
     } else if (command.words == WordKind::kFile) {
       cases += "      COMPREPLY=($(compgen -f -- \"$cur\"))\n";
     } else if (command.words == WordKind::kSweep) {

@@ -4,7 +4,9 @@
 
 namespace strata::cli {
 
-int exit_code_of(const Error& error) { return error.code == ErrorCode::kInvalid ? kExitUsage : kExitFailed; }
+int exit_code_of(const Error& error) {
+  return error.code == ErrorCode::kInvalid ? kExitUsage : kExitFailed;
+}
 
 void Context::answer(const Value& value, const std::string& text) const {
   write_(json ? to_pretty_json(value) + "\n" : text);

@@ -42,8 +42,8 @@ Array axes_of(const SweepDefinition& definition) {
   return out;
 }
 
-// Cells that were planned with other seeds than the sweep's, so that a table does not miss what nobody asked
-// for.
+// Cells that were planned with other seeds than the sweep's, so that a table does not miss what
+// nobody asked for.
 Object own_seeds(const SweepDefinition& definition, const Expansion& expansion) {
   std::map<std::string, std::set<std::uint64_t>> by_cell;
   for (const RunSpec& run : expansion.runs) by_cell[run.cell].insert(run.seed);
@@ -72,7 +72,8 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
   for (const std::uint64_t seed : definition.seeds) seeds.push_back(seed);
   Array dropped;
   for (const DroppedBy& by : expansion.dropped) {
-    dropped.push_back(Object{{"constraint", by.constraint}, {"cells", static_cast<std::int64_t>(by.cells)}});
+    dropped.push_back(
+        Object{{"constraint", by.constraint}, {"cells", static_cast<std::int64_t>(by.cells)}});
   }
   Array stages;
   for (const StageDefinition& stage : definition.stages) {
@@ -102,8 +103,8 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
                 {"expected_source", definition.expected_source}};
 }
 
-std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority, const Value& record,
-                                    const std::string& if_plan) {
+std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority,
+                                    const Value& record, const std::string& if_plan) {
   std::vector<SubmitTasks> out;
   const auto open = [&]() -> SubmitTasks& {
     out.push_back({.sweep = expansion.sweep, .priority = priority});

@@ -1,5 +1,5 @@
-// What travels with a submission (docs/requests.md): all that a table needs to know about the sweep, as
-// canonical JSON.
+// What travels with a submission (docs/requests.md): all that a table needs to know about the
+// sweep, as canonical JSON.
 #pragma once
 
 #include <string>

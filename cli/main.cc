@@ -70,23 +70,27 @@ const std::vector<std::string> kFormats = {"text", "csv", "markdown", "latex"};
 const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
 
 void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
-  CLI::App* up =
-      app.add_subcommand("up", "coordinator and one worker on this machine, on loopback, in one folder");
-  up->add_option("--folder", a.up.folder, "where everything lies (default: ~/.local/state/strata/default)");
+  CLI::App* up = app.add_subcommand(
+      "up", "coordinator and one worker on this machine, on loopback, in one folder");
+  up->add_option("--folder", a.up.folder,
+                 "where everything lies (default: ~/.local/state/strata/default)");
   up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)");
   up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)");
   up->add_option("--metrics", a.up.metrics, "HOST:PORT for Prometheus");
   up->add_flag("--detach", a.up.detach, "leave both in the background");
   up->add_flag("--stop", a.stop, "stop both: programs are asked for a checkpoint");
-  out.push_back({up, [&](Context& c) { return a.stop ? run_down(c, a.up.folder) : run_up(c, a.up); }});
+  out.push_back(
+      {up, [&](Context& c) { return a.stop ? run_down(c, a.up.folder) : run_up(c, a.up); }});
 
-  CLI::App* plan = app.add_subcommand("plan", "what a submission would run, keep, retry, and what it costs");
+  CLI::App* plan =
+      app.add_subcommand("plan", "what a submission would run, keep, retry, and what it costs");
   plan->add_option("FILE", a.word, "sweep definition")->required();
   plan->add_option("--gflops", a.plan.gflops,
                    "sustained GFLOP/s of a slot, where no program of the kind has run yet")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)");
+  plan->add_option("--slots", a.plan.slots,
+                   "suppose so many slots (default: those that there are)");
   out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
 
   CLI::App* submit = app.add_subcommand("submit", "submit a sweep; what exists is kept");
@@ -99,7 +103,8 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* watch = app.add_subcommand("watch", "live progress of a sweep, until it has ended");
   watch->add_option("SWEEP", a.word)->required();
   watch->add_flag("--once", a.once, "one picture, then end");
-  out.push_back({watch, [&](Context& c) { return run_watch(c, a.word, a.once); }, WordKind::kSweep});
+  out.push_back(
+      {watch, [&](Context& c) { return run_watch(c, a.word, a.once); }, WordKind::kSweep});
 
   CLI::App* cancel = app.add_subcommand(
       "cancel", "withdraw a sweep; tasks that no other sweep wants are stopped, results stay");
@@ -109,7 +114,8 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* retry = app.add_subcommand("retry", "try failed and cancelled tasks again");
   retry->add_option("TARGET", a.word, "sweep, or prefix of a run or task")->required();
   retry->add_option("--where", a.where, "only tasks of the sweep's runs for which this holds");
-  out.push_back({retry, [&](Context& c) { return run_retry(c, a.word, a.where); }, WordKind::kSweep});
+  out.push_back(
+      {retry, [&](Context& c) { return run_retry(c, a.word, a.where); }, WordKind::kSweep});
 }
 
 void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
@@ -136,9 +142,10 @@ void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
       ->expected(1, 2);
   out.push_back({explain, [&](Context& c) -> Result<int> {
                    if (a.words.size() == 2 && a.words[0] != "run" && a.words[0] != "task") {
-                     return strata::fail(strata::ErrorCode::kInvalid,
-                                         "explain: expected `run` or `task` before the prefix, not '{}'",
-                                         a.words[0]);
+                     return strata::fail(
+                         strata::ErrorCode::kInvalid,
+                         "explain: expected `run` or `task` before the prefix, not '{}'",
+                         a.words[0]);
                    }
                    return run_explain(c, a.words.back());
                  }});
@@ -159,8 +166,9 @@ void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
 }
 
 void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
-  CLI::App* query = app.add_subcommand(
-      "query", "runs for which an expression holds: 'model.depth = 18 and wer < 0.03 order by wer limit 10'");
+  CLI::App* query = app.add_subcommand("query",
+                                       "runs for which an expression holds: 'model.depth = 18 and "
+                                       "wer < 0.03 order by wer limit 10'");
   query->add_option("EXPR", a.words, "over parameters, scores, state, seed, cell, run, sweep");
   out.push_back({query, [&](Context& c) {
                    std::string text;
@@ -171,7 +179,9 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* table = app.add_subcommand(
       "table", "the ablation table: mean over seeds, intervals, paired difference to the baseline");
   table->add_option("SWEEP", a.table.sweep)->required();
-  table->add_option("--format", a.table.format)->check(CLI::IsMember(kFormats))->capture_default_str();
+  table->add_option("--format", a.table.format)
+      ->check(CLI::IsMember(kFormats))
+      ->capture_default_str();
   table->add_option("--scores", a.table.scores, "columns, in order (default: those of the sweep)")
       ->delimiter(',');
   table->add_option("--resamples", a.table.resamples, "of the bootstrap")
@@ -186,10 +196,11 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   plot->add_option("--out", a.plot.out, "FILE.svg or FILE.png (default: SWEEP-Y.svg)");
   out.push_back({plot, [&](Context& c) { return run_plot(c, a.plot); }, WordKind::kSweep});
 
-  CLI::App* trace =
-      app.add_subcommand("trace", "from a figure of the table to run, attempt, artifact hash and WAV");
+  CLI::App* trace = app.add_subcommand(
+      "trace", "from a figure of the table to run, attempt, artifact hash and WAV");
   trace->add_option("SWEEP", a.trace.sweep)->required();
-  trace->add_option("--cell", a.trace.cell, "label of the row, as `strata query` shows it")->required();
+  trace->add_option("--cell", a.trace.cell, "label of the row, as `strata query` shows it")
+      ->required();
   trace->add_option("--score", a.trace.score)->required();
   trace->add_option("--item", a.trace.item, "utterance: its own value and where its audio lies");
   out.push_back({trace, [&](Context& c) { return run_trace(c, a.trace); }, WordKind::kSweep});
@@ -199,8 +210,9 @@ std::vector<CommandShape> shapes_of(const CLI::App& app, const Commands& command
   std::vector<CommandShape> out;
   for (const Command& command : commands) {
     if (command.app->get_group().empty()) continue;  // not for people
-    CommandShape shape{
-        .name = command.app->get_name(), .help = command.app->get_description(), .words = command.words};
+    CommandShape shape{.name = command.app->get_name(),
+                       .help = command.app->get_description(),
+                       .words = command.words};
     shape.choices = command.choices;
     for (const CLI::App* part : {static_cast<const CLI::App*>(command.app), &app}) {
       for (const CLI::Option* option : part->get_options()) {
@@ -241,9 +253,9 @@ void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
 
 int complain(const Context& context, const strata::Error& error) {
   if (context.json) {
-    context.print(
-        strata::to_pretty_json(strata::Object{{"error", error.message}, {"code", name_of(error.code)}}) +
-        "\n");
+    context.print(strata::to_pretty_json(
+                      strata::Object{{"error", error.message}, {"code", name_of(error.code)}}) +
+                  "\n");
   } else {
     std::fprintf(stderr, "strata: %s\n", error.message.c_str());
   }
@@ -254,8 +266,9 @@ int complain(const Context& context, const strata::Error& error) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_DFL);  // strata list | head
-  CLI::App app{"Layer-wise ablations of speech synthesis: plan, run, ask, and the table for the paper.",
-               "strata"};
+  CLI::App app{
+      "Layer-wise ablations of speech synthesis: plan, run, ask, and the table for the paper.",
+      "strata"};
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", "strata "s + STRATA_BUILD);

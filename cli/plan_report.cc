@@ -30,21 +30,11 @@ Category category_of(const Value& known) {
 
 void count(PlanCounts& counts, Category category) {
   switch (category) {
-    case Category::kKept:
-      ++counts.kept;
-      return;
-    case Category::kOutdated:
-      ++counts.outdated;
-      return;
-    case Category::kUnderWay:
-      ++counts.under_way;
-      return;
-    case Category::kRetried:
-      ++counts.retried;
-      return;
-    case Category::kFresh:
-      ++counts.fresh;
-      return;
+    case Category::kKept: ++counts.kept; return;
+    case Category::kOutdated: ++counts.outdated; return;
+    case Category::kUnderWay: ++counts.under_way; return;
+    case Category::kRetried: ++counts.retried; return;
+    case Category::kFresh: ++counts.fresh; return;
   }
 }
 
@@ -76,8 +66,8 @@ struct Duration {
   EstimateSource source = EstimateSource::kNone;
 };
 
-Duration duration_of(const TaskSpec& task, const Value& known, const std::map<std::string, History>& history,
-                     double gflops) {
+Duration duration_of(const TaskSpec& task, const Value& known,
+                     const std::map<std::string, History>& history, double gflops) {
   const double before = number_at(known, "seconds");
   if (before > 0) return {before, EstimateSource::kHistory};
   const auto slots = static_cast<double>(std::max<std::int64_t>(task.resources.slots, 1));
@@ -87,7 +77,8 @@ Duration duration_of(const TaskSpec& task, const Value& known, const std::map<st
             EstimateSource::kHistory};
   }
   if (found != history.end()) {
-    return {found->second.seconds / static_cast<double>(found->second.entries), EstimateSource::kHistory};
+    return {found->second.seconds / static_cast<double>(found->second.entries),
+            EstimateSource::kHistory};
   }
   if (task.flops > 0) return {task.flops / (gflops * 1e9) / slots, EstimateSource::kAssumption};
   return {};
@@ -101,8 +92,8 @@ StagePlan& stage_of(PlanReport& plan, const std::string& name) {
   return plan.stages.back();
 }
 
-void count_runs(PlanReport& plan, const Expansion& expansion, const std::map<TaskKey, Category>& categories,
-                const Value& answer) {
+void count_runs(PlanReport& plan, const Expansion& expansion,
+                const std::map<TaskKey, Category>& categories, const Value& answer) {
   std::set<std::string> here;
   for (const RunSpec& run : expansion.runs) {
     here.insert(run.key.hex());
@@ -120,10 +111,11 @@ void count_runs(PlanReport& plan, const Expansion& expansion, const std::map<Tas
 
 }  // namespace
 
-PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion, const Value& answer,
-                     const PlanOptions& options) {
-  PlanReport plan{
-      .sweep = expansion.sweep, .plan_id = text_at(answer, "plan_id"), .connected = !answer.is_null()};
+PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
+                     const Value& answer, const PlanOptions& options) {
+  PlanReport plan{.sweep = expansion.sweep,
+                  .plan_id = text_at(answer, "plan_id"),
+                  .connected = !answer.is_null()};
   plan.cells = expansion.cells;
   plan.seeds = definition.seeds.size();
   plan.dropped = expansion.dropped;
@@ -180,7 +172,8 @@ std::string cell_of(std::int64_t number) { return number == 0 ? "·" : format_co
 std::string slot_hours(double slot_seconds) {
   const double hours = slot_seconds / 3600;
   if (hours >= 99.95) return format_count(static_cast<std::int64_t>(hours + 0.5));
-  return hours >= 0.01 || slot_seconds == 0 ? format_number(hours, 3) : format_number(slot_seconds, 2) + " s";
+  return hours >= 0.01 || slot_seconds == 0 ? format_number(hours, 3)
+                                            : format_number(slot_seconds, 2) + " s";
 }
 
 std::string stage_lines(const PlanReport& plan, const Palette& palette) {
@@ -202,7 +195,8 @@ std::string stage_lines(const PlanReport& plan, const Palette& palette) {
     std::string source = stage.source == EstimateSource::kHistory      ? "history"
                          : stage.source == EstimateSource::kAssumption ? "FLOPs"
                                                                        : "";
-    if (stage.unknown > 0) source += fmt::format("{}{} unknown", source.empty() ? "" : ", ", stage.unknown);
+    if (stage.unknown > 0)
+      source += fmt::format("{}{} unknown", source.empty() ? "" : ", ", stage.unknown);
     add(stage.stage, stage.counts,
         idle                      ? "·"
         : stage.slot_seconds == 0 ? "?"
@@ -218,20 +212,22 @@ std::string stage_lines(const PlanReport& plan, const Palette& palette) {
 }  // namespace
 
 std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::int64_t now_ms) {
-  std::string out =
-      fmt::format("{}  {}, {}, {}\n", palette.paint(Tint::kBold, plan.sweep),
-                  plural(static_cast<std::int64_t>(plan.cells), "cell"),
-                  plural(static_cast<std::int64_t>(plan.seeds), "seed"), plural(plan.runs.total(), "run"));
+  std::string out = fmt::format("{}  {}, {}, {}\n", palette.paint(Tint::kBold, plan.sweep),
+                                plural(static_cast<std::int64_t>(plan.cells), "cell"),
+                                plural(static_cast<std::int64_t>(plan.seeds), "seed"),
+                                plural(plan.runs.total(), "run"));
   std::vector<std::pair<std::string, std::string>> lines;
   std::string axes;
   for (const auto& [name, size] : plan.axis_sizes)
     axes += (axes.empty() ? "" : " × ") + fmt::format("{} ({})", name, size);
   if (!axes.empty()) lines.emplace_back("axes", axes);
   for (const DroppedBy& by : plan.dropped) {
-    lines.emplace_back("dropped", fmt::format("{} by {}", plural(static_cast<std::int64_t>(by.cells), "cell"),
-                                              by.constraint));
+    lines.emplace_back("dropped",
+                       fmt::format("{} by {}", plural(static_cast<std::int64_t>(by.cells), "cell"),
+                                   by.constraint));
   }
-  if (!plan.connected) lines.emplace_back("note", "no coordinator was asked: everything counts as new");
+  if (!plan.connected)
+    lines.emplace_back("note", "no coordinator was asked: everything counts as new");
   out += key_value_lines(lines, palette) + "\n" + stage_lines(plan, palette) + "\n";
   lines.clear();
   const bool assumed = std::any_of(plan.stages.begin(), plan.stages.end(), [](const StagePlan& s) {
@@ -242,29 +238,33 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   if (assumed)
     cost += fmt::format(", FLOPs at an assumed {} GFLOP/s per slot (--gflops)",
                         format_count(static_cast<std::int64_t>(plan.gflops)));
-  if (plan.unknown > 0) cost += fmt::format("; without {} of unknown length", plural(plan.unknown, "task"));
+  if (plan.unknown > 0)
+    cost += fmt::format("; without {} of unknown length", plural(plan.unknown, "task"));
   lines.emplace_back("estimate", cost);
   if (plan.tasks.total() == plan.tasks.kept) {
     lines.emplace_back("end", "nothing is new: every result exists");
   } else if (plan.seconds) {
     lines.emplace_back(
-        "end",
-        fmt::format("in about {} on {}{}: {}", format_duration(*plan.seconds), plural(plan.slots, "slot"),
-                    plan.connected ? fmt::format(" ({} free now)", plan.slots_free) : "",
-                    format_time(now_ms + static_cast<std::int64_t>(*plan.seconds * 1000))));
+        "end", fmt::format("in about {} on {}{}: {}", format_duration(*plan.seconds),
+                           plural(plan.slots, "slot"),
+                           plan.connected ? fmt::format(" ({} free now)", plan.slots_free) : "",
+                           format_time(now_ms + static_cast<std::int64_t>(*plan.seconds * 1000))));
   } else {
-    lines.emplace_back("end", plan.slots == 0 ? "unknown: no slots (--slots N supposes some)" : "unknown");
+    lines.emplace_back("end",
+                       plan.slots == 0 ? "unknown: no slots (--slots N supposes some)" : "unknown");
   }
   if (!plan.plan_id.empty())
-    lines.emplace_back("plan", plan.plan_id + "  (strata submit --if-plan refuses when the world has moved)");
+    lines.emplace_back(
+        "plan", plan.plan_id + "  (strata submit --if-plan refuses when the world has moved)");
   return out + key_value_lines(lines, palette);
 }
 
 namespace {
 
 Value counts_as_json(const PlanCounts& counts) {
-  return Object{{"new", counts.fresh},           {"kept", counts.kept},         {"retried", counts.retried},
-                {"under_way", counts.under_way}, {"outdated", counts.outdated}, {"total", counts.total()}};
+  return Object{{"new", counts.fresh},         {"kept", counts.kept},
+                {"retried", counts.retried},   {"under_way", counts.under_way},
+                {"outdated", counts.outdated}, {"total", counts.total()}};
 }
 
 }  // namespace
@@ -272,7 +272,8 @@ Value counts_as_json(const PlanCounts& counts) {
 Value plan_as_json(const PlanReport& plan) {
   Array dropped;
   for (const DroppedBy& by : plan.dropped) {
-    dropped.push_back(Object{{"constraint", by.constraint}, {"cells", static_cast<std::int64_t>(by.cells)}});
+    dropped.push_back(
+        Object{{"constraint", by.constraint}, {"cells", static_cast<std::int64_t>(by.cells)}});
   }
   Array axes;
   for (const auto& [name, size] : plan.axis_sizes) {
@@ -280,13 +281,14 @@ Value plan_as_json(const PlanReport& plan) {
   }
   Array stages;
   for (const StagePlan& stage : plan.stages) {
-    stages.push_back(Object{{"stage", stage.stage},
-                            {"tasks", counts_as_json(stage.counts)},
-                            {"slot_seconds", stage.slot_seconds},
-                            {"unknown", stage.unknown},
-                            {"source", stage.source == EstimateSource::kHistory      ? "history"
-                                       : stage.source == EstimateSource::kAssumption ? "assumed GFLOP/s"
-                                                                                     : "none"}});
+    stages.push_back(
+        Object{{"stage", stage.stage},
+               {"tasks", counts_as_json(stage.counts)},
+               {"slot_seconds", stage.slot_seconds},
+               {"unknown", stage.unknown},
+               {"source", stage.source == EstimateSource::kHistory      ? "history"
+                          : stage.source == EstimateSource::kAssumption ? "assumed GFLOP/s"
+                                                                        : "none"}});
   }
   return Object{{"sweep", plan.sweep},
                 {"plan_id", plan.plan_id.empty() ? Value() : Value(plan.plan_id)},

@@ -1,5 +1,5 @@
-// What a submission would do, and what it would cost. Pure: the expansion of the file and the coordinator's
-// answer to `plan` go in; without an answer everything is new.
+// What a submission would do, and what it would cost. Pure: the expansion of the file and the
+// coordinator's answer to `plan` go in; without an answer everything is new.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace strata::cli {
 
-// Sustained, per slot, where nothing of the program's kind has run yet: a data-centre GPU at a sixth of its
-// dense bf16 peak.
+// Sustained, per slot, where nothing of the program's kind has run yet: a data-centre GPU at a
+// sixth of its dense bf16 peak.
 inline constexpr double kAssumedGflops = 50'000;
 
 struct PlanCounts {
@@ -54,7 +54,8 @@ struct PlanReport {
   double gflops = kAssumedGflops;
   std::int64_t slots = 0;
   std::int64_t slots_free = 0;
-  std::optional<double> seconds{};  // until the end, when slots are known and every task has an estimate
+  std::optional<double>
+      seconds{};  // until the end, when slots are known and every task has an estimate
 };
 
 struct PlanOptions {
@@ -65,7 +66,8 @@ struct PlanOptions {
 // `answer`: of the verb `plan`; null without a coordinator.
 [[nodiscard]] PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
                                    const Value& answer, const PlanOptions& options);
-[[nodiscard]] std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::int64_t now_ms);
+[[nodiscard]] std::string plan_as_text(const PlanReport& plan, const Palette& palette,
+                                       std::int64_t now_ms);
 [[nodiscard]] Value plan_as_json(const PlanReport& plan);
 
 }  // namespace strata::cli

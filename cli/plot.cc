@@ -18,8 +18,9 @@ std::optional<double> number_of(const Value& value) {
   return number == nullptr ? std::nullopt : std::optional<double>(number->to_double());
 }
 
-// Places on the x axis: the numbers themselves, or one place after another where a value is no number or
-// where the numbers span so much (1, 10, 100) that the small ones would stand on one another.
+// Places on the x axis: the numbers themselves, or one place after another where a value is no
+// number or where the numbers span so much (1, 10, 100) that the small ones would stand on one
+// another.
 std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::string& parameter) {
   std::vector<double> numbers;
   for (const Value& value : values) {
@@ -28,7 +29,8 @@ std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::str
   std::sort(numbers.begin(), numbers.end());
   bool to_scale = numbers.size() == values.size();
   for (std::size_t i = 1; i < numbers.size(); ++i) {
-    to_scale = to_scale && numbers[i] - numbers[i - 1] >= kGapMin * (numbers.back() - numbers.front());
+    to_scale =
+        to_scale && numbers[i] - numbers[i - 1] >= kGapMin * (numbers.back() - numbers.front());
   }
   std::vector<PlotTick> out;
   for (const Value& value : values) {
@@ -36,7 +38,9 @@ std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::str
     double place = static_cast<double>(out.size());
     if (const auto number = number_of(value)) {
       const auto rank = std::lower_bound(numbers.begin(), numbers.end(), *number) - numbers.begin();
-      place = to_scale ? *number : numbers.size() == values.size() ? static_cast<double>(rank) : place;
+      place = to_scale                          ? *number
+              : numbers.size() == values.size() ? static_cast<double>(rank)
+                                                : place;
     }
     out.push_back({place, label == "–" ? "none" : label});
   }
@@ -48,7 +52,8 @@ std::string series_name(const AblationTable& table, const TableRow& row, std::si
   for (std::size_t k = 0; k < row.keys.size(); ++k) {
     if (k == x) continue;
     const std::string value = row_key_text(table.row_names[k], row.keys[k]);
-    name += (name.empty() ? "" : ", ") + table.row_headers[k] + " " + (value == "–" ? "none" : value);
+    name +=
+        (name.empty() ? "" : ", ") + table.row_headers[k] + " " + (value == "–" ? "none" : value);
   }
   return name;
 }
@@ -65,14 +70,16 @@ void add_table_footnotes(Plot& plot, const AblationTable& table, const TableColu
   plot.footnotes.push_back(
       fmt::format("Points: mean over {}{}.", seeds,
                   drawn ? "; bars: 95 % bootstrap interval over utterances, not paired" : ""));
-  if (incomplete) plot.footnotes.emplace_back("Some cells lack seeds or have no score: see strata table.");
+  if (incomplete)
+    plot.footnotes.emplace_back("Some cells lack seeds or have no score: see strata table.");
   if (table.has_unintelligible() && !column.ranked)
     plot.footnotes.push_back("Cells are " + std::string(kNotIntelligible) + ".");
 }
 
 }  // namespace
 
-Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, const std::string& score) {
+Result<Plot> plot_of_table(const AblationTable& table, const std::string& x,
+                           const std::string& score) {
   const auto column = std::find_if(table.columns.begin(), table.columns.end(),
                                    [&](const TableColumn& c) { return c.score == score; });
   const auto axis = std::find(table.row_names.begin(), table.row_names.end(), x);
@@ -84,7 +91,8 @@ Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, con
   const auto k = static_cast<std::size_t>(axis - table.row_names.begin());
   std::vector<Value> values;  // in the table's order, which is the axis' order
   for (const TableRow& row : table.rows) {
-    if (std::find(values.begin(), values.end(), row.keys[k]) == values.end()) values.push_back(row.keys[k]);
+    if (std::find(values.begin(), values.end(), row.keys[k]) == values.end())
+      values.push_back(row.keys[k]);
   }
   Plot plot{.title = table.sweep, .x_label = table.row_headers[k], .y_label = header_text(*column)};
   plot.x_ticks = places_of(values, x);
@@ -95,8 +103,8 @@ Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, con
     auto series = std::find_if(plot.series.begin(), plot.series.end(),
                                [&](const PlotSeries& s) { return s.name == name; });
     if (series == plot.series.end()) series = plot.series.insert(plot.series.end(), {.name = name});
-    const auto place =
-        static_cast<std::size_t>(std::find(values.begin(), values.end(), row.keys[k]) - values.begin());
+    const auto place = static_cast<std::size_t>(
+        std::find(values.begin(), values.end(), row.keys[k]) - values.begin());
     PlotPoint point{.x = plot.x_ticks[place].x, .y = column->scale * cell.estimate->value};
     if (cell.estimate->low) point.low = column->scale * *cell.estimate->low;
     if (cell.estimate->high) point.high = column->scale * *cell.estimate->high;
@@ -104,13 +112,15 @@ Result<Plot> plot_of_table(const AblationTable& table, const std::string& x, con
     if (row.baseline) plot.reference = PlotLine{.label = "baseline", .y = point.y};
   }
   if (plot.series.empty())
-    return fail(ErrorCode::kNotFound, "no cell of sweep '{}' has the score '{}' yet", table.sweep, score);
+    return fail(ErrorCode::kNotFound, "no cell of sweep '{}' has the score '{}' yet", table.sweep,
+                score);
   if (plot.series.size() > kSeriesMax) {
     return fail(ErrorCode::kTooLarge, "{} series are no picture (at most {}): choose another --x",
                 plot.series.size(), kSeriesMax);
   }
   const auto by_x = [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; };
-  for (PlotSeries& series : plot.series) std::stable_sort(series.points.begin(), series.points.end(), by_x);
+  for (PlotSeries& series : plot.series)
+    std::stable_sort(series.points.begin(), series.points.end(), by_x);
   std::sort(plot.x_ticks.begin(), plot.x_ticks.end(),
             [](const PlotTick& a, const PlotTick& b) { return a.x < b.x; });
   add_table_footnotes(plot, table, *column);
@@ -169,13 +179,16 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
                             const std::vector<MetricCurve>& curves, std::size_t seeds_expected) {
   std::vector<std::string> cells;
   for (const MetricCurve& curve : curves) {
-    if (curve.values.empty() || std::find(cells.begin(), cells.end(), curve.cell) != cells.end()) continue;
+    if (curve.values.empty() || std::find(cells.begin(), cells.end(), curve.cell) != cells.end())
+      continue;
     cells.push_back(curve.cell);
   }
   if (cells.empty())
-    return fail(ErrorCode::kNotFound, "no run of sweep '{}' has points of the metric '{}'", sweep, metric);
+    return fail(ErrorCode::kNotFound, "no run of sweep '{}' has points of the metric '{}'", sweep,
+                metric);
   if (cells.size() > kSeriesMax) {
-    return fail(ErrorCode::kTooLarge, "{} cells are no picture (at most {})", cells.size(), kSeriesMax);
+    return fail(ErrorCode::kTooLarge, "{} cells are no picture (at most {})", cells.size(),
+                kSeriesMax);
   }
   Plot plot{.title = sweep, .x_label = "step", .y_label = metric, .curves = true};
   std::size_t group_max = 1;
@@ -187,14 +200,15 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
     const std::vector<PlotPoint> points = mean_curve(seeds);
     if (points.empty()) continue;
     std::string name = cell;
-    if (seeds.size() < seeds_expected) name += fmt::format(" ({} of {} seeds)", seeds.size(), seeds_expected);
+    if (seeds.size() < seeds_expected)
+      name += fmt::format(" ({} of {} seeds)", seeds.size(), seeds_expected);
     const std::size_t group = (points.size() + kCurvePointsMax - 1) / kCurvePointsMax;
     group_max = std::max(group_max, group);
     plot.series.push_back({.name = name, .points = grouped(points, group)});
   }
   if (plot.series.empty()) {
-    return fail(ErrorCode::kConflict, "the seeds of no cell of sweep '{}' have a step of '{}' in common",
-                sweep, metric);
+    return fail(ErrorCode::kConflict,
+                "the seeds of no cell of sweep '{}' have a step of '{}' in common", sweep, metric);
   }
   plot.footnotes.emplace_back(
       "Lines: mean over the seeds of a cell at the steps that all have; bands: their range.");

@@ -1,5 +1,5 @@
-// From answers to plots. Pure. A score over a parameter takes its numbers from the table, so that both say
-// the same.
+// From answers to plots. Pure. A score over a parameter takes its numbers from the table, so that
+// both say the same.
 #pragma once
 
 #include <map>
@@ -11,7 +11,8 @@
 
 namespace strata::cli {
 
-// `x`: one of the table's row parameters; the others name the series. The table must have the column `score`.
+// `x`: one of the table's row parameters; the others name the series. The table must have the
+// column `score`.
 [[nodiscard]] Result<Plot> plot_of_table(const AblationTable& table, const std::string& x,
                                          const std::string& score);
 
@@ -21,10 +22,11 @@ struct MetricCurve {  // of one run
   std::map<std::int64_t, double> values{};  // by step; finite
 };
 
-// Mean over the seeds of a cell at the steps that all of them have, with their range as a band; a cell with
-// fewer seeds than others says so in its name.
+// Mean over the seeds of a cell at the steps that all of them have, with their range as a band; a
+// cell with fewer seeds than others says so in its name.
 [[nodiscard]] Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
-                                          const std::vector<MetricCurve>& curves, std::size_t seeds_expected);
+                                          const std::vector<MetricCurve>& curves,
+                                          std::size_t seeds_expected);
 
 [[nodiscard]] Value plot_as_json(const Plot& plot);
 

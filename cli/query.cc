@@ -25,7 +25,8 @@ struct SortKey {
 };
 
 SortKey key_of(const Value& value) {
-  if (const Number* number = value.if_number(); number != nullptr) return {0, number->to_double(), ""};
+  if (const Number* number = value.if_number(); number != nullptr)
+    return {0, number->to_double(), ""};
   if (const std::string* text = value.if_string(); text != nullptr) return {1, 0, *text};
   if (value.is_null()) return {};
   return {2, 0, brief_text(value)};
@@ -43,7 +44,8 @@ bool before(const SortKey& a, const SortKey& b, bool descending) {
 const Value* run_lookup(const Value& run, std::string_view name) {
   const auto known = [](const Value& value) { return value.is_null() ? nullptr : &value; };
   if (is_own(name)) return known(at(run, name));
-  if (const Value* assigned = known(at(at(run, "assignment"), name)); assigned != nullptr) return assigned;
+  if (const Value* assigned = known(at(at(run, "assignment"), name)); assigned != nullptr)
+    return assigned;
   if (const Value* parameter = at(run, "parameters").find(name); parameter != nullptr)
     return known(*parameter);
   return known(at(at(at(run, "scores"), name), "value"));
@@ -54,7 +56,8 @@ Result<Array> run_query(const Query& query, const Array& runs) {
   for (const Value& run : runs) {
     const auto lookup = [&](std::string_view name) { return run_lookup(run, name); };
     const auto named = [&](const Error& error) {
-      return tl::unexpected(error.while_doing(fmt::format("run {}", text_at(run, "run").substr(0, 8))));
+      return tl::unexpected(
+          error.while_doing(fmt::format("run {}", text_at(run, "run").substr(0, 8))));
     };
     if (query.filter) {
       const auto holds = query.filter->holds(lookup);
@@ -93,7 +96,8 @@ std::vector<std::string> names_in(const Query& query) {
   return {names.begin(), names.end()};
 }
 
-std::string runs_as_text(const Array& runs, const std::vector<std::string>& names, const Palette& palette) {
+std::string runs_as_text(const Array& runs, const std::vector<std::string>& names,
+                         const Palette& palette) {
   std::set<std::string> scores;
   for (const Value& run : runs) {
     for (const auto& [name, score] : object_at(run, "scores")) {

@@ -46,7 +46,8 @@ std::string attempt_rows(const Value& task, const Palette& palette) {
                worker.is_null() ? "–" : printable(brief_text(worker)),
                format_time(integer_at(attempt, "granted_ms")),
                end > 0 ? format_duration(static_cast<double>(end - begin) / 1000) : "–",
-               palette.paint(tint_of_state(outcome), outcome), printable(text_at(attempt, "reason"))});
+               palette.paint(tint_of_state(outcome), outcome),
+               printable(text_at(attempt, "reason"))});
   }
   return table.empty() ? "" : "\n" + table.text(palette);
 }
@@ -58,7 +59,8 @@ std::string artifact_rows(const Value& task, const Palette& palette) {
                    {.header = "files", .right = true},
                    {.header = "where"}});
   for (const auto& [output, artifact] : object_at(task, "artifacts")) {
-    table.row({output, text_at(artifact, "hash").substr(0, 12), format_bytes(number_at(artifact, "bytes")),
+    table.row({output, text_at(artifact, "hash").substr(0, 12),
+               format_bytes(number_at(artifact, "bytes")),
                format_count(integer_at(artifact, "files")),
                flag_at(artifact, "present", true) ? text_at(artifact, "path")
                                                   : palette.paint(Tint::kWarn, "evicted")});
@@ -76,9 +78,10 @@ std::string score_rows(const Value& scores, const Palette& palette) {
   const auto add = [&](const std::string& name, const Value& score) {
     const auto low = at(score, "low").to_double();
     const auto high = at(score, "high").to_double();
-    table.row({name, format_number(number_at(score, "value"), 5), text_at(score, "unit"),
-               low && high ? fmt::format("[{}, {}]", format_number(*low), format_number(*high)) : "–",
-               format_count(integer_at(score, "count")), text_at(score, "judge")});
+    table.row(
+        {name, format_number(number_at(score, "value"), 5), text_at(score, "unit"),
+         low && high ? fmt::format("[{}, {}]", format_number(*low), format_number(*high)) : "–",
+         format_count(integer_at(score, "count")), text_at(score, "judge")});
   };
   for (const auto& [name, score] : as_object(scores)) add(name, score);
   return table.empty() ? "" : "\n" + table.text(palette);
@@ -95,8 +98,8 @@ std::string run_as_text(const Value& answer, const Palette& palette) {
     const std::string orphan = flag_at(sweep, "orphan") ? " (of an older generation)" : "";
     lines.emplace_back("sweep", printable(text_at(sweep, "sweep")) + orphan);
   }
-  lines.emplace_back("cell",
-                     printable(text_at(answer, "cell")) + (flag_at(answer, "baseline") ? " (baseline)" : ""));
+  lines.emplace_back("cell", printable(text_at(answer, "cell")) +
+                                 (flag_at(answer, "baseline") ? " (baseline)" : ""));
   lines.emplace_back("seed", brief_text(at(answer, "seed")));
   TextTable table({{.header = "stage"},
                    {.header = "task"},
@@ -106,8 +109,10 @@ std::string run_as_text(const Value& answer, const Palette& palette) {
   for (const auto& [stage, value] : object_at(answer, "stages")) {
     const std::string state = text_at(value, "state");
     std::string note = flag_at(value, "outdated") ? palette.paint(Tint::kWarn, "outdated") : "";
-    if (state == "failed") note += (note.empty() ? "" : ", ") + printable(text_at(value, "last_failure"));
-    table.row({stage, text_at(value, "task").substr(0, 12), palette.paint(tint_of_state(state), state),
+    if (state == "failed")
+      note += (note.empty() ? "" : ", ") + printable(text_at(value, "last_failure"));
+    table.row({stage, text_at(value, "task").substr(0, 12),
+               palette.paint(tint_of_state(state), state),
                std::to_string(integer_at(value, "attempt")), note});
   }
   return key_value_lines(lines, palette) + (table.empty() ? "" : "\n" + table.text(palette)) +
@@ -118,33 +123,38 @@ std::string task_as_text(const Value& answer, const Palette& palette) {
   const Value& spec = at(answer, "spec");
   const std::string state = text_at(answer, "state");
   const std::string reason = printable(text_at(answer, "reason"));
-  Lines lines = {
-      {"task", text_at(answer, "task")},
-      {"stage", text_at(answer, "stage")},
-      {"state", palette.paint(tint_of_state(state), state) + (reason.empty() ? "" : ": " + reason)}};
+  Lines lines = {{"task", text_at(answer, "task")},
+                 {"stage", text_at(answer, "stage")},
+                 {"state", palette.paint(tint_of_state(state), state) +
+                               (reason.empty() ? "" : ": " + reason)}};
   const Value& program = at(spec, "program");
   if (!program.is_null()) {
-    lines.emplace_back("program", program.if_object() == nullptr
-                                      ? brief_text(program)
-                                      : fmt::format("{} (result version {})", text_at(program, "name"),
-                                                    integer_at(program, "result_version")));
+    lines.emplace_back("program",
+                       program.if_object() == nullptr
+                           ? brief_text(program)
+                           : fmt::format("{} (result version {})", text_at(program, "name"),
+                                         integer_at(program, "result_version")));
   }
   if (!at(spec, "seed").is_null()) lines.emplace_back("seed", brief_text(at(spec, "seed")));
-  for (const Value& want : array_at(answer, "wants")) lines.emplace_back("wanted by", brief_text(want));
+  for (const Value& want : array_at(answer, "wants"))
+    lines.emplace_back("wanted by", brief_text(want));
   for (const Value& run : array_at(answer, "runs")) {
-    lines.emplace_back("run", fmt::format("{}  {} seed {}", text_at(run, "run").substr(0, 8),
-                                          printable(text_at(run, "cell")), brief_text(at(run, "seed"))));
+    lines.emplace_back("run",
+                       fmt::format("{}  {} seed {}", text_at(run, "run").substr(0, 8),
+                                   printable(text_at(run, "cell")), brief_text(at(run, "seed"))));
   }
   for (const Value& input : array_at(answer, "inputs")) {
-    lines.emplace_back("input", fmt::format("{} = {} of {}", text_at(input, "name"), text_at(input, "output"),
-                                            text_at(input, "producer").substr(0, 12)));
+    lines.emplace_back(
+        "input", fmt::format("{} = {} of {}", text_at(input, "name"), text_at(input, "output"),
+                             text_at(input, "producer").substr(0, 12)));
   }
   for (const auto& [input, hash] : object_at(answer, "consumed")) {
     lines.emplace_back("consumed", fmt::format("{} {}", input, brief_text(hash).substr(0, 12)));
   }
-  if (flag_at(answer, "outdated")) lines.emplace_back("outdated", "what it was made from has changed since");
-  return key_value_lines(lines, palette) + attempt_rows(answer, palette) + artifact_rows(answer, palette) +
-         score_rows(at(answer, "scores"), palette) +
+  if (flag_at(answer, "outdated"))
+    lines.emplace_back("outdated", "what it was made from has changed since");
+  return key_value_lines(lines, palette) + attempt_rows(answer, palette) +
+         artifact_rows(answer, palette) + score_rows(at(answer, "scores"), palette) +
          json_block("parameters", at(spec, "parameters"), palette);
 }
 
@@ -163,24 +173,29 @@ std::string sweeps_as_text(const Value& answer, const Palette& palette, std::int
       note += (note.empty() ? "" : ", ") + std::string("submission not complete");
     const std::int64_t orphans = integer_at(sweep, "orphans");
     if (orphans > 0)
-      note += fmt::format("{}{} of older generations", note.empty() ? "" : ", ", plural(orphans, "run"));
+      note += fmt::format("{}{} of older generations", note.empty() ? "" : ", ",
+                          plural(orphans, "run"));
     table.row({printable(text_at(sweep, "sweep")), format_count(integer_at(sweep, "runs")),
-               states_text(at(sweep, "tasks"), palette), ago(integer_at(sweep, "submitted_ms"), now_ms),
-               note});
+               states_text(at(sweep, "tasks"), palette),
+               ago(integer_at(sweep, "submitted_ms"), now_ms), note});
   }
-  return table.empty() ? "no sweep has been submitted; strata submit FILE does\n" : table.text(palette);
+  return table.empty() ? "no sweep has been submitted; strata submit FILE does\n"
+                       : table.text(palette);
 }
 
 std::string show_as_text(const Value& answer, const Palette& palette) {
-  return text_at(answer, "kind") == "run" ? run_as_text(answer, palette) : task_as_text(answer, palette);
+  return text_at(answer, "kind") == "run" ? run_as_text(answer, palette)
+                                          : task_as_text(answer, palette);
 }
 
 std::string explain_as_text(const Value& answer, const Palette& palette) {
-  TextTable table({{.header = "stage"}, {.header = "task"}, {.header = "state"}, {.header = "why"}});
+  TextTable table(
+      {{.header = "stage"}, {.header = "task"}, {.header = "state"}, {.header = "why"}});
   for (const Value& stage : array_at(answer, "stages")) {
     const std::string state = text_at(stage, "state");
     table.row({text_at(stage, "stage"), text_at(stage, "task").substr(0, 8),
-               palette.paint(tint_of_state(state), state), printable(text_at(stage, "reason", "–"))});
+               palette.paint(tint_of_state(state), state),
+               printable(text_at(stage, "reason", "–"))});
   }
   const std::string kind = text_at(answer, "kind", "task");
   return kind + " " + text_at(answer, kind) + "\n" + table.text(palette);
@@ -205,10 +220,12 @@ std::string workers_as_text(const Value& answer, const Palette& palette) {
       attempts = palette.paint(Tint::kWarn, "draining") + (attempts.empty() ? "" : "\n" + attempts);
     table.row({brief_text(at(worker, "worker")), printable(text_at(worker, "name")),
                format_count(integer_at(worker, "slots")), format_count(integer_at(worker, "free")),
-               format_duration(number_at(worker, "heard_ms_ago") / 1000) + " ago", labels, attempts});
+               format_duration(number_at(worker, "heard_ms_ago") / 1000) + " ago", labels,
+               attempts});
   }
-  return table.empty() ? "no worker has joined; strata-worker --coordinator FILE --folder FOLDER does\n"
-                       : table.text(palette);
+  return table.empty()
+             ? "no worker has joined; strata-worker --coordinator FILE --folder FOLDER does\n"
+             : table.text(palette);
 }
 
 std::string status_as_text(const Value& answer, const Palette& palette, std::int64_t now_ms) {
@@ -220,7 +237,8 @@ std::string status_as_text(const Value& answer, const Palette& palette, std::int
        {"dispatch", palette.paint(dispatch == "running" ? Tint::kGood : Tint::kWarn, dispatch)},
        {"tasks", states_text(at(answer, "tasks"), palette)},
        {"workers", format_count(integer_at(answer, "workers"))},
-       {"slots", fmt::format("{} ({} free)", integer_at(answer, "slots"), integer_at(answer, "slots_free"))},
+       {"slots",
+        fmt::format("{} ({} free)", integer_at(answer, "slots"), integer_at(answer, "slots_free"))},
        {"events", format_count(integer_at(answer, "events"))}},
       palette);
 }

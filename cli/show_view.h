@@ -8,10 +8,12 @@
 
 namespace strata::cli {
 
-[[nodiscard]] std::string sweeps_as_text(const Value& answer, const Palette& palette, std::int64_t now_ms);
+[[nodiscard]] std::string sweeps_as_text(const Value& answer, const Palette& palette,
+                                         std::int64_t now_ms);
 [[nodiscard]] std::string show_as_text(const Value& answer, const Palette& palette);
 [[nodiscard]] std::string explain_as_text(const Value& answer, const Palette& palette);
 [[nodiscard]] std::string workers_as_text(const Value& answer, const Palette& palette);
-[[nodiscard]] std::string status_as_text(const Value& answer, const Palette& palette, std::int64_t now_ms);
+[[nodiscard]] std::string status_as_text(const Value& answer, const Palette& palette,
+                                         std::int64_t now_ms);
 
 }  // namespace strata::cli

@@ -47,7 +47,8 @@ bool is_unfinished(std::string_view state) {
 }
 
 std::string Builder::missing_text(const RunView& run, const std::string& why) const {
-  if (is_unfinished(why)) return fmt::format("not finished yet: {}", why);  // one note for all of them
+  if (is_unfinished(why))
+    return fmt::format("not finished yet: {}", why);  // one note for all of them
   std::string text = fmt::format("seed {}: {} (run {}", run.seed, why, run.run.substr(0, 8));
   std::string reason;
   for (const auto& [stage, value] : object_at(*run.value, "stages")) {
@@ -67,10 +68,11 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
   std::vector<Sample>& found = samples[row][column];
   out.seeds_expected = cell.seeds.size();
   for (const std::uint64_t seed : cell.seeds) {
-    const auto run =
-        std::find_if(cell.runs.begin(), cell.runs.end(), [&](const RunView& r) { return r.seed == seed; });
+    const auto run = std::find_if(cell.runs.begin(), cell.runs.end(),
+                                  [&](const RunView& r) { return r.seed == seed; });
     if (run == cell.runs.end()) {
-      out.notes.push_back(note(fmt::format("seed {}: the sweep has no such run of this cell", seed)));
+      out.notes.push_back(
+          note(fmt::format("seed {}: the sweep has no such run of this cell", seed)));
       continue;
     }
     std::string why_not;
@@ -116,16 +118,17 @@ Status Builder::read_all() {
 }
 
 Status Builder::compare_with_baseline() {
-  const auto base =
-      std::find_if(table.rows.begin(), table.rows.end(), [](const TableRow& row) { return row.baseline; });
+  const auto base = std::find_if(table.rows.begin(), table.rows.end(),
+                                 [](const TableRow& row) { return row.baseline; });
   if (base == table.rows.end()) return {};
   table.baseline = base->cell;
   const auto base_row = static_cast<std::size_t>(base - table.rows.begin());
   for (std::size_t row = 0; row < table.rows.size(); ++row) {
     if (table.rows[row].baseline) continue;
     for (std::size_t column = 0; column < table.columns.size(); ++column) {
-      STRATA_TRY(table.rows[row].cells[column].delta,
-                 paired_difference(samples[row][column], samples[base_row][column], request.bootstrap));
+      STRATA_TRY(
+          table.rows[row].cells[column].delta,
+          paired_difference(samples[row][column], samples[base_row][column], request.bootstrap));
     }
   }
   return {};
@@ -137,7 +140,8 @@ Status Builder::mark_unintelligible() {
   if (table.rule.empty()) return {};
   auto parsed = Expression::parse(table.rule);
   if (!parsed)
-    return tl::unexpected(parsed.error().while_doing(fmt::format("rule do_not_rank_when '{}'", table.rule)));
+    return tl::unexpected(
+        parsed.error().while_doing(fmt::format("rule do_not_rank_when '{}'", table.rule)));
   const Expression rule = std::move(*parsed);
   const std::set<std::string> names = rule.names();
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
@@ -153,8 +157,8 @@ Status Builder::mark_unintelligible() {
     }
   }
   if (!table.has_unintelligible()) return {};
-  // What a model judged from speech that nobody understands ranks nothing: WER, SIM and MOS alike. A loss has
-  // no judge.
+  // What a model judged from speech that nobody understands ranks nothing: WER, SIM and MOS alike.
+  // A loss has no judge.
   for (TableColumn& column : table.columns) {
     if (!column.judge.empty() || names.contains(column.score)) column.ranked = false;
   }
@@ -180,7 +184,8 @@ void Builder::mark_best() {
   }
 }
 
-// As many digits as make half an interval of the column's middle row two digits long: more would be noise.
+// As many digits as make half an interval of the column's middle row two digits long: more would be
+// noise.
 void Builder::choose_decimals() {
   for (std::size_t column = 0; column < table.columns.size(); ++column) {
     TableColumn& out = table.columns[column];
@@ -205,7 +210,8 @@ Result<ReferenceRow> Builder::read_reference(const std::string& set) {
   ReferenceRow out{.set = set};
   for (std::size_t column = 0; column < table.columns.size(); ++column) {
     const std::string name = table.columns[column].score + "/" + set;
-    std::map<std::string, Sample> by_task;  // runs share the task that scored a reference, or repeat it
+    std::map<std::string, Sample>
+        by_task;  // runs share the task that scored a reference, or repeat it
     Agreement agreement(name);
     for (const CellView& cell : gathered.cells) {
       for (const RunView& run : cell.runs) {
@@ -221,9 +227,10 @@ Result<ReferenceRow> Builder::read_reference(const std::string& set) {
     out.notes.emplace_back();
     if (by_task.empty()) continue;
     if (agreements[column].any() && agreement.judge() != agreements[column].judge()) {
-      return fail(ErrorCode::kConflict,
-                  "score '{}' was judged by {} but '{}' by {}: a reference must have the same judge", name,
-                  agreement.judge(), table.columns[column].score, agreements[column].judge());
+      return fail(
+          ErrorCode::kConflict,
+          "score '{}' was judged by {} but '{}' by {}: a reference must have the same judge", name,
+          agreement.judge(), table.columns[column].score, agreements[column].judge());
     }
     std::vector<Sample> all;
     for (auto& [task, sample] : by_task) {
@@ -232,9 +239,9 @@ Result<ReferenceRow> Builder::read_reference(const std::string& set) {
     }
     STRATA_TRY(out.cells.back(), estimate(all, request.bootstrap));
     if (all.size() > 1) {
-      out.notes.back().push_back(
-          note(fmt::format("{}: {} evaluations of this reference gave different values; their mean is shown",
-                           name, all.size())));
+      out.notes.back().push_back(note(fmt::format(
+          "{}: {} evaluations of this reference gave different values; their mean is shown", name,
+          all.size())));
     }
   }
   return out;
@@ -257,15 +264,15 @@ Status Builder::read_references() {
   }
   for (const std::string& set : sets) {
     STRATA_TRY(auto row, read_reference(set));
-    const bool any =
-        std::any_of(row.cells.begin(), row.cells.end(), [](const auto& cell) { return cell.has_value(); });
+    const bool any = std::any_of(row.cells.begin(), row.cells.end(),
+                                 [](const auto& cell) { return cell.has_value(); });
     if (any) table.references.push_back(std::move(row));
   }
   return {};
 }
 
-// Rows whose parameters are the same (an explicit cell with a label of its own) get their labels as one more
-// column.
+// Rows whose parameters are the same (an explicit cell with a label of its own) get their labels as
+// one more column.
 void tell_apart(AblationTable& table) {
   std::vector<bool> alike(table.rows.size(), false);
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
@@ -301,7 +308,8 @@ std::vector<std::string> chosen_scores(const Value& definition, const Array& run
 }  // namespace
 
 bool AblationTable::has_unintelligible() const {
-  return std::any_of(rows.begin(), rows.end(), [](const TableRow& row) { return !row.intelligible; });
+  return std::any_of(rows.begin(), rows.end(),
+                     [](const TableRow& row) { return !row.intelligible; });
 }
 
 std::vector<std::string> scores_needed(const Value& definition, const Array& runs,
@@ -331,22 +339,25 @@ std::vector<std::string> short_names(const std::vector<std::string>& dotted) {
   }
   std::size_t common = 0;  // leading steps that all share, never the last one
   const auto shared = [&](std::size_t step) {
-    return std::all_of(parts.begin(), parts.end(),
-                       [&](const auto& p) { return p.size() > step + 1 && p[step] == parts[0][step]; });
+    return std::all_of(parts.begin(), parts.end(), [&](const auto& p) {
+      return p.size() > step + 1 && p[step] == parts[0][step];
+    });
   };
   if (parts.size() == 1) common = parts[0].size() > 2 ? parts[0].size() - 2 : 0;
   while (parts.size() > 1 && shared(common)) ++common;
   std::vector<std::string> names;
   for (const auto& steps : parts) {
     std::string name;
-    for (std::size_t i = common; i < steps.size(); ++i) name += (name.empty() ? "" : " ") + steps[i];
+    for (std::size_t i = common; i < steps.size(); ++i)
+      name += (name.empty() ? "" : " ") + steps[i];
     names.push_back(std::move(name));
   }
   return names;
 }
 
 std::string row_key_text(const std::string& parameter, const Value& value) {
-  const bool layer = parameter == "layer" || parameter.ends_with(".layer") || parameter.ends_with("_layer");
+  const bool layer =
+      parameter == "layer" || parameter.ends_with(".layer") || parameter.ends_with("_layer");
   if (value.is_null() || (layer && value == Value(0))) return "–";
   const bool* flag = value.if_bool();
   if (flag != nullptr) return *flag ? "yes" : "–";

@@ -1,9 +1,9 @@
 // The ablation table of a sweep, computed from the coordinator's answers. Pure.
 //
-// What it promises: a mean is never taken over fewer seeds than planned without saying so in the cell;
-// failed, diverged, missing and outdated seeds are named with their run; numbers of two judge versions, of
-// two units or over different utterances are refused; nothing is set in bold on the strength of noise (spec:
-// orchestration.md 5.7, I20).
+// What it promises: a mean is never taken over fewer seeds than planned without saying so in the
+// cell; failed, diverged, missing and outdated seeds are named with their run; numbers of two judge
+// versions, of two units or over different utterances are refused; nothing is set in bold on the
+// strength of noise (spec: orchestration.md 5.7, I20).
 #pragma once
 
 #include <map>
@@ -72,22 +72,24 @@ struct AblationTable {
   std::vector<ReferenceRow> references{};
   std::vector<std::string> notes{};
   std::vector<std::uint64_t> seeds{};
-  std::size_t orphans = 0;                      // runs of older generations, left out
-  std::string baseline{};                       // label; empty: none
-  std::string rule{};                           // do_not_rank_when
-  std::vector<std::string> judge_as_teacher{};  // families of models that are both here, allowed by name
+  std::size_t orphans = 0;  // runs of older generations, left out
+  std::string baseline{};   // label; empty: none
+  std::string rule{};       // do_not_rank_when
+  std::vector<std::string>
+      judge_as_teacher{};  // families of models that are both here, allowed by name
   evaluator::BootstrapOptions bootstrap{};
   [[nodiscard]] bool has_unintelligible() const;
 };
 
 [[nodiscard]] Result<AblationTable> build_table(const TableRequest& request);
 
-// Which items `strata table` must ask for: all columns and their references that the definition names.
+// Which items `strata table` must ask for: all columns and their references that the definition
+// names.
 [[nodiscard]] std::vector<std::string> scores_needed(const Value& definition, const Array& runs,
                                                      const std::vector<std::string>& chosen);
 
-// "align.text.layer", "align.speech.layer" -> "text layer", "speech layer"; one name alone keeps its last two
-// steps.
+// "align.text.layer", "align.speech.layer" -> "text layer", "speech layer"; one name alone keeps
+// its last two steps.
 [[nodiscard]] std::vector<std::string> short_names(const std::vector<std::string>& dotted);
 // A parameter's value in a row: nothing, false and layer 0 are "–".
 [[nodiscard]] std::string row_key_text(const std::string& parameter, const Value& value);

@@ -35,14 +35,16 @@ std::string joined_notes(const AblationTable& table, const std::vector<std::size
 
 std::string csv_line(const std::vector<std::string>& fields) {
   std::string line;
-  for (std::size_t i = 0; i < fields.size(); ++i) line += (i == 0 ? "" : ",") + csv_field(fields[i]);
+  for (std::size_t i = 0; i < fields.size(); ++i)
+    line += (i == 0 ? "" : ",") + csv_field(fields[i]);
   return line + "\r\n";
 }
 
 std::string markdown_text(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '|' || c == '*' || c == '_' || c == '`' || c == '<' || c == '[' || c == ']' || c == '\\')
+    if (c == '|' || c == '*' || c == '_' || c == '`' || c == '<' || c == '[' || c == ']' ||
+        c == '\\')
       out += '\\';
     out += c == '\n' ? ' ' : c;
   }
@@ -61,35 +63,36 @@ std::string markdown_cell(const TableColumn& column, const TableRow& row, const 
   return out;
 }
 
-// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every engine
-// has.
+// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every
+// engine has.
 std::string latex_text(const std::string& text) {
-  static const std::vector<std::pair<std::string, std::string>> kReplacements = {{"\\", "\\textbackslash{}"},
-                                                                                 {"−", "$-$"},
-                                                                                 {"Δ", "$\\Delta$"},
-                                                                                 {"…", "\\ldots{}"},
-                                                                                 {"–", "--"},
-                                                                                 {"“", "``"},
-                                                                                 {"”", "''"},
-                                                                                 {"↓", "$\\downarrow$"},
-                                                                                 {"↑", "$\\uparrow$"},
-                                                                                 {"&", "\\&"},
-                                                                                 {"%", "\\%"},
-                                                                                 {"$", "\\$"},
-                                                                                 {"#", "\\#"},
-                                                                                 {"_", "\\_"},
-                                                                                 {"{", "\\{"},
-                                                                                 {"}", "\\}"},
-                                                                                 {"~", "\\textasciitilde{}"},
-                                                                                 {"^", "\\textasciicircum{}"},
-                                                                                 {"<", "$<$"},
-                                                                                 {">", "$>$"},
-                                                                                 {"\n", " "}};
+  static const std::vector<std::pair<std::string, std::string>> kReplacements = {
+      {"\\", "\\textbackslash{}"},
+      {"−", "$-$"},
+      {"Δ", "$\\Delta$"},
+      {"…", "\\ldots{}"},
+      {"–", "--"},
+      {"“", "``"},
+      {"”", "''"},
+      {"↓", "$\\downarrow$"},
+      {"↑", "$\\uparrow$"},
+      {"&", "\\&"},
+      {"%", "\\%"},
+      {"$", "\\$"},
+      {"#", "\\#"},
+      {"_", "\\_"},
+      {"{", "\\{"},
+      {"}", "\\}"},
+      {"~", "\\textasciitilde{}"},
+      {"^", "\\textasciicircum{}"},
+      {"<", "$<$"},
+      {">", "$>$"},
+      {"\n", " "}};
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
-    const auto found = std::find_if(kReplacements.begin(), kReplacements.end(), [&](const auto& pair) {
-      return text.compare(i, pair.first.size(), pair.first) == 0;
-    });
+    const auto found = std::find_if(
+        kReplacements.begin(), kReplacements.end(),
+        [&](const auto& pair) { return text.compare(i, pair.first.size(), pair.first) == 0; });
     if (found == kReplacements.end()) {
       out += text[i++];
     } else {
@@ -106,7 +109,8 @@ std::string superscript(const std::vector<std::size_t>& notes) {
   return text.empty() ? "" : "\\textsuperscript{" + text + "}";
 }
 
-// The value above, what qualifies it below in small print, so that a column keeps the width of its numbers.
+// The value above, what qualifies it below in small print, so that a column keeps the width of its
+// numbers.
 std::string latex_cell(const TableColumn& column, const TableRow& row, const TableCell& cell) {
   const CellText parts = cell_text(column, cell);
   std::string value = latex_text(parts.value);
@@ -117,7 +121,8 @@ std::string latex_cell(const TableColumn& column, const TableRow& row, const Tab
   };
   std::string seeds = parts.seeds;
   const std::size_t mark = seeds.find(" (");  // notes stand as superscripts here
-  if (!cell.notes.empty() && mark != std::string::npos) seeds.erase(mark, seeds.find(')', mark) + 1 - mark);
+  if (!cell.notes.empty() && mark != std::string::npos)
+    seeds.erase(mark, seeds.find(')', mark) + 1 - mark);
   small(seeds);
   if (row.baseline) small("baseline");
   small(parts.delta);
@@ -133,7 +138,8 @@ std::string latex_rows(const AblationTable& table) {
   for (const TableRow& row : table.rows) {
     std::string line;
     for (std::size_t k = 0; k < row.keys.size(); ++k) {
-      line += (line.empty() ? "" : " & ") + latex_text(row_key_text(table.row_names[k], row.keys[k]));
+      line +=
+          (line.empty() ? "" : " & ") + latex_text(row_key_text(table.row_names[k], row.keys[k]));
     }
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       line += (line.empty() ? "" : " & ") + latex_cell(table.columns[i], row, row.cells[i]);
@@ -152,9 +158,9 @@ std::string latex_references(const AblationTable& table) {
     }
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       line += " & ";
-      line += row.cells[i]
-                  ? latex_text(estimate_text(table.columns[i], *row.cells[i])) + superscript(row.notes[i])
-                  : "--";
+      line += row.cells[i] ? latex_text(estimate_text(table.columns[i], *row.cells[i])) +
+                                 superscript(row.notes[i])
+                           : "--";
     }
     out += line + " \\\\\n";
   }
@@ -164,27 +170,30 @@ std::string latex_references(const AblationTable& table) {
 Value json_number(std::optional<double> value) { return value ? Value(*value) : Value(); }
 
 Value json_estimate(const Estimate& estimate) {
-  return Object{{"value", estimate.value},
-                {"low", json_number(estimate.low)},
-                {"high", json_number(estimate.high)},
-                {"interval", estimate.interval == IntervalKind::kBootstrap    ? "bootstrap over utterances"
-                             : estimate.interval == IntervalKind::kAsReported ? "as reported"
-                                                                              : "none"},
-                {"seeds", static_cast<std::int64_t>(estimate.seeds)},
-                {"seed_low", estimate.seed_low},
-                {"seed_high", estimate.seed_high},
-                {"count", estimate.utterances}};
+  return Object{
+      {"value", estimate.value},
+      {"low", json_number(estimate.low)},
+      {"high", json_number(estimate.high)},
+      {"interval", estimate.interval == IntervalKind::kBootstrap    ? "bootstrap over utterances"
+                   : estimate.interval == IntervalKind::kAsReported ? "as reported"
+                                                                    : "none"},
+      {"seeds", static_cast<std::int64_t>(estimate.seeds)},
+      {"seed_low", estimate.seed_low},
+      {"seed_high", estimate.seed_high},
+      {"count", estimate.utterances}};
 }
 
 Value json_cell(const AblationTable& table, const TableCell& cell) {
-  Object out{{"seeds_expected", static_cast<std::int64_t>(cell.seeds_expected)}, {"bold", cell.best}};
+  Object out{{"seeds_expected", static_cast<std::int64_t>(cell.seeds_expected)},
+             {"bold", cell.best}};
   if (cell.estimate) out["estimate"] = json_estimate(*cell.estimate);
   if (cell.delta) {
-    out["delta"] = Object{{"value", cell.delta->value},
-                          {"low", json_number(cell.delta->low)},
-                          {"high", json_number(cell.delta->high)},
-                          {"seeds", static_cast<std::int64_t>(cell.delta->seeds)},
-                          {"inside_the_noise", cell.delta->low.has_value() && !cell.delta->excludes_zero()}};
+    out["delta"] =
+        Object{{"value", cell.delta->value},
+               {"low", json_number(cell.delta->low)},
+               {"high", json_number(cell.delta->high)},
+               {"seeds", static_cast<std::int64_t>(cell.delta->seeds)},
+               {"inside_the_noise", cell.delta->low.has_value() && !cell.delta->excludes_zero()}};
   }
   Array runs;
   for (const Sample& sample : cell.samples) {
@@ -204,14 +213,14 @@ std::string table_as_csv(const AblationTable& table) {
   const std::size_t names = own_row_names(table);
   header.insert(header.end(), table.row_names.begin(),
                 table.row_names.begin() + static_cast<std::ptrdiff_t>(names));
-  for (const char* name :
-       {"baseline", "score", "unit", "better", "judge", "value", "low", "high", "seeds", "seeds_expected",
-        "seed_low", "seed_high", "n", "delta", "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
+  for (const char* name : {"baseline", "score", "unit", "better", "judge", "value", "low", "high",
+                           "seeds", "seeds_expected", "seed_low", "seed_high", "n", "delta",
+                           "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
     header.emplace_back(name);
   }
   std::string out = csv_line(header);
-  const auto estimate_fields = [](std::vector<std::string>& fields, const std::optional<Estimate>& e,
-                                  std::size_t expected) {
+  const auto estimate_fields = [](std::vector<std::string>& fields,
+                                  const std::optional<Estimate>& e, std::size_t expected) {
     fields.push_back(e ? csv_number(e->value) : "");
     fields.push_back(e ? csv_number(e->low) : "");
     fields.push_back(e ? csv_number(e->high) : "");
@@ -223,8 +232,8 @@ std::string table_as_csv(const AblationTable& table) {
   };
   const auto column_fields = [](std::vector<std::string>& fields, const TableColumn& column,
                                 const std::string& score) {
-    fields.insert(fields.end(),
-                  {score, column.scale == 100 ? "fraction" : column.unit, column.better, column.judge});
+    fields.insert(fields.end(), {score, column.scale == 100 ? "fraction" : column.unit,
+                                 column.better, column.judge});
   };
   for (const TableRow& row : table.rows) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
@@ -286,7 +295,8 @@ std::string table_as_markdown(const AblationTable& table) {
     out += "| *" + markdown_text(reference_label(row.set)) + "* |";
     for (std::size_t k = 1; k < table.row_names.size(); ++k) out += "  |";
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      std::string text = row.cells[i] ? markdown_text(estimate_text(table.columns[i], *row.cells[i])) : "–";
+      std::string text =
+          row.cells[i] ? markdown_text(estimate_text(table.columns[i], *row.cells[i])) : "–";
       for (const std::size_t index : row.notes[i]) text += " (" + note_mark(index) + ")";
       out += " " + text + " |";
     }
@@ -316,7 +326,8 @@ std::string table_as_latex(const AblationTable& table) {
          "\\bottomrule\n\\end{tabular}\n";
   out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
-    out += fmt::format("\\textsuperscript{{{}}}~{}\\\\\n", note_mark(i), latex_text(table.notes[i]));
+    out +=
+        fmt::format("\\textsuperscript{{{}}}~{}\\\\\n", note_mark(i), latex_text(table.notes[i]));
   }
   for (const std::string& remark : table_remarks(table)) {
     if (remark.starts_with("Trace a figure")) {

@@ -19,7 +19,8 @@ std::vector<std::string> row_names_of(const Value& definition, const Array& runs
     if (name.if_string() != nullptr) names.push_back(*name.if_string());
   }
   if (!names.empty()) return names;
-  for (const Value& axis : array_at(definition, "axes")) names.push_back(text_at(axis, "parameter"));
+  for (const Value& axis : array_at(definition, "axes"))
+    names.push_back(text_at(axis, "parameter"));
   if (!names.empty()) return names;
   std::set<std::string> found;  // no definition: whatever the cells set
   for (const Value& run : runs) {
@@ -47,7 +48,8 @@ std::size_t position(const Value& definition, const std::string& parameter, cons
   for (const Value& axis : array_at(definition, "axes")) {
     if (text_at(axis, "parameter") != parameter) continue;
     const Array& values = array_at(axis, "values");
-    return static_cast<std::size_t>(std::find(values.begin(), values.end(), value) - values.begin());
+    return static_cast<std::size_t>(std::find(values.begin(), values.end(), value) -
+                                    values.begin());
   }
   return 0;
 }
@@ -61,7 +63,8 @@ void sort_cells(Gathered& gathered, const Value& definition) {
     }
     order.emplace_back(std::move(where), i);
   }
-  std::sort(order.begin(), order.end());  // ties keep the order of the answer: the index is the second key
+  std::sort(order.begin(),
+            order.end());  // ties keep the order of the answer: the index is the second key
   std::vector<CellView> sorted;
   for (const auto& [where, index] : order) sorted.push_back(std::move(gathered.cells[index]));
   gathered.cells = std::move(sorted);
@@ -85,10 +88,10 @@ Status add_run(Gathered& gathered, const Value& value) {
   }
   for (const RunView& other : cell->runs) {
     if (other.seed == run.seed) {
-      return fail(
-          ErrorCode::kConflict,
-          "cell '{}' has seed {} twice (runs {} and {}): a doubled seed would count twice in the mean",
-          run.cell, run.seed, other.run.substr(0, 8), run.run.substr(0, 8));
+      return fail(ErrorCode::kConflict,
+                  "cell '{}' has seed {} twice (runs {} and {}): a doubled seed would count twice "
+                  "in the mean",
+                  run.cell, run.seed, other.run.substr(0, 8), run.run.substr(0, 8));
     }
   }
   cell->runs.push_back(std::move(run));
@@ -120,7 +123,8 @@ Result<Gathered> gather(const TableRequest& request) {
     if (!planned) seeds.insert(static_cast<std::uint64_t>(integer_at(run, "seed")));
   }
   if (out.cells.empty()) {
-    return fail(ErrorCode::kNotFound, "sweep '{}' has no runs: nothing to make a table of", request.sweep);
+    return fail(ErrorCode::kNotFound, "sweep '{}' has no runs: nothing to make a table of",
+                request.sweep);
   }
   out.seeds.assign(seeds.begin(), seeds.end());
   for (CellView& cell : out.cells) {
@@ -136,7 +140,8 @@ Result<Gathered> gather(const TableRequest& request) {
   return out;
 }
 
-Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score, std::string& why_not) {
+Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score,
+                                        std::string& why_not) {
   const Value& found = at(at(*run.value, "scores"), score);
   if (run.outdated) {
     why_not = "outdated: what it was made from has changed since";
@@ -168,11 +173,12 @@ Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& s
   if (!sample.items.empty()) {
     const double mean = sum / static_cast<double>(sample.items.size());
     if (std::abs(mean - sample.value) > kMeanTolerance * std::max(1.0, std::abs(sample.value))) {
-      return fail(ErrorCode::kDamaged,
-                  "run {}: score '{}' says {} but its {} items have the mean {}: intervals made from them "
-                  "would belong to "
-                  "another number",
-                  run.run.substr(0, 8), score, sample.value, sample.items.size(), mean);
+      return fail(
+          ErrorCode::kDamaged,
+          "run {}: score '{}' says {} but its {} items have the mean {}: intervals made from them "
+          "would belong to "
+          "another number",
+          run.run.substr(0, 8), score, sample.value, sample.items.size(), mean);
     }
   }
   return std::optional<Sample>{std::move(sample)};
@@ -180,12 +186,13 @@ Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& s
 
 Error Agreement::mixed(const RunView& run, std::string_view what, std::string_view here,
                        std::string_view there) const {
-  return {ErrorCode::kConflict,
-          fmt::format(
-              "score '{}' has two {}: {} in cell '{}' (run {}) and {} in cell '{}' (run {}). Such numbers do "
-              "not mix: "
-              "submit the sweep again so that one version scores all, or choose other columns with --scores",
-              score_, what, there, cell_, run_.substr(0, 8), here, run.cell, run.run.substr(0, 8))};
+  return {ErrorCode::kConflict, fmt::format("score '{}' has two {}: {} in cell '{}' (run {}) and "
+                                            "{} in cell '{}' (run {}). Such numbers do "
+                                            "not mix: "
+                                            "submit the sweep again so that one version scores "
+                                            "all, or choose other columns with --scores",
+                                            score_, what, there, cell_, run_.substr(0, 8), here,
+                                            run.cell, run.run.substr(0, 8))};
 }
 
 Status Agreement::add(const RunView& run, const Value& score, const Sample& sample) {
@@ -201,7 +208,9 @@ Status Agreement::add(const RunView& run, const Value& score, const Sample& samp
     items_ = std::move(items);
     return {};
   }
-  const auto named = [](const std::string& text) { return text.empty() ? std::string("none") : text; };
+  const auto named = [](const std::string& text) {
+    return text.empty() ? std::string("none") : text;
+  };
   if (judge != judge_) return tl::unexpected(mixed(run, "judges", named(judge), named(judge_)));
   if (text_at(score, "unit") != unit_) {
     return tl::unexpected(mixed(run, "units", named(text_at(score, "unit")), named(unit_)));
@@ -210,9 +219,10 @@ Status Agreement::add(const RunView& run, const Value& score, const Sample& samp
   std::vector<std::string> odd;
   std::set_symmetric_difference(items.begin(), items.end(), items_.begin(), items_.end(),
                                 std::back_inserter(odd));
-  return tl::unexpected(mixed(run, "sets of utterances",
-                              fmt::format("{} of them (differing in '{}')", items.size(), odd.front()),
-                              fmt::format("{}", items_.size())));
+  return tl::unexpected(
+      mixed(run, "sets of utterances",
+            fmt::format("{} of them (differing in '{}')", items.size(), odd.front()),
+            fmt::format("{}", items_.size())));
 }
 
 }  // namespace strata::cli

@@ -1,5 +1,5 @@
-// The first half of a table: the coordinator's runs sorted into cells and seeds, and every reason not to mix
-// them. Pure.
+// The first half of a table: the coordinator's runs sorted into cells and seeds, and every reason
+// not to mix them. Pure.
 #pragma once
 
 #include <map>
@@ -37,12 +37,13 @@ struct Gathered {
 
 [[nodiscard]] Result<Gathered> gather(const TableRequest& request);
 
-// One run's score, or nothing where it has none that may be used; `why_not` then says why, without naming the
-// run.
+// One run's score, or nothing where it has none that may be used; `why_not` then says why, without
+// naming the run.
 [[nodiscard]] Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score,
                                                       std::string& why_not);
 
-// Unit, direction and judge that all samples of a score share; an error names the two runs that do not.
+// Unit, direction and judge that all samples of a score share; an error names the two runs that do
+// not.
 class Agreement {
  public:
   explicit Agreement(std::string score) : score_(std::move(score)) {}

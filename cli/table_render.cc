@@ -33,7 +33,8 @@ std::string utterances_remark(const AblationTable& table) {
     for (const TableRow& row : table.rows) {
       if (row.cells[i].estimate) count = std::max(count, row.cells[i].estimate->utterances);
     }
-    if (count > 0) parts.push_back(fmt::format("{} {}", table.columns[i].score, format_count(count)));
+    if (count > 0)
+      parts.push_back(fmt::format("{} {}", table.columns[i].score, format_count(count)));
   }
   return parts.empty() ? "" : fmt::format("Utterances: {}.", fmt::join(parts, ", "));
 }
@@ -100,9 +101,11 @@ CellText cell_text(const TableColumn& column, const TableCell& cell) {
     out.verdict = "no interval";
     return out;
   }
-  out.delta += fmt::format(" [{}, {}]", shown_signed(column, *delta.low), shown_signed(column, *delta.high));
+  out.delta +=
+      fmt::format(" [{}, {}]", shown_signed(column, *delta.low), shown_signed(column, *delta.high));
   if (delta.seeds < cell.seeds_expected && delta.seeds != seeds)
-    out.delta += fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
+    out.delta +=
+        fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
   if (!delta.excludes_zero()) {
     out.verdict = "inside the noise";
   } else if (column.ranked && column.better != "none") {
@@ -119,7 +122,8 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
       if (!column.ranked) unranked.push_back(column.score);
     }
     out.push_back(fmt::format(
-        "{}: {} holds for the cells so marked. What judges say of such speech ranks nothing, so nothing is "
+        "{}: {} holds for the cells so marked. What judges say of such speech ranks nothing, so "
+        "nothing is "
         "bold in {}.",
         kNotIntelligible, table.rule,
         unranked.empty() ? "these columns" : fmt::format("{}", fmt::join(unranked, ", "))));
@@ -132,22 +136,26 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
       drawn = drawn || (cell.estimate && cell.estimate->interval == IntervalKind::kBootstrap);
     }
   }
-  std::string values = fmt::format("Values: mean over {} ({}); “seeds”: the range of the seeds' means.",
-                                   plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "));
+  std::string values = fmt::format(
+      "Values: mean over {} ({}); “seeds”: the range of the seeds' means.",
+      plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "));
   if (drawn) {
-    values += fmt::format(" [low, high]: 95 % percentile bootstrap over utterances, each with the values of all seeds, {} "
-                          "resamples, seed {}.",
-                          format_count(table.bootstrap.resamples), table.bootstrap.seed);
+    values += fmt::format(
+        " [low, high]: 95 % percentile bootstrap over utterances, each with the values of all "
+        "seeds, {} "
+        "resamples, seed {}.",
+        format_count(table.bootstrap.resamples), table.bootstrap.seed);
   }
   out.push_back(std::move(values));
   if (!table.baseline.empty()) {
+    out.push_back(fmt::format(
+        "Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside "
+        "the noise”: its "
+        "95 % interval includes zero.",
+        table.baseline));
     out.push_back(
-        fmt::format("Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside "
-                    "the noise”: its "
-                    "95 % interval includes zero.",
-                    table.baseline));
-    out.push_back(
-        "Bold: the best of a column, only if it has all its seeds and its paired interval against the "
+        "Bold: the best of a column, only if it has all its seeds and its paired interval against "
+        "the "
         "baseline excludes zero.");
   } else {
     out.push_back("The sweep names no baseline cell: no differences, and nothing is bold.");
@@ -155,19 +163,22 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
   bool reported = false;
   for (const TableRow& row : table.rows) {
     for (const TableCell& cell : row.cells)
-      reported = reported || (cell.estimate && cell.estimate->interval == IntervalKind::kAsReported);
+      reported =
+          reported || (cell.estimate && cell.estimate->interval == IntervalKind::kAsReported);
   }
   if (reported)
     out.push_back(
-        "Where a score has no values per utterance, the interval is the one that its judge reported.");
+        "Where a score has no values per utterance, the interval is the one that its judge "
+        "reported.");
   for (const std::string& remark : {utterances_remark(table), judges_remark(table)}) {
     if (!remark.empty()) out.push_back(remark);
   }
   if (!table.judge_as_teacher.empty()) {
-    out.push_back(fmt::format(
-        "Teacher and judge of this sweep are of one family ({}): its scores are not independent of what was "
-        "trained for.",
-        fmt::join(table.judge_as_teacher, ", ")));
+    out.push_back(
+        fmt::format("Teacher and judge of this sweep are of one family ({}): its scores are not "
+                    "independent of what was "
+                    "trained for.",
+                    fmt::join(table.judge_as_teacher, ", ")));
   }
   if (table.orphans > 0) {
     out.push_back(fmt::format("{} of older generations of the sweep left out.",
@@ -200,10 +211,12 @@ std::string text_of_cell(const TableColumn& column, const TableRow& row, const T
 }
 
 // One panel: the row's names and the score columns [first, last).
-TextTable panel(const AblationTable& table, const Palette& palette, std::size_t first, std::size_t last) {
+TextTable panel(const AblationTable& table, const Palette& palette, std::size_t first,
+                std::size_t last) {
   std::vector<Column> columns;
   for (const std::string& name : table.row_headers) columns.push_back({.header = name});
-  for (std::size_t i = first; i < last; ++i) columns.push_back({.header = header_text(table.columns[i])});
+  for (std::size_t i = first; i < last; ++i)
+    columns.push_back({.header = header_text(table.columns[i])});
   TextTable out(columns);
   for (std::size_t r = 0; r < table.rows.size(); ++r) {
     const TableRow& row = table.rows[r];
@@ -225,15 +238,17 @@ TextTable panel(const AblationTable& table, const Palette& palette, std::size_t 
 std::string reference_lines(const AblationTable& table, const Palette& palette, std::size_t first,
                             std::size_t last) {
   std::vector<Column> columns = {{.header = ""}};
-  for (std::size_t i = first; i < last; ++i) columns.push_back({.header = header_text(table.columns[i])});
+  for (std::size_t i = first; i < last; ++i)
+    columns.push_back({.header = header_text(table.columns[i])});
   TextTable out(columns);
   for (const ReferenceRow& row : table.references) {
     std::vector<std::string> cells = {reference_label(row.set)};
     bool any = false;
     for (std::size_t i = first; i < last; ++i) {
       any = any || row.cells[i].has_value();
-      cells.push_back(row.cells[i] ? estimate_text(table.columns[i], *row.cells[i]) + marks(row.notes[i])
-                                   : "–");
+      cells.push_back(row.cells[i]
+                          ? estimate_text(table.columns[i], *row.cells[i]) + marks(row.notes[i])
+                          : "–");
     }
     if (any) out.row(std::move(cells));
   }
@@ -241,12 +256,14 @@ std::string reference_lines(const AblationTable& table, const Palette& palette, 
 }
 
 // Greedy: as many score columns as the width takes, at least one.
-std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& table, std::size_t width) {
+std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& table,
+                                                           std::size_t width) {
   std::vector<std::pair<std::size_t, std::size_t>> out;
   std::size_t first = 0;
   while (first < table.columns.size()) {
     std::size_t last = first + 1;
-    while (last < table.columns.size() && panel(table, {}, first, last + 1).width() <= width) ++last;
+    while (last < table.columns.size() && panel(table, {}, first, last + 1).width() <= width)
+      ++last;
     out.emplace_back(first, last);
     first = last;
   }
@@ -265,7 +282,8 @@ std::string table_as_text(const AblationTable& table, const Palette& palette, st
     if (!references.empty()) out += references + "\n";
   }
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
-    out += palette.paint(Tint::kWarn, "(" + note_mark(i) + ")") + " " + printable(table.notes[i]) + "\n";
+    out += palette.paint(Tint::kWarn, "(" + note_mark(i) + ")") + " " + printable(table.notes[i]) +
+           "\n";
   }
   for (const std::string& remark : table_remarks(table))
     out += palette.paint(Tint::kDim, printable(remark)) + "\n";

@@ -9,7 +9,8 @@
 
 namespace strata::cli {
 
-// `width`: columns that a line may take; scores that do not fit go below, with the row's names again.
+// `width`: columns that a line may take; scores that do not fit go below, with the row's names
+// again.
 [[nodiscard]] std::string table_as_text(const AblationTable& table, const Palette& palette,
                                         std::size_t width);
 // One line per cell and score, RFC 4180: values in the score's own unit, unrounded.
@@ -19,7 +20,8 @@ namespace strata::cli {
 [[nodiscard]] std::string table_as_latex(const AblationTable& table);
 [[nodiscard]] Value table_as_json(const AblationTable& table);
 
-// What stands below every form: counts, judges, how intervals are made, what is bold and why, how to trace.
+// What stands below every form: counts, judges, how intervals are made, what is bold and why, how
+// to trace.
 [[nodiscard]] std::vector<std::string> table_remarks(const AblationTable& table);
 
 // Pieces shared by the forms.

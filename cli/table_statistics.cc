@@ -16,7 +16,8 @@ std::vector<Share> pooled(const std::vector<const Sample*>& samples) {
   std::map<std::string, Share> by_item;
   for (const Sample* sample : samples) {
     for (const auto& [item, value] : sample->items) {
-      auto& share = by_item.try_emplace(item, Share{.numerator = 0, .denominator = 0}).first->second;
+      auto& share =
+          by_item.try_emplace(item, Share{.numerator = 0, .denominator = 0}).first->second;
       share.numerator += value;
       share.denominator += 1;
     }
@@ -28,10 +29,12 @@ std::vector<Share> pooled(const std::vector<const Sample*>& samples) {
 
 }  // namespace
 
-Result<Estimate> estimate(std::span<const Sample> samples, const evaluator::BootstrapOptions& options) {
+Result<Estimate> estimate(std::span<const Sample> samples,
+                          const evaluator::BootstrapOptions& options) {
   STRATA_ASSERT(!samples.empty());
-  Estimate out{
-      .seed_low = samples.front().value, .seed_high = samples.front().value, .seeds = samples.size()};
+  Estimate out{.seed_low = samples.front().value,
+               .seed_high = samples.front().value,
+               .seeds = samples.size()};
   std::vector<const Sample*> pointers;
   double sum = 0;
   for (const Sample& sample : samples) {
@@ -44,7 +47,8 @@ Result<Estimate> estimate(std::span<const Sample> samples, const evaluator::Boot
   out.value = sum / static_cast<double>(samples.size());
   if (!samples.front().items.empty()) {
     const std::vector<Share> shares = pooled(pointers);
-    STRATA_TRY(const auto drawn, evaluator::bootstrap(shares, evaluator::each_alone(shares.size()), options));
+    STRATA_TRY(const auto drawn,
+               evaluator::bootstrap(shares, evaluator::each_alone(shares.size()), options));
     out.low = drawn.low;
     out.high = drawn.high;
     out.interval = IntervalKind::kBootstrap;

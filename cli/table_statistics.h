@@ -1,9 +1,10 @@
-// Numbers of one cell of a table. Pure and seeded: the same answers give the same digits on every machine.
+// Numbers of one cell of a table. Pure and seeded: the same answers give the same digits on every
+// machine.
 //
-// The pooling: every utterance's values of all seeds are taken together (their mean), and utterances are
-// resampled. So the interval says how much the mean over these seeds depends on which utterances were read;
-// what training seeds do stands beside it as the range over seeds, since two or three seeds carry no interval
-// worth the name.
+// The pooling: every utterance's values of all seeds are taken together (their mean), and
+// utterances are resampled. So the interval says how much the mean over these seeds depends on
+// which utterances were read; what training seeds do stands beside it as the range over seeds,
+// since two or three seeds carry no interval worth the name.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,8 @@ struct Estimate {
   std::int64_t utterances = 0;
 };
 
-// REQUIRES: samples is not empty and all samples have the same item names (the caller has checked, and
-// refused otherwise).
+// REQUIRES: samples is not empty and all samples have the same item names (the caller has checked,
+// and refused otherwise).
 [[nodiscard]] Result<Estimate> estimate(std::span<const Sample> samples,
                                         const evaluator::BootstrapOptions& options);
 
@@ -56,8 +57,8 @@ struct Difference {
 
 // Seed against the same seed, utterance against the same utterance. Nothing when no seed is common.
 // REQUIRES: all samples of both have the same item names.
-[[nodiscard]] Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell,
-                                                                  std::span<const Sample> baseline,
-                                                                  const evaluator::BootstrapOptions& options);
+[[nodiscard]] Result<std::optional<Difference>> paired_difference(
+    std::span<const Sample> cell, std::span<const Sample> baseline,
+    const evaluator::BootstrapOptions& options);
 
 }  // namespace strata::cli

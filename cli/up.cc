@@ -36,8 +36,8 @@ struct Started {
   std::string since{};
 };
 
-// Field 22 of /proc/PID/stat, clock ticks since boot; empty when there is no such process, or only its
-// zombie.
+// Field 22 of /proc/PID/stat, clock ticks since boot; empty when there is no such process, or only
+// its zombie.
 std::string start_time_of(pid_t pid) {
   const auto text = read_file(fmt::format("/proc/{}/stat", pid));
   if (!text) return "";
@@ -58,18 +58,22 @@ bool lives(const Started& started) {
 Result<std::string> program_path(const std::string& name) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
-  if (!error && fs::exists(self.parent_path() / name, error)) return (self.parent_path() / name).string();
+  if (!error && fs::exists(self.parent_path() / name, error))
+    return (self.parent_path() / name).string();
   auto found = find_program(name);
-  if (!found) return fail(ErrorCode::kNotFound, "{} is neither beside {} nor in PATH", name, self.string());
+  if (!found)
+    return fail(ErrorCode::kNotFound, "{} is neither beside {} nor in PATH", name, self.string());
   return found->string();
 }
 
-Result<Started> start(const std::string& name, std::vector<std::string> arguments, const fs::path& log) {
+Result<Started> start(const std::string& name, std::vector<std::string> arguments,
+                      const fs::path& log) {
   STRATA_TRY(const std::string path, program_path(name));
   arguments.insert(arguments.begin(), path);
-  STRATA_TRY(
-      const pid_t pid,
-      spawn({.argv = std::move(arguments), .stdout_file = log, .stderr_file = log, .own_session = true}));
+  STRATA_TRY(const pid_t pid, spawn({.argv = std::move(arguments),
+                                     .stdout_file = log,
+                                     .stderr_file = log,
+                                     .own_session = true}));
   return Started{.name = name, .pid = pid, .since = start_time_of(pid)};
 }
 
@@ -80,7 +84,8 @@ std::string tail_of(const fs::path& log) {
 }
 
 Value as_json(const Started& started) {
-  return Object{{"name", started.name}, {"pid", std::int64_t{started.pid}}, {"since", started.since}};
+  return Object{
+      {"name", started.name}, {"pid", std::int64_t{started.pid}}, {"since", started.since}};
 }
 
 Started started_of(const Value& value) {
@@ -99,15 +104,18 @@ Pair read_pair(const fs::path& folder) {
   if (!text) return {};
   const auto value = parse_json(*text);
   if (!value) return {};
-  return {.coordinator = started_of(at(*value, "coordinator")), .worker = started_of(at(*value, "worker"))};
+  return {.coordinator = started_of(at(*value, "coordinator")),
+          .worker = started_of(at(*value, "worker"))};
 }
 
 Status write_pair(const fs::path& folder, const Pair& pair) {
-  const Value value = Object{{"coordinator", as_json(pair.coordinator)}, {"worker", as_json(pair.worker)}};
+  const Value value =
+      Object{{"coordinator", as_json(pair.coordinator)}, {"worker", as_json(pair.worker)}};
   return write_file_atomic(folder / "up.json", to_pretty_json(value) + "\n", 0600);
 }
 
-// Our own children must be collected, or they would live on as zombies; others are not ours to collect.
+// Our own children must be collected, or they would live on as zombies; others are not ours to
+// collect.
 bool has_gone(const Started& started) {
   if (started.pid <= 0) return true;
   (void)poll_exit(started.pid);
@@ -127,8 +135,8 @@ Status stop_one(const Started& started) {
   if (has_gone(started)) return {};
   ::kill(started.pid, SIGTERM);
   if (wait_until(kStopPatienceSeconds, [&] { return has_gone(started); })) return {};
-  return fail(ErrorCode::kUnavailable, "{} (process {}) has not ended within {}", started.name, started.pid,
-              format_duration(kStopPatienceSeconds));
+  return fail(ErrorCode::kUnavailable, "{} (process {}) has not ended within {}", started.name,
+              started.pid, format_duration(kStopPatienceSeconds));
 }
 
 // The worker first: it brings its checkpoints to the coordinator.
@@ -148,7 +156,9 @@ struct Places {
   [[nodiscard]] fs::path worker() const { return folder / "worker"; }
   [[nodiscard]] fs::path artifacts() const { return folder / "artifacts"; }
   [[nodiscard]] fs::path logs() const { return folder / "logs"; }
-  [[nodiscard]] fs::path log(const char* name) const { return logs() / (std::string(name) + ".log"); }
+  [[nodiscard]] fs::path log(const char* name) const {
+    return logs() / (std::string(name) + ".log");
+  }
 };
 
 Status await_coordinator(const Places& places, const Started& coordinator) {
@@ -182,11 +192,13 @@ Result<Pair> start_pair(const UpOptions& options, const Places& places) {
   Pair pair;
   STRATA_TRY(pair.coordinator, start(kCoordinator, arguments, places.log("coordinator")));
   const auto rest = [&]() -> Status {
-    STRATA_CHECK_OK(
-        write_pair(places.folder, pair));  // before anything can interrupt us: `up --stop` must find it
+    STRATA_CHECK_OK(write_pair(
+        places.folder, pair));  // before anything can interrupt us: `up --stop` must find it
     STRATA_CHECK_OK(await_coordinator(places, pair.coordinator));
-    arguments = {"--coordinator", places.address_file().string(), "--folder", places.worker().string()};
-    if (options.slots > 0) arguments.insert(arguments.end(), {"--slots", std::to_string(options.slots)});
+    arguments = {"--coordinator", places.address_file().string(), "--folder",
+                 places.worker().string()};
+    if (options.slots > 0)
+      arguments.insert(arguments.end(), {"--slots", std::to_string(options.slots)});
     if (!options.models.empty()) arguments.insert(arguments.end(), {"--models", options.models});
     STRATA_TRY(pair.worker, start(kWorker, arguments, places.log("worker")));
     STRATA_CHECK_OK(write_pair(places.folder, pair));
@@ -202,16 +214,16 @@ Result<Pair> start_pair(const UpOptions& options, const Places& places) {
 
 Value places_json(const Places& places, const Pair& pair) {
   const auto address = link::read_address_file(places.address_file());
-  return Object{
-      {"folder", places.folder.string()},
-      {"coordinator_file", places.address_file().string()},
-      {"artifacts", places.artifacts().string()},
-      {"worker", places.worker().string()},
-      {"logs", places.logs().string()},
-      {"metrics",
-       address && !address->metrics_address.empty() ? "http://" + address->metrics_address + "/metrics" : ""},
-      {"coordinator_pid", std::int64_t{pair.coordinator.pid}},
-      {"worker_pid", std::int64_t{pair.worker.pid}}};
+  return Object{{"folder", places.folder.string()},
+                {"coordinator_file", places.address_file().string()},
+                {"artifacts", places.artifacts().string()},
+                {"worker", places.worker().string()},
+                {"logs", places.logs().string()},
+                {"metrics", address && !address->metrics_address.empty()
+                                ? "http://" + address->metrics_address + "/metrics"
+                                : ""},
+                {"coordinator_pid", std::int64_t{pair.coordinator.pid}},
+                {"worker_pid", std::int64_t{pair.worker.pid}}};
 }
 
 std::string places_text(const Places& places, const Pair& pair, const Palette& palette) {
@@ -226,8 +238,8 @@ std::string places_text(const Places& places, const Pair& pair, const Palette& p
     lines.emplace_back("other commands", fmt::format("export {}={}", link::kCoordinatorVariable,
                                                      places.address_file().string()));
   }
-  return fmt::format("coordinator (process {}) and worker (process {}) are up\n", pair.coordinator.pid,
-                     pair.worker.pid) +
+  return fmt::format("coordinator (process {}) and worker (process {}) are up\n",
+                     pair.coordinator.pid, pair.worker.pid) +
          key_value_lines(lines, palette);
 }
 
@@ -235,7 +247,8 @@ std::string status_line(const Value& status) {
   const Value& tasks = at(status, "tasks");
   return fmt::format("{} of {} slots busy; tasks: {} running, {} waiting, {} succeeded, {} failed",
                      integer_at(status, "slots") - integer_at(status, "slots_free"),
-                     integer_at(status, "slots"), integer_at(tasks, "running") + integer_at(tasks, "leased"),
+                     integer_at(status, "slots"),
+                     integer_at(tasks, "running") + integer_at(tasks, "leased"),
                      integer_at(tasks, "queued") + integer_at(tasks, "blocked"),
                      integer_at(tasks, "succeeded"), integer_at(tasks, "failed"));
 }
@@ -267,7 +280,8 @@ Result<int> stay(Context& context, const Places& places, const Pair& pair) {
 
 fs::path folder_of(const std::string& option) {
   std::error_code error;
-  return option.empty() ? link::default_store_folder() : fs::absolute(option, error).lexically_normal();
+  return option.empty() ? link::default_store_folder()
+                        : fs::absolute(option, error).lexically_normal();
 }
 
 }  // namespace
@@ -293,7 +307,8 @@ Result<int> run_down(Context& context, const std::string& folder) {
   const fs::path where = folder_of(folder);
   const Pair pair = read_pair(where);
   if (!lives(pair.coordinator) && !lives(pair.worker)) {
-    context.answer(Object{{"stopped", false}}, fmt::format("nothing is up in {}\n", where.string()));
+    context.answer(Object{{"stopped", false}},
+                   fmt::format("nothing is up in {}\n", where.string()));
     return kExitOk;
   }
   STRATA_CHECK_OK(stop_pair(pair, where));

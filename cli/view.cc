@@ -43,7 +43,9 @@ bool flag_at(const Value& value, std::string_view key, bool fallback) {
 }
 
 const Array& array_at(const Value& value, std::string_view key) { return as_array(at(value, key)); }
-const Object& object_at(const Value& value, std::string_view key) { return as_object(at(value, key)); }
+const Object& object_at(const Value& value, std::string_view key) {
+  return as_object(at(value, key));
+}
 
 std::string brief_text(const Value& value) {
   const std::string* text = value.if_string();

@@ -1,5 +1,5 @@
-// Reading answers of the coordinator: a missing or strange field gives the fallback, so that a client of one
-// version can show what a coordinator of another one says.
+// Reading answers of the coordinator: a missing or strange field gives the fallback, so that a
+// client of one version can show what a coordinator of another one says.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,13 @@
 
 namespace strata::cli {
 
-// One step, not a dotted path: names of scores hold slashes and names of parameters hold dots. Null where
-// there is none.
+// One step, not a dotted path: names of scores hold slashes and names of parameters hold dots. Null
+// where there is none.
 [[nodiscard]] const Value& at(const Value& value, std::string_view key);
-[[nodiscard]] std::string text_at(const Value& value, std::string_view key, std::string_view fallback = "");
-[[nodiscard]] std::int64_t integer_at(const Value& value, std::string_view key, std::int64_t fallback = 0);
+[[nodiscard]] std::string text_at(const Value& value, std::string_view key,
+                                  std::string_view fallback = "");
+[[nodiscard]] std::int64_t integer_at(const Value& value, std::string_view key,
+                                      std::int64_t fallback = 0);
 [[nodiscard]] double number_at(const Value& value, std::string_view key, double fallback = 0);
 [[nodiscard]] bool flag_at(const Value& value, std::string_view key, bool fallback = false);
 // Empty when it is no list, no map.

@@ -23,8 +23,9 @@ double fraction_of(const Value& progress) {
 }
 
 double elapsed_seconds(const Value& watch, const Value& task) {
-  return std::max(0.0,
-                  static_cast<double>(integer_at(watch, "now_ms") - integer_at(task, "granted_ms")) / 1000);
+  return std::max(
+      0.0,
+      static_cast<double>(integer_at(watch, "now_ms") - integer_at(task, "granted_ms")) / 1000);
 }
 
 // How long a running task takes in all, by its progress so far; nothing before it has made some.
@@ -34,7 +35,8 @@ std::optional<double> extrapolated(const Value& watch, const Value& task) {
   return elapsed_seconds(watch, task) / fraction;
 }
 
-std::vector<std::string> ordered_stages(const Value& watch, const std::vector<std::string>& stages) {
+std::vector<std::string> ordered_stages(const Value& watch,
+                                        const std::vector<std::string>& stages) {
   std::vector<std::string> out;
   const Object& by_stage = object_at(watch, "by_stage");
   for (const std::string& stage : stages) {
@@ -50,7 +52,8 @@ std::string counts_text(const TaskCounts& counts, const Palette& palette) {
   std::string out;
   const auto add = [&](std::int64_t number, const char* name, Tint tint) {
     if (number == 0) return;
-    out += (out.empty() ? "" : ", ") + palette.paint(tint, fmt::format("{} {}", format_count(number), name));
+    out += (out.empty() ? "" : ", ") +
+           palette.paint(tint, fmt::format("{} {}", format_count(number), name));
   };
   add(counts.active(), "running", Tint::kAccent);
   add(counts.queued, "queued", Tint::kPlain);
@@ -76,7 +79,8 @@ std::string metrics_text(const Value& metrics) {
   for (const auto& [name, value] : as_object(metrics)) {
     if (++shown > 3) break;
     const auto number = value.to_double();
-    out += (out.empty() ? "" : "  ") + name + " " + (number ? format_number(*number, 4) : brief_text(value));
+    out += (out.empty() ? "" : "  ") + name + " " +
+           (number ? format_number(*number, 4) : brief_text(value));
   }
   return out;
 }
@@ -84,7 +88,8 @@ std::string metrics_text(const Value& metrics) {
 std::string running_line(const Value& watch, const Value& task) {
   const Value& progress = at(task, "progress");
   const double fraction = fraction_of(progress);
-  std::string what = fmt::format("{} #{}", text_at(task, "task").substr(0, 8), integer_at(task, "attempt"));
+  std::string what =
+      fmt::format("{} #{}", text_at(task, "task").substr(0, 8), integer_at(task, "attempt"));
   const Array& runs = array_at(task, "runs");
   if (!runs.empty()) what += "  " + brief_text(runs.front());
   if (runs.size() > 1) what += fmt::format(" and {} more", runs.size() - 1);
@@ -102,8 +107,8 @@ std::string running_line(const Value& watch, const Value& task) {
 }
 
 template <class Line>
-std::string section(const char* title, const Array& items, std::size_t limit, std::size_t width, Tint tint,
-                    const Palette& palette, Line line) {
+std::string section(const char* title, const Array& items, std::size_t limit, std::size_t width,
+                    Tint tint, const Palette& palette, Line line) {
   if (items.empty()) return "";
   std::string out = "\n" + palette.paint(Tint::kBold, title) + "\n";
   for (std::size_t i = 0; i < std::min(items.size(), limit); ++i) {
@@ -126,8 +131,8 @@ TaskCounts counts_of(const Value& by_state) {
           .diverged = integer_at(by_state, "diverged")};
 }
 
-// A task whose producer failed stays blocked for ever: nothing is queued or active then, and no producer can
-// come.
+// A task whose producer failed stays blocked for ever: nothing is queued or active then, and no
+// producer can come.
 bool has_ended(const Value& watch) {
   const TaskCounts counts = counts_of(at(watch, "tasks"));
   if (counts.queued + counts.active() > 0) return false;
@@ -156,7 +161,8 @@ Remaining remaining_of(const Value& watch) {
   for (const auto& [stage, states] : object_at(watch, "by_stage")) {
     const TaskCounts counts = counts_of(states);
     if (counts.waiting() == 0) continue;
-    if (!medians.contains(stage)) return {.unknown_because = fmt::format("no {} has finished yet", stage)};
+    if (!medians.contains(stage))
+      return {.unknown_because = fmt::format("no {} has finished yet", stage)};
     work += static_cast<double>(counts.waiting()) * medians[stage];
     longest = std::max(longest, medians[stage]);
   }
@@ -165,8 +171,8 @@ Remaining remaining_of(const Value& watch) {
   return {.seconds = std::max(longest, work / slots)};
 }
 
-std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages, const Palette& palette,
-                          std::size_t width) {
+std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages,
+                          const Palette& palette, std::size_t width) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
   const double whole =
       all.total() == 0 ? 1 : static_cast<double>(all.ended()) / static_cast<double>(all.total());
@@ -174,10 +180,11 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
   std::string eta = has_ended(watch) ? "ended"
                     : left.seconds   ? "about " + format_duration(*left.seconds) + " left"
                                      : "time left unknown: " + left.unknown_because;
-  std::string out = fmt::format(
-      "{}  {}/{} tasks  {:.0f} %  {}  {} of {} slots busy\n",
-      palette.paint(Tint::kBold, text_at(watch, "sweep")), all.ended(), all.total(), 100 * whole, eta,
-      integer_at(watch, "slots") - integer_at(watch, "slots_free"), integer_at(watch, "slots"));
+  std::string out =
+      fmt::format("{}  {}/{} tasks  {:.0f} %  {}  {} of {} slots busy\n",
+                  palette.paint(Tint::kBold, text_at(watch, "sweep")), all.ended(), all.total(),
+                  100 * whole, eta, integer_at(watch, "slots") - integer_at(watch, "slots_free"),
+                  integer_at(watch, "slots"));
   std::size_t name_width = 0;
   const std::vector<std::string> names = ordered_stages(watch, stages);
   for (const std::string& stage : names) name_width = std::max(name_width, display_width(stage));
@@ -187,22 +194,25 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
     const Tint tint = counts.failed > 0 ? Tint::kBad : fraction >= 1 ? Tint::kGood : Tint::kAccent;
     out += fmt::format("  {:<{}}  {}  {:>9}  {}\n", stage, name_width,
                        palette.paint(tint, bar(fraction, kBarWidth)),
-                       fmt::format("{}/{}", counts.ended(), counts.total()), counts_text(counts, palette));
+                       fmt::format("{}/{}", counts.ended(), counts.total()),
+                       counts_text(counts, palette));
   }
   out += section("running", array_at(watch, "running"), kRunningShown, width, Tint::kPlain, palette,
                  [&](const Value& task) { return running_line(watch, task); });
   out += section("waiting", array_at(watch, "waiting"), kWaitingShown, width, Tint::kDim, palette,
                  [](const Value& item) {
                    const Value& tasks = at(item, "tasks");  // a count, or the tasks themselves
-                   const std::int64_t number = tasks.if_array() == nullptr
-                                                   ? integer_at(item, "tasks")
-                                                   : static_cast<std::int64_t>(tasks.if_array()->size());
+                   const std::int64_t number =
+                       tasks.if_array() == nullptr
+                           ? integer_at(item, "tasks")
+                           : static_cast<std::int64_t>(tasks.if_array()->size());
                    return plural(number, "task") + ": " + printable(text_at(item, "reason"));
                  });
   out += section("failed", array_at(watch, "failed"), kFailedShown, width, Tint::kBad, palette,
                  [](const Value& item) {
                    return fmt::format("{:<11} {}  {}", text_at(item, "stage"),
-                                      text_at(item, "task").substr(0, 8), printable(text_at(item, "reason")));
+                                      text_at(item, "task").substr(0, 8),
+                                      printable(text_at(item, "reason")));
                  });
   return out;
 }
@@ -210,8 +220,8 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
 std::string watch_as_line(const Value& watch) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
   const Remaining left = remaining_of(watch);
-  std::string out = fmt::format("{} {}/{} tasks, {} running, {} failed", text_at(watch, "sweep"), all.ended(),
-                                all.total(), all.active(), all.failed);
+  std::string out = fmt::format("{} {}/{} tasks, {} running, {} failed", text_at(watch, "sweep"),
+                                all.ended(), all.total(), all.active(), all.failed);
   if (has_ended(watch)) return out + ", ended";
   return out + (left.seconds ? ", about " + format_duration(*left.seconds) + " left" : "");
 }

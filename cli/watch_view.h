@@ -15,8 +15,8 @@ inline constexpr std::size_t kWaitingShown = 6;
 inline constexpr std::size_t kFailedShown = 6;
 
 struct TaskCounts {
-  std::int64_t blocked = 0, queued = 0, leased = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0,
-               diverged = 0;
+  std::int64_t blocked = 0, queued = 0, leased = 0, running = 0, succeeded = 0, failed = 0,
+               cancelled = 0, diverged = 0;
   [[nodiscard]] std::int64_t total() const { return waiting() + active() + ended(); }
   [[nodiscard]] std::int64_t waiting() const { return blocked + queued; }
   [[nodiscard]] std::int64_t active() const { return leased + running; }
@@ -31,11 +31,12 @@ struct Remaining {
   std::optional<double> seconds{};
   std::string unknown_because{};  // when there is no number
 };
-// From the medians of finished tasks of each stage, or from the progress of running ones, over the slots that
-// there are.
+// From the medians of finished tasks of each stage, or from the progress of running ones, over the
+// slots that there are.
 [[nodiscard]] Remaining remaining_of(const Value& watch);
 
-// `stages`: names in the order of the pipeline; others follow by name. Lines are at most `width` columns.
+// `stages`: names in the order of the pipeline; others follow by name. Lines are at most `width`
+// columns.
 [[nodiscard]] std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages,
                                         const Palette& palette, std::size_t width);
 // One line for a log file: "adma-demo 12/24 tasks, 2 running, 0 failed, about 3 min 20 s left".

@@ -20,7 +20,8 @@ Result<Manifest> parse_manifest(std::string_view text) {
   fields.require(version == 1, "manifest", "expected version 1");
   const Value& files = fields.required_child("files");
   STRATA_CHECK_OK(fields.finish());
-  if (files.if_object() == nullptr) return fail(ErrorCode::kInvalid, "artifact manifest.files: expected a map");
+  if (files.if_object() == nullptr)
+    return fail(ErrorCode::kInvalid, "artifact manifest.files: expected a map");
   Manifest manifest;
   for (const auto& [path, entry] : *files.if_object()) {
     Fields file(entry, "artifact manifest.files[" + path + "]");
@@ -32,7 +33,8 @@ Result<Manifest> parse_manifest(std::string_view text) {
 }
 
 ArtifactRef ref_of(const Manifest& manifest) {
-  ArtifactRef ref{.hash = content_hash_of(manifest_text(manifest)), .files = static_cast<std::int64_t>(manifest.size())};
+  ArtifactRef ref{.hash = content_hash_of(manifest_text(manifest)),
+                  .files = static_cast<std::int64_t>(manifest.size())};
   for (const auto& [path, file] : manifest) ref.bytes += file.bytes;
   return ref;
 }

@@ -1,5 +1,6 @@
-// An artifact is an immutable set of files named by the hash of its manifest: canonical JSON of relative paths, sizes and
-// SHA-256 of each file. Who holds the bytes is the business of the artifact store; here is only what is said about them.
+// An artifact is an immutable set of files named by the hash of its manifest: canonical JSON of
+// relative paths, sizes and SHA-256 of each file. Who holds the bytes is the business of the
+// artifact store; here is only what is said about them.
 #pragma once
 
 #include <cstdint>

@@ -19,8 +19,8 @@ constexpr std::string_view kMagic = "STRA";
 constexpr std::uint16_t kMessageKind = 1;
 constexpr std::uint16_t kEventKind = 2;
 
-// Reads what cereal::PortableBinaryOutputArchive wrote. Ours instead of cereal's, because that one believes a length before
-// it looks at how many bytes there are.
+// Reads what cereal::PortableBinaryOutputArchive wrote. Ours instead of cereal's, because that one
+// believes a length before it looks at how many bytes there are.
 class BoundedInput : public cereal::InputArchive<BoundedInput, cereal::AllowEmptyClassElision> {
  public:
   explicit BoundedInput(std::string_view bytes) : InputArchive(this), rest_(bytes) {
@@ -72,7 +72,8 @@ CEREAL_REGISTER_ARCHIVE(strata::BoundedInput)
 
 namespace strata {
 
-// Containers grow element by element, so that a false length costs no memory. An element takes at least one byte.
+// Containers grow element by element, so that a false length costs no memory. An element takes at
+// least one byte.
 template <class Archive, class T>
 void save_list(Archive& archive, const std::vector<T>& list) {
   archive(cereal::make_size_tag(static_cast<cereal::size_type>(list.size())));
@@ -112,13 +113,21 @@ void load_map(Archive& archive, std::map<std::string, T>& map) {
 namespace cereal {
 
 template <class Archive, class T>
-void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const std::vector<T>& list) { strata::save_list(archive, list); }
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const std::vector<T>& list) {
+  strata::save_list(archive, list);
+}
 template <class Archive, class T>
-void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T>& list) { strata::load_list(archive, list); }
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::vector<T>& list) {
+  strata::load_list(archive, list);
+}
 template <class Archive, class T>
-void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const std::map<std::string, T>& map) { strata::save_map(archive, map); }
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const std::map<std::string, T>& map) {
+  strata::save_map(archive, map);
+}
 template <class Archive, class T>
-void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::map<std::string, T>& map) { strata::load_map(archive, map); }
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, std::map<std::string, T>& map) {
+  strata::load_map(archive, map);
+}
 
 }  // namespace cereal
 
@@ -135,7 +144,9 @@ void CEREAL_LOAD_FUNCTION_NAME(Archive& a, DigestId<Tag>& id) {
   id = DigestId<Tag>(bytes);
 }
 template <class Archive, class Tag>
-void CEREAL_SAVE_FUNCTION_NAME(Archive& a, const StrongId<Tag>& id) { a(id.value()); }
+void CEREAL_SAVE_FUNCTION_NAME(Archive& a, const StrongId<Tag>& id) {
+  a(id.value());
+}
 template <class Archive, class Tag>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& a, StrongId<Tag>& id) {
   std::uint64_t value = 0;
@@ -143,7 +154,9 @@ void CEREAL_LOAD_FUNCTION_NAME(Archive& a, StrongId<Tag>& id) {
   id = StrongId<Tag>(value);
 }
 template <class Archive>
-void CEREAL_SAVE_FUNCTION_NAME(Archive& a, const Value& value) { a(to_canonical_json(value)); }
+void CEREAL_SAVE_FUNCTION_NAME(Archive& a, const Value& value) {
+  a(to_canonical_json(value));
+}
 template <class Archive>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& a, Value& value) {
   std::string text;
@@ -158,101 +171,244 @@ template <class Archive, class Enum>
 void serialize_enum(Archive& a, Enum& value, Enum last) {
   auto byte = static_cast<std::uint8_t>(value);
   a(byte);
-  if (byte > static_cast<std::uint8_t>(last)) throw cereal::Exception("an enumeration value is unknown");
+  if (byte > static_cast<std::uint8_t>(last))
+    throw cereal::Exception("an enumeration value is unknown");
   value = static_cast<Enum>(byte);
 }
 
 // One line per struct: the order of fields is the format. Append only.
-template <class A> void serialize(A& a, WallTime& v) { a(v.unix_ms); }
-template <class A> void serialize(A& a, AttemptId& v) { a(v.task, v.number); }
-template <class A> void serialize(A& a, ArtifactRef& v) { a(v.hash, v.bytes, v.files); }
-template <class A> void serialize(A& a, Score& v) {
+template <class A>
+void serialize(A& a, WallTime& v) {
+  a(v.unix_ms);
+}
+template <class A>
+void serialize(A& a, AttemptId& v) {
+  a(v.task, v.number);
+}
+template <class A>
+void serialize(A& a, ArtifactRef& v) {
+  a(v.hash, v.bytes, v.files);
+}
+template <class A>
+void serialize(A& a, Score& v) {
   a(v.name, v.value, v.unit, v.low, v.high, v.count, v.better, v.judge, v.items);
 }
-template <class A> void serialize(A& a, Program& v) { a(v.name, v.argv, v.result_version); }
-template <class A> void serialize(A& a, Resources& v) { a(v.slots, v.ranks, v.threads, v.labels); }
-template <class A> void serialize(A& a, RetryPolicy& v) { a(v.user_failures_max, v.infra_failures_max); }
-template <class A> void serialize(A& a, TaskInput& v) { a(v.name, v.producer, v.output); }
-template <class A> void serialize(A& a, TaskSpec& v) {
-  a(v.key, v.stage, v.program, v.parameters, v.neutral, v.seed, v.inputs, v.outputs, v.resources, v.retry, v.lease_ms, v.resumable,
-    v.secrets, v.flops);
+template <class A>
+void serialize(A& a, Program& v) {
+  a(v.name, v.argv, v.result_version);
 }
-template <class A> void serialize(A& a, RunSpec& v) {
+template <class A>
+void serialize(A& a, Resources& v) {
+  a(v.slots, v.ranks, v.threads, v.labels);
+}
+template <class A>
+void serialize(A& a, RetryPolicy& v) {
+  a(v.user_failures_max, v.infra_failures_max);
+}
+template <class A>
+void serialize(A& a, TaskInput& v) {
+  a(v.name, v.producer, v.output);
+}
+template <class A>
+void serialize(A& a, TaskSpec& v) {
+  a(v.key, v.stage, v.program, v.parameters, v.neutral, v.seed, v.inputs, v.outputs, v.resources,
+    v.retry, v.lease_ms, v.resumable, v.secrets, v.flops);
+}
+template <class A>
+void serialize(A& a, RunSpec& v) {
   a(v.key, v.cell, v.assignment, v.seed, v.baseline, v.tasks);
 }
 
-template <class A> void serialize(A& a, Grant& v) { a(v.worker, v.slots); }
-template <class A> void serialize(A& a, SweepOpened& v) { a(v.sweep, v.generation, v.priority, v.definition); }
-template <class A> void serialize(A& a, TaskWanted& v) { a(v.sweep, v.spec); }
-template <class A> void serialize(A& a, RunAdded& v) { a(v.sweep, v.generation, v.run); }
-template <class A> void serialize(A& a, SweepSealed& v) { a(v.sweep, v.generation); }
-template <class A> void serialize(A& a, WantWithdrawn& v) { a(v.sweep, v.task); }
-template <class A> void serialize(A& a, TaskRevived& v) { a(v.task); }
-template <class A> void serialize(A& a, TaskCancelled& v) { a(v.task); }
-template <class A> void serialize(A& a, WorkerJoined& v) { a(v.worker, v.name, v.session, v.slots, v.labels); }
-template <class A> void serialize(A& a, WorkerDrained& v) { a(v.worker); }
-template <class A> void serialize(A& a, WorkerGone& v) { a(v.worker, v.reason); }
-template <class A> void serialize(A& a, AttemptGranted& v) { a(v.attempt, v.gang, v.inputs, v.resume_from); }
-template <class A> void serialize(A& a, AttemptStarted& v) { a(v.attempt); }
-template <class A> void serialize(A& a, CheckpointCommitted& v) { a(v.attempt, v.step, v.artifact); }
-template <class A> void serialize(A& a, StopRequested& v) { a(v.attempt, v.reason); }
-template <class A> void serialize(A& a, Succeeded& v) { a(v.artifacts, v.scores, v.consumed, v.recorded); }
-template <class A> void serialize(A& a, Failed& v) {
+template <class A>
+void serialize(A& a, Grant& v) {
+  a(v.worker, v.slots);
+}
+template <class A>
+void serialize(A& a, SweepOpened& v) {
+  a(v.sweep, v.generation, v.priority, v.definition);
+}
+template <class A>
+void serialize(A& a, TaskWanted& v) {
+  a(v.sweep, v.spec);
+}
+template <class A>
+void serialize(A& a, RunAdded& v) {
+  a(v.sweep, v.generation, v.run);
+}
+template <class A>
+void serialize(A& a, SweepSealed& v) {
+  a(v.sweep, v.generation);
+}
+template <class A>
+void serialize(A& a, WantWithdrawn& v) {
+  a(v.sweep, v.task);
+}
+template <class A>
+void serialize(A& a, TaskRevived& v) {
+  a(v.task);
+}
+template <class A>
+void serialize(A& a, TaskCancelled& v) {
+  a(v.task);
+}
+template <class A>
+void serialize(A& a, WorkerJoined& v) {
+  a(v.worker, v.name, v.session, v.slots, v.labels);
+}
+template <class A>
+void serialize(A& a, WorkerDrained& v) {
+  a(v.worker);
+}
+template <class A>
+void serialize(A& a, WorkerGone& v) {
+  a(v.worker, v.reason);
+}
+template <class A>
+void serialize(A& a, AttemptGranted& v) {
+  a(v.attempt, v.gang, v.inputs, v.resume_from);
+}
+template <class A>
+void serialize(A& a, AttemptStarted& v) {
+  a(v.attempt);
+}
+template <class A>
+void serialize(A& a, CheckpointCommitted& v) {
+  a(v.attempt, v.step, v.artifact);
+}
+template <class A>
+void serialize(A& a, StopRequested& v) {
+  a(v.attempt, v.reason);
+}
+template <class A>
+void serialize(A& a, Succeeded& v) {
+  a(v.artifacts, v.scores, v.consumed, v.recorded);
+}
+template <class A>
+void serialize(A& a, Failed& v) {
   serialize_enum(a, v.cause, FailureClass::kData);
   a(v.reason, v.delay_ms);
 }
-template <class A> void serialize(A& a, Lost& v) { a(v.reason, v.delay_ms); }
-template <class A> void serialize(A& a, Stopped& v) { a(v.reason); }
-template <class A> void serialize(A& a, Diverged& v) { a(v.reason); }
-template <class A> void serialize(A& a, AttemptEnded& v) { a(v.attempt, v.outcome); }
-template <class A> void serialize(A& a, ArtifactEvicted& v) { a(v.artifact); }
-template <class A> void serialize(A& a, Event& v) { a(v.at, v.body); }
+template <class A>
+void serialize(A& a, Lost& v) {
+  a(v.reason, v.delay_ms);
+}
+template <class A>
+void serialize(A& a, Stopped& v) {
+  a(v.reason);
+}
+template <class A>
+void serialize(A& a, Diverged& v) {
+  a(v.reason);
+}
+template <class A>
+void serialize(A& a, AttemptEnded& v) {
+  a(v.attempt, v.outcome);
+}
+template <class A>
+void serialize(A& a, ArtifactEvicted& v) {
+  a(v.artifact);
+}
+template <class A>
+void serialize(A& a, Event& v) {
+  a(v.at, v.body);
+}
 
-template <class A> void serialize(A& a, HeldAttempt& v) {
+template <class A>
+void serialize(A& a, HeldAttempt& v) {
   a(v.attempt);
   serialize_enum(a, v.phase, AttemptPhase::kStopping);
 }
-template <class A> void serialize(A& a, Hello& v) {
+template <class A>
+void serialize(A& a, Hello& v) {
   a(v.protocol_min, v.protocol_max, v.build, v.name, v.session, v.slots, v.labels, v.held);
 }
-template <class A> void serialize(A& a, Heartbeat& v) { a(v.worker, v.session, v.sequence, v.held); }
-template <class A> void serialize(A& a, ReportStarted& v) { a(v.worker, v.attempt); }
-template <class A> void serialize(A& a, ReportCheckpoint& v) { a(v.worker, v.attempt, v.step, v.artifact); }
-template <class A> void serialize(A& a, ReportEnded& v) { a(v.worker, v.attempt, v.outcome, v.missing_inputs); }
-template <class A> void serialize(A& a, MetricPoint& v) { a(v.sequence, v.step, v.total, v.values); }
-template <class A> void serialize(A& a, MetricBatch& v) { a(v.worker, v.attempt, v.points); }
-template <class A> void serialize(A& a, Goodbye& v) { a(v.worker, v.session, v.reason); }
-template <class A> void serialize(A& a, Welcome& v) {
+template <class A>
+void serialize(A& a, Heartbeat& v) {
+  a(v.worker, v.session, v.sequence, v.held);
+}
+template <class A>
+void serialize(A& a, ReportStarted& v) {
+  a(v.worker, v.attempt);
+}
+template <class A>
+void serialize(A& a, ReportCheckpoint& v) {
+  a(v.worker, v.attempt, v.step, v.artifact);
+}
+template <class A>
+void serialize(A& a, ReportEnded& v) {
+  a(v.worker, v.attempt, v.outcome, v.missing_inputs);
+}
+template <class A>
+void serialize(A& a, MetricPoint& v) {
+  a(v.sequence, v.step, v.total, v.values);
+}
+template <class A>
+void serialize(A& a, MetricBatch& v) {
+  a(v.worker, v.attempt, v.points);
+}
+template <class A>
+void serialize(A& a, Goodbye& v) {
+  a(v.worker, v.session, v.reason);
+}
+template <class A>
+void serialize(A& a, Welcome& v) {
   a(v.worker, v.session, v.coordinator, v.heartbeat_ms, v.artifact_folder);
 }
-template <class A> void serialize(A& a, Refused& v) { a(v.reason); }
-template <class A> void serialize(A& a, StartAttempt& v) {
+template <class A>
+void serialize(A& a, Refused& v) {
+  a(v.reason);
+}
+template <class A>
+void serialize(A& a, StartAttempt& v) {
   a(v.attempt, v.spec, v.gang, v.lease_ms, v.inputs, v.resume_from);
 }
-template <class A> void serialize(A& a, StopAttempt& v) { a(v.attempt, v.reason); }
-template <class A> void serialize(A& a, HeartbeatAck& v) { a(v.sequence, v.drop); }
-template <class A> void serialize(A& a, EndedAck& v) { a(v.attempt); }
-template <class A> void serialize(A& a, MetricAck& v) { a(v.attempt, v.up_to, v.stale); }
-template <class A> void serialize(A& a, WhoAreYou& v) {
+template <class A>
+void serialize(A& a, StopAttempt& v) {
+  a(v.attempt, v.reason);
+}
+template <class A>
+void serialize(A& a, HeartbeatAck& v) {
+  a(v.sequence, v.drop);
+}
+template <class A>
+void serialize(A& a, EndedAck& v) {
+  a(v.attempt);
+}
+template <class A>
+void serialize(A& a, MetricAck& v) {
+  a(v.attempt, v.up_to, v.stale);
+}
+template <class A>
+void serialize(A& a, WhoAreYou& v) {
   std::uint8_t nothing = 0;  // an element takes at least one byte
   a(nothing);
   static_cast<void>(v);
 }
-template <class A> void serialize(A& a, Request& v) { a(v.protocol, v.id, v.verb, v.body); }
-template <class A> void serialize(A& a, Answer& v) { a(v.id, v.ok, v.body); }
-template <class A> void serialize(A& a, SubmitTasks& v) {
+template <class A>
+void serialize(A& a, Request& v) {
+  a(v.protocol, v.id, v.verb, v.body);
+}
+template <class A>
+void serialize(A& a, Answer& v) {
+  a(v.id, v.ok, v.body);
+}
+template <class A>
+void serialize(A& a, SubmitTasks& v) {
   a(v.id, v.sweep, v.priority, v.definition, v.first, v.last, v.tasks, v.runs, v.if_plan);
 }
 
 namespace {
 
 void put(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
+  for (int i = 0; i < bytes; ++i)
+    out += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
 }
 std::uint64_t get(std::string_view in, std::size_t at, int bytes) {
   std::uint64_t value = 0;
   for (int i = 0; i < bytes; ++i) {
-    value |= static_cast<std::uint64_t>(static_cast<unsigned char>(in[at + static_cast<std::size_t>(i)])) << (8 * i);
+    value |=
+        static_cast<std::uint64_t>(static_cast<unsigned char>(in[at + static_cast<std::size_t>(i)]))
+        << (8 * i);
   }
   return value;
 }
@@ -261,12 +417,14 @@ template <class T>
 Result<std::string> encode_frame(const T& value, std::uint16_t version, std::uint16_t kind) {
   std::ostringstream stream;
   {
-    cereal::PortableBinaryOutputArchive archive(stream, cereal::PortableBinaryOutputArchive::Options::LittleEndian());
+    cereal::PortableBinaryOutputArchive archive(
+        stream, cereal::PortableBinaryOutputArchive::Options::LittleEndian());
     archive(value);
   }
   const std::string payload = std::move(stream).str();
   if (payload.size() + kFrameHeaderBytes > kFrameBytesMax) {
-    return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit of {}", payload.size() + kFrameHeaderBytes, kFrameBytesMax);
+    return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit of {}",
+                payload.size() + kFrameHeaderBytes, kFrameBytesMax);
   }
   std::string frame(kMagic);
   put(frame, version, 2);
@@ -279,25 +437,32 @@ Result<std::string> encode_frame(const T& value, std::uint16_t version, std::uin
 
 template <class T>
 Result<T> decode_frame(std::string_view frame, std::uint16_t version, std::uint16_t kind) {
-  if (frame.size() > kFrameBytesMax) return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit", frame.size());
+  if (frame.size() > kFrameBytesMax)
+    return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit", frame.size());
   if (frame.size() < kFrameHeaderBytes || frame.substr(0, 4) != kMagic) {
-    return fail(ErrorCode::kInvalid, "not a frame of Strata: {} bytes without its magic", frame.size());
+    return fail(ErrorCode::kInvalid, "not a frame of Strata: {} bytes without its magic",
+                frame.size());
   }
   const std::uint64_t its_version = get(frame, 4, 2);
   if (its_version == 0 || its_version > version) {
-    return fail(ErrorCode::kUnsupported, "frame version {}; this build understands 1 to {}", its_version, version);
+    return fail(ErrorCode::kUnsupported, "frame version {}; this build understands 1 to {}",
+                its_version, version);
   }
-  if (get(frame, 6, 2) != kind) return fail(ErrorCode::kInvalid, "a frame of kind {}, expected {}", get(frame, 6, 2), kind);
+  if (get(frame, 6, 2) != kind)
+    return fail(ErrorCode::kInvalid, "a frame of kind {}, expected {}", get(frame, 6, 2), kind);
   const std::string_view payload = frame.substr(kFrameHeaderBytes);
   if (get(frame, 8, 4) != payload.size()) {
-    return fail(ErrorCode::kDamaged, "the frame says {} bytes of payload, there are {}", get(frame, 8, 4), payload.size());
+    return fail(ErrorCode::kDamaged, "the frame says {} bytes of payload, there are {}",
+                get(frame, 8, 4), payload.size());
   }
-  if (get(frame, 12, 4) != crc32c(payload)) return fail(ErrorCode::kDamaged, "the frame's checksum does not match");
+  if (get(frame, 12, 4) != crc32c(payload))
+    return fail(ErrorCode::kDamaged, "the frame's checksum does not match");
   try {
     BoundedInput in(payload);
     T value{};
     in(value);
-    if (in.remaining() != 0) return fail(ErrorCode::kInvalid, "{} bytes follow the payload's end", in.remaining());
+    if (in.remaining() != 0)
+      return fail(ErrorCode::kInvalid, "{} bytes follow the payload's end", in.remaining());
     return value;
   } catch (const std::exception& e) {
     return fail(ErrorCode::kInvalid, "the frame's payload: {}", e.what());
@@ -317,13 +482,22 @@ std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) {
     return table;
   }();
   std::uint32_t crc = ~seed;
-  for (const char byte : bytes) crc = kTable.at((crc ^ static_cast<unsigned char>(byte)) & 0xFFU) ^ (crc >> 8U);
+  for (const char byte : bytes)
+    crc = kTable.at((crc ^ static_cast<unsigned char>(byte)) & 0xFFU) ^ (crc >> 8U);
   return ~crc;
 }
 
-Result<std::string> encode(const Message& message) { return encode_frame(message, kProtocolVersion, kMessageKind); }
-Result<std::string> encode(const Event& event) { return encode_frame(event, kEventVersion, kEventKind); }
-Result<Message> decode_message(std::string_view frame) { return decode_frame<Message>(frame, kProtocolVersion, kMessageKind); }
-Result<Event> decode_event(std::string_view frame) { return decode_frame<Event>(frame, kEventVersion, kEventKind); }
+Result<std::string> encode(const Message& message) {
+  return encode_frame(message, kProtocolVersion, kMessageKind);
+}
+Result<std::string> encode(const Event& event) {
+  return encode_frame(event, kEventVersion, kEventKind);
+}
+Result<Message> decode_message(std::string_view frame) {
+  return decode_frame<Message>(frame, kProtocolVersion, kMessageKind);
+}
+Result<Event> decode_event(std::string_view frame) {
+  return decode_frame<Event>(frame, kEventVersion, kEventKind);
+}
 
 }  // namespace strata

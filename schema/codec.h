@@ -1,9 +1,11 @@
 // Bytes of events and messages. A frame is
 //
-//   "STRA" | version u16 | kind u16 (1 message, 2 event) | payload length u32 | CRC-32C of the payload u32 | payload
+//   "STRA" | version u16 | kind u16 (1 message, 2 event) | payload length u32 | CRC-32C of the
+//   payload u32 | payload
 //
-// little endian, the payload being cereal's portable binary. decode_* are total functions: any byte string gives a value or
-// an error, in memory bounded by the frame's size, because sizes inside the payload are never trusted.
+// little endian, the payload being cereal's portable binary. decode_* are total functions: any byte
+// string gives a value or an error, in memory bounded by the frame's size, because sizes inside the
+// payload are never trusted.
 #pragma once
 
 #include <cstdint>

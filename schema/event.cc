@@ -6,9 +6,10 @@ namespace strata {
 
 const char* name_of(const EventBody& body) {
   static constexpr std::array<const char*, std::variant_size_v<EventBody>> kNames{
-      "sweep-opened",    "task-wanted",     "run-added",      "sweep-sealed",         "want-withdrawn",  "task-revived",
-      "task-cancelled",  "worker-joined",   "worker-drained", "worker-gone",          "attempt-granted", "attempt-started",
-      "checkpoint-committed", "stop-requested", "attempt-ended", "artifact-evicted"};
+      "sweep-opened",         "task-wanted",    "run-added",       "sweep-sealed",
+      "want-withdrawn",       "task-revived",   "task-cancelled",  "worker-joined",
+      "worker-drained",       "worker-gone",    "attempt-granted", "attempt-started",
+      "checkpoint-committed", "stop-requested", "attempt-ended",   "artifact-evicted"};
   return kNames.at(body.index());
 }
 

@@ -1,9 +1,10 @@
-// The facts that the coordinator persists, past tense. The event log is the truth: Cluster::apply() of these, in order,
-// is the state. Times and ids are inputs that were recorded, never made here.
+// The facts that the coordinator persists, past tense. The event log is the truth: Cluster::apply()
+// of these, in order, is the state. Times and ids are inputs that were recorded, never made here.
 //
-// DO NOT reorder, remove or change an alternative of Event or a field's meaning: logs of older builds hold them by index.
-// Append new alternatives at the end, give new fields a value that means "as before", and bump kEventVersion; then add a
-// golden file under tests/golden/schema (CONTRIBUTING.md, "a new event").
+// DO NOT reorder, remove or change an alternative of Event or a field's meaning: logs of older
+// builds hold them by index. Append new alternatives at the end, give new fields a value that means
+// "as before", and bump kEventVersion; then add a golden file under tests/golden/schema
+// (CONTRIBUTING.md, "a new event").
 #pragma once
 
 #include <cstdint>
@@ -32,10 +33,10 @@ using Gang = std::vector<Grant>;  // sorted by worker; never empty
 
 // Why an attempt did not succeed, with who is charged (orchestration.md 5.3 names the classes).
 enum class FailureClass : std::uint8_t {
-  kUser,      // the program failed: charged to the task
-  kInvalid,   // spec or inputs are wrong: final at once
-  kInfra,     // a rank or the worker vanished, the lease ran out: not charged, but bounded
-  kData,      // an input or checkpoint could not be read: its producer is asked again
+  kUser,     // the program failed: charged to the task
+  kInvalid,  // spec or inputs are wrong: final at once
+  kInfra,    // a rank or the worker vanished, the lease ran out: not charged, but bounded
+  kData,     // an input or checkpoint could not be read: its producer is asked again
 };
 
 struct SweepOpened {  // a submission begins; the same name again makes the next generation of it
@@ -56,7 +57,8 @@ struct RunAdded {  // or confirmed, when the sweep had it in an earlier generati
   RunSpec run{};
   bool operator==(const RunAdded&) const = default;
 };
-struct SweepSealed {  // the whole submission has arrived; runs of older generations are orphans from now on
+struct SweepSealed {  // the whole submission has arrived; runs of older generations are orphans
+                      // from now on
   std::string sweep{};
   std::int64_t generation = 0;
   bool operator==(const SweepSealed&) const = default;
@@ -77,8 +79,8 @@ struct TaskCancelled {  // nobody wants it any more and no attempt of it lives
 
 struct WorkerJoined {
   WorkerId worker{};
-  std::string name{};           // host and folder, for people
-  std::uint64_t session = 0;    // random, one per life of the worker process
+  std::string name{};         // host and folder, for people
+  std::uint64_t session = 0;  // random, one per life of the worker process
   std::int64_t slots = 0;
   std::vector<std::string> labels{};
   bool operator==(const WorkerJoined&) const = default;
@@ -96,7 +98,8 @@ struct WorkerGone {
 struct AttemptGranted {
   AttemptId attempt{};
   Gang gang{};
-  std::map<std::string, ArtifactRef> inputs{};  // by input name: what it is to read, fixed at the grant
+  std::map<std::string, ArtifactRef>
+      inputs{};  // by input name: what it is to read, fixed at the grant
   std::optional<ArtifactRef> resume_from{};
   bool operator==(const AttemptGranted&) const = default;
 };
@@ -116,17 +119,18 @@ struct StopRequested {  // the worker is asked to end it; only escalates
   bool operator==(const StopRequested&) const = default;
 };
 
-// How an attempt ended. `delay_ms` on the ones that may be tried again: how long the task waits first.
+// How an attempt ended. `delay_ms` on the ones that may be tried again: how long the task waits
+// first.
 struct Succeeded {
-  std::map<std::string, ArtifactRef> artifacts{};      // by output
+  std::map<std::string, ArtifactRef> artifacts{};  // by output
   std::vector<Score> scores{};
-  std::map<std::string, ContentHash> consumed{};       // by input, as really read
-  std::map<std::string, std::string> recorded{};       // build, host, device, torch version, rank count
+  std::map<std::string, ContentHash> consumed{};  // by input, as really read
+  std::map<std::string, std::string> recorded{};  // build, host, device, torch version, rank count
   bool operator==(const Succeeded&) const = default;
 };
 struct Failed {
   FailureClass cause = FailureClass::kUser;
-  std::string reason{};       // what a person reads: exit, rank, last line of the log
+  std::string reason{};  // what a person reads: exit, rank, last line of the log
   std::int64_t delay_ms = 0;
   bool operator==(const Failed&) const = default;
 };
@@ -150,14 +154,16 @@ struct AttemptEnded {
   Outcome outcome{};
   bool operator==(const AttemptEnded&) const = default;
 };
-struct ArtifactEvicted {  // its bytes are gone; if unfinished tasks need it, its producer runs again
+struct ArtifactEvicted {  // its bytes are gone; if unfinished tasks need it, its producer runs
+                          // again
   ContentHash artifact{};
   bool operator==(const ArtifactEvicted&) const = default;
 };
 
-using EventBody = std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn, TaskRevived, TaskCancelled,
-                               WorkerJoined, WorkerDrained, WorkerGone, AttemptGranted, AttemptStarted, CheckpointCommitted,
-                               StopRequested, AttemptEnded, ArtifactEvicted>;
+using EventBody =
+    std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn, TaskRevived,
+                 TaskCancelled, WorkerJoined, WorkerDrained, WorkerGone, AttemptGranted,
+                 AttemptStarted, CheckpointCommitted, StopRequested, AttemptEnded, ArtifactEvicted>;
 
 struct Event {
   WallTime at{};  // for people

@@ -19,7 +19,8 @@ std::string digest_to_hex(const std::array<std::uint8_t, 32>& bytes) {
 
 Result<std::array<std::uint8_t, 32>> digest_from_hex(std::string_view hex) {
   const auto bad = [&] {
-    return fail(ErrorCode::kInvalid, "\"{}\" is no hash: expected 64 digits of 0-9 a-f", hex.substr(0, 80));
+    return fail(ErrorCode::kInvalid, "\"{}\" is no hash: expected 64 digits of 0-9 a-f",
+                hex.substr(0, 80));
   };
   if (hex.size() != 64) return bad();
   std::array<std::uint8_t, 32> bytes{};

@@ -1,5 +1,6 @@
-// Names of things, each with a type of its own. Contents are named by SHA-256, workers by numbers that the coordinator
-// gives, attempts by their task and a number that only grows: that number is the fencing token.
+// Names of things, each with a type of its own. Contents are named by SHA-256, workers by numbers
+// that the coordinator gives, attempts by their task and a number that only grows: that number is
+// the fencing token.
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@
 namespace strata {
 
 using WorkerId = StrongId<struct WorkerTag>;
-using RequestId = StrongId<struct RequestTag>;  // a client's question, unique within the server's life
+using RequestId =
+    StrongId<struct RequestTag>;  // a client's question, unique within the server's life
 
 // 32 bytes of SHA-256 with a tag, printed as 64 lower-case hex digits.
 template <class Tag>
@@ -50,8 +52,8 @@ Result<Id> parse_digest(std::string_view hex) {
   return Id(bytes);
 }
 
-using TaskKey = DigestId<struct TaskKeyTag>;        // of everything that decides the task's result
-using RunKey = DigestId<struct RunKeyTag>;          // of the keys of the run's tasks
+using TaskKey = DigestId<struct TaskKeyTag>;  // of everything that decides the task's result
+using RunKey = DigestId<struct RunKeyTag>;    // of the keys of the run's tasks
 using ContentHash = DigestId<struct ContentHashTag>;  // of an artifact's manifest
 
 // The digest of canonical text.
@@ -63,7 +65,7 @@ struct AttemptId {
   TaskKey task{};
   std::uint32_t number = 0;  // 1 for the first
   auto operator<=>(const AttemptId&) const = default;
-  [[nodiscard]] std::string text() const;   // "4f2a9c01#2", for people
+  [[nodiscard]] std::string text() const;  // "4f2a9c01#2", for people
 };
 
 }  // namespace strata

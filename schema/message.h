@@ -1,10 +1,12 @@
-// What travels between coordinator, workers and clients. At-least-once: whatever a worker reports carries its attempt,
-// so repeats change nothing; whatever the coordinator asks is asked again until it is seen done.
+// What travels between coordinator, workers and clients. At-least-once: whatever a worker reports
+// carries its attempt, so repeats change nothing; whatever the coordinator asks is asked again
+// until it is seen done.
 //
-// Worker <-> coordinator messages are typed. A client's question and its answer are JSON, because people and scripts use
-// them too (`--json`); their verbs are listed in docs/requests.md.
+// Worker <-> coordinator messages are typed. A client's question and its answer are JSON, because
+// people and scripts use them too (`--json`); their verbs are listed in docs/requests.md.
 //
-// DO NOT reorder, remove or change an alternative: append, and bump kProtocolVersion (CONTRIBUTING.md, "a new message").
+// DO NOT reorder, remove or change an alternative: append, and bump kProtocolVersion
+// (CONTRIBUTING.md, "a new message").
 #pragma once
 
 #include <cstdint>
@@ -95,9 +97,9 @@ struct Goodbye {
 struct Welcome {
   WorkerId worker{};
   std::uint64_t session = 0;
-  std::string coordinator{};        // random per store; a worker does not obey another one
+  std::string coordinator{};  // random per store; a worker does not obey another one
   std::int64_t heartbeat_ms = 0;
-  std::string artifact_folder{};    // the shared store
+  std::string artifact_folder{};  // the shared store
   bool operator==(const Welcome&) const = default;
 };
 struct Refused {  // final: a retry gives the same answer
@@ -119,8 +121,9 @@ struct StopAttempt {  // unknown to the worker: it answers with ReportEnded{Stop
   bool operator==(const StopAttempt&) const = default;
 };
 struct HeartbeatAck {
-  std::uint64_t sequence = 0;     // of the heartbeat; 0 answers a Hello and renews nothing
-  std::vector<AttemptId> drop{};  // held by the worker, but theirs no longer: kill at once, report nothing
+  std::uint64_t sequence = 0;  // of the heartbeat; 0 answers a Hello and renews nothing
+  std::vector<AttemptId>
+      drop{};  // held by the worker, but theirs no longer: kill at once, report nothing
   bool operator==(const HeartbeatAck&) const = default;
 };
 struct EndedAck {
@@ -129,8 +132,8 @@ struct EndedAck {
 };
 struct MetricAck {
   AttemptId attempt{};
-  std::uint64_t up_to = 0;   // cumulative
-  bool stale = false;        // the attempt is no longer the newest: nothing of it is kept, stop sending
+  std::uint64_t up_to = 0;  // cumulative
+  bool stale = false;  // the attempt is no longer the newest: nothing of it is kept, stop sending
   bool operator==(const MetricAck&) const = default;
 };
 struct WhoAreYou {  // the coordinator does not know this session (it was restarted): say Hello
@@ -141,22 +144,23 @@ struct WhoAreYou {  // the coordinator does not know this session (it was restar
 
 struct Request {
   std::uint16_t protocol = kProtocolVersion;
-  std::uint64_t id = 0;      // chosen by the client, copied into the answer
-  std::string verb{};        // "submit", "query", ...
-  std::string body{};        // canonical JSON
+  std::uint64_t id = 0;  // chosen by the client, copied into the answer
+  std::string verb{};    // "submit", "query", ...
+  std::string body{};    // canonical JSON
   bool operator==(const Request&) const = default;
 };
 struct Answer {
   std::uint64_t id = 0;
   bool ok = false;
-  std::string body{};        // JSON; {"error": ..., "code": ...} when not ok
+  std::string body{};  // JSON; {"error": ..., "code": ...} when not ok
   bool operator==(const Answer&) const = default;
 };
-struct SubmitTasks {  // the bulk of a submission; each batch is answered by an Answer with the same id
+struct SubmitTasks {  // the bulk of a submission; each batch is answered by an Answer with the same
+                      // id
   std::uint64_t id = 0;
   std::string sweep{};
   std::int64_t priority = 0;
-  std::string definition{};       // in the first batch
+  std::string definition{};  // in the first batch
   bool first = false;
   bool last = false;
   std::vector<TaskSpec> tasks{};  // producers before consumers
@@ -165,9 +169,10 @@ struct SubmitTasks {  // the bulk of a submission; each batch is answered by an 
   bool operator==(const SubmitTasks&) const = default;
 };
 
-using Message = std::variant<Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, MetricBatch, Goodbye, Welcome,
-                             Refused, StartAttempt, StopAttempt, HeartbeatAck, EndedAck, MetricAck, WhoAreYou, Request, Answer,
-                             SubmitTasks>;
+using Message =
+    std::variant<Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, MetricBatch,
+                 Goodbye, Welcome, Refused, StartAttempt, StopAttempt, HeartbeatAck, EndedAck,
+                 MetricAck, WhoAreYou, Request, Answer, SubmitTasks>;
 
 [[nodiscard]] const char* name_of(const Message& message);
 

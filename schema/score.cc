@@ -6,14 +6,19 @@
 namespace strata {
 namespace {
 
-Result<std::map<std::string, double>> read_numbers(const Value* map, const std::string& where, std::size_t limit) {
+Result<std::map<std::string, double>> read_numbers(const Value* map, const std::string& where,
+                                                   std::size_t limit) {
   std::map<std::string, double> numbers;
   if (map == nullptr) return numbers;
-  if (map->if_object() == nullptr) return fail(ErrorCode::kInvalid, "{}: expected a map, found a {}", where, map->kind());
-  if (map->if_object()->size() > limit) return fail(ErrorCode::kTooLarge, "{}: more than {} entries", where, limit);
+  if (map->if_object() == nullptr)
+    return fail(ErrorCode::kInvalid, "{}: expected a map, found a {}", where, map->kind());
+  if (map->if_object()->size() > limit)
+    return fail(ErrorCode::kTooLarge, "{}: more than {} entries", where, limit);
   for (const auto& [name, value] : *map->if_object()) {
     const auto number = value.to_double();
-    if (!number) return fail(ErrorCode::kInvalid, "{}.{}: expected a number, found a {}", where, name, value.kind());
+    if (!number)
+      return fail(ErrorCode::kInvalid, "{}.{}: expected a number, found a {}", where, name,
+                  value.kind());
     numbers.emplace(name, *number);
   }
   return numbers;
@@ -21,13 +26,16 @@ Result<std::map<std::string, double>> read_numbers(const Value* map, const std::
 
 Result<Score> read_score(const Value& value, std::size_t index) {
   Fields fields(value, fmt::format("scores.json: scores[{}]", index));
-  Score score{.name = fields.text("name"), .value = fields.number("value"), .unit = fields.text("unit", "")};
+  Score score{.name = fields.text("name"),
+              .value = fields.number("value"),
+              .unit = fields.text("unit", "")};
   if (fields.child("low") != nullptr) score.low = fields.number("low");
   if (fields.child("high") != nullptr) score.high = fields.number("high");
   score.count = fields.integer("count", 0);
   score.better = fields.choice("better", {"lower", "higher", "none"}, "none");
   score.judge = fields.text("judge", "");
-  STRATA_TRY(score.items, read_numbers(fields.child("items"), fields.where() + ".items", kScoreItemsMax));
+  STRATA_TRY(score.items,
+             read_numbers(fields.child("items"), fields.where() + ".items", kScoreItemsMax));
   STRATA_CHECK_OK(fields.finish());
   return score;
 }
@@ -40,13 +48,17 @@ Result<std::vector<Score>> parse_scores(std::string_view text) {
   const Value& list = fields.required_child("scores");
   STRATA_CHECK_OK(fields.finish());
   const Array* array = list.if_array();
-  if (array == nullptr) return fail(ErrorCode::kInvalid, "scores.json.scores: expected a list, found a {}", list.kind());
-  if (array->size() > kScoresMax) return fail(ErrorCode::kTooLarge, "scores.json: more than {} scores", kScoresMax);
+  if (array == nullptr)
+    return fail(ErrorCode::kInvalid, "scores.json.scores: expected a list, found a {}",
+                list.kind());
+  if (array->size() > kScoresMax)
+    return fail(ErrorCode::kTooLarge, "scores.json: more than {} scores", kScoresMax);
   std::vector<Score> scores;
   for (std::size_t i = 0; i < array->size(); ++i) {
     STRATA_TRY(Score score, read_score((*array)[i], i));
     for (const Score& earlier : scores) {
-      if (earlier.name == score.name) return fail(ErrorCode::kInvalid, "scores.json: the score \"{}\" occurs twice", score.name);
+      if (earlier.name == score.name)
+        return fail(ErrorCode::kInvalid, "scores.json: the score \"{}\" occurs twice", score.name);
     }
     scores.push_back(std::move(score));
   }
@@ -59,7 +71,8 @@ Result<Progress> parse_progress(std::string_view line) {
   Progress progress{.step = fields.integer("step")};
   if (fields.child("total") != nullptr) progress.total = fields.integer("total");
   progress.checkpoint = fields.text("checkpoint", "");
-  STRATA_TRY(progress.metrics, read_numbers(fields.child("metrics"), "progress line.metrics", kMetricsPerPointMax));
+  STRATA_TRY(progress.metrics,
+             read_numbers(fields.child("metrics"), "progress line.metrics", kMetricsPerPointMax));
   STRATA_CHECK_OK(fields.finish());
   return progress;
 }

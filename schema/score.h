@@ -1,4 +1,5 @@
-// A final number of a task, with its interval and the judge that gave it; and a point of a metric over steps.
+// A final number of a task, with its interval and the judge that gave it; and a point of a metric
+// over steps.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +12,19 @@
 
 namespace strata {
 
-inline constexpr std::size_t kScoresMax = 256;        // of one task
+inline constexpr std::size_t kScoresMax = 256;          // of one task
 inline constexpr std::size_t kScoreItemsMax = 100'000;  // of one score
 inline constexpr std::size_t kMetricsPerPointMax = 64;
 
 struct Score {
-  std::string name{};   // "wer", "wer/recordings"
+  std::string name{};  // "wer", "wer/recordings"
   double value = 0;
   std::string unit{};
-  std::optional<double> low{};   // 95 % interval
+  std::optional<double> low{};  // 95 % interval
   std::optional<double> high{};
   std::int64_t count = 0;
-  std::string better{};  // "lower", "higher", "none"
-  std::string judge{};   // "whisper-base@1", empty where no model judges
+  std::string better{};                   // "lower", "higher", "none"
+  std::string judge{};                    // "whisper-base@1", empty where no model judges
   std::map<std::string, double> items{};  // per utterance; their mean is `value`
   bool operator==(const Score&) const = default;
 };

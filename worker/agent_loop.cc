@@ -40,7 +40,8 @@ void AgentLoop::wait(Instant now) {
   if (attempts_.busy() || attempts_.metrics_pending()) timeout = std::min(timeout, kLookEvery);
   if (launcher_.unsettled()) timeout = std::min(timeout, kLookEveryUnsettled);
   timeout = std::clamp(timeout, std::chrono::milliseconds(0), kRefreshEvery);
-  std::array<WaitItem, 3> items{link_.wait_item(), WaitItem{.fd = signals_}, WaitItem{.fd = pool_.ready_fd()}};
+  std::array<WaitItem, 3> items{link_.wait_item(), WaitItem{.fd = signals_},
+                                WaitItem{.fd = pool_.ready_fd()}};
   if (const auto ready = wait_any(items, timeout); !ready) {
     log_error("worker", "waiting: {}", ready.error().message);
     ::usleep(10'000);  // whatever it is, it must not take the machine
@@ -74,17 +75,20 @@ void AgentLoop::on_message(const Message& message) {
   if (const auto* ack = std::get_if<MetricAck>(&message)) return attempts_.acknowledge(*ack);
   if (const auto* welcome = std::get_if<Welcome>(&message)) {
     if (!id_ || *id_ != welcome->worker) {
-      log_info("worker", "welcome as worker {} of coordinator {}", welcome->worker.value(), welcome->coordinator);
+      log_info("worker", "welcome as worker {} of coordinator {}", welcome->worker.value(),
+               welcome->coordinator);
     }
     if (auto store = ArtifactStore::open(welcome->artifact_folder)) {
       if (!id_) store->remove_abandoned(kAbandonedAfter);
       attempts_.use_store(std::move(*store));
     } else {
-      log_error("worker", "{}: stages with inputs or outputs will fail here", store.error().message);
+      log_error("worker", "{}: stages with inputs or outputs will fail here",
+                store.error().message);
     }
     id_ = welcome->worker;
     attempts_.resend_metrics();
-    if (welcome->heartbeat_ms > 0) heartbeat_every_ = std::chrono::milliseconds(welcome->heartbeat_ms);
+    if (welcome->heartbeat_ms > 0)
+      heartbeat_every_ = std::chrono::milliseconds(welcome->heartbeat_ms);
   }
   step(message);
 }
@@ -99,7 +103,9 @@ void AgentLoop::perform(const Action& action) {
     void operator()(const SendMessage& a) const { loop.send(a.message); }
     void operator()(const Launch& a) const { loop.attempts_.launch(a.order, loop.clock_.now()); }
     void operator()(const Terminate& a) const { loop.attempts_.terminate(a.attempt, a.reason); }
-    void operator()(const Kill& a) const { loop.attempts_.kill(a.attempt, a.report, loop.clock_.now()); }
+    void operator()(const Kill& a) const {
+      loop.attempts_.kill(a.attempt, a.report, loop.clock_.now());
+    }
     void operator()(const Exit& a) const {
       if (a.refused) log_error("worker", "refused: {}", a.reason);
       loop.exit_ = a;
@@ -122,7 +128,8 @@ void AgentLoop::send(const Message& message) {
 
 void AgentLoop::send_metrics() {
   if (!id_ || !agent_.welcome()) return;
-  for (MetricBatch& batch : attempts_.due_metrics(*id_, clock_.now())) send(Message(std::move(batch)));
+  for (MetricBatch& batch : attempts_.due_metrics(*id_, clock_.now()))
+    send(Message(std::move(batch)));
 }
 
 void AgentLoop::refresh_link(Instant now) {

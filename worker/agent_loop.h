@@ -1,4 +1,5 @@
-// The worker's one loop: what arrives, what ended and what time it is go into the core; what comes back is done.
+// The worker's one loop: what arrives, what ended and what time it is go into the core; what comes
+// back is done.
 //
 //   link ──► Agent::step ──► Send, Launch, Terminate, Kill, Exit
 //              ▲                        │
@@ -19,22 +20,33 @@
 
 namespace strata::worker {
 
-inline constexpr std::chrono::milliseconds kLookEvery{200};         // at progress files, while something runs
-inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};  // while processes are being killed
-inline constexpr std::chrono::milliseconds kRefreshEvery{1'000};    // of the address file, while nobody answers
-inline constexpr int kSilentHeartbeats = 2;                          // unanswered: the coordinator may have moved
-inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};   // at the end, for the last acknowledgements
-inline constexpr std::chrono::hours kAbandonedAfter{24 * 7};         // then half-built artifacts of dead workers go
-inline constexpr std::size_t kMessagesPerRound = 256;               // then other things get their turn
+inline constexpr std::chrono::milliseconds kLookEvery{
+    200};  // at progress files, while something runs
+inline constexpr std::chrono::milliseconds kLookEveryUnsettled{
+    10};  // while processes are being killed
+inline constexpr std::chrono::milliseconds kRefreshEvery{
+    1'000};                                  // of the address file, while nobody answers
+inline constexpr int kSilentHeartbeats = 2;  // unanswered: the coordinator may have moved
+inline constexpr std::chrono::milliseconds kMetricsLinger{
+    3'000};  // at the end, for the last acknowledgements
+inline constexpr std::chrono::hours kAbandonedAfter{
+    24 * 7};  // then half-built artifacts of dead workers go
+inline constexpr std::size_t kMessagesPerRound = 256;  // then other things get their turn
 
 enum class LoopEnd { kDone, kRefused };
 
 class AgentLoop {
  public:
   // `signals` is a signalfd of SIGCHLD, SIGTERM and SIGINT. All outlive it.
-  AgentLoop(Agent& agent, link::CoordinatorLink& link, Attempts& attempts, Launcher& launcher, WorkPool& pool,
-            const Clock& clock, int signals)
-      : agent_(agent), link_(link), attempts_(attempts), launcher_(launcher), pool_(pool), clock_(clock), signals_(signals) {}
+  AgentLoop(Agent& agent, link::CoordinatorLink& link, Attempts& attempts, Launcher& launcher,
+            WorkPool& pool, const Clock& clock, int signals)
+      : agent_(agent),
+        link_(link),
+        attempts_(attempts),
+        launcher_(launcher),
+        pool_(pool),
+        clock_(clock),
+        signals_(signals) {}
 
   // Until the core says Exit and no process is left.
   [[nodiscard]] LoopEnd run();

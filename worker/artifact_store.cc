@@ -22,29 +22,33 @@ constexpr std::uint64_t kManifestBytesMax = 512ULL << 20U;
 
 tl::unexpected<Error> system_failure(std::string_view what, const fs::path& path) {
   const int error = errno;
-  return fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable, "{} {}: {}", what, path.string(),
-              std::strerror(error));
+  return fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable, "{} {}: {}", what,
+              path.string(), std::strerror(error));
 }
 
 struct Scan {
   bool single_file = false;
-  std::vector<std::string> files{};    // relative, "" for a single file
-  std::vector<std::string> folders{};  // relative, parents before children, without the source itself
+  std::vector<std::string> files{};  // relative, "" for a single file
+  std::vector<std::string>
+      folders{};  // relative, parents before children, without the source itself
 };
 
 Status refuse(const fs::path& path, const char* what) {
-  return fail(ErrorCode::kInvalid, "{}: is {}; an artifact holds only files and folders: copy what it stands for",
+  return fail(ErrorCode::kInvalid,
+              "{}: is {}; an artifact holds only files and folders: copy what it stands for",
               path.string(), what);
 }
 
 Status scan_entry(const fs::path& path, const std::string& relative, Scan& scan) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return system_failure("reading", path);
-  if (!is_valid_utf8(relative)) return fail(ErrorCode::kInvalid, "{}: the name is not UTF-8", path.string());
+  if (!is_valid_utf8(relative))
+    return fail(ErrorCode::kInvalid, "{}: the name is not UTF-8", path.string());
   if (S_ISREG(info.st_mode)) {
     scan.files.push_back(relative);
     if (scan.files.size() > kArtifactFilesMax) {
-      return fail(ErrorCode::kTooLarge, "{}: an artifact holds at most {} files", path.string(), kArtifactFilesMax);
+      return fail(ErrorCode::kTooLarge, "{}: an artifact holds at most {} files", path.string(),
+                  kArtifactFilesMax);
     }
     return {};
   }
@@ -64,16 +68,20 @@ Result<Scan> scan_source(const fs::path& source) {
   }
   scan.folders.clear();
   std::error_code error;
-  for (auto it = fs::recursive_directory_iterator(source, error); it != fs::recursive_directory_iterator();
-       it.increment(error)) {
+  for (auto it = fs::recursive_directory_iterator(source, error);
+       it != fs::recursive_directory_iterator(); it.increment(error)) {
     if (error) break;
-    STRATA_CHECK_OK(scan_entry(it->path(), it->path().lexically_relative(source).generic_string(), scan));
+    STRATA_CHECK_OK(
+        scan_entry(it->path(), it->path().lexically_relative(source).generic_string(), scan));
   }
-  if (error) return fail(ErrorCode::kUnavailable, "reading {}: {}", source.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "reading {}: {}", source.string(), error.message());
   return scan;
 }
 
-fs::path join(const fs::path& folder, const std::string& relative) { return relative.empty() ? folder : folder / relative; }
+fs::path join(const fs::path& folder, const std::string& relative) {
+  return relative.empty() ? folder : folder / relative;
+}
 
 // One pass over the bytes, so that the hash is of exactly what was written.
 Result<ManifestFile> copy_and_hash(const fs::path& from, const fs::path& to) {
@@ -129,14 +137,16 @@ Result<Manifest> hash_tree(const fs::path& root, const Scan& scan) {
 Status sync_path(const fs::path& path) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return system_failure("syncing", path);
-  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP) return system_failure("syncing", path);
+  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    return system_failure("syncing", path);
   return {};
 }
 
 // Read-only, and on the disk.
 Status seal(const fs::path& content, const Scan& scan) {
   for (const std::string& name : scan.files) {
-    if (::chmod(join(content, name).c_str(), 0444) != 0) return system_failure("making read-only", join(content, name));
+    if (::chmod(join(content, name).c_str(), 0444) != 0)
+      return system_failure("making read-only", join(content, name));
   }
   if (scan.files.size() + scan.folders.size() > kSyncEachMax) {
     const FileDescriptor fd(::open(content.c_str(), O_RDONLY | O_CLOEXEC));
@@ -157,14 +167,15 @@ Status remove_tree(const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(fs::symlink_status(path, error))) {
     ::chmod(path.c_str(), 0755);
-    for (auto it = fs::recursive_directory_iterator(path, error); it != fs::recursive_directory_iterator();
-         it.increment(error)) {
+    for (auto it = fs::recursive_directory_iterator(path, error);
+         it != fs::recursive_directory_iterator(); it.increment(error)) {
       if (error) break;
       if (it->is_directory(error) && !it->is_symlink(error)) ::chmod(it->path().c_str(), 0755);
     }
   }
   fs::remove_all(path, error);
-  if (error) return fail(ErrorCode::kUnavailable, "removing {}: {}", path.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "removing {}: {}", path.string(), error.message());
   return {};
 }
 
@@ -174,7 +185,8 @@ Result<ArtifactStore> ArtifactStore::open(const fs::path& root) {
   if (root.empty()) return fail(ErrorCode::kInvalid, "artifact store: no folder was named");
   std::error_code error;
   const fs::path absolute = fs::absolute(root, error);
-  if (error) return fail(ErrorCode::kUnavailable, "artifact store {}: {}", root.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "artifact store {}: {}", root.string(), error.message());
   STRATA_CHECK_OK(make_folder(absolute / "tmp"));
   return ArtifactStore(absolute);
 }
@@ -188,7 +200,8 @@ Result<ArtifactRef> ArtifactStore::commit(const fs::path& source, Take take) con
   STRATA_TRY(const Scan scan, scan_source(source));
   STRATA_TRY(const fs::path building, make_temporary_folder(root_ / "tmp", "new-"));
   const auto undo = [&](Error error) {
-    if (auto removed = remove_tree(building); !removed) error.message += "; and " + removed.error().message;
+    if (auto removed = remove_tree(building); !removed)
+      error.message += "; and " + removed.error().message;
     return tl::unexpected(error.while_doing("storing " + source.string()));
   };
   const fs::path target = building / "content";
@@ -208,7 +221,8 @@ Result<ArtifactRef> ArtifactStore::commit(const fs::path& source, Take take) con
   if (!moved) manifest = copy_tree(source, scan, target);
   if (!manifest) return undo(manifest.error());
   if (auto status = seal(target, scan); !status) return undo(status.error());
-  if (auto status = write_file_atomic(building / "manifest.json", manifest_text(*manifest), 0444); !status) {
+  if (auto status = write_file_atomic(building / "manifest.json", manifest_text(*manifest), 0444);
+      !status) {
     return undo(status.error());
   }
   const ArtifactRef ref = ref_of(*manifest);
@@ -219,7 +233,8 @@ Result<ArtifactRef> ArtifactStore::commit(const fs::path& source, Take take) con
 Status ArtifactStore::publish(const fs::path& built, const ContentHash& hash) const {
   const fs::path place = folder(hash);
   STRATA_CHECK_OK(make_folder(place.parent_path()));
-  // The second round is for one that was found damaged and put aside; the third for one that came at the same time.
+  // The second round is for one that was found damaged and put aside; the third for one that came
+  // at the same time.
   for (int round = 0; round < 3; ++round) {
     if (::rename(built.c_str(), place.c_str()) == 0) {
       ::chmod(place.c_str(), 0555);
@@ -240,7 +255,8 @@ Status ArtifactStore::publish(const fs::path& built, const ContentHash& hash) co
 Result<Manifest> ArtifactStore::manifest(const ContentHash& hash) const {
   STRATA_TRY(const std::string text, read_file(folder(hash) / "manifest.json", kManifestBytesMax));
   if (content_hash_of(text) != hash) {
-    return fail(ErrorCode::kDamaged, "artifact {}: its manifest is not the one that was stored", hash.brief());
+    return fail(ErrorCode::kDamaged, "artifact {}: its manifest is not the one that was stored",
+                hash.brief());
   }
   return parse_manifest(text);
 }
@@ -254,13 +270,14 @@ Status ArtifactStore::verify(const ContentHash& hash, Verify how) const {
       return fail(ErrorCode::kDamaged, "artifact {}: {} is missing", hash.brief(), path.string());
     }
     if (info.st_size != file.bytes) {
-      return fail(ErrorCode::kDamaged, "artifact {}: {} has {} bytes, {} were stored", hash.brief(), path.string(),
-                  info.st_size, file.bytes);
+      return fail(ErrorCode::kDamaged, "artifact {}: {} has {} bytes, {} were stored", hash.brief(),
+                  path.string(), info.st_size, file.bytes);
     }
     if (how == Verify::kHashes) {
       STRATA_TRY(const std::string digest, sha256_file(path));
       if (digest != file.sha256) {
-        return fail(ErrorCode::kDamaged, "artifact {}: {} holds other bytes than were stored", hash.brief(), path.string());
+        return fail(ErrorCode::kDamaged, "artifact {}: {} holds other bytes than were stored",
+                    hash.brief(), path.string());
       }
     }
   }

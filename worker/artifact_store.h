@@ -1,8 +1,10 @@
-// The shared folder of artifacts: <root>/<first 2 hex digits>/<hash>/ with manifest.json and content (a folder, or the
-// single file itself). An artifact appears whole or not at all: it is built under <root>/tmp, synced, and renamed to its
-// name, which is the hash of its manifest. What is there is read-only and is never changed.
+// The shared folder of artifacts: <root>/<first 2 hex digits>/<hash>/ with manifest.json and
+// content (a folder, or the single file itself). An artifact appears whole or not at all: it is
+// built under <root>/tmp, synced, and renamed to its name, which is the hash of its manifest. What
+// is there is read-only and is never changed.
 //
-// Several workers and threads may use one store at once; nothing is locked, because a rename decides.
+// Several workers and threads may use one store at once; nothing is locked, because a rename
+// decides.
 #pragma once
 
 #include <chrono>
@@ -14,7 +16,8 @@
 
 namespace strata::worker {
 
-// kMove: nothing else writes to the source any more, and it may be gone afterwards. kCopy: it stays as it is.
+// kMove: nothing else writes to the source any more, and it may be gone afterwards. kCopy: it stays
+// as it is.
 enum class Take { kCopy, kMove };
 // Sizes cost one look at each file, hashes a read of every byte.
 enum class Verify { kSizes, kHashes };
@@ -24,12 +27,15 @@ class ArtifactStore {
   // The folder is made when it is missing.
   static Result<ArtifactStore> open(const std::filesystem::path& root);
 
-  // `source` is a folder or a file. kInvalid: a symbolic link, a device or the like in it, or a name that is no UTF-8;
-  // kNotFound: no such source. An artifact that is there already stays as it is, unless it is damaged: then it is replaced.
+  // `source` is a folder or a file. kInvalid: a symbolic link, a device or the like in it, or a
+  // name that is no UTF-8; kNotFound: no such source. An artifact that is there already stays as it
+  // is, unless it is damaged: then it is replaced.
   [[nodiscard]] Result<ArtifactRef> commit(const std::filesystem::path& source, Take take) const;
 
   // Where consumers read it, whether it is there or not.
-  [[nodiscard]] std::filesystem::path content(const ContentHash& hash) const { return folder(hash) / "content"; }
+  [[nodiscard]] std::filesystem::path content(const ContentHash& hash) const {
+    return folder(hash) / "content";
+  }
   [[nodiscard]] Result<Manifest> manifest(const ContentHash& hash) const;
   // kNotFound: not there. kDamaged: not what was written.
   [[nodiscard]] Status verify(const ContentHash& hash, Verify how) const;

@@ -18,7 +18,9 @@ constexpr const char* kMemoryFolder = "/dev/shm";
 std::string in_words(const Outcome& outcome) {
   struct Words {
     std::string operator()(const Succeeded&) const { return "succeeded"; }
-    std::string operator()(const Failed& f) const { return fmt::format("failed ({}): {}", name_of(f.cause), f.reason); }
+    std::string operator()(const Failed& f) const {
+      return fmt::format("failed ({}): {}", name_of(f.cause), f.reason);
+    }
     std::string operator()(const Lost& l) const { return "lost: " + l.reason; }
     std::string operator()(const Stopped& s) const { return "stopped: " + s.reason; }
     std::string operator()(const Diverged& d) const { return "diverged: " + d.reason; }
@@ -28,7 +30,8 @@ std::string in_words(const Outcome& outcome) {
 
 void redact(Outcome& outcome, const Secrets& secrets) {
   if (auto* failed = std::get_if<Failed>(&outcome)) failed->reason = secrets.redact(failed->reason);
-  if (auto* diverged = std::get_if<Diverged>(&outcome)) diverged->reason = secrets.redact(diverged->reason);
+  if (auto* diverged = std::get_if<Diverged>(&outcome))
+    diverged->reason = secrets.redact(diverged->reason);
   if (auto* succeeded = std::get_if<Succeeded>(&outcome)) {
     for (auto& [name, text] : succeeded->recorded) text = secrets.redact(text);
   }
@@ -42,8 +45,8 @@ std::int64_t slots_of(const Gang& gang) {
 
 }  // namespace
 
-Attempts::Attempts(AttemptsOptions options, const Inventory& inventory, const Secrets& secrets, Launcher& launcher,
-                   WorkPool& pool)
+Attempts::Attempts(AttemptsOptions options, const Inventory& inventory, const Secrets& secrets,
+                   Launcher& launcher, WorkPool& pool)
     : options_(std::move(options)),
       inventory_(inventory),
       secrets_(secrets),
@@ -73,62 +76,90 @@ void Attempts::launch(const StartAttempt& order, Instant now) {
   now_ = now;
   const AttemptId id = order.attempt;
   if (running_.contains(id)) return;
-  const auto it = running_.emplace(id, Attempt{.order = order, .directory = {options_.folder / "attempts", id}}).first;
+  const auto it =
+      running_.emplace(id, Attempt{.order = order, .directory = {options_.folder / "attempts", id}})
+          .first;
   it->second.began = now;
   auto slots = slots_.take(slots_of(order.gang));
-  if (!slots) return end(id, Failed{.cause = FailureClass::kInfra, .reason = "the worker has no slots left for it"}, {});
+  if (!slots)
+    return end(
+        id, Failed{.cause = FailureClass::kInfra, .reason = "the worker has no slots left for it"},
+        {});
   it->second.slots = std::move(*slots);
   if (order.inputs.empty() && !order.resume_from) return on_prepared(id, {}, "");
-  if (!store_) return end(id, Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"}, {});
-  submit(id, [this, order, store = *store_, how = options_.verify_inputs]() -> WorkPool::Completion {
-    std::string why;
-    auto missing = missing_inputs(store, order, how, why);
-    return [this, id = order.attempt, missing = std::move(missing), why] { on_prepared(id, missing, why); };
-  });
+  if (!store_)
+    return end(
+        id, Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"},
+        {});
+  submit(id,
+         [this, order, store = *store_, how = options_.verify_inputs]() -> WorkPool::Completion {
+           std::string why;
+           auto missing = missing_inputs(store, order, how, why);
+           return [this, id = order.attempt, missing = std::move(missing), why] {
+             on_prepared(id, missing, why);
+           };
+         });
 }
 
-void Attempts::on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing, const std::string& why) {
+void Attempts::on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing,
+                           const std::string& why) {
   Attempt* attempt = find(id);
   STRATA_ASSERT(attempt != nullptr);
   attempt->in_pool = false;
   if (attempt->stop_reason) return end(id, Stopped{.reason = *attempt->stop_reason}, {});
-  if (!missing.empty()) return end(id, Failed{.cause = FailureClass::kData, .reason = why}, missing);
+  if (!missing.empty())
+    return end(id, Failed{.cause = FailureClass::kData, .reason = why}, missing);
   const auto status = start_program(*attempt);
   if (status) {
-    log_info("worker", "attempt {} ({}): started on {} slots in {}", id.text(), attempt->order.spec.stage,
-             attempt->slots.size(), attempt->directory.folder().string());
+    log_info("worker", "attempt {} ({}): started on {} slots in {}", id.text(),
+             attempt->order.spec.stage, attempt->slots.size(),
+             attempt->directory.folder().string());
     inputs_.emplace_back(ProcessStarted{.attempt = id});
     return;
   }
-  const bool invalid = status.error().code == ErrorCode::kNotFound || status.error().code == ErrorCode::kInvalid;
-  end(id, Failed{.cause = invalid ? FailureClass::kInvalid : FailureClass::kInfra, .reason = status.error().message}, {});
+  const bool invalid =
+      status.error().code == ErrorCode::kNotFound || status.error().code == ErrorCode::kInvalid;
+  end(id,
+      Failed{.cause = invalid ? FailureClass::kInvalid : FailureClass::kInfra,
+             .reason = status.error().message},
+      {});
 }
 
 std::filesystem::path Attempts::scratch_of(const Attempt& attempt) const {
   if (attempt.order.spec.resources.ranks == 0) return {};
   if (::access(kMemoryFolder, W_OK) != 0) return attempt.directory.folder() / "tmp";
   const AttemptId& id = attempt.order.attempt;
-  return std::filesystem::path(kMemoryFolder) / fmt::format("strata-{}-{}-{}", options_.life, id.task.brief(), id.number);
+  return std::filesystem::path(kMemoryFolder) /
+         fmt::format("strata-{}-{}-{}", options_.life, id.task.brief(), id.number);
 }
 
 Status Attempts::start_program(Attempt& attempt) {
   const TaskSpec& spec = attempt.order.spec;
   const RunDirectory& directory = attempt.directory;
-  if (spec.program.argv.empty()) return fail(ErrorCode::kInvalid, "stage {}: its program has no command", spec.stage);
+  if (spec.program.argv.empty())
+    return fail(ErrorCode::kInvalid, "stage {}: its program has no command", spec.stage);
   STRATA_TRY(auto environment, secrets_.resolve(spec.secrets));
   STRATA_TRY(const auto program, find_stage_program(options_.programs, spec.program.argv.front()));
   STRATA_CHECK_OK(directory.create());
   SpecPaths paths{.models = options_.models};
-  for (const auto& [name, ref] : attempt.order.inputs) paths.inputs.emplace(name, store_->content(ref.hash));
+  for (const auto& [name, ref] : attempt.order.inputs)
+    paths.inputs.emplace(name, store_->content(ref.hash));
   if (attempt.order.resume_from) paths.resume = store_->content(attempt.order.resume_from->hash);
-  STRATA_CHECK_OK(write_file_unsynced(directory.spec_file(), stage_spec_text(attempt.order, directory, paths)));
+  STRATA_CHECK_OK(
+      write_file_unsynced(directory.spec_file(), stage_spec_text(attempt.order, directory, paths)));
 
-  LaunchOrder launch{.attempt = attempt.order.attempt.text(), .argv = spec.program.argv, .ranks = spec.resources.ranks > 0,
-                     .folder = directory.folder(), .log_file = directory.log_file(), .exit_file = directory.exit_file(),
-                     .session_file = directory.session_file(), .scratch = scratch_of(attempt)};
+  LaunchOrder launch{.attempt = attempt.order.attempt.text(),
+                     .argv = spec.program.argv,
+                     .ranks = spec.resources.ranks > 0,
+                     .folder = directory.folder(),
+                     .log_file = directory.log_file(),
+                     .exit_file = directory.exit_file(),
+                     .session_file = directory.session_file(),
+                     .scratch = scratch_of(attempt)};
   launch.argv.front() = program.string();
   launch.argv.push_back(directory.spec_file().string());
-  environment["OMP_NUM_THREADS"] = std::to_string(std::max<std::int64_t>(1, spec.resources.threads));
+  environment["OMP_NUM_THREADS"] =
+      std::to_string(std::max<std::int64_t>(1, spec.resources.threads));
   environment["OMP_WAIT_POLICY"] = "passive";
   environment["STRATA_ATTEMPT"] = launch.attempt;
   for (auto& [name, value] : slot_environment(inventory_, attempt.slots)) environment[name] = value;
@@ -141,7 +172,8 @@ Status Attempts::start_program(Attempt& attempt) {
   STRATA_TRY(const pid_t session, launcher_.start(launch));
   attempt.session = session;
   by_session_.emplace(session, attempt.order.attempt);
-  spools_.insert_or_assign(attempt.order.attempt, Spool{.tail = ProgressTail(directory.progress_file())});
+  spools_.insert_or_assign(attempt.order.attempt,
+                           Spool{.tail = ProgressTail(directory.progress_file())});
   return {};
 }
 
@@ -158,7 +190,8 @@ void Attempts::terminate(const AttemptId& id, const std::string& reason) {
 void Attempts::kill(const AttemptId& id, bool report, Instant now) {
   Attempt* attempt = find(id);
   if (attempt == nullptr) return;
-  if (!report && attempt->report) log_info("worker", "attempt {}: not ours any more, killed", id.text());
+  if (!report && attempt->report)
+    log_info("worker", "attempt {}: not ours any more, killed", id.text());
   attempt->report = attempt->report && report;
   if (!attempt->stop_reason) attempt->stop_reason = "killed";
   if (attempt->session && !attempt->ended) launcher_.kill(*attempt->session, now);
@@ -170,8 +203,8 @@ void Attempts::read_progress(const AttemptId& id, Attempt& attempt) {
   const bool clean = spool->second.tail.garbage() == 0;
   if (auto checkpoint = spool->second.tail.read()) attempt.checkpoint = std::move(checkpoint);
   if (clean && spool->second.tail.garbage() > 0) {
-    log_warning("worker", "attempt {}: a line of progress.jsonl cannot be used, and maybe more: {}", id.text(),
-                secrets_.redact(spool->second.tail.first_garbage()));
+    log_warning("worker", "attempt {}: a line of progress.jsonl cannot be used, and maybe more: {}",
+                id.text(), secrets_.redact(spool->second.tail.first_garbage()));
   }
 }
 
@@ -207,25 +240,30 @@ void Attempts::store_checkpoint(const AttemptId& id, Attempt& attempt) {
   attempt.checkpoint.reset();
   const auto folder = attempt.directory.below(announced.folder);
   if (!folder || !store_) {
-    log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}", id.text(), announced.step,
+    log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}", id.text(),
+                announced.step,
                 folder ? "the artifact store cannot be reached" : folder.error().message);
     return pump(id);
   }
-  submit(id, [this, id, step = announced.step, folder = *folder, store = *store_]() -> WorkPool::Completion {
-    // Its program still runs and may tidy up its folder, so the bytes are copied.
-    const auto ref = store.commit(folder, Take::kCopy);
-    return [this, id, step, ref] {
-      Attempt* owner = find(id);
-      STRATA_ASSERT(owner != nullptr);
-      owner->in_pool = false;
-      if (!ref) {
-        log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}", id.text(), step, ref.error().message);
-      } else if (owner->report) {
-        inputs_.emplace_back(CheckpointStored{.attempt = id, .step = step, .artifact = *ref});
-      }
-      pump(id);
-    };
-  });
+  submit(
+      id,
+      [this, id, step = announced.step, folder = *folder,
+       store = *store_]() -> WorkPool::Completion {
+        // Its program still runs and may tidy up its folder, so the bytes are copied.
+        const auto ref = store.commit(folder, Take::kCopy);
+        return [this, id, step, ref] {
+          Attempt* owner = find(id);
+          STRATA_ASSERT(owner != nullptr);
+          owner->in_pool = false;
+          if (!ref) {
+            log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}",
+                        id.text(), step, ref.error().message);
+          } else if (owner->report) {
+            inputs_.emplace_back(CheckpointStored{.attempt = id, .step = step, .artifact = *ref});
+          }
+          pump(id);
+        };
+      });
 }
 
 // --- the end ---
@@ -233,7 +271,8 @@ void Attempts::store_checkpoint(const AttemptId& id, Attempt& attempt) {
 std::map<std::string, std::string> Attempts::recorded_of(const Attempt& attempt) const {
   const std::chrono::duration<double> seconds = now_ - attempt.began;
   std::string slots;
-  for (const std::int64_t slot : attempt.slots) slots += (slots.empty() ? "" : ",") + std::to_string(slot);
+  for (const std::int64_t slot : attempt.slots)
+    slots += (slots.empty() ? "" : ",") + std::to_string(slot);
   return {{"worker_build", options_.build},
           {"host", options_.host},
           {"folder", attempt.directory.folder().string()},
@@ -244,19 +283,23 @@ std::map<std::string, std::string> Attempts::recorded_of(const Attempt& attempt)
 
 void Attempts::finish(const AttemptId& id, Attempt& attempt) {
   if (!attempt.report) return end(id, Stopped{.reason = *attempt.stop_reason}, {});
-  auto outcome = outcome_of({.how = *attempt.ended, .ranks = attempt.order.spec.resources.ranks > 0,
+  auto outcome = outcome_of({.how = *attempt.ended,
+                             .ranks = attempt.order.spec.resources.ranks > 0,
                              .asked_to_stop = attempt.stop_reason,
                              .last_log_line = last_log_line(attempt.directory.log_file())});
   if (outcome) return end(id, std::move(*outcome), {});
   auto recorded = recorded_of(attempt);
   if (attempt.order.spec.outputs.empty()) {  // nothing to hash: the common case of a command
-    return end(id, collect_results(nullptr, attempt.order, attempt.directory, std::move(recorded)), {});
+    return end(id, collect_results(nullptr, attempt.order, attempt.directory, std::move(recorded)),
+               {});
   }
-  submit(id, [this, id, order = attempt.order, directory = attempt.directory, store = store_,
-              recorded]() -> WorkPool::Completion {
-    Outcome collected = collect_results(store ? &*store : nullptr, order, directory, recorded);
-    return [this, id, collected = std::move(collected)] { end(id, collected, {}); };
-  });
+  submit(id,
+         [this, id, order = attempt.order, directory = attempt.directory, store = store_,
+          recorded]() -> WorkPool::Completion {
+           Outcome collected =
+               collect_results(store ? &*store : nullptr, order, directory, recorded);
+           return [this, id, collected = std::move(collected)] { end(id, collected, {}); };
+         });
 }
 
 void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing) {
@@ -264,8 +307,8 @@ void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash
   STRATA_ASSERT(it != running_.end());
   redact(outcome, secrets_);
   const std::chrono::duration<double> seconds = now_ - it->second.began;
-  log_info("worker", "attempt {} ({}): {} after {:.1f} s", id.text(), it->second.order.spec.stage, in_words(outcome),
-           seconds.count());
+  log_info("worker", "attempt {} ({}): {} after {:.1f} s", id.text(), it->second.order.spec.stage,
+           in_words(outcome), seconds.count());
   slots_.give_back(it->second.slots);
   if (auto spool = spools_.find(id); spool != spools_.end()) {
     spool->second.ended = true;
@@ -273,16 +316,19 @@ void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash
   }
   ended_folders_.add(it->second.directory.folder());
   running_.erase(it);
-  inputs_.emplace_back(ProcessEnded{.attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});
+  inputs_.emplace_back(ProcessEnded{
+      .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});
   forget_oldest_spool();
   remove_surplus_folders();
 }
 
 void Attempts::forget_oldest_spool() {
   if (spools_.size() <= kSpooledAttemptsMax + running_.size()) return;
-  const auto oldest = std::find_if(spools_.begin(), spools_.end(), [](const auto& entry) { return entry.second.ended; });
+  const auto oldest = std::find_if(spools_.begin(), spools_.end(),
+                                   [](const auto& entry) { return entry.second.ended; });
   if (oldest == spools_.end()) return;
-  log_warning("worker", "attempt {}: metrics that the coordinator never acknowledged are given up", oldest->first.text());
+  log_warning("worker", "attempt {}: metrics that the coordinator never acknowledged are given up",
+              oldest->first.text());
   spools_.erase(oldest);
 }
 
@@ -323,7 +369,8 @@ void Attempts::resend_metrics() {
 }
 
 bool Attempts::metrics_pending() const {
-  return std::any_of(spools_.begin(), spools_.end(), [](const auto& entry) { return entry.second.tail.pending(); });
+  return std::any_of(spools_.begin(), spools_.end(),
+                     [](const auto& entry) { return entry.second.tail.pending(); });
 }
 
 }  // namespace strata::worker

@@ -4,8 +4,8 @@
 //   running     a session under its guard; progress is tailed, checkpoints are stored (pool)
 //   finishing   nothing of it is left; outputs are stored         (pool)
 //
-// One job of an attempt is in the pool at a time, so its checkpoints come before its end. What the core has to know comes
-// out of take_inputs(), in order.
+// One job of an attempt is in the pool at a time, so its checkpoints come before its end. What the
+// core has to know comes out of take_inputs(), in order.
 //
 // Thread rule: the main thread only.
 #pragma once
@@ -29,16 +29,18 @@
 
 namespace strata::worker {
 
-inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{2'000};  // of a batch that nobody acknowledged
-inline constexpr std::size_t kSpooledAttemptsMax = 256;                 // ended ones whose metrics nobody acknowledged yet
+inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{
+    2'000};  // of a batch that nobody acknowledged
+inline constexpr std::size_t kSpooledAttemptsMax =
+    256;  // ended ones whose metrics nobody acknowledged yet
 
 struct AttemptsOptions {
-  std::filesystem::path folder{};            // absolute; attempts lie in its subfolder
-  std::filesystem::path programs{};          // looked at before PATH
+  std::filesystem::path folder{};    // absolute; attempts lie in its subfolder
+  std::filesystem::path programs{};  // looked at before PATH
   std::filesystem::path models{};
   std::string build{};
   std::string host{};
-  std::string life{};                        // of this worker process: names what it keeps in memory
+  std::string life{};  // of this worker process: names what it keeps in memory
   Verify verify_inputs = Verify::kSizes;
   std::size_t ended_folders_kept = kEndedFoldersKept;
 };
@@ -46,7 +48,8 @@ struct AttemptsOptions {
 class Attempts {
  public:
   // All outlive it.
-  Attempts(AttemptsOptions options, const Inventory& inventory, const Secrets& secrets, Launcher& launcher, WorkPool& pool);
+  Attempts(AttemptsOptions options, const Inventory& inventory, const Secrets& secrets,
+           Launcher& launcher, WorkPool& pool);
 
   void use_store(ArtifactStore store) { store_ = std::move(store); }
 
@@ -54,7 +57,8 @@ class Attempts {
   void terminate(const AttemptId& attempt, const std::string& reason);
   void kill(const AttemptId& attempt, bool report, Instant now);
 
-  // Collects what ended and reads what is new. Call when something happened, and every kLookEvery while busy().
+  // Collects what ended and reads what is new. Call when something happened, and every kLookEvery
+  // while busy().
   void look(Instant now);
   [[nodiscard]] std::vector<Input> take_inputs() { return std::exchange(inputs_, {}); }
 
@@ -90,7 +94,8 @@ class Attempts {
   Attempt* find(const AttemptId& id);
   void pump(const AttemptId& id);
   void submit(const AttemptId& id, WorkPool::Job job);
-  void on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing, const std::string& why);
+  void on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing,
+                   const std::string& why);
   Status start_program(Attempt& attempt);
   void store_checkpoint(const AttemptId& id, Attempt& attempt);
   void finish(const AttemptId& id, Attempt& attempt);
@@ -113,7 +118,8 @@ class Attempts {
   std::map<AttemptId, Attempt> running_;
   std::map<AttemptId, Spool> spools_;
   std::map<pid_t, AttemptId> by_session_;
-  std::deque<WorkPool::Job> waiting_jobs_;  // at most one for each attempt, and those that remove folders
+  std::deque<WorkPool::Job>
+      waiting_jobs_;  // at most one for each attempt, and those that remove folders
   std::vector<Input> inputs_;
   Instant now_{};
 };

@@ -2,32 +2,37 @@
 //
 //   strata-guard WORKER_PID EXIT_FILE [--spare-child] -- PROGRAM ARGUMENTS...
 //
-// The worker starts it as the leader of a session of its own; it starts PROGRAM and ends when nothing of the attempt is
-// left. It is a *subreaper*: whatever loses its parent below it becomes its child, also when it made itself another session
-// or process group. So "no child is left" proves that nothing of the attempt is left, and needs no search through /proc.
+// The worker starts it as the leader of a session of its own; it starts PROGRAM and ends when
+// nothing of the attempt is left. It is a *subreaper*: whatever loses its parent below it becomes
+// its child, also when it made itself another session or process group. So "no child is left"
+// proves that nothing of the attempt is left, and needs no search through /proc.
 //
-//   SIGTERM   polite: SIGTERM to everything in the session. With --spare-child not to PROGRAM itself, which is then mpirun:
-//             that one would answer by killing its ranks after a second, before they have written their checkpoint.
+//   SIGTERM   polite: SIGTERM to everything in the session. With --spare-child not to PROGRAM
+//   itself, which is then mpirun:
+//             that one would answer by killing its ranks after a second, before they have written
+//             their checkpoint.
 //   SIGUSR1   SIGKILL to everything, again until nothing is left.
 //   SIGUSR2   sent by the kernel when the worker dies, even by kill -9: the same.
 //
-// When PROGRAM has ended, whatever it left behind is killed as well (after SIGTERM it has time until SIGUSR1, because the
-// shell of a command dies at once while its child is still writing). EXIT_FILE then gets one line, "code N" or "signal N".
+// When PROGRAM has ended, whatever it left behind is killed as well (after SIGTERM it has time
+// until SIGUSR1, because the shell of a command dies at once while its child is still writing).
+// EXIT_FILE then gets one line, "code N" or "signal N".
 //
-// It links no room and is static: it is started once for every attempt, and a fork in it must stay cheap.
+// It links no room and is static: it is started once for every attempt, and a fork in it must stay
+// cheap.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <dirent.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <dirent.h>
 #include <set>
 #include <string>
 #include <string_view>
@@ -35,7 +40,7 @@
 
 namespace {
 
-constexpr int kExitUsage = 125;        // as env(1) and timeout(1) have it
+constexpr int kExitUsage = 125;  // as env(1) and timeout(1) have it
 constexpr int kExitNotExecutable = 126;
 constexpr int kExitNotFound = 127;
 constexpr long kKillAgainNanoseconds = 5'000'000;
@@ -67,7 +72,8 @@ bool parse_arguments(int argc, char** argv, Arguments& arguments) {
   return arguments.worker > 0;
 }
 
-// "pid (comm) state ppid pgrp session ...": comm may hold anything, so it starts behind the last parenthesis.
+// "pid (comm) state ppid pgrp session ...": comm may hold anything, so it starts behind the last
+// parenthesis.
 bool read_process(pid_t pid, Process& process) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(pid));
@@ -83,7 +89,9 @@ bool read_process(pid_t pid, Process& process) {
   int parent = 0;
   int group = 0;
   int session = 0;
-  if (behind == nullptr || std::sscanf(behind + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4) return false;
+  if (behind == nullptr ||
+      std::sscanf(behind + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4)
+    return false;
   process = {pid, parent, session};
   return true;
 }
@@ -120,11 +128,13 @@ class Guard {
 
   int run() {
     sigemptyset(&signals_);
-    for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&signals_, signal);
+    for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
+      sigaddset(&signals_, signal);
     ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::prctl(PR_SET_PDEATHSIG, SIGUSR2);
-    if (::getppid() != arguments_.worker) return kExitUsage;  // it died before the line above: nobody wants this attempt
+    if (::getppid() != arguments_.worker)
+      return kExitUsage;  // it died before the line above: nobody wants this attempt
     child_ = ::fork();
     if (child_ < 0) return kExitUsage;
     if (child_ == 0) become_program();
@@ -137,7 +147,8 @@ class Guard {
     ::sigprocmask(SIG_UNBLOCK, &signals_, nullptr);
     ::execvp(arguments_.program[0], arguments_.program);
     const int error = errno;
-    std::fprintf(stderr, "strata-guard: cannot start %s: %s\n", arguments_.program[0], std::strerror(error));
+    std::fprintf(stderr, "strata-guard: cannot start %s: %s\n", arguments_.program[0],
+                 std::strerror(error));
     ::_exit(error == ENOENT ? kExitNotFound : kExitNotExecutable);
   }
 
@@ -163,7 +174,8 @@ class Guard {
 
   void wait_for_signal() {
     const timespec again{0, kKillAgainNanoseconds};
-    const int signal = killing_ ? ::sigtimedwait(&signals_, nullptr, &again) : ::sigwaitinfo(&signals_, nullptr);
+    const int signal =
+        killing_ ? ::sigtimedwait(&signals_, nullptr, &again) : ::sigwaitinfo(&signals_, nullptr);
     if (signal == SIGUSR1 || signal == SIGUSR2) killing_ = true;
     if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) {
       asked_to_stop_ = true;
@@ -178,8 +190,10 @@ class Guard {
     const bool by_signal = WIFSIGNALED(child_status_);
     const int number = by_signal ? WTERMSIG(child_status_) : WEXITSTATUS(child_status_);
     char line[32];
-    const int length = std::snprintf(line, sizeof line, "%s %d\n", by_signal ? "signal" : "code", number);
-    const int fd = ::open(arguments_.exit_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    const int length =
+        std::snprintf(line, sizeof line, "%s %d\n", by_signal ? "signal" : "code", number);
+    const int fd =
+        ::open(arguments_.exit_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || ::write(fd, line, static_cast<std::size_t>(length)) != length) return kExitUsage;
     return 0;
   }
@@ -198,7 +212,9 @@ class Guard {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse_arguments(argc, argv, arguments)) {
-    std::fprintf(stderr, "usage: strata-guard WORKER_PID EXIT_FILE [--spare-child] -- PROGRAM ARGUMENTS...\n");
+    std::fprintf(
+        stderr,
+        "usage: strata-guard WORKER_PID EXIT_FILE [--spare-child] -- PROGRAM ARGUMENTS...\n");
     return kExitUsage;
   }
   return Guard(arguments).run();

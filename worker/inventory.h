@@ -27,15 +27,18 @@ struct Inventory {
 // The lines that `nvidia-smi --query-gpu=index,name --format=csv,noheader` prints.
 [[nodiscard]] std::vector<Gpu> parse_gpu_list(std::string_view text);
 
-// Those of `gpus` that CUDA_VISIBLE_DEVICES (`visible`, as a batch system sets it for us) leaves us, in its order. Entries
-// that are no index (GPU-<uuid>, MIG-<uuid>) are taken as they are.
+// Those of `gpus` that CUDA_VISIBLE_DEVICES (`visible`, as a batch system sets it for us) leaves
+// us, in its order. Entries that are no index (GPU-<uuid>, MIG-<uuid>) are taken as they are.
 [[nodiscard]] std::vector<Gpu> visible_gpus(const std::vector<Gpu>& gpus, std::string_view visible);
 
-// `slots`: how many to offer; all when absent. kInvalid when more are asked for than there are GPUs, or fewer than one.
-[[nodiscard]] Result<Inventory> make_inventory(std::vector<Gpu> gpus, int cores, std::optional<std::int64_t> slots,
+// `slots`: how many to offer; all when absent. kInvalid when more are asked for than there are
+// GPUs, or fewer than one.
+[[nodiscard]] Result<Inventory> make_inventory(std::vector<Gpu> gpus, int cores,
+                                               std::optional<std::int64_t> slots,
                                                const std::vector<std::string>& labels);
 // The same for this machine. `use_gpus` = false: as if it had none.
-[[nodiscard]] Result<Inventory> take_inventory(std::optional<std::int64_t> slots, const std::vector<std::string>& labels,
+[[nodiscard]] Result<Inventory> take_inventory(std::optional<std::int64_t> slots,
+                                               const std::vector<std::string>& labels,
                                                bool use_gpus);
 
 // Which slots are taken. The lowest free ones are given first.
@@ -51,7 +54,7 @@ class SlotMap {
 };
 
 // STRATA_SLOTS, and CUDA_VISIBLE_DEVICES where slots are GPUs.
-[[nodiscard]] std::map<std::string, std::string> slot_environment(const Inventory& inventory,
-                                                                  const std::vector<std::int64_t>& slots);
+[[nodiscard]] std::map<std::string, std::string> slot_environment(
+    const Inventory& inventory, const std::vector<std::int64_t>& slots);
 
 }  // namespace strata::worker

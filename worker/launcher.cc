@@ -45,21 +45,25 @@ Status become_subreaper() {
   return fail(ErrorCode::kUnsupported, "becoming a subreaper: {}", std::strerror(errno));
 }
 
-Result<std::filesystem::path> find_stage_program(const std::filesystem::path& beside, const std::string& name) {
+Result<std::filesystem::path> find_stage_program(const std::filesystem::path& beside,
+                                                 const std::string& name) {
   if (name.find('/') == std::string::npos) {
     const auto candidate = beside / name;
     std::error_code error;
-    if (::access(candidate.c_str(), X_OK) == 0 && !std::filesystem::is_directory(candidate, error)) return candidate;
+    if (::access(candidate.c_str(), X_OK) == 0 && !std::filesystem::is_directory(candidate, error))
+      return candidate;
   }
   auto found = find_program(name);
   if (!found && name.find('/') == std::string::npos) {
-    return fail(ErrorCode::kNotFound, "program {}: neither in {} nor in the worker's PATH", name, beside.string());
+    return fail(ErrorCode::kNotFound, "program {}: neither in {} nor in the worker's PATH", name,
+                beside.string());
   }
   return found;
 }
 
 std::vector<std::string> mpi_argv(const std::vector<std::string>& argv, const MpiOptions& options) {
-  std::vector<std::string> all{"mpirun", "-n", std::to_string(options.ranks), "--oversubscribe", "--bind-to", "none"};
+  std::vector<std::string> all{"mpirun",          "-n",        std::to_string(options.ranks),
+                               "--oversubscribe", "--bind-to", "none"};
   all.insert(all.end(), argv.begin(), argv.end());
   return all;
 }
@@ -68,7 +72,7 @@ std::map<std::string, std::string> mpi_environment(const MpiOptions& options) {
   const std::map<std::string, std::string> wanted{
       {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-      {"OMPI_MCA_plm", "isolated"},                       // a gang lies within one worker: no daemon elsewhere
+      {"OMPI_MCA_plm", "isolated"},  // a gang lies within one worker: no daemon elsewhere
       {"OMPI_MCA_ras", "^slurm,tm,gridengine"},
       {"OMPI_MCA_btl", "self,vader,tcp"},
       {"OMPI_MCA_btl_base_warn_component_unused", "0"},
@@ -85,12 +89,13 @@ std::map<std::string, std::string> mpi_environment(const MpiOptions& options) {
 
 Result<pid_t> Launcher::start(const LaunchOrder& order) {
   if (!order.scratch.empty()) STRATA_CHECK_OK(make_folder(order.scratch));
-  Command command{.argv = {guard_program_.string(), std::to_string(::getpid()), order.exit_file.string()},
-                  .extra_environment = order.environment,
-                  .folder = order.folder,
-                  .stdout_file = order.log_file,
-                  .stderr_file = order.log_file,
-                  .own_session = true};
+  Command command{
+      .argv = {guard_program_.string(), std::to_string(::getpid()), order.exit_file.string()},
+      .extra_environment = order.environment,
+      .folder = order.folder,
+      .stdout_file = order.log_file,
+      .stderr_file = order.log_file,
+      .own_session = true};
   if (order.ranks) command.argv.emplace_back("--spare-child");
   command.argv.emplace_back("--");
   command.argv.insert(command.argv.end(), order.argv.begin(), order.argv.end());
@@ -101,15 +106,18 @@ Result<pid_t> Launcher::start(const LaunchOrder& order) {
   record->attempt = order.attempt;
   record->scratch = order.scratch.string();
   if (auto status = write_record(order.session_file, *record); !status) {
-    log_warning("worker", "attempt {}: {}: a worker that is killed now could not find it again", order.attempt,
-                status.error().message);
+    log_warning("worker", "attempt {}: {}: a worker that is killed now could not find it again",
+                order.attempt, status.error().message);
   }
-  sessions_.emplace(pid, Session{.record = *record, .exit_file = order.exit_file, .session_file = order.session_file});
+  sessions_.emplace(
+      pid,
+      Session{.record = *record, .exit_file = order.exit_file, .session_file = order.session_file});
   return pid;
 }
 
 void Launcher::ask_to_stop(pid_t session) {
-  if (const auto it = sessions_.find(session); it != sessions_.end() && !it->second.guard_ended) ::kill(session, SIGTERM);
+  if (const auto it = sessions_.find(session); it != sessions_.end() && !it->second.guard_ended)
+    ::kill(session, SIGTERM);
 }
 
 void Launcher::kill(pid_t session, Instant now) {
@@ -131,7 +139,8 @@ void Launcher::reap() {
   }
 }
 
-// Our children that are no guards were left behind by a guard that was killed: whatever session they made, they are ours.
+// Our children that are no guards were left behind by a guard that was killed: whatever session
+// they made, they are ours.
 void Launcher::kill_strays() {
   for (const pid_t pid : children_of(::getpid())) {
     if (!sessions_.contains(pid)) ::kill(pid, SIGKILL);
@@ -166,7 +175,8 @@ std::vector<EndedSession> Launcher::collect(Instant now) {
     remove_scratch(session.record);
     std::error_code ignored;
     std::filesystem::remove(session.session_file, ignored);
-    ended.push_back({.session = it->first, .how = {.exit = exit.value_or(strata::Exit{}), .guard_lost = !exit}});
+    ended.push_back({.session = it->first,
+                     .how = {.exit = exit.value_or(strata::Exit{}), .guard_lost = !exit}});
     it = sessions_.erase(it);
   }
   return ended;
@@ -179,7 +189,8 @@ bool Launcher::unsettled() const {
   return false;
 }
 
-Result<int> end_recorded_sessions(const std::filesystem::path& attempts, std::chrono::milliseconds patience) {
+Result<int> end_recorded_sessions(const std::filesystem::path& attempts,
+                                  std::chrono::milliseconds patience) {
   int ended = 0;
   std::error_code error;
   for (const auto& folder : std::filesystem::directory_iterator(attempts, error)) {
@@ -187,12 +198,14 @@ Result<int> end_recorded_sessions(const std::filesystem::path& attempts, std::ch
     if (!std::filesystem::exists(file, error)) continue;
     const auto record = read_record(file);
     if (!record) {
-      log_warning("worker", "a session of an earlier life cannot be found again: {}", record.error().message);
+      log_warning("worker", "a session of an earlier life cannot be found again: {}",
+                  record.error().message);
       continue;
     }
     if (!members_of(*record).empty()) {
       ++ended;
-      log_warning("worker", "ending what is left of attempt {} (session {})", record->attempt, record->session);
+      log_warning("worker", "ending what is left of attempt {} (session {})", record->attempt,
+                  record->session);
     }
     STRATA_CHECK_OK(end_session(*record, patience));
     remove_scratch(*record);

@@ -1,18 +1,19 @@
 // strata-worker: owns the slots of this machine and runs what the coordinator gives it.
 //
-// SIGTERM or SIGINT drains it: running programs are asked for a checkpoint and to stop; a second one kills them.
-// Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage, 3 the coordinator refused it for good.
+// SIGTERM or SIGINT drains it: running programs are asked for a checkpoint and to stop; a second
+// one kills them. Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage, 3 the coordinator
+// refused it for good.
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <fcntl.h>
 #include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <random>
 
 #include "base/log.h"
@@ -45,14 +46,20 @@ int parse(int argc, char** argv, Settings& settings) {
   app.set_version_flag("--version", STRATA_BUILD);
   app.add_option("--coordinator", settings.coordinator,
                  "its address file (default: $STRATA_COORDINATOR, else the store of `strata up`)");
-  app.add_option("--folder", settings.folder, "where this worker keeps its attempts: a local disk")->required();
-  app.add_option("--slots", settings.slots, "how many slots to offer (default: the GPUs, or the cores where there are none)");
+  app.add_option("--folder", settings.folder, "where this worker keeps its attempts: a local disk")
+      ->required();
+  app.add_option("--slots", settings.slots,
+                 "how many slots to offer (default: the GPUs, or the cores where there are none)");
   app.add_option("--label", settings.labels, "a label that stages may ask for; may be repeated");
-  app.add_option("--models", settings.models, "folder of exported models (default: $STRATA_MODELS)");
+  app.add_option("--models", settings.models,
+                 "folder of exported models (default: $STRATA_MODELS)");
   app.add_option("--name", settings.name, "for people (default: host and folder)");
-  app.add_option("--keep", settings.keep, "how many folders of ended attempts to keep")->capture_default_str();
-  app.add_flag("--no-gpus", settings.no_gpus, "slots are shares of the cores, even where there are GPUs");
-  app.add_flag("--verify-inputs", settings.verify_inputs, "read every byte of an attempt's inputs and compare its hash first");
+  app.add_option("--keep", settings.keep, "how many folders of ended attempts to keep")
+      ->capture_default_str();
+  app.add_flag("--no-gpus", settings.no_gpus,
+               "slots are shares of the cores, even where there are GPUs");
+  app.add_flag("--verify-inputs", settings.verify_inputs,
+               "read every byte of an attempt's inputs and compare its hash first");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -80,9 +87,12 @@ strata::FileDescriptor take_signals() {
 strata::Result<strata::FileDescriptor> lock_folder(const fs::path& folder) {
   const fs::path file = folder / "lock";
   strata::FileDescriptor fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd.valid()) return strata::fail(strata::ErrorCode::kUnavailable, "opening {}: {}", file.string(), std::strerror(errno));
+  if (!fd.valid())
+    return strata::fail(strata::ErrorCode::kUnavailable, "opening {}: {}", file.string(),
+                        std::strerror(errno));
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return strata::fail(strata::ErrorCode::kConflict, "{}: another worker uses this folder; give each its own --folder",
+    return strata::fail(strata::ErrorCode::kConflict,
+                        "{}: another worker uses this folder; give each its own --folder",
                         folder.string());
   }
   return fd;
@@ -119,25 +129,29 @@ int run(const Settings& settings) {
   if (!leftovers) return failed(leftovers.error());
   const auto inventory = worker::take_inventory(settings.slots, settings.labels, !settings.no_gpus);
   if (!inventory) return failed(inventory.error());
-  auto link = strata::link::CoordinatorLink::open(strata::link::find_address_file(settings.coordinator));
+  auto link =
+      strata::link::CoordinatorLink::open(strata::link::find_address_file(settings.coordinator));
   if (!link) return failed(link.error());
 
   const std::uint64_t session = random_session();
   const std::string host = host_name();
   const char* models = std::getenv("STRATA_MODELS");
-  const fs::path model_folder = !settings.models.empty() ? settings.models : models != nullptr ? models : "";
+  const fs::path model_folder = !settings.models.empty() ? settings.models
+                                : models != nullptr      ? models
+                                                         : "";
   const strata::SystemClock clock;
   worker::Launcher launcher(own_folder() / "strata-guard");
   worker::WorkPool pool;
-  worker::Attempts attempts({.folder = folder,
-                             .programs = own_folder(),
-                             .models = model_folder.empty() ? model_folder : fs::absolute(model_folder, error),
-                             .build = STRATA_BUILD,
-                             .host = host,
-                             .life = fmt::format("{:016x}", session),
-                             .verify_inputs = settings.verify_inputs ? worker::Verify::kHashes : worker::Verify::kSizes,
-                             .ended_folders_kept = settings.keep},
-                            *inventory, *secrets, launcher, pool);
+  worker::Attempts attempts(
+      {.folder = folder,
+       .programs = own_folder(),
+       .models = model_folder.empty() ? model_folder : fs::absolute(model_folder, error),
+       .build = STRATA_BUILD,
+       .host = host,
+       .life = fmt::format("{:016x}", session),
+       .verify_inputs = settings.verify_inputs ? worker::Verify::kHashes : worker::Verify::kSizes,
+       .ended_folders_kept = settings.keep},
+      *inventory, *secrets, launcher, pool);
   worker::Agent agent({.name = settings.name.empty() ? host + ":" + folder.string() : settings.name,
                        .session = session,
                        .slots = inventory->slots,
@@ -145,7 +159,8 @@ int run(const Settings& settings) {
                        .build = STRATA_BUILD},
                       clock.now());
   strata::log_info("worker", "{} slots ({}) in {}, coordinator at {}", inventory->slots,
-                   inventory->gpus.empty() ? "cores" : "GPUs", folder.string(), link->address().address);
+                   inventory->gpus.empty() ? "cores" : "GPUs", folder.string(),
+                   link->address().address);
   worker::AgentLoop loop(agent, *link, attempts, launcher, pool, clock, signals.get());
   const worker::LoopEnd end = loop.run();
   strata::log_info("worker", "ended");

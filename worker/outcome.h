@@ -3,10 +3,10 @@
 //   code 0                 Succeeded, once its outputs are stored
 //   code 2                 Failed kInvalid: a retry gives the same answer
 //   code 3                 Diverged
-//   code 4                 Stopped where we had asked, else Failed kInfra: somebody else (a batch system) asked
-//   any other, or a signal Stopped where we had asked, else Failed kUser with the last line of the log
-//   the guard was killed   Failed kInfra
-//   with ranks: mpirun ended by SIGKILL or SIGTERM, or a rank ended so (128 + signal): Failed kInfra, a rank was lost
+//   code 4                 Stopped where we had asked, else Failed kInfra: somebody else (a batch
+//   system) asked any other, or a signal Stopped where we had asked, else Failed kUser with the
+//   last line of the log the guard was killed   Failed kInfra with ranks: mpirun ended by SIGKILL
+//   or SIGTERM, or a rank ended so (128 + signal): Failed kInfra, a rank was lost
 #pragma once
 
 #include <map>
@@ -38,7 +38,8 @@ struct EndedProgram {
 inline constexpr std::size_t kRecordedMax = 32;
 inline constexpr std::size_t kRecordedBytesMax = 1'024;
 
-// recorded.json, which a program may write: a flat map of texts and numbers about how its result came to be.
+// recorded.json, which a program may write: a flat map of texts and numbers about how its result
+// came to be.
 [[nodiscard]] Result<std::map<std::string, std::string>> parse_recorded(std::string_view text);
 
 }  // namespace strata::worker

@@ -55,7 +55,8 @@ std::optional<AnnouncedCheckpoint> ProgressTail::read() {
       if (line.find("\"checkpoint\"") == std::string::npos) continue;
       const auto progress = parse_progress(line);
       if (!progress || progress->checkpoint.empty()) continue;
-      if (!newest || progress->step >= newest->step) newest = {progress->step, progress->checkpoint};
+      if (!newest || progress->step >= newest->step)
+        newest = {progress->step, progress->checkpoint};
     }
     if (lines.size() < kAheadLinesPerRead) break;
   }
@@ -76,13 +77,17 @@ void ProgressTail::take(const std::string& line) {
   if (!progress || progress->step < step_) {
     if (garbage_++ == 0) {
       first_garbage_ = progress ? fmt::format("step {} after step {}", progress->step, step_)
-                                : fmt::format("{} ({})", line.substr(0, kGarbageShown), progress.error().message);
+                                : fmt::format("{} ({})", line.substr(0, kGarbageShown),
+                                              progress.error().message);
     }
     return;
   }
   step_ = progress->step;
-  if (!progress->checkpoint.empty() && progress->metrics.empty()) return;  // it says nothing but the checkpoint
-  spool_.push_back({.sequence = ++sequence_, .step = progress->step, .total = progress->total,
+  if (!progress->checkpoint.empty() && progress->metrics.empty())
+    return;  // it says nothing but the checkpoint
+  spool_.push_back({.sequence = ++sequence_,
+                    .step = progress->step,
+                    .total = progress->total,
                     .values = std::move(progress->metrics)});
 }
 

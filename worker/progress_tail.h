@@ -1,8 +1,9 @@
 // What a program says in progress.jsonl, read while it grows.
 //
-// The file is the spool of its metrics: points are numbered 1, 2, ... in the order of its lines, held in memory up to
-// kSpoolPointsMax, and read on only when acknowledged ones have made room. Checkpoints are looked for ahead of that, so that
-// a coordinator that is away holds up metrics only.
+// The file is the spool of its metrics: points are numbered 1, 2, ... in the order of its lines,
+// held in memory up to kSpoolPointsMax, and read on only when acknowledged ones have made room.
+// Checkpoints are looked for ahead of that, so that a coordinator that is away holds up metrics
+// only.
 //
 // Garbage (no JSON, too long, a step that falls) is counted and otherwise passed over.
 #pragma once
@@ -22,7 +23,8 @@ namespace strata::worker {
 inline constexpr std::size_t kProgressLineBytesMax = 64U << 10U;
 inline constexpr std::size_t kSpoolPointsMax = 10'000;
 
-// The complete lines of a growing file. A line still without its end waits; one that is too long is dropped and counted.
+// The complete lines of a growing file. A line still without its end waits; one that is too long is
+// dropped and counted.
 class LineTail {
  public:
   explicit LineTail(std::filesystem::path file) : file_(std::move(file)) {}
@@ -32,8 +34,8 @@ class LineTail {
 
  private:
   std::filesystem::path file_;
-  std::uint64_t offset_ = 0;   // of the first byte that is in no line given out
-  bool skipping_ = false;      // inside a line that is too long
+  std::uint64_t offset_ = 0;  // of the first byte that is in no line given out
+  bool skipping_ = false;     // inside a line that is too long
   std::int64_t too_long_ = 0;
 };
 

@@ -16,15 +16,17 @@ Failed failed_with(const Error& error) {
 
 }  // namespace
 
-Outcome collect_results(const ArtifactStore* store, const StartAttempt& order, const RunDirectory& directory,
+Outcome collect_results(const ArtifactStore* store, const StartAttempt& order,
+                        const RunDirectory& directory,
                         std::map<std::string, std::string> recorded) {
   Succeeded succeeded;
   std::error_code error;
   for (const std::string& name : order.spec.outputs) {  // all of them, before any is moved
     if (!std::filesystem::exists(std::filesystem::symlink_status(directory.output(name), error))) {
-      return Failed{.cause = FailureClass::kUser,
-                    .reason = fmt::format("exit code 0, but the declared output \"{}\" was not written ({})", name,
-                                          directory.output(name).string())};
+      return Failed{
+          .cause = FailureClass::kUser,
+          .reason = fmt::format("exit code 0, but the declared output \"{}\" was not written ({})",
+                                name, directory.output(name).string())};
     }
   }
   if (std::filesystem::exists(directory.scores_file(), error)) {
@@ -35,7 +37,9 @@ Outcome collect_results(const ArtifactStore* store, const StartAttempt& order, c
     succeeded.scores = std::move(*scores);
   }
   for (const std::string& name : order.spec.outputs) {
-    if (store == nullptr) return Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"};
+    if (store == nullptr)
+      return Failed{.cause = FailureClass::kInfra,
+                    .reason = "the artifact store cannot be reached"};
     const auto ref = store->commit(directory.output(name), Take::kMove);
     if (!ref) return failed_with(ref.error());
     succeeded.artifacts.emplace(name, *ref);
@@ -44,14 +48,17 @@ Outcome collect_results(const ArtifactStore* store, const StartAttempt& order, c
   if (std::filesystem::exists(directory.recorded_file(), error)) {
     const auto text = read_file(directory.recorded_file());
     const auto told = text ? parse_recorded(*text) : tl::unexpected(text.error());
-    if (told) recorded.insert(told->begin(), told->end());  // what the worker knows itself stays
-    else log_warning("worker", "attempt {}: {}", order.attempt.text(), told.error().message);
+    if (told)
+      recorded.insert(told->begin(), told->end());  // what the worker knows itself stays
+    else
+      log_warning("worker", "attempt {}: {}", order.attempt.text(), told.error().message);
   }
   succeeded.recorded = std::move(recorded);
   return succeeded;
 }
 
-std::vector<ContentHash> missing_inputs(const ArtifactStore& store, const StartAttempt& order, Verify how, std::string& why) {
+std::vector<ContentHash> missing_inputs(const ArtifactStore& store, const StartAttempt& order,
+                                        Verify how, std::string& why) {
   std::vector<ContentHash> missing;
   const auto check = [&](const std::string& what, const ContentHash& hash) {
     const auto status = store.verify(hash, how);

@@ -24,7 +24,8 @@ RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptI
 Status RunDirectory::create() const {
   std::error_code error;
   std::filesystem::remove_all(folder_, error);
-  if (error) return fail(ErrorCode::kUnavailable, "removing {}: {}", folder_.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "removing {}: {}", folder_.string(), error.message());
   return make_folder(folder_ / "out");
 }
 
@@ -34,16 +35,19 @@ Result<std::filesystem::path> RunDirectory::below(const std::string& relative) c
     return fail(ErrorCode::kInvalid, "\"{}\": expected a path below the attempt folder", relative);
   }
   for (const auto& part : path) {
-    if (part == "..") return fail(ErrorCode::kInvalid, "\"{}\": leads out of the attempt folder", relative);
+    if (part == "..")
+      return fail(ErrorCode::kInvalid, "\"{}\": leads out of the attempt folder", relative);
   }
   return folder_ / path;
 }
 
-std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory, const SpecPaths& paths) {
+std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory,
+                            const SpecPaths& paths) {
   Object inputs;
   for (const auto& [name, path] : paths.inputs) inputs.emplace(name, path.string());
   Object outputs;
-  for (const std::string& name : order.spec.outputs) outputs.emplace(name, directory.output(name).string());
+  for (const std::string& name : order.spec.outputs)
+    outputs.emplace(name, directory.output(name).string());
   const Resources& needs = order.spec.resources;
   Object spec{
       {"contract", 1},
@@ -71,7 +75,8 @@ std::string last_log_line(const std::filesystem::path& log_file) {
   std::string text(static_cast<std::size_t>(size - from), '\0');
   const ssize_t got = ::pread(fd.get(), text.data(), text.size(), from);
   text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
-  const std::size_t end = text.find_last_not_of(" \t\r\n-=*");  // mpirun frames what it says with rules of dashes
+  const std::size_t end =
+      text.find_last_not_of(" \t\r\n-=*");  // mpirun frames what it says with rules of dashes
   if (end == std::string::npos) return {};
   const std::size_t newline = text.rfind('\n', end);
   const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;

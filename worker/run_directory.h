@@ -40,7 +40,9 @@ class RunDirectory {
   [[nodiscard]] std::filesystem::path recorded_file() const { return folder_ / "recorded.json"; }
   [[nodiscard]] std::filesystem::path session_file() const { return folder_ / "session.json"; }
   [[nodiscard]] std::filesystem::path exit_file() const { return folder_ / "exit"; }
-  [[nodiscard]] std::filesystem::path output(const std::string& name) const { return folder_ / "out" / name; }
+  [[nodiscard]] std::filesystem::path output(const std::string& name) const {
+    return folder_ / "out" / name;
+  }
   // The folder that a progress line names. An error unless it lies below the attempt folder.
   [[nodiscard]] Result<std::filesystem::path> below(const std::string& relative) const;
 
@@ -54,9 +56,11 @@ struct SpecPaths {
   std::optional<std::filesystem::path> resume{};
   std::filesystem::path models{};
 };
-[[nodiscard]] std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory, const SpecPaths& paths);
+[[nodiscard]] std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory,
+                                          const SpecPaths& paths);
 
-// The last line of a log that says something, at most `kLogLineMax` bytes of it; empty when there is none.
+// The last line of a log that says something, at most `kLogLineMax` bytes of it; empty when there
+// is none.
 inline constexpr std::size_t kLogLineMax = 400;
 [[nodiscard]] std::string last_log_line(const std::filesystem::path& log_file);
 

@@ -17,14 +17,16 @@ namespace {
 
 constexpr std::string_view kPrefix = "STRATA_SECRET_";
 
-Status read_secret_file(const std::filesystem::path& file, std::map<std::string, std::string>& values) {
+Status read_secret_file(const std::filesystem::path& file,
+                        std::map<std::string, std::string>& values) {
   struct stat info {};
   if (::stat(file.c_str(), &info) != 0) {
     if (errno == ENOENT) return {};
     return fail(ErrorCode::kUnavailable, "secrets {}: {}", file.string(), std::strerror(errno));
   }
   if ((info.st_mode & 077U) != 0 || info.st_uid != ::geteuid()) {
-    return fail(ErrorCode::kInvalid, "secrets {}: others may read it; run: chmod 600 {}", file.string(), file.string());
+    return fail(ErrorCode::kInvalid, "secrets {}: others may read it; run: chmod 600 {}",
+                file.string(), file.string());
   }
   STRATA_TRY(const std::string text, read_file(file));
   std::istringstream lines(text);
@@ -34,7 +36,8 @@ Status read_secret_file(const std::filesystem::path& file, std::map<std::string,
     if (line.empty() || line.front() == '#') continue;
     const std::size_t equals = line.find('=');
     if (equals == 0 || equals == std::string::npos) {
-      return fail(ErrorCode::kInvalid, "secrets {}:{}: expected NAME=value", file.string(), number);  // never the line itself
+      return fail(ErrorCode::kInvalid, "secrets {}:{}: expected NAME=value", file.string(),
+                  number);  // never the line itself
     }
     values[line.substr(0, equals)] = line.substr(equals + 1);
   }
@@ -59,13 +62,16 @@ Result<Secrets> Secrets::gather(const std::filesystem::path& file) {
   return secrets;
 }
 
-Result<std::map<std::string, std::string>> Secrets::resolve(const std::vector<std::string>& names) const {
+Result<std::map<std::string, std::string>> Secrets::resolve(
+    const std::vector<std::string>& names) const {
   std::map<std::string, std::string> resolved;
   for (const std::string& name : names) {
     const auto it = values_.find(name);
     if (it == values_.end()) {
-      return fail(ErrorCode::kNotFound, "secret {}: this worker does not know it; start it with STRATA_SECRET_{} set, or "
-                  "add a line {}=... to the file `secrets` in its folder", name, name, name);
+      return fail(ErrorCode::kNotFound,
+                  "secret {}: this worker does not know it; start it with STRATA_SECRET_{} set, or "
+                  "add a line {}=... to the file `secrets` in its folder",
+                  name, name, name);
     }
     resolved.emplace(name, it->second);
   }
@@ -76,7 +82,8 @@ std::string Secrets::redact(std::string text) const {
   for (const auto& [name, value] : values_) {
     if (value.size() < kSecretShownMin) continue;
     const std::string shown = "<" + name + ">";
-    for (std::size_t at = text.find(value); at != std::string::npos; at = text.find(value, at + shown.size())) {
+    for (std::size_t at = text.find(value); at != std::string::npos;
+         at = text.find(value, at + shown.size())) {
       text.replace(at, value.size(), shown);
     }
   }

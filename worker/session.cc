@@ -35,7 +35,8 @@ std::optional<ProcessStat> stat_of(pid_t pid) {
   ProcessStat stat;
   fields >> stat.state >> stat.parent;
   std::string skipped;
-  for (int field = 5; field < 22; ++field) fields >> skipped;  // fields are counted from 1, the state being the third
+  for (int field = 5; field < 22; ++field)
+    fields >> skipped;  // fields are counted from 1, the state being the third
   fields >> stat.started;
   if (!fields) return {};
   return stat;
@@ -44,7 +45,8 @@ std::optional<ProcessStat> stat_of(pid_t pid) {
 std::string boot_id() {
   auto text = read_file("/proc/sys/kernel/random/boot_id");
   if (!text) return "unknown";
-  while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0) text->pop_back();
+  while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0)
+    text->pop_back();
   return *text;
 }
 
@@ -65,7 +67,8 @@ bool carries_attempt(pid_t pid, const std::string& attempt) {
 
 Result<SessionRecord> record_of(pid_t leader) {
   const auto stat = stat_of(leader);
-  if (!stat) return fail(ErrorCode::kNotFound, "reading /proc/{}/stat: the process is gone", leader);
+  if (!stat)
+    return fail(ErrorCode::kNotFound, "reading /proc/{}/stat: the process is gone", leader);
   return SessionRecord{.session = leader, .started = stat->started, .boot = boot_id()};
 }
 
@@ -75,7 +78,8 @@ Status write_record(const std::filesystem::path& file, const SessionRecord& reco
                            {"boot", record.boot},
                            {"attempt", record.attempt},
                            {"scratch", record.scratch}});
-  // Not synced: the record matters to a worker that starts again in the same boot, and sees what was written.
+  // Not synced: the record matters to a worker that starts again in the same boot, and sees what
+  // was written.
   return write_file_unsynced(file, to_canonical_json(value) + "\n");
 }
 
@@ -96,7 +100,8 @@ Result<SessionRecord> read_record(const std::filesystem::path& file) {
 std::vector<pid_t> members_of(const SessionRecord& record) {
   if (record.boot != boot_id()) return {};
   const auto leader = stat_of(record.session);
-  if (leader && leader->started != record.started) return {};  // the number belongs to somebody else by now
+  if (leader && leader->started != record.started)
+    return {};  // the number belongs to somebody else by now
   std::vector<pid_t> members = processes_of_session(record.session);
   if (!leader) {
     std::erase_if(members, [&](pid_t pid) { return !carries_attempt(pid, record.attempt); });
@@ -110,7 +115,8 @@ Status end_session(const SessionRecord& record, std::chrono::milliseconds patien
     if (members.empty()) return {};
     for (const pid_t pid : members) ::kill(pid, SIGKILL);
     if (waited >= patience) {
-      return fail(ErrorCode::kUnavailable, "ending session {}: {} processes do not end, among them {}", record.session,
+      return fail(ErrorCode::kUnavailable,
+                  "ending session {}: {} processes do not end, among them {}", record.session,
                   members.size(), members.front());
     }
     std::this_thread::sleep_for(kKillAgainAfter);

@@ -43,7 +43,8 @@ void WorkPool::work(const std::stop_token& stop) {
     Job job;
     {
       std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [this] { return !jobs_.empty(); }) || stop.stop_requested()) return;
+      if (!changed_.wait(lock, stop, [this] { return !jobs_.empty(); }) || stop.stop_requested())
+        return;
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }

@@ -1,5 +1,6 @@
-// A few threads for what takes long (hashing, copying, deleting), so that heartbeats go on meanwhile. A job runs on a thread
-// of the pool and returns what is then to be done on the owner's thread.
+// A few threads for what takes long (hashing, copying, deleting), so that heartbeats go on
+// meanwhile. A job runs on a thread of the pool and returns what is then to be done on the owner's
+// thread.
 //
 // Thread rule: everything but the jobs themselves belongs to the owner's thread.
 #pragma once
@@ -16,7 +17,8 @@
 
 namespace strata::worker {
 
-inline constexpr std::size_t kWorkThreads = 2;    // one long copy must not hold up everybody's small ones
+inline constexpr std::size_t kWorkThreads =
+    2;  // one long copy must not hold up everybody's small ones
 inline constexpr std::size_t kJobsQueuedMax = 64;
 
 class WorkPool {

@@ -13,20 +13,13 @@ namespace {
 
 const char* code_of(Tint tint) {
   switch (tint) {
-    case Tint::kPlain:
-      return "";
-    case Tint::kBold:
-      return "\x1b[1m";
-    case Tint::kDim:
-      return "\x1b[2m";
-    case Tint::kGood:
-      return "\x1b[32m";
-    case Tint::kBad:
-      return "\x1b[31m";
-    case Tint::kWarn:
-      return "\x1b[33m";
-    case Tint::kAccent:
-      return "\x1b[36m";
+    case Tint::kPlain: return "";
+    case Tint::kBold: return "\x1b[1m";
+    case Tint::kDim: return "\x1b[2m";
+    case Tint::kGood: return "\x1b[32m";
+    case Tint::kBad: return "\x1b[31m";
+    case Tint::kWarn: return "\x1b[33m";
+    case Tint::kAccent: return "\x1b[36m";
   }
   return "";
 }

@@ -27,11 +27,13 @@ class Palette {
 // Columns of the terminal; `fallback` where there is none.
 [[nodiscard]] std::size_t terminal_width(int descriptor, std::size_t fallback = 100);
 
-// Columns that the text takes: code points but no escape sequences; East Asian wide characters take two.
+// Columns that the text takes: code points but no escape sequences; East Asian wide characters take
+// two.
 [[nodiscard]] std::size_t display_width(std::string_view text);
 // At most `width` columns, with an ellipsis where something was cut. REQUIRES: no escape sequences.
 [[nodiscard]] std::string shorten(std::string_view text, std::size_t width);
-// What a terminal must not obey is written as a question mark: text that came from logs and names of others.
+// What a terminal must not obey is written as a question mark: text that came from logs and names
+// of others.
 [[nodiscard]] std::string printable(std::string_view text);
 
 // The colour of a task's or a run's state, everywhere the same.

@@ -14,7 +14,8 @@ std::string bar(double fraction, std::size_t width) {
   STRATA_ASSERT(fraction >= 0);
   STRATA_ASSERT(fraction <= 1);
   static constexpr std::array<const char*, 8> kParts = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const auto eighths = static_cast<std::size_t>(std::floor(fraction * static_cast<double>(width) * 8.0));
+  const auto eighths =
+      static_cast<std::size_t>(std::floor(fraction * static_cast<double>(width) * 8.0));
   std::string out;
   for (std::size_t i = 0; i < eighths / 8; ++i) out += "█";
   std::size_t used = eighths / 8;

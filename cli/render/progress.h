@@ -9,7 +9,8 @@
 
 namespace strata::cli {
 
-// "████████▌   " of exactly `width` columns, in eighths of a character. REQUIRES: 0 <= fraction <= 1.
+// "████████▌   " of exactly `width` columns, in eighths of a character. REQUIRES: 0 <= fraction
+// <= 1.
 [[nodiscard]] std::string bar(double fraction, std::size_t width);
 // "0.4 s", "47 s", "3 min 20 s", "2 h 05 min", "3 d 4 h".
 [[nodiscard]] std::string format_duration(double seconds);

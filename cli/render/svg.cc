@@ -38,20 +38,11 @@ std::string escape(const std::string& text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
     }
   }
   return printable(out);
@@ -87,15 +78,17 @@ struct Range {
 std::string text_at(double x, double y, const std::string& text, const char* anchor, double font,
                     const char* colour, const char* more = "") {
   return fmt::format(
-      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n", x, y,
-      anchor, font, colour, more, escape(text));
+      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\" "
+      "fill=\"{}\"{}>{}</text>\n",
+      x, y, anchor, font, colour, more, escape(text));
 }
 
 std::string line_at(double x1, double y1, double x2, double y2, const char* colour, double width,
                     const char* dash = "") {
   const std::string dashes = *dash == '\0' ? "" : fmt::format(" stroke-dasharray=\"{}\"", dash);
   return fmt::format(
-      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"{}\"{}/>\n",
+      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" "
+      "stroke-width=\"{}\"{}/>\n",
       x1, y1, x2, y2, colour, width, dashes);
 }
 
@@ -104,17 +97,20 @@ std::string marker(std::size_t series, double x, double y) {
   const double r = 6.5;
   switch (series % 4) {
     case 0:
-      return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n", x, y, r, colour);
+      return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n", x, y, r,
+                         colour);
     case 1:
-      return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>\n",
-                         x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8, colour);
+      return fmt::format(
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>\n", x - r * 0.9,
+          y - r * 0.9, r * 1.8, r * 1.8, colour);
     case 2:
-      return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x,
-                         y - r * 1.25, x + r * 1.15, y + r * 0.8, x - r * 1.15, y + r * 0.8, colour);
+      return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n",
+                         x, y - r * 1.25, x + r * 1.15, y + r * 0.8, x - r * 1.15, y + r * 0.8,
+                         colour);
     default:
       return fmt::format(
-          "<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n", x,
-          y - r * 1.3, x + r * 1.3, y, x, y + r * 1.3, x - r * 1.3, y, colour);
+          "<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}Z\" fill=\"{}\"/>\n",
+          x, y - r * 1.3, x + r * 1.3, y, x, y + r * 1.3, x - r * 1.3, y, colour);
   }
 }
 
@@ -135,7 +131,8 @@ std::vector<std::string> wrapped(const std::string& text, double width, double f
     std::size_t end = text.find(' ', begin);
     if (end == std::string::npos) end = text.size();
     const std::string word = text.substr(begin, end - begin);
-    if (!lines.back().empty() && text_width(lines.back() + " " + word, font) > width) lines.emplace_back();
+    if (!lines.back().empty() && text_width(lines.back() + " " + word, font) > width)
+      lines.emplace_back();
     lines.back() += (lines.back().empty() ? "" : " ") + word;
     begin = end + 1;
   }
@@ -161,7 +158,8 @@ Legend legend_of(const Plot& plot, double left, double top) {
       x = left;
       y += kRow;
     }
-    out.svg += line_at(x, y - 6, x + kSample, y - 6, colour_of(i), 3, plot.curves ? dash_of(i) : "");
+    out.svg +=
+        line_at(x, y - 6, x + kSample, y - 6, colour_of(i), 3, plot.curves ? dash_of(i) : "");
     if (!plot.curves) out.svg += marker(i, x + kSample / 2, y - 6);
     out.svg += text_at(x + kSample + 8, y, plot.series[i].name, "start", kFont - 2, kInk);
     x += width;
@@ -176,19 +174,22 @@ std::string curve(const Frame& frame, const PlotSeries& series, std::size_t inde
   for (const PlotPoint& p : series.points) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x), frame.y(p.y));
     if (p.high)
-      band += fmt::format("{}{:.1f} {:.1f}", band.empty() ? "M" : "L", frame.x(p.x), frame.y(*p.high));
+      band +=
+          fmt::format("{}{:.1f} {:.1f}", band.empty() ? "M" : "L", frame.x(p.x), frame.y(*p.high));
   }
   for (auto p = series.points.rbegin(); p != series.points.rend(); ++p) {
     if (p->low) band += fmt::format("L{:.1f} {:.1f}", frame.x(p->x), frame.y(*p->low));
   }
   std::string out;
   if (!band.empty())
-    out += fmt::format("<path d=\"{}Z\" fill=\"{}\" fill-opacity=\"0.18\"/>\n", band, colour_of(index));
+    out += fmt::format("<path d=\"{}Z\" fill=\"{}\" fill-opacity=\"0.18\"/>\n", band,
+                       colour_of(index));
   const char* dash = dash_of(index);
   const std::string dashes = *dash == '\0' ? "" : fmt::format(" stroke-dasharray=\"{}\"", dash);
   out += fmt::format(
-      "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"3\" stroke-linejoin=\"round\"{}/>\n", path,
-      colour_of(index), dashes);
+      "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"3\" "
+      "stroke-linejoin=\"round\"{}/>\n",
+      path, colour_of(index), dashes);
   return out;
 }
 
@@ -196,11 +197,12 @@ std::string points(const Frame& frame, const PlotSeries& series, std::size_t ind
   std::string out;
   std::string path;
   for (const PlotPoint& p : series.points) {
-    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x) + shift, frame.y(p.y));
+    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x) + shift,
+                        frame.y(p.y));
   }
-  out +=
-      fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.55\"/>\n",
-                  path, colour_of(index));
+  out += fmt::format(
+      "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.55\"/>\n",
+      path, colour_of(index));
   for (const PlotPoint& p : series.points) {
     const double x = frame.x(p.x) + shift;
     if (p.low && p.high) {
@@ -225,12 +227,14 @@ std::vector<PlotTick> x_ticks_of(const Plot& plot, const Range& x) {
   return out;
 }
 
-std::string axes(const Plot& plot, const Frame& frame, const Range& x, const std::vector<double>& y_ticks) {
+std::string axes(const Plot& plot, const Frame& frame, const Range& x,
+                 const std::vector<double>& y_ticks) {
   std::string out;
   const double step = y_ticks.size() > 1 ? y_ticks[1] - y_ticks[0] : 1;
   for (const double value : y_ticks) {
     out += line_at(frame.left, frame.y(value), frame.right, frame.y(value), kFaint, 1.2);
-    out += text_at(frame.left - 10, frame.y(value) + 6.5, tick_text(value, step), "end", kFont, kInk);
+    out +=
+        text_at(frame.left - 10, frame.y(value) + 6.5, tick_text(value, step), "end", kFont, kInk);
   }
   out += line_at(frame.left, frame.bottom, frame.right, frame.bottom, kInk, 1.8);
   double taken = -1e9;
@@ -242,10 +246,12 @@ std::string axes(const Plot& plot, const Frame& frame, const Range& x, const std
     out += text_at(at, frame.bottom + 27, tick.label, "middle", kFont, kInk);
     taken = at + half;
   }
-  out += text_at((frame.left + frame.right) / 2, frame.bottom + 56, plot.x_label, "middle", kFont + 1, kInk);
+  out += text_at((frame.left + frame.right) / 2, frame.bottom + 56, plot.x_label, "middle",
+                 kFont + 1, kInk);
   const double middle = (frame.top + frame.bottom) / 2;
   out += fmt::format(
-      "<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{}\" "
+      "<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" "
+      "font-size=\"{}\" "
       "fill=\"{}\">{}</text>\n",
       22.0, middle, kFont + 1, kInk, escape(plot.y_label));
   return out;
@@ -274,11 +280,13 @@ Ranges ranges_of(const Plot& plot) {
   return out;
 }
 
-Frame frame_of(const Plot& plot, const Ranges& ranges, const std::vector<double>& y_ticks, double top) {
+Frame frame_of(const Plot& plot, const Ranges& ranges, const std::vector<double>& y_ticks,
+               double top) {
   Frame frame{.top = top, .right = kWidth - kRight, .bottom = top + kPlotHeight};
   const double step = y_ticks.size() > 1 ? y_ticks[1] - y_ticks[0] : 1;
   double widest = 0;
-  for (const double value : y_ticks) widest = std::max(widest, text_width(tick_text(value, step), kFont));
+  for (const double value : y_ticks)
+    widest = std::max(widest, text_width(tick_text(value, step), kFont));
   frame.left = 44 + widest + 10;
   const double room = plot.curves ? 0.0 : 0.05;  // so that markers do not stand on the frame
   const double span = ranges.x.high > ranges.x.low ? ranges.x.high - ranges.x.low : 1;
@@ -345,7 +353,8 @@ std::string plot_as_svg(const Plot& plot) {
   }
   const double height = bottom + 16;
   return fmt::format(
-             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 "
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+             "viewBox=\"0 0 "
              "{0:.0f} {1:.0f}\" "
              "font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\">\n"
              "<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",

@@ -1,7 +1,7 @@
-// Drawing a plot as SVG: points with error bars, or curves with bands. Pure; nothing random, so the same
-// numbers give the same bytes. Readable at the width of a paper's column (the canvas is scaled to about 85 mm
-// there), colours after Okabe and Ito 2008, and every series has a marker and a dash of its own, so that no
-// meaning hangs on colour alone.
+// Drawing a plot as SVG: points with error bars, or curves with bands. Pure; nothing random, so the
+// same numbers give the same bytes. Readable at the width of a paper's column (the canvas is scaled
+// to about 85 mm there), colours after Okabe and Ito 2008, and every series has a marker and a dash
+// of its own, so that no meaning hangs on colour alone.
 #pragma once
 
 #include <optional>

@@ -106,8 +106,8 @@ std::string key_value_lines(const std::vector<std::pair<std::string, std::string
     bool first = true;
     for (const std::string& part : split_lines(value)) {
       const std::string name = first ? key : "";
-      std::string line =
-          palette.paint(Tint::kDim, name) + std::string(width - display_width(name), ' ') + "  " + part;
+      std::string line = palette.paint(Tint::kDim, name) +
+                         std::string(width - display_width(name), ' ') + "  " + part;
       trim_end(line);
       out += line + "\n";
       first = false;

@@ -37,8 +37,8 @@ class TextTable {
 };
 
 // A value's name, then the value, one a line: "workers   2".
-[[nodiscard]] std::string key_value_lines(const std::vector<std::pair<std::string, std::string>>& lines,
-                                          const Palette& palette = {});
+[[nodiscard]] std::string key_value_lines(
+    const std::vector<std::pair<std::string, std::string>>& lines, const Palette& palette = {});
 
 [[nodiscard]] std::vector<std::string> split_lines(std::string_view text);
 

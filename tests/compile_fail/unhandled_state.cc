@@ -1,4 +1,5 @@
-// A visit of the task's state that forgets one alternative is no program: the compiler lists what is missing.
+// A visit of the task's state that forgets one alternative is no program: the compiler lists what
+// is missing.
 #include "coordinator/core/cluster.h"
 
 namespace strata::coordinator {

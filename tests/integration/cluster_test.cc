@@ -1,5 +1,6 @@
-// The real coordinator and real workers: kill -9 of any of them, at any time, loses nothing that was acknowledged. After each
-// test no process of an attempt is left, and results are those of an undisturbed run.
+// The real coordinator and real workers: kill -9 of any of them, at any time, loses nothing that
+// was acknowledged. After each test no process of an attempt is left, and results are those of an
+// undisturbed run.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -20,9 +21,11 @@ class RealCluster : public ::testing::Test {
   void SetUp() override { cluster_.start_coordinator(); }
   void TearDown() override {
     cluster_.stop_all();
-    EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty()) << "processes of attempts are left";
-    const auto fsck = run_captured(
-        {.argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-coordinator", "fsck", "--store", cluster_.store().string()}});
+    EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty())
+        << "processes of attempts are left";
+    const auto fsck =
+        run_captured({.argv = {std::string(STRATA_BINARY_DIR) + "/bin/strata-coordinator", "fsck",
+                               "--store", cluster_.store().string()}});
     ASSERT_TRUE(fsck);
     EXPECT_TRUE(fsck->exit.ok()) << fsck->output;
     if (HasFailure()) cluster_.print_logs();
@@ -34,7 +37,8 @@ class RealCluster : public ::testing::Test {
   bool reaches(const TaskSpec& task, std::int64_t step) {
     return cluster_.eventually([&] { return cluster_.step(task.key) >= step; });
   }
-  // The chain of hashes depends on steps and salt only; the pause is another parameter, so this is another task.
+  // The chain of hashes depends on steps and salt only; the pause is another parameter, so this is
+  // another task.
   void expect_undisturbed(const TaskSpec& task, int steps) {
     const TaskSpec calm = counting(steps, 0);
     cluster_.start_worker("calm");
@@ -55,7 +59,9 @@ TEST_F(RealCluster, ASweepOfCommandsEnds) {
   cluster_.submit("sweep", {first, second});
   ASSERT_TRUE(cluster_.ends(second.key));
   EXPECT_EQ(cluster_.attempts(first.key), 1);
-  EXPECT_TRUE(cluster_.eventually([&] { return cluster_.metric_steps(first.key) == std::vector<std::int64_t>{1, 2, 3}; }));
+  EXPECT_TRUE(cluster_.eventually([&] {
+    return cluster_.metric_steps(first.key) == std::vector<std::int64_t>{1, 2, 3};
+  }));
   cluster_.submit("sweep", {first, second});
   EXPECT_EQ(cluster_.state(second.key), "succeeded") << "submitting again runs nothing";
   EXPECT_EQ(cluster_.attempts(second.key), 1);
@@ -83,7 +89,8 @@ TEST_F(RealCluster, ACoordinatorThatIsKilledAdoptsTheAttemptsThatWentOn) {
   cluster_.start_coordinator();
   ASSERT_TRUE(cluster_.ends(task.key));
   EXPECT_EQ(cluster_.attempts(task.key), 1) << "adopted, not started again";
-  EXPECT_TRUE(cluster_.eventually([&] { return cluster_.metric_steps(task.key).size() == 120; })) << "no metric is lost";
+  EXPECT_TRUE(cluster_.eventually([&] { return cluster_.metric_steps(task.key).size() == 120; }))
+      << "no metric is lost";
   expect_undisturbed(task, 120);
 }
 
@@ -119,19 +126,22 @@ TEST_F(RealCluster, ARankThatIsKilledEndsTheGangAndTheTaskRunsAgain) {
 }
 
 TEST_F(RealCluster, AWorkerFrozenPastItsLeaseHasItsLateReportsRefused) {
-  // The lease is longer than two heartbeats of the coordinator's default, and as short as that allows.
+  // The lease is longer than two heartbeats of the coordinator's default, and as short as that
+  // allows.
   const TaskSpec task = long_leased(counting(400, 0.05), 11'000);
   cluster_.start_worker("w1", 1);
   cluster_.submit("sweep", {task});
   ASSERT_TRUE(reaches(task, 6));
   cluster_.worker("w1").signal(SIGSTOP);
   cluster_.start_worker("w2", 1);
-  ASSERT_TRUE(cluster_.eventually([&] { return cluster_.attempts(task.key) == 2 && cluster_.step(task.key) > 0; }));
+  ASSERT_TRUE(cluster_.eventually(
+      [&] { return cluster_.attempts(task.key) == 2 && cluster_.step(task.key) > 0; }));
   cluster_.worker("w1").signal(SIGCONT);
   EXPECT_TRUE(testing::wait_for_none_below(temporary_ / "w1").empty()) << "it must let go";
   EXPECT_EQ(cluster_.attempts(task.key), 2);
   EXPECT_EQ(cluster_.state(task.key), "running");
-  // The living branch has each step once: nothing of the frozen attempt came in behind the second one's first point.
+  // The living branch has each step once: nothing of the frozen attempt came in behind the second
+  // one's first point.
   const auto steps = cluster_.metric_steps(task.key);
   for (std::size_t i = 1; i < steps.size(); ++i) EXPECT_EQ(steps[i], steps[i - 1] + 1);
   cluster_.ask("cancel", Object{{"sweep", "sweep"}});

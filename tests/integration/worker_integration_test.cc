@@ -1,5 +1,6 @@
-// Real strata-worker daemons against the coordinator's core: whatever is killed or frozen on the way, the tasks end with the
-// same artifacts as in an undisturbed run, and no process of an attempt is left.
+// Real strata-worker daemons against the coordinator's core: whatever is killed or frozen on the
+// way, the tasks end with the same artifacts as in an undisturbed run, and no process of an attempt
+// is left.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -23,7 +24,8 @@ class WorkerDaemon : public ::testing::Test {
  protected:
   void TearDown() override {
     workers_.clear();
-    EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty()) << "processes of attempts are left";
+    EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty())
+        << "processes of attempts are left";
     if (HasFailure()) {
       for (const char* name : {"w1", "w2"}) {
         std::ifstream log(temporary_ / (std::string(name) + ".log"));
@@ -34,8 +36,9 @@ class WorkerDaemon : public ::testing::Test {
   Daemon& start(const std::string& name, int slots = 2) {
     workers_.push_back(std::make_unique<Daemon>(
         "strata-worker",
-        std::vector<std::string>{"--coordinator", server_.address_file().string(), "--folder", (temporary_ / name).string(),
-                                 "--slots", std::to_string(slots), "--no-gpus", "--name", name},
+        std::vector<std::string>{"--coordinator", server_.address_file().string(), "--folder",
+                                 (temporary_ / name).string(), "--slots", std::to_string(slots),
+                                 "--no-gpus", "--name", name},
         temporary_ / (name + ".log")));
     return *workers_.back();
   }
@@ -66,8 +69,11 @@ class WorkerDaemon : public ::testing::Test {
     stat >> number >> name >> state >> parent;
     return parent;
   }
-  ContentHash result_of(const TaskSpec& task) { return server_.task(task.key).artifacts.at("result").hash; }
-  // What a run that nobody disturbed gives: the chain of hashes depends on the steps and the salt only.
+  ContentHash result_of(const TaskSpec& task) {
+    return server_.task(task.key).artifacts.at("result").hash;
+  }
+  // What a run that nobody disturbed gives: the chain of hashes depends on the steps and the salt
+  // only.
   ContentHash undisturbed(int steps, const std::string& salt = "") {
     TaskSpec calm = counting(steps, 0, salt);
     if (workers_.empty() || !calm_started_) {
@@ -102,7 +108,8 @@ TEST_F(WorkerDaemon, KilledAndStartedAgainRunsTheTaskOnFromItsCheckpoint) {
   server_.submit("sweep", {task});
   ASSERT_TRUE(server_.serve_until([&] { return server_.task(task.key).checkpoint.has_value(); }));
   worker.kill();
-  EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty()) << "the guard ends the attempt without its worker";
+  EXPECT_TRUE(testing::wait_for_none_below(temporary_.path()).empty())
+      << "the guard ends the attempt without its worker";
   start("w1");
   ASSERT_TRUE(ends(task));
   EXPECT_EQ(server_.task(task.key).attempts, 2U);
@@ -118,8 +125,9 @@ TEST_F(WorkerDaemon, GoesOnWhileTheCoordinatorIsAwayAndItsAttemptIsAdopted) {
   server_.crash_and_recover(std::chrono::milliseconds(700));
   ASSERT_TRUE(ends(task));
   EXPECT_EQ(server_.task(task.key).attempts, 1U) << "adopted, not started again";
-  EXPECT_TRUE(server_.serve_until([&] { return server_.metrics({.task = task.key, .number = 1}).size() == 40; }))
-      << "no metric is lost";
+  EXPECT_TRUE(server_.serve_until([&] {
+    return server_.metrics({.task = task.key, .number = 1}).size() == 40;
+  })) << "no metric is lost";
   EXPECT_EQ(result_of(task), undisturbed(40));
 }
 
@@ -167,7 +175,9 @@ TEST_F(WorkerDaemon, FrozenPastItsLeaseHasItsLateReportsRefused) {
   const std::size_t points = server_.metrics(first).size();
   const std::int64_t checkpoints = server_.checkpoint_reports();
   frozen.signal(SIGCONT);
-  ASSERT_TRUE(server_.serve_until([&] { return testing::processes_below(temporary_ / "w1").empty(); })) << "it must let go";
+  ASSERT_TRUE(server_.serve_until([&] {
+    return testing::processes_below(temporary_ / "w1").empty();
+  })) << "it must let go";
   EXPECT_EQ(server_.state(task.key), "running");
   EXPECT_EQ(server_.metrics(first).size(), points) << "late metrics are refused";
   EXPECT_GT(server_.stale_batches(), 0);
@@ -175,8 +185,11 @@ TEST_F(WorkerDaemon, FrozenPastItsLeaseHasItsLateReportsRefused) {
   ASSERT_TRUE(ends(task));
   EXPECT_EQ(server_.task(task.key).attempts, 2U);
   bool lost = false;
-  for (const Event& event : server_.log()) {  // from the loss of the first attempt on, nothing of it is in the log
-    if (const auto* ended = std::get_if<AttemptEnded>(&event.body); ended != nullptr && ended->attempt == first) lost = true;
+  for (const Event& event :
+       server_.log()) {  // from the loss of the first attempt on, nothing of it is in the log
+    if (const auto* ended = std::get_if<AttemptEnded>(&event.body);
+        ended != nullptr && ended->attempt == first)
+      lost = true;
     if (const auto* checkpoint = std::get_if<CheckpointCommitted>(&event.body)) {
       EXPECT_FALSE(lost && checkpoint->attempt == first);
     }
@@ -216,7 +229,8 @@ TEST_F(WorkerDaemon, AskedToEndItDrainsWithACheckpointAndAnotherGoesOn) {
   ASSERT_TRUE(reaches({.task = task.key, .number = 1}, 7));
   worker.signal(SIGTERM);
   std::optional<Exit> exit;
-  ASSERT_TRUE(server_.serve_until([&] { return (exit = worker.wait(std::chrono::seconds(0))).has_value(); }));
+  ASSERT_TRUE(server_.serve_until(
+      [&] { return (exit = worker.wait(std::chrono::seconds(0))).has_value(); }));
   EXPECT_TRUE(exit->ok()) << exit->describe();
   start("w2");
   ASSERT_TRUE(ends(task));

@@ -1,4 +1,5 @@
-// The invariants, checked from outside after every step. Numbers are those of ARCHITECTURE.md ("Invariants").
+// The invariants, checked from outside after every step. Numbers are those of ARCHITECTURE.md
+// ("Invariants").
 
 #include "base/assert.h"
 #include "schema/codec.h"
@@ -12,19 +13,27 @@ using coordinator::Task;
 std::string describe(const Cluster& cluster) {
   std::string text;
   for (const auto& [key, task] : cluster.tasks()) {
-    text += fmt::format("{} {} attempts={} user={} infra={} wants={}", key.hex(), coordinator::name_of(task.state), task.attempts,
-                        task.user_failures, task.infra_failures, fmt::join(task.wants, ","));
+    text += fmt::format("{} {} attempts={} user={} infra={} wants={}", key.hex(),
+                        coordinator::name_of(task.state), task.attempts, task.user_failures,
+                        task.infra_failures, fmt::join(task.wants, ","));
     if (const Gang* gang = coordinator::gang_of(task.state)) {
-      for (const Grant& grant : *gang) text += fmt::format(" on={}:{}", grant.worker.value(), grant.slots);
+      for (const Grant& grant : *gang)
+        text += fmt::format(" on={}:{}", grant.worker.value(), grant.slots);
     }
     for (const auto& [output, ref] : task.artifacts) text += " " + output + "=" + ref.hash.hex();
-    if (task.checkpoint) text += fmt::format(" checkpoint={}:{}", task.checkpoint->step, task.checkpoint->artifact.hash.hex());
+    if (task.checkpoint)
+      text += fmt::format(" checkpoint={}:{}", task.checkpoint->step,
+                          task.checkpoint->artifact.hash.hex());
     text += '\n';
   }
-  for (const auto& [id, worker] : cluster.workers()) text += fmt::format("worker {} {} {}/{}\n", id.value(), worker.name, worker.free, worker.slots);
-  for (const auto& [hash, artifact] : cluster.artifacts()) text += fmt::format("artifact {} {}\n", hash.hex(), artifact.present);
-  for (const auto& [name, sweep] : cluster.sweeps()) text += fmt::format("sweep {} {} {}\n", name, sweep.generation, sweep.runs.size());
-  for (const auto& [order, key] : cluster.ready()) text += fmt::format("ready {} {} {}\n", order.negative_priority, order.order, key.brief());
+  for (const auto& [id, worker] : cluster.workers())
+    text += fmt::format("worker {} {} {}/{}\n", id.value(), worker.name, worker.free, worker.slots);
+  for (const auto& [hash, artifact] : cluster.artifacts())
+    text += fmt::format("artifact {} {}\n", hash.hex(), artifact.present);
+  for (const auto& [name, sweep] : cluster.sweeps())
+    text += fmt::format("sweep {} {} {}\n", name, sweep.generation, sweep.runs.size());
+  for (const auto& [order, key] : cluster.ready())
+    text += fmt::format("ready {} {} {}\n", order.negative_priority, order.order, key.brief());
   return text;
 }
 
@@ -33,7 +42,8 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   for (const Event& event : output.events) {
     if (const auto* ended = std::get_if<AttemptEnded>(&event.body)) {
       const auto* lost = std::get_if<Lost>(&ended->outcome);
-      if (lost != nullptr && lost->reason.find("lease") != std::string::npos) ++statistics_.expiries;
+      if (lost != nullptr && lost->reason.find("lease") != std::string::npos)
+        ++statistics_.expiries;
     }
     trace(fmt::format("{}", name_of(event.body)));
   }
@@ -45,25 +55,30 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   if (reported != nullptr) {
     bool counted = false;
     for (const Event& event : output.events) {
-      if (const auto* ended = std::get_if<AttemptEnded>(&event.body)) counted = counted || ended->attempt == *reported;
-      if (const auto* checkpoint = std::get_if<CheckpointCommitted>(&event.body)) counted = counted || checkpoint->attempt == *reported;
+      if (const auto* ended = std::get_if<AttemptEnded>(&event.body))
+        counted = counted || ended->attempt == *reported;
+      if (const auto* checkpoint = std::get_if<CheckpointCommitted>(&event.body))
+        counted = counted || checkpoint->attempt == *reported;
     }
     const Task* task = cluster.find_task(reported->task);
     if (!counted) ++statistics_.stale_reports;
-    if (counted && task != nullptr && reported->number + 1 < task->attempts) violate("I3: a report of " + reported->text() + " counted");
+    if (counted && task != nullptr && reported->number + 1 < task->attempts)
+      violate("I3: a report of " + reported->text() + " counted");
   }
 
   // I4: what is final stays as it is, but for an explicit revival or the loss of a needed artifact.
   bool reopening = false;
   for (const Event& event : output.events) {
-    const bool explicit_command = std::holds_alternative<TaskRevived>(event.body) || std::holds_alternative<ArtifactEvicted>(event.body) ||
+    const bool explicit_command = std::holds_alternative<TaskRevived>(event.body) ||
+                                  std::holds_alternative<ArtifactEvicted>(event.body) ||
                                   std::holds_alternative<TaskWanted>(event.body);
     reopening = reopening || explicit_command || std::holds_alternative<AttemptEnded>(event.body);
     if (const auto* granted = std::get_if<AttemptGranted>(&event.body)) {
       const Task& task = *cluster.find_task(granted->attempt.task);
       std::int64_t slots = 0;
       for (const Grant& grant : granted->gang) slots += grant.slots;
-      if (slots != task.spec.resources.slots) violate("I6: " + granted->attempt.text() + " got a part of its gang");
+      if (slots != task.spec.resources.slots)
+        violate("I6: " + granted->attempt.text() + " got a part of its gang");
     }
   }
   for (const auto& [key, task] : cluster.tasks()) {
@@ -73,7 +88,8 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
       violate("I4: " + key.brief() + " went from " + before->second + " to " + state);
     }
     // I12: what is not the user's fault is retried within bounds.
-    if (task.infra_failures > task.spec.retry.infra_failures_max) violate("I12: " + key.brief() + " is retried without end");
+    if (task.infra_failures > task.spec.retry.infra_failures_max)
+      violate("I12: " + key.brief() + " is retried without end");
   }
 
   // I5: slots granted never exceed slots present, and the books balance.
@@ -88,14 +104,17 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
         if (grant.worker == id) used += grant.slots;
       }
     }
-    if (used + worker.free != worker.slots || worker.free < 0) violate(fmt::format("I5: {} has {} used, {} free of {}", worker.name, used, worker.free, worker.slots));
+    if (used + worker.free != worker.slots || worker.free < 0)
+      violate(fmt::format("I5: {} has {} used, {} free of {}", worker.name, used, worker.free,
+                          worker.slots));
   }
 
   // I2: what a client was told is there.
   for (const Plan& plan : plans_) {
     if (!plan.acknowledged) continue;
     for (const TaskSpec& task : plan.tasks) {
-      if (cluster.find_task(task.key) == nullptr) violate("I2: an acknowledged task of " + plan.sweep + " is gone");
+      if (cluster.find_task(task.key) == nullptr)
+        violate("I2: an acknowledged task of " + plan.sweep + " is gone");
     }
   }
   if (statistics_.steps % 512 == 0) check_replay();
@@ -126,22 +145,26 @@ void World::check_workers() {
   std::map<TaskKey, int> live;
   for (const SimWorker& w : workers_) {
     for (const auto& [id, process] : w.processes) {
-      if (core_->cluster().is_live(id) && ++live[id.task] > 1) violate("I1: two live attempts of " + id.task.brief());
+      if (core_->cluster().is_live(id) && ++live[id.task] > 1)
+        violate("I1: two live attempts of " + id.task.brief());
     }
   }
 }
 
-// I13 and I14: replaying the committed log gives the state that the core has, and every prefix is legal.
+// I13 and I14: replaying the committed log gives the state that the core has, and every prefix is
+// legal.
 void World::check_replay() {
   if (!core_ || core_->cluster().events_applied() != log_.size()) return;
   Cluster replayed;
   for (const std::string& bytes : log_) {
     const auto event = decode_event(bytes);
     STRATA_ASSERT(event.has_value());
-    if (const Status legal = replayed.check(*event); !legal) return violate("I14: " + legal.error().message);
+    if (const Status legal = replayed.check(*event); !legal)
+      return violate("I14: " + legal.error().message);
     replayed.apply(*event);
   }
-  if (describe(replayed) != describe(core_->cluster())) violate("I13: a replay of the log gives another state");
+  if (describe(replayed) != describe(core_->cluster()))
+    violate("I13: a replay of the log gives another state");
 }
 
 bool World::everything_ended() const {
@@ -150,7 +173,9 @@ bool World::everything_ended() const {
     if (!plan.acknowledged) return false;
   }
   for (const auto& [key, task] : core_->cluster().tasks()) {
-    if (coordinator::gang_of(task.state) != nullptr || std::holds_alternative<coordinator::Queued>(task.state)) return false;
+    if (coordinator::gang_of(task.state) != nullptr ||
+        std::holds_alternative<coordinator::Queued>(task.state))
+      return false;
   }
   for (const SimWorker& w : workers_) {
     if (!w.processes.empty()) return false;
@@ -163,7 +188,8 @@ void World::check_end() {
     std::string waiting;
     if (core_) {
       for (const auto& [key, task] : core_->cluster().tasks()) {
-        if (!coordinator::is_final(task.state)) waiting += "\n  " + key.brief() + " " + task.spec.stage + ": " + core_->reason(key, now_);
+        if (!coordinator::is_final(task.state))
+          waiting += "\n  " + key.brief() + " " + task.spec.stage + ": " + core_->reason(key, now_);
       }
     }
     return violate("liveness: the faults ended long ago and not everything has" + waiting);
@@ -175,7 +201,8 @@ void World::check_end() {
     for (const TaskSpec& task : plan.tasks) asked.insert(task.key);
   }
   // I8: sweeps that overlap and submissions that were repeated created each task once.
-  if (cluster.tasks().size() != asked.size()) violate(fmt::format("I8: {} tasks for {} keys", cluster.tasks().size(), asked.size()));
+  if (cluster.tasks().size() != asked.size())
+    violate(fmt::format("I8: {} tasks for {} keys", cluster.tasks().size(), asked.size()));
   for (const auto& [key, task] : cluster.tasks()) {
     const bool succeeded = std::holds_alternative<coordinator::TaskSucceeded>(task.state);
     ++(succeeded ? statistics_.tasks_succeeded : statistics_.tasks_ended_otherwise);
@@ -184,7 +211,8 @@ void World::check_end() {
     for (const Plan& plan : plans_) {
       if (plan.cancelled) continue;
       for (const TaskSpec& wanted : plan.tasks) {
-        if (wanted.key == key) violate("I21: " + key.brief() + " was cancelled although " + plan.sweep + " wants it");
+        if (wanted.key == key)
+          violate("I21: " + key.brief() + " was cancelled although " + plan.sweep + " wants it");
       }
     }
   }

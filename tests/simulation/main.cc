@@ -1,4 +1,5 @@
-// strata-simulate --seeds A..B [--stats]: exit 0 when every invariant held, 1 with the seed and a trace when one fell.
+// strata-simulate --seeds A..B [--stats]: exit 0 when every invariant held, 1 with the seed and a
+// trace when one fell.
 
 #include <cstdio>
 #include <cstdlib>
@@ -35,11 +36,13 @@ int main(int argc, char** argv) {
     world.run();
     total.add(world.statistics());
     if (world.violation()) {
-      std::printf("violated %s\nseed %llu\n", world.violation()->c_str(), static_cast<unsigned long long>(seed));
+      std::printf("violated %s\nseed %llu\n", world.violation()->c_str(),
+                  static_cast<unsigned long long>(seed));
       return 1;
     }
   }
   if (stats) std::fputs(total.text().c_str(), stdout);
-  std::printf("%llu seeds, every invariant held\n", static_cast<unsigned long long>(last - first + 1));
+  std::printf("%llu seeds, every invariant held\n",
+              static_cast<unsigned long long>(last - first + 1));
   return 0;
 }

@@ -16,7 +16,9 @@ using std::chrono::seconds;
 constexpr std::size_t kTraceLines = 60;
 const coordinator::PeerId kClientPeer{1};
 
-coordinator::PeerId peer_of(std::size_t worker, std::uint64_t life) { return coordinator::PeerId(100 + 1000 * worker + life); }
+coordinator::PeerId peer_of(std::size_t worker, std::uint64_t life) {
+  return coordinator::PeerId(100 + 1000 * worker + life);
+}
 
 }  // namespace
 
@@ -42,19 +44,34 @@ void Statistics::add(const Statistics& o) {
 
 std::string Statistics::text() const {
   return fmt::format(
-      "simulated hours      {:>10.1f}\nsteps                {:>10}\nevents               {:>10}\nmessages             {:>10}\n"
-      "  dropped            {:>10}\n  duplicated         {:>10}\n  delayed            {:>10}\npartitions           {:>10}\n"
-      "coordinator crashes  {:>10}\nworker crashes       {:>10}\nleases expired       {:>10}\nstale reports        {:>10}\n"
-      "artifacts evicted    {:>10}\nsweeps cancelled     {:>10}\nattempts             {:>10}\ntasks succeeded      {:>10}\n"
+      "simulated hours      {:>10.1f}\nsteps                {:>10}\nevents               "
+      "{:>10}\nmessages             {:>10}\n"
+      "  dropped            {:>10}\n  duplicated         {:>10}\n  delayed            "
+      "{:>10}\npartitions           {:>10}\n"
+      "coordinator crashes  {:>10}\nworker crashes       {:>10}\nleases expired       "
+      "{:>10}\nstale reports        {:>10}\n"
+      "artifacts evicted    {:>10}\nsweeps cancelled     {:>10}\nattempts             "
+      "{:>10}\ntasks succeeded      {:>10}\n"
       "tasks ended else     {:>10}\n",
-      simulated_hours, steps, events, messages, dropped, duplicated, delayed, partitions, coordinator_crashes, worker_crashes, expiries,
-      stale_reports, evictions, cancels, attempts, tasks_succeeded, tasks_ended_otherwise);
+      simulated_hours, steps, events, messages, dropped, duplicated, delayed, partitions,
+      coordinator_crashes, worker_crashes, expiries, stale_reports, evictions, cancels, attempts,
+      tasks_succeeded, tasks_ended_otherwise);
 }
 
 World::World(WorldOptions options) : options_(options), random_(options.seed) {
-  const auto maybe = [&](double rate) { return chance(0.7) ? rate * (0.3 + random_.uniform()) : 0.0; };
-  fates_ = {.drop = maybe(0.03),   .duplicate = maybe(0.03), .delay = maybe(0.05),     .partition = maybe(0.01), .crash_coordinator = maybe(0.004),
-            .crash_worker = maybe(0.004), .fail_user = maybe(0.1),  .lose_rank = maybe(0.1), .diverge = maybe(0.05),   .evict = maybe(0.002),
+  const auto maybe = [&](double rate) {
+    return chance(0.7) ? rate * (0.3 + random_.uniform()) : 0.0;
+  };
+  fates_ = {.drop = maybe(0.03),
+            .duplicate = maybe(0.03),
+            .delay = maybe(0.05),
+            .partition = maybe(0.01),
+            .crash_coordinator = maybe(0.004),
+            .crash_worker = maybe(0.004),
+            .fail_user = maybe(0.1),
+            .lose_rank = maybe(0.1),
+            .diverge = maybe(0.05),
+            .evict = maybe(0.002),
             .cancel = maybe(0.2)};
   workers_.resize(static_cast<std::size_t>(options_.workers));
   for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -74,7 +91,8 @@ void World::schedule_at(Instant when, std::function<void()> what) {
 }
 
 Duration World::between(milliseconds low, milliseconds high) {
-  return low + milliseconds(static_cast<std::int64_t>(random_.bounded(static_cast<std::uint64_t>((high - low).count() + 1))));
+  return low + milliseconds(static_cast<std::int64_t>(
+                   random_.bounded(static_cast<std::uint64_t>((high - low).count() + 1))));
 }
 
 void World::trace(const std::string& line) {
@@ -155,7 +173,8 @@ void World::inject() {
     plan.cancelled = true;
     ++statistics_.cancels;
     trace("cancel " + plan.sweep);
-    step_core({.peer = kClientPeer, .body = coordinator::CancelSweep{.request = 1000 + i, .sweep = plan.sweep}});
+    step_core({.peer = kClientPeer,
+               .body = coordinator::CancelSweep{.request = 1000 + i, .sweep = plan.sweep}});
   }
   schedule_at(now_ + seconds(1), [this] { inject(); });
 }
@@ -172,13 +191,15 @@ void World::make_plans() {
     plan.tasks = {prepare, extract};
     const auto cells = static_cast<std::int64_t>(2 + random_.bounded(4));
     for (std::int64_t cell = 0; cell < cells; ++cell) {
-      TaskSpec train = testing::make_task("train", 100 * corpus + cell, {prepare, extract}, static_cast<std::int64_t>(1 + random_.bounded(3)));
+      TaskSpec train = testing::make_task("train", 100 * corpus + cell, {prepare, extract},
+                                          static_cast<std::int64_t>(1 + random_.bounded(3)));
       train.lease_ms = 60'000;
       train.retry.user_failures_max = 8;
       const TaskSpec score = testing::make_task("score", cell, {train});
       plan.tasks.push_back(train);
       plan.tasks.push_back(score);
-      plan.runs.push_back(testing::make_run(fmt::format("cell {}", cell), 1, {prepare, extract, train, score}));
+      plan.runs.push_back(
+          testing::make_run(fmt::format("cell {}", cell), 1, {prepare, extract, train, score}));
     }
     for (TaskSpec& task : plan.tasks) task.lease_ms = 60'000;
     plans_.push_back(std::move(plan));
@@ -198,7 +219,8 @@ void World::submit(std::size_t index) {
 void World::answer_client(const Answer& answer) {
   if (answer.id == 0 || answer.id > plans_.size()) return;
   if (!answer.ok) return violate("a sound submission was refused: " + answer.body);
-  if (faults_on_ && chance(fates_.drop)) return;  // the client asks again: submitting twice must create nothing
+  if (faults_on_ && chance(fates_.drop))
+    return;  // the client asks again: submitting twice must create nothing
   plans_[answer.id - 1].acknowledged = true;
   trace("acknowledged " + plans_[answer.id - 1].sweep + " " + answer.body);
 }
@@ -210,10 +232,12 @@ void World::start_coordinator() {
   for (const std::string& bytes : log_) {
     const auto event = decode_event(bytes);
     STRATA_ASSERT(event.has_value());
-    if (const Status legal = cluster.check(*event); !legal) return violate("I14: " + legal.error().message);
+    if (const Status legal = cluster.check(*event); !legal)
+      return violate("I14: " + legal.error().message);
     cluster.apply(*event);
   }
-  core_ = std::make_unique<coordinator::Core>(coordinator::Options{.coordinator_id = "simulated"}, std::move(cluster), now_);
+  core_ = std::make_unique<coordinator::Core>(coordinator::Options{.coordinator_id = "simulated"},
+                                              std::move(cluster), now_);
   trace(fmt::format("coordinator up, {} events", log_.size()));
 }
 
@@ -222,13 +246,15 @@ void World::crash_coordinator() {
   trace("coordinator crashes");
   core_.reset();
   // Mostly back soon; now and then away for longer than a lease.
-  const Duration away = chance(0.2) ? between(seconds(60), seconds(200)) : between(seconds(1), seconds(30));
+  const Duration away =
+      chance(0.2) ? between(seconds(60), seconds(200)) : between(seconds(1), seconds(30));
   schedule_at(now_ + away, [this] { start_coordinator(); });
 }
 
 void World::step_core(const coordinator::Input& input) {
   ++statistics_.steps;
-  const coordinator::Output output = core_->step(input, now_, WallTime{std::chrono::duration_cast<milliseconds>(now_.since_boot()).count()});
+  const coordinator::Output output = core_->step(
+      input, now_, WallTime{std::chrono::duration_cast<milliseconds>(now_.since_boot()).count()});
   check_step(input, output);
   if (violation_) return;
   const bool may_crash = faults_on_ && !output.events.empty();
@@ -327,7 +353,9 @@ void World::start_worker(std::size_t index) {
   w.last_arrival_up = now_;
   w.last_arrival_down = now_;
   w.agent = std::make_unique<worker::Agent>(
-      worker::Options{.name = w.name, .session = 1 + Random::hash(1000 * index + w.lives), .slots = w.slots}, now_);
+      worker::Options{
+          .name = w.name, .session = 1 + Random::hash(1000 * index + w.lives), .slots = w.slots},
+      now_);
   trace(w.name + " up");
   wake_agent(index);
 }
@@ -364,7 +392,9 @@ void World::perform(std::size_t index, const worker::Action& action) {
     launch(index, order->order);
   } else if (const auto* stop = std::get_if<worker::Terminate>(&action)) {
     const Duration takes = between(milliseconds(100), seconds(10));
-    schedule_at(now_ + takes, [this, index, id = stop->attempt, reason = stop->reason] { end_process(index, id, Stopped{.reason = reason}); });
+    schedule_at(now_ + takes, [this, index, id = stop->attempt, reason = stop->reason] {
+      end_process(index, id, Stopped{.reason = reason});
+    });
   } else if (const auto* kill = std::get_if<worker::Kill>(&action)) {
     schedule_at(now_ + milliseconds(50), [this, index, id = kill->attempt] {
       end_process(index, id, Failed{.cause = FailureClass::kInfra, .reason = "killed"});
@@ -380,23 +410,34 @@ void World::launch(std::size_t index, const StartAttempt& order) {
   trace(fmt::format("{} launches {} {}", w.name, order.spec.stage, order.attempt.text()));
   for (const auto& [input, ref] : order.inputs) {
     const auto it = store_.find(ref.hash);
-    if (it == store_.end()) return violate("I10: " + order.attempt.text() + " reads an artifact that was never committed");
+    if (it == store_.end())
+      return violate("I10: " + order.attempt.text() +
+                     " reads an artifact that was never committed");
     if (it->second) continue;
     schedule_at(now_ + milliseconds(20), [this, index, id = order.attempt, missing = ref.hash] {
       SimWorker& its = workers_[index];
       if (its.processes.erase(id) == 0) return;
-      step_agent(index, worker::ProcessEnded{.attempt = id,
-                                             .outcome = Failed{.cause = FailureClass::kData, .reason = "an input is gone from the store"},
-                                             .missing_inputs = {missing}});
+      step_agent(index, worker::ProcessEnded{
+                            .attempt = id,
+                            .outcome = Failed{.cause = FailureClass::kData,
+                                              .reason = "an input is gone from the store"},
+                            .missing_inputs = {missing}});
     });
     break;
   }
-  if (order.inputs.size() != order.spec.inputs.size()) violate("I10: " + order.attempt.text() + " starts without an input");
+  if (order.inputs.size() != order.spec.inputs.size())
+    violate("I10: " + order.attempt.text() + " starts without an input");
   Outcome outcome = Succeeded{};
-  if (faults_on_ && chance(fates_.fail_user)) outcome = Failed{.cause = FailureClass::kUser, .reason = "exit code 1"};
-  if (faults_on_ && chance(fates_.lose_rank)) outcome = Failed{.cause = FailureClass::kInfra, .reason = "rank 1 was killed"};
-  if (faults_on_ && order.spec.stage == "train" && chance(fates_.diverge)) outcome = Diverged{.reason = "loss is NaN"};
-  w.processes[order.attempt] = {.order = order, .started = now_, .ends = now_ + between(seconds(1), seconds(120)), .outcome = outcome};
+  if (faults_on_ && chance(fates_.fail_user))
+    outcome = Failed{.cause = FailureClass::kUser, .reason = "exit code 1"};
+  if (faults_on_ && chance(fates_.lose_rank))
+    outcome = Failed{.cause = FailureClass::kInfra, .reason = "rank 1 was killed"};
+  if (faults_on_ && order.spec.stage == "train" && chance(fates_.diverge))
+    outcome = Diverged{.reason = "loss is NaN"};
+  w.processes[order.attempt] = {.order = order,
+                                .started = now_,
+                                .ends = now_ + between(seconds(1), seconds(120)),
+                                .outcome = outcome};
   schedule_at(now_ + between(milliseconds(10), seconds(2)), [this, index, id = order.attempt] {
     const auto it = workers_[index].processes.find(id);
     if (it == workers_[index].processes.end()) return;
@@ -413,9 +454,11 @@ void World::tick_process(std::size_t index, const AttemptId& id) {
   if (now_ >= it->second.ends) return end_process(index, id, it->second.outcome);
   if (it->second.order.spec.resumable) {
     const auto step = std::chrono::duration_cast<seconds>(now_ - it->second.started).count();
-    const ArtifactRef checkpoint = testing::make_artifact(fmt::format("{} checkpoint {}", id.text(), step));
+    const ArtifactRef checkpoint =
+        testing::make_artifact(fmt::format("{} checkpoint {}", id.text(), step));
     store_[checkpoint.hash] = true;
-    step_agent(index, worker::CheckpointStored{.attempt = id, .step = step, .artifact = checkpoint});
+    step_agent(index,
+               worker::CheckpointStored{.attempt = id, .step = step, .artifact = checkpoint});
   }
   const Duration next = std::min<Duration>(seconds(10), it->second.ends - now_);
   schedule_at(now_ + next, [this, index, id] { tick_process(index, id); });
@@ -428,12 +471,15 @@ void World::end_process(std::size_t index, const AttemptId& id, Outcome outcome)
   if (auto* done = std::get_if<Succeeded>(&outcome)) {
     for (const std::string& output : it->second.order.spec.outputs) {
       // Some results differ from attempt to attempt, as real ones do.
-      const std::string content = fmt::format("{} {} {}", id.task.hex(), output, Random::hash(id.task.bytes()[0]) % 3 == 0 ? id.number : 0U);
+      const std::string content =
+          fmt::format("{} {} {}", id.task.hex(), output,
+                      Random::hash(id.task.bytes()[0]) % 3 == 0 ? id.number : 0U);
       const ArtifactRef ref = testing::make_artifact(content);
       store_[ref.hash] = true;
       done->artifacts.emplace(output, ref);
     }
-    for (const auto& [input, ref] : it->second.order.inputs) done->consumed.emplace(input, ref.hash);
+    for (const auto& [input, ref] : it->second.order.inputs)
+      done->consumed.emplace(input, ref.hash);
   }
   trace(fmt::format("{} ends {}", w.name, id.text()));
   w.processes.erase(it);

@@ -1,9 +1,12 @@
-// The whole cluster in one process on virtual time: the real coordinator core and the real worker cores, a network, disks,
-// processes and clients that misbehave by seed. Same seed, same run, byte for byte.
+// The whole cluster in one process on virtual time: the real coordinator core and the real worker
+// cores, a network, disks, processes and clients that misbehave by seed. Same seed, same run, byte
+// for byte.
 //
-//   World world(options);  world.run();  world.violation() -> nothing, or what broke, with the last lines of the trace
+//   World world(options);  world.run();  world.violation() -> nothing, or what broke, with the last
+//   lines of the trace
 //
-// The checkers stand outside of the system: they see the committed log, the cluster, and what really runs where.
+// The checkers stand outside of the system: they see the committed log, the cluster, and what
+// really runs where.
 #pragma once
 
 #include <deque>
@@ -24,7 +27,8 @@ struct WorldOptions {
   std::uint64_t seed = 1;
   int workers = 3;
   int sweeps = 3;
-  std::chrono::seconds faults_for{900};   // virtual; afterwards nothing fails any more and everything must end
+  std::chrono::seconds faults_for{
+      900};  // virtual; afterwards nothing fails any more and everything must end
   std::chrono::seconds end_within{7200};  // after the faults
 };
 
@@ -78,7 +82,7 @@ class World {
     coordinator::PeerId peer{};
     std::map<AttemptId, Process> processes{};
     Instant partitioned_until{};
-    Instant last_arrival_up{};    // connections keep order
+    Instant last_arrival_up{};  // connections keep order
     Instant last_arrival_down{};
   };
   struct Plan {  // what the client wants
@@ -90,8 +94,8 @@ class World {
     bool cancelled = false;
   };
   struct Fates {  // chances per seed; some kinds are off entirely (swarm testing)
-    double drop = 0, duplicate = 0, delay = 0, partition = 0, crash_coordinator = 0, crash_worker = 0, fail_user = 0, lose_rank = 0,
-           diverge = 0, evict = 0, cancel = 0;
+    double drop = 0, duplicate = 0, delay = 0, partition = 0, crash_coordinator = 0,
+           crash_worker = 0, fail_user = 0, lose_rank = 0, diverge = 0, evict = 0, cancel = 0;
   };
 
   void schedule_at(Instant when, std::function<void()> what);
@@ -136,12 +140,12 @@ class World {
   bool faults_on_ = true;
   std::uint64_t sequence_ = 0;
   std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> queue_;
-  std::unique_ptr<coordinator::Core> core_;   // null while it is down
-  std::vector<std::string> log_;              // committed events, encoded
+  std::unique_ptr<coordinator::Core> core_;  // null while it is down
+  std::vector<std::string> log_;             // committed events, encoded
   std::vector<SimWorker> workers_;
   std::vector<Plan> plans_;
   std::map<TaskKey, std::string> final_states_;
-  std::map<ContentHash, bool> store_;         // artifacts that exist; false: evicted
+  std::map<ContentHash, bool> store_;  // artifacts that exist; false: evicted
   std::deque<std::string> trace_;
   std::optional<std::string> violation_;
   Statistics statistics_;

@@ -1,4 +1,5 @@
-// A coordinator and its workers as real processes on loopback, asked and told over the same socket as `strata` uses.
+// A coordinator and its workers as real processes on loopback, asked and told over the same socket
+// as `strata` uses.
 #pragma once
 
 #include <filesystem>
@@ -25,27 +26,32 @@ class ClusterHarness {
   [[nodiscard]] Daemon& worker(const std::string& name) { return *workers_.at(name); }
   void stop_all();  // SIGKILL
 
-  // Repeated until answered: the coordinator may be on its way up. An answer that is not ok fails the test.
+  // Repeated until answered: the coordinator may be on its way up. An answer that is not ok fails
+  // the test.
   Value ask(const std::string& verb, const Value& body);
   void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks);
 
-  [[nodiscard]] Value task(const TaskKey& key);            // its row of `tasks`
+  [[nodiscard]] Value task(const TaskKey& key);  // its row of `tasks`
   [[nodiscard]] std::string state(const TaskKey& key);
   [[nodiscard]] std::int64_t attempts(const TaskKey& key);
-  [[nodiscard]] std::int64_t step(const TaskKey& key);     // of its progress; 0: none yet
+  [[nodiscard]] std::int64_t step(const TaskKey& key);  // of its progress; 0: none yet
   [[nodiscard]] std::string artifact(const TaskKey& key, const std::string& output);  // its hash
   [[nodiscard]] std::vector<std::int64_t> metric_steps(const TaskKey& key);
 
-  static bool eventually(const std::function<bool()>& holds, std::chrono::seconds patience = std::chrono::seconds(25));
+  static bool eventually(const std::function<bool()>& holds,
+                         std::chrono::seconds patience = std::chrono::seconds(25));
   bool ends(const TaskKey& key) {
     return eventually([&] { return state(key) == "succeeded"; });
   }
   void print_logs() const;
   [[nodiscard]] std::filesystem::path store() const { return folder_ / "store"; }
-  [[nodiscard]] std::filesystem::path attempt_folder(const std::string& worker, const TaskKey& key, int number) const;
+  [[nodiscard]] std::filesystem::path attempt_folder(const std::string& worker, const TaskKey& key,
+                                                     int number) const;
 
  private:
-  [[nodiscard]] std::filesystem::path address_file() const { return store() / link::kAddressFileName; }
+  [[nodiscard]] std::filesystem::path address_file() const {
+    return store() / link::kAddressFileName;
+  }
   Result<Answer> with_link(const std::function<Result<Answer>(link::CoordinatorLink&)>& talk);
 
   std::filesystem::path folder_;

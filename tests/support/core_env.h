@@ -1,5 +1,5 @@
-// A coordinator core with a recorder in place of the network: a scheduler test is five lines and ends by proving that
-// nothing else was sent.
+// A coordinator core with a recorder in place of the network: a scheduler test is five lines and
+// ends by proving that nothing else was sent.
 #pragma once
 
 #include <algorithm>
@@ -13,13 +13,17 @@ namespace strata::testing {
 
 class CoreEnv {
  public:
-  explicit CoreEnv(coordinator::Options options = {}) : options_(options), core_(options, {}, now_) {}
+  explicit CoreEnv(coordinator::Options options = {})
+      : options_(options), core_(options, {}, now_) {}
 
-  WorkerId add_worker(std::int64_t slots, const std::string& name = "", std::uint64_t session = 0, std::vector<std::string> labels = {}) {
+  WorkerId add_worker(std::int64_t slots, const std::string& name = "", std::uint64_t session = 0,
+                      std::vector<std::string> labels = {}) {
     ++workers_;
     const coordinator::PeerId peer(10 + workers_);
-    step(peer, Hello{.name = name.empty() ? "w" + std::to_string(workers_) : name, .session = session == 0 ? workers_ : session,
-                     .slots = slots, .labels = std::move(labels)});
+    step(peer, Hello{.name = name.empty() ? "w" + std::to_string(workers_) : name,
+                     .session = session == 0 ? workers_ : session,
+                     .slots = slots,
+                     .labels = std::move(labels)});
     for (const auto& message : take<Welcome>()) peers_[message.worker] = peer;
     take<HeartbeatAck>();
     return peers_.rbegin()->first;
@@ -33,21 +37,27 @@ class CoreEnv {
   }
 
   void step(coordinator::PeerId peer, coordinator::InputBody body) {
-    coordinator::Output output = core_.step({.peer = peer, .body = std::move(body)}, now_, WallTime{1});
+    coordinator::Output output =
+        core_.step({.peer = peer, .body = std::move(body)}, now_, WallTime{1});
     for (Event& event : output.events) log.push_back(std::move(event));
     for (auto& effect : output.effects) sent_.push_back(std::move(effect.message));
   }
-  void from(WorkerId worker, coordinator::InputBody body) { step(peers_.at(worker), std::move(body)); }
+  void from(WorkerId worker, coordinator::InputBody body) {
+    step(peers_.at(worker), std::move(body));
+  }
   void heartbeat(WorkerId worker, std::vector<HeldAttempt> held = {}) {
     const auto* known = core_.cluster().find_worker(worker);
     STRATA_ASSERT(known != nullptr);
-    from(worker, Heartbeat{.worker = worker, .session = known->session, .sequence = 1, .held = std::move(held)});
+    from(worker,
+         Heartbeat{
+             .worker = worker, .session = known->session, .sequence = 1, .held = std::move(held)});
   }
   // Runs the attempt to its good end.
   void succeed(WorkerId worker, const StartAttempt& order, const std::string& content = "bytes") {
     from(worker, ReportStarted{.worker = worker, .attempt = order.attempt});
     Succeeded outcome;
-    for (const std::string& output : order.spec.outputs) outcome.artifacts[output] = make_artifact(order.spec.stage + content);
+    for (const std::string& output : order.spec.outputs)
+      outcome.artifacts[output] = make_artifact(order.spec.stage + content);
     for (const auto& [input, ref] : order.inputs) outcome.consumed[input] = ref.hash;
     from(worker, ReportEnded{.worker = worker, .attempt = order.attempt, .outcome = outcome});
     take<EndedAck>();
@@ -73,8 +83,12 @@ class CoreEnv {
     return taken;
   }
   [[nodiscard]] bool nothing_sent() const { return sent_.empty(); }
-  [[nodiscard]] std::string state(const TaskSpec& task) const { return coordinator::name_of(core_.cluster().find_task(task.key)->state); }
-  [[nodiscard]] std::string reason(const TaskSpec& task) const { return core_.reason(task.key, now_); }
+  [[nodiscard]] std::string state(const TaskSpec& task) const {
+    return coordinator::name_of(core_.cluster().find_task(task.key)->state);
+  }
+  [[nodiscard]] std::string reason(const TaskSpec& task) const {
+    return core_.reason(task.key, now_);
+  }
   [[nodiscard]] coordinator::Core& core() { return core_; }
   [[nodiscard]] const coordinator::Cluster& cluster() const { return core_.cluster(); }
 

@@ -34,7 +34,8 @@ void CoreServer::listen() {
   STRATA_ASSERT(socket.has_value());
   socket_ = std::make_unique<RouterSocket>(std::move(*socket));
   const auto written = link::write_address_file(
-      address_file(), {.address = socket_->address(), .pid = ::getpid(), .coordinator = options_.coordinator_id});
+      address_file(),
+      {.address = socket_->address(), .pid = ::getpid(), .coordinator = options_.coordinator_id});
   STRATA_ASSERT(written.has_value());
 }
 
@@ -77,11 +78,13 @@ void CoreServer::handle(const Received& received) {
   auto [known, fresh] = peer_ids_.emplace(received.peer, coordinator::PeerId(peer_ids_.size() + 1));
   if (fresh) peers_.emplace(known->second, received.peer);
   const coordinator::PeerId peer = known->second;
-  if (const auto* batch = std::get_if<MetricBatch>(&*message)) return on_metrics(received.peer, *batch);
+  if (const auto* batch = std::get_if<MetricBatch>(&*message))
+    return on_metrics(received.peer, *batch);
   if (std::holds_alternative<ReportCheckpoint>(*message)) ++checkpoint_reports_;
   std::visit(
       [&](const auto& body) {
-        if constexpr (std::is_constructible_v<coordinator::InputBody, decltype(body)>) step({.peer = peer, .body = body});
+        if constexpr (std::is_constructible_v<coordinator::InputBody, decltype(body)>)
+          step({.peer = peer, .body = body});
       },
       *message);
 }
@@ -90,7 +93,8 @@ void CoreServer::handle(const Received& received) {
 void CoreServer::on_metrics(const std::string& peer, const MetricBatch& batch) {
   const coordinator::Task* task = core_->cluster().find_task(batch.attempt.task);
   const bool lost = task == nullptr || task->attempts != batch.attempt.number ||
-                    (!core_->cluster().is_live(batch.attempt) && !std::holds_alternative<coordinator::TaskSucceeded>(task->state));
+                    (!core_->cluster().is_live(batch.attempt) &&
+                     !std::holds_alternative<coordinator::TaskSucceeded>(task->state));
   if (lost) {
     ++stale_batches_;
     return send(peer, MetricAck{.attempt = batch.attempt, .stale = true});
@@ -106,7 +110,8 @@ void CoreServer::step(coordinator::Input input) {
   const coordinator::Output out = core_->step(input, clock_.now(), clock_.wall());
   log_.insert(log_.end(), out.events.begin(), out.events.end());
   for (const coordinator::Send& effect : out.effects) {
-    if (const auto peer = peers_.find(effect.to); peer != peers_.end()) send(peer->second, effect.message);
+    if (const auto peer = peers_.find(effect.to); peer != peers_.end())
+      send(peer->second, effect.message);
   }
 }
 
@@ -117,7 +122,12 @@ void CoreServer::send(const std::string& peer, const Message& message) {
 }
 
 void CoreServer::submit(const std::string& sweep, const std::vector<TaskSpec>& tasks) {
-  step({.body = SubmitTasks{.id = ++requests_, .sweep = sweep, .definition = sweep, .first = true, .last = true, .tasks = tasks}});
+  step({.body = SubmitTasks{.id = ++requests_,
+                            .sweep = sweep,
+                            .definition = sweep,
+                            .first = true,
+                            .last = true,
+                            .tasks = tasks}});
 }
 
 void CoreServer::cancel(const std::string& sweep) {
@@ -130,6 +140,8 @@ const coordinator::Task& CoreServer::task(const TaskKey& key) const {
   return *found;
 }
 
-std::string CoreServer::state(const TaskKey& key) const { return coordinator::name_of(task(key).state); }
+std::string CoreServer::state(const TaskKey& key) const {
+  return coordinator::name_of(task(key).state);
+}
 
 }  // namespace strata::testing

@@ -1,5 +1,6 @@
-// The coordinator's core behind a real socket, in the test's own process: real worker daemons connect to it, and the test
-// sees every event, decides when time is given to it, and can let it crash and recover from its log.
+// The coordinator's core behind a real socket, in the test's own process: real worker daemons
+// connect to it, and the test sees every event, decides when time is given to it, and can let it
+// crash and recover from its log.
 #pragma once
 
 #include <chrono>
@@ -24,11 +25,12 @@ class CoreServer {
   [[nodiscard]] std::filesystem::path artifacts() const { return folder_ / "artifacts"; }
 
   // Serves until `holds`, for at most `patience`; whether it came true.
-  bool serve_until(const std::function<bool()>& holds, std::chrono::seconds patience = std::chrono::seconds(25));
+  bool serve_until(const std::function<bool()>& holds,
+                   std::chrono::seconds patience = std::chrono::seconds(25));
   void serve_for(std::chrono::milliseconds time);
 
-  // What kill -9 and a new start do: the socket and all that was in memory are gone, the log is replayed. `away` is the time
-  // between the two.
+  // What kill -9 and a new start do: the socket and all that was in memory are gone, the log is
+  // replayed. `away` is the time between the two.
   void crash_and_recover(std::chrono::milliseconds away);
 
   void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks);
@@ -36,9 +38,11 @@ class CoreServer {
 
   [[nodiscard]] const coordinator::Cluster& cluster() const { return core_->cluster(); }
   [[nodiscard]] const std::vector<Event>& log() const { return log_; }
-  [[nodiscard]] std::string state(const TaskKey& task) const;   // "running", ...
+  [[nodiscard]] std::string state(const TaskKey& task) const;  // "running", ...
   [[nodiscard]] const coordinator::Task& task(const TaskKey& key) const;
-  [[nodiscard]] const std::vector<MetricPoint>& metrics(const AttemptId& attempt) { return metrics_[attempt]; }
+  [[nodiscard]] const std::vector<MetricPoint>& metrics(const AttemptId& attempt) {
+    return metrics_[attempt];
+  }
   [[nodiscard]] std::int64_t stale_batches() const { return stale_batches_; }
   // Reports of checkpoints that came, taken or not.
   [[nodiscard]] std::int64_t checkpoint_reports() const { return checkpoint_reports_; }

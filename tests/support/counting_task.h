@@ -10,7 +10,9 @@ namespace strata::testing {
 inline TaskSpec counting(int steps, double pause, const std::string& salt = "") {
   TaskSpec spec;
   spec.stage = "count";
-  spec.program = {.name = "count", .argv = {"python3", std::string(STRATA_SOURCE_DIR) + "/tests/support/counting_stage.py"}};
+  spec.program = {
+      .name = "count",
+      .argv = {"python3", std::string(STRATA_SOURCE_DIR) + "/tests/support/counting_stage.py"}};
   spec.parameters = Object{{"steps", steps}, {"pause", pause}, {"salt", salt}};
   spec.outputs = {"result"};
   spec.resumable = true;

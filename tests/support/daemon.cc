@@ -15,8 +15,11 @@ constexpr std::chrono::milliseconds kPoll{10};
 
 }  // namespace
 
-Daemon::Daemon(const std::string& program, std::vector<std::string> arguments, const std::filesystem::path& log) {
-  Command command{.argv = {std::string(STRATA_BINARY_DIR) + "/bin/" + program}, .stdout_file = log, .stderr_file = log};
+Daemon::Daemon(const std::string& program, std::vector<std::string> arguments,
+               const std::filesystem::path& log) {
+  Command command{.argv = {std::string(STRATA_BINARY_DIR) + "/bin/" + program},
+                  .stdout_file = log,
+                  .stderr_file = log};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   const auto pid = spawn(command);
   STRATA_ASSERT(pid.has_value());
@@ -64,12 +67,14 @@ std::vector<pid_t> processes_below(const std::filesystem::path& folder) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const auto cwd = std::filesystem::read_symlink(entry.path() / "cwd", error);
-    if (!error && cwd.string().starts_with(prefix)) found.push_back(static_cast<pid_t>(std::stol(name)));
+    if (!error && cwd.string().starts_with(prefix))
+      found.push_back(static_cast<pid_t>(std::stol(name)));
   }
   return found;
 }
 
-std::vector<pid_t> wait_for_none_below(const std::filesystem::path& folder, std::chrono::seconds patience) {
+std::vector<pid_t> wait_for_none_below(const std::filesystem::path& folder,
+                                       std::chrono::seconds patience) {
   for (std::chrono::milliseconds waited{0}; waited < patience; waited += kPoll) {
     if (processes_below(folder).empty()) return {};
     std::this_thread::sleep_for(kPoll);

@@ -1,4 +1,5 @@
-// A program of ours as a real process of a test: started, signalled, and gone at the end whatever happened.
+// A program of ours as a real process of a test: started, signalled, and gone at the end whatever
+// happened.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +17,8 @@ namespace strata::testing {
 class Daemon {
  public:
   // `program` is one of the build's; its output goes to `log`.
-  Daemon(const std::string& program, std::vector<std::string> arguments, const std::filesystem::path& log);
+  Daemon(const std::string& program, std::vector<std::string> arguments,
+         const std::filesystem::path& log);
   ~Daemon();  // SIGKILL
   Daemon(Daemon&& other) noexcept;
   Daemon& operator=(Daemon&& other) noexcept;
@@ -34,7 +36,7 @@ class Daemon {
 // Live processes whose working folder lies below `folder`: attempts run in theirs.
 [[nodiscard]] std::vector<pid_t> processes_below(const std::filesystem::path& folder);
 // Waits until there are none; those that are left after `patience`.
-[[nodiscard]] std::vector<pid_t> wait_for_none_below(const std::filesystem::path& folder,
-                                                     std::chrono::seconds patience = std::chrono::seconds(10));
+[[nodiscard]] std::vector<pid_t> wait_for_none_below(
+    const std::filesystem::path& folder, std::chrono::seconds patience = std::chrono::seconds(10));
 
 }  // namespace strata::testing

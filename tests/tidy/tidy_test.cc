@@ -28,7 +28,9 @@ struct SourceFile {
 const std::vector<SourceFile>& all_files() {
   static const std::vector<SourceFile> files = [] {
     std::vector<SourceFile> found;
-    const auto listed = run_captured({.argv = {"git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"}, .folder = STRATA_SOURCE_DIR});
+    const auto listed = run_captured(
+        {.argv = {"git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"},
+         .folder = STRATA_SOURCE_DIR});
     std::istringstream paths(listed ? listed->output : "");
     for (std::string path; std::getline(paths, path);) {
       const auto text = read_file(std::filesystem::path(STRATA_SOURCE_DIR) / path);
@@ -43,16 +45,30 @@ const std::vector<SourceFile>& all_files() {
   return files;
 }
 
-bool ends_with(const std::string& text, std::string_view end) { return std::string_view(text).ends_with(end); }
-bool is_cpp(const SourceFile& file) { return ends_with(file.path, ".h") || ends_with(file.path, ".cc"); }
+bool ends_with(const std::string& text, std::string_view end) {
+  return std::string_view(text).ends_with(end);
+}
+bool is_cpp(const SourceFile& file) {
+  return ends_with(file.path, ".h") || ends_with(file.path, ".cc");
+}
 
 // The room of a path, by the longest folder that is one.
 std::string room_of(const std::string& path) {
   static const std::vector<std::pair<std::string, std::string>> kRooms{
-      {"base/audio/", "base_audio"}, {"base/torch/", "base_torch"},   {"base/zmq/", "base_zmq"}, {"base/", "base"},
-      {"schema/", "schema"},         {"link/", "link"},               {"coordinator/core/", "coordinator_core"},
-      {"coordinator/", "coordinator"}, {"worker/core/", "worker_core"}, {"worker/", "worker"},   {"evaluator/core/", "evaluator_core"},
-      {"evaluator/", "evaluator"},   {"trainer/", "trainer"},         {"cli/", "cli"}};
+      {"base/audio/", "base_audio"},
+      {"base/torch/", "base_torch"},
+      {"base/zmq/", "base_zmq"},
+      {"base/", "base"},
+      {"schema/", "schema"},
+      {"link/", "link"},
+      {"coordinator/core/", "coordinator_core"},
+      {"coordinator/", "coordinator"},
+      {"worker/core/", "worker_core"},
+      {"worker/", "worker"},
+      {"evaluator/core/", "evaluator_core"},
+      {"evaluator/", "evaluator"},
+      {"trainer/", "trainer"},
+      {"cli/", "cli"}};
   for (const auto& [prefix, room] : kRooms) {
     if (path.starts_with(prefix)) return room;
   }
@@ -87,7 +103,9 @@ std::string include_of(const std::string& line) {
 // Every complaint is a line "file:line: what", so that an editor can jump there.
 class Complaints {
  public:
-  void add(const SourceFile& file, std::size_t line, const std::string& what) { text_ += fmt::format("\n{}:{}: {}", file.path, line + 1, what); }
+  void add(const SourceFile& file, std::size_t line, const std::string& what) {
+    text_ += fmt::format("\n{}:{}: {}", file.path, line + 1, what);
+  }
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
@@ -105,7 +123,9 @@ TEST(Tidy, EveryIncludeFollowsADeclaredArrow) {
     if (!is_cpp(file) || room.empty()) continue;
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       const std::string target = room_of(include_of(file.lines[i]));
-      if (target.empty() || target == room || (arrows.contains(room) && arrows.at(room).contains(target))) continue;
+      if (target.empty() || target == room ||
+          (arrows.contains(room) && arrows.at(room).contains(target)))
+        continue;
       complaints.add(file, i, "no arrow " + room + " -> " + target + " in cmake/layers.cmake");
     }
   }
@@ -140,7 +160,8 @@ TEST(Tidy, OutsideLibrariesAreIncludedOnlyWhereTheyAreWrapped) {
       for (const auto& [library, places] : homes) {
         if (!included.starts_with(library)) continue;
         const bool home = std::any_of(places.begin(), places.end(), [&](const std::string& place) {
-          return file.path.starts_with(place) || (place == "main.cc" && ends_with(file.path, "main.cc"));
+          return file.path.starts_with(place) ||
+                 (place == "main.cc" && ends_with(file.path, "main.cc"));
         });
         if (!home) complaints.add(file, i, included + " is wrapped elsewhere");
       }
@@ -150,13 +171,19 @@ TEST(Tidy, OutsideLibrariesAreIncludedOnlyWhereTheyAreWrapped) {
 }
 
 TEST(Tidy, PureRoomsHaveNoClockThreadOrInputAndOutput) {
-  const std::vector<std::string> pure{"schema/", "coordinator/core/", "worker/core/", "evaluator/core/"};
-  const std::vector<std::string> banned{"system_clock", "steady_clock", "sleep_for", "random_device", "<thread>",   "<mutex>",
-                                        "<fstream>",    "<iostream>",   "spdlog",    "unordered_",    "std::rand",  "getenv",
-                                        "base/log.h",   "base/files.h", "base/subprocess.h",          "SystemClock"};
+  const std::vector<std::string> pure{"schema/", "coordinator/core/", "worker/core/",
+                                      "evaluator/core/"};
+  const std::vector<std::string> banned{
+      "system_clock", "steady_clock", "sleep_for",         "random_device",
+      "<thread>",     "<mutex>",      "<fstream>",         "<iostream>",
+      "spdlog",       "unordered_",   "std::rand",         "getenv",
+      "base/log.h",   "base/files.h", "base/subprocess.h", "SystemClock"};
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
-    if (!is_cpp(file) || std::none_of(pure.begin(), pure.end(), [&](const std::string& room) { return file.path.starts_with(room); })) continue;
+    if (!is_cpp(file) || std::none_of(pure.begin(), pure.end(), [&](const std::string& room) {
+          return file.path.starts_with(room);
+        }))
+      continue;
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       const std::string code = file.lines[i].substr(0, file.lines[i].find("//"));
       for (const std::string& word : banned) {
@@ -169,14 +196,17 @@ TEST(Tidy, PureRoomsHaveNoClockThreadOrInputAndOutput) {
 
 TEST(Tidy, NothingIsLeftForLaterInTheCode) {
   const std::regex unfinished(R"(\b(TODO|FIXME|XXX|HACK)\b)");
-  const std::regex banned(R"(using namespace (?!std::(\w+::)*\w*literals)|std::views::|GTEST_SKIP|DISABLED_)");
+  const std::regex banned(
+      R"(using namespace (?!std::(\w+::)*\w*literals)|std::views::|GTEST_SKIP|DISABLED_)");
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
-    const bool code = is_cpp(file) || ends_with(file.path, ".py") || file.path.starts_with("scripts/");
+    const bool code =
+        is_cpp(file) || ends_with(file.path, ".py") || file.path.starts_with("scripts/");
     if (!code || file.path == "tests/tidy/tidy_test.cc") continue;
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       if (std::regex_search(file.lines[i], unfinished)) complaints.add(file, i, "unfinished");
-      if (is_cpp(file) && std::regex_search(file.lines[i], banned)) complaints.add(file, i, "not used here");
+      if (is_cpp(file) && std::regex_search(file.lines[i], banned))
+        complaints.add(file, i, "not used here");
     }
   }
   EXPECT_EQ(complaints.text(), "");
@@ -186,9 +216,11 @@ TEST(Tidy, LinesAndFilesKeepTheirLimits) {
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
     if (!is_cpp(file)) continue;
-    if (file.lines.size() > kFileLinesMax) complaints.add(file, kFileLinesMax, "two rooms? the file has more than 600 lines");
+    if (file.lines.size() > kFileLinesMax)
+      complaints.add(file, kFileLinesMax, "two rooms? the file has more than 600 lines");
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
-      if (file.lines[i].size() > kLineMax) complaints.add(file, i, fmt::format("{} columns", file.lines[i].size()));
+      if (file.lines[i].size() > kLineMax)
+        complaints.add(file, i, fmt::format("{} columns", file.lines[i].size()));
       if (file.lines[i].find('\t') != std::string::npos) complaints.add(file, i, "a tab");
     }
   }
@@ -199,8 +231,10 @@ TEST(Tidy, EveryHeaderSaysOnceWhatItIs) {
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
     if (!ends_with(file.path, ".h")) continue;
-    if (file.lines.empty() || !file.lines[0].starts_with("//")) complaints.add(file, 0, "a header begins by saying what it is");
-    const bool guarded = std::find(file.lines.begin(), file.lines.end(), "#pragma once") != file.lines.end();
+    if (file.lines.empty() || !file.lines[0].starts_with("//"))
+      complaints.add(file, 0, "a header begins by saying what it is");
+    const bool guarded =
+        std::find(file.lines.begin(), file.lines.end(), "#pragma once") != file.lines.end();
     if (!guarded) complaints.add(file, 0, "#pragma once is missing");
   }
   EXPECT_EQ(complaints.text(), "");
@@ -214,9 +248,12 @@ TEST(Tidy, EveryTestFileIsRegistered) {
   }
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
-    if (!file.path.starts_with("tests/") || !(ends_with(file.path, "_test.cc") || ends_with(file.path, "_test.py"))) continue;
+    if (!file.path.starts_with("tests/") ||
+        !(ends_with(file.path, "_test.cc") || ends_with(file.path, "_test.py")))
+      continue;
     const std::string name = std::filesystem::path(file.path).filename().string();
-    if (lists.find(name) == std::string::npos) complaints.add(file, 0, "no CMakeLists.txt names it: it never runs");
+    if (lists.find(name) == std::string::npos)
+      complaints.add(file, 0, "no CMakeLists.txt names it: it never runs");
   }
   EXPECT_EQ(complaints.text(), "");
 }
@@ -228,7 +265,8 @@ TEST(Tidy, EveryHeaderIsIncludedBySomeone) {
   }
   Complaints complaints;
   for (const SourceFile& file : all_files()) {
-    if (ends_with(file.path, ".h") && !included.contains(file.path)) complaints.add(file, 0, "nobody includes it");
+    if (ends_with(file.path, ".h") && !included.contains(file.path))
+      complaints.add(file, 0, "nobody includes it");
   }
   EXPECT_EQ(complaints.text(), "");
 }

@@ -18,7 +18,10 @@ std::chrono::milliseconds lease_margin(std::chrono::milliseconds lease, const Op
 }
 
 Agent::Agent(Options options, Instant now)
-    : options_(std::move(options)), hello_wait_(options_.hello_every), hello_due_(now), heartbeat_due_(now) {
+    : options_(std::move(options)),
+      hello_wait_(options_.hello_every),
+      hello_due_(now),
+      heartbeat_due_(now) {
   STRATA_ASSERT(options_.session != 0);
   STRATA_ASSERT(options_.slots > 0);
 }
@@ -80,7 +83,8 @@ void Agent::on(const Message& message, Instant now, Actions& out) {
     hello_wait_ = options_.hello_every;
     send_hello(now, out);
   }
-  // Anything else is not for a worker's core: metrics are acknowledged to the spool, the rest is for others.
+  // Anything else is not for a worker's core: metrics are acknowledged to the spool, the rest is
+  // for others.
 }
 
 void Agent::on_welcome(const Welcome& welcome, Instant now, Actions& out) {
@@ -88,7 +92,8 @@ void Agent::on_welcome(const Welcome& welcome, Instant now, Actions& out) {
   if (!coordinator_.empty() && coordinator_ != welcome.coordinator) {
     exited_ = true;
     for (const auto& [id, held] : held_) out.push_back(Kill{.attempt = id, .report = false});
-    out.push_back(Exit{.reason = "another coordinator answers at this address (" + welcome.coordinator + ", not " + coordinator_ + ")",
+    out.push_back(Exit{.reason = "another coordinator answers at this address (" +
+                                 welcome.coordinator + ", not " + coordinator_ + ")",
                        .refused = true});
     return;
   }
@@ -123,7 +128,8 @@ void Agent::on_start(const StartAttempt& order, Instant now, Actions& out) {
   // What is still dying keeps its slots; the order comes again.
   if (slots_used() + slots > options_.slots) return;
   const auto lease = std::chrono::milliseconds(order.lease_ms);
-  // The grant is younger than the newest sign of us that the coordinator has answered, so counting from there is safe.
+  // The grant is younger than the newest sign of us that the coordinator has answered, so counting
+  // from there is safe.
   const Instant until = heard_of_us_ + (lease - lease_margin(lease, options_));
   if (until <= now) return;
   held_[id] = {.order = order, .lease_until = until, .first_heartbeat = heartbeats_ + 1};
@@ -142,7 +148,8 @@ void Agent::on_stop(const StopAttempt& order, Instant now, Actions& out) {
     out.push_back(SendMessage{it->second.report});
     return;
   }
-  report_ended(order.attempt, Stopped{.reason = order.reason + " (it had not started)"}, {}, now, out);
+  report_ended(order.attempt, Stopped{.reason = order.reason + " (it had not started)"}, {}, now,
+               out);
 }
 
 void Agent::on_heartbeat_ack(const HeartbeatAck& ack, Actions& out) {
@@ -161,7 +168,8 @@ void Agent::on_heartbeat_ack(const HeartbeatAck& ack, Actions& out) {
     const auto lease = std::chrono::milliseconds(held.order.lease_ms);
     held.lease_until = std::max(held.lease_until, at + (lease - lease_margin(lease, options_)));
   }
-  std::erase_if(checkpoints_, [&](const auto& entry) { return entry.second.first_heartbeat <= ack.sequence; });
+  std::erase_if(checkpoints_,
+                [&](const auto& entry) { return entry.second.first_heartbeat <= ack.sequence; });
 }
 
 void Agent::drop(const AttemptId& id, Actions& out) {
@@ -172,14 +180,19 @@ void Agent::drop(const AttemptId& id, Actions& out) {
   out.push_back(Kill{.attempt = id, .report = false});
 }
 
-void Agent::begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at, Actions& out) {
+void Agent::begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at,
+                       Actions& out) {
   held.phase = AttemptPhase::kStopping;
   held.kill_at = kill_at;
   out.push_back(Terminate{.attempt = id, .reason = reason});
 }
 
-void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing, Instant now, Actions& out) {
-  ReportEnded report{.worker = id_.value_or(WorkerId()), .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)};
+void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
+                         Instant now, Actions& out) {
+  ReportEnded report{.worker = id_.value_or(WorkerId()),
+                     .attempt = id,
+                     .outcome = std::move(outcome),
+                     .missing_inputs = std::move(missing)};
   if (id_) out.push_back(SendMessage{report});
   ended_[id] = {.report = std::move(report), .sent = now};
 }
@@ -205,7 +218,10 @@ void Agent::on(const ProcessEnded& ended, Instant now, Actions& out) {
 void Agent::on(const CheckpointStored& stored, Instant, Actions& out) {
   const auto it = held_.find(stored.attempt);
   if (it == held_.end() || it->second.dropped) return;
-  const ReportCheckpoint report{.worker = id_.value_or(WorkerId()), .attempt = stored.attempt, .step = stored.step, .artifact = stored.artifact};
+  const ReportCheckpoint report{.worker = id_.value_or(WorkerId()),
+                                .attempt = stored.attempt,
+                                .step = stored.step,
+                                .artifact = stored.artifact};
   checkpoints_[stored.attempt] = {.report = report, .first_heartbeat = heartbeats_ + 1};
   if (id_) out.push_back(SendMessage{report});
 }
@@ -222,7 +238,8 @@ void Agent::on(const ShutDown& request, Instant now, Actions& out) {
   shut_down_reason_ = request.reason;
   shut_down_by_ = now + options_.shut_down_max;
   for (auto& [id, held] : held_) {
-    if (held.phase != AttemptPhase::kStopping) begin_stop(id, held, "the worker shuts down", now + options_.terminate_after, out);
+    if (held.phase != AttemptPhase::kStopping)
+      begin_stop(id, held, "the worker shuts down", now + options_.terminate_after, out);
   }
 }
 
@@ -230,7 +247,9 @@ void Agent::exit_when_done(Instant now, Actions& out) {
   if (!shutting_down_ || exited_ || !held_.empty()) return;
   if (!ended_.empty() && now < shut_down_by_) return;
   exited_ = true;
-  if (id_) out.push_back(SendMessage{Goodbye{.worker = *id_, .session = options_.session, .reason = shut_down_reason_}});
+  if (id_)
+    out.push_back(SendMessage{
+        Goodbye{.worker = *id_, .session = options_.session, .reason = shut_down_reason_}});
   out.push_back(Exit{.reason = shut_down_reason_});
 }
 
@@ -245,7 +264,8 @@ void Agent::on(const TimePassed&, Instant now, Actions& out) {
     } else if (now >= held.lease_until) {
       // Half of the margin to write a checkpoint, the other half to die for certain.
       const auto lease = std::chrono::milliseconds(held.order.lease_ms);
-      begin_stop(id, held, "its lease ended: the coordinator could not be reached", now + lease_margin(lease, options_) / 2, out);
+      begin_stop(id, held, "its lease ended: the coordinator could not be reached",
+                 now + lease_margin(lease, options_) / 2, out);
     }
   }
   if (!id_) {
@@ -264,16 +284,22 @@ void Agent::send_hello(Instant now, Actions& out) {
   if (!hello_sent_) hello_sent_ = now;
   hello_due_ = now + hello_wait_;
   hello_wait_ = std::min(hello_wait_ * 2, options_.hello_every_max);
-  out.push_back(SendMessage{Hello{.build = options_.build, .name = options_.name, .session = options_.session,
-                                  .slots = options_.slots, .labels = options_.labels, .held = held()}});
+  out.push_back(SendMessage{Hello{.build = options_.build,
+                                  .name = options_.name,
+                                  .session = options_.session,
+                                  .slots = options_.slots,
+                                  .labels = options_.labels,
+                                  .held = held()}});
 }
 
 void Agent::send_heartbeat(Instant now, Actions& out) {
   heartbeat_due_ = now + heartbeat_every_;
   for (const auto& [id, checkpoint] : checkpoints_) out.push_back(SendMessage{checkpoint.report});
   heartbeats_sent_[++heartbeats_] = now;
-  if (heartbeats_sent_.size() > kUnansweredHeartbeatsMax) heartbeats_sent_.erase(heartbeats_sent_.begin());
-  out.push_back(SendMessage{Heartbeat{.worker = *id_, .session = options_.session, .sequence = heartbeats_, .held = held()}});
+  if (heartbeats_sent_.size() > kUnansweredHeartbeatsMax)
+    heartbeats_sent_.erase(heartbeats_sent_.begin());
+  out.push_back(SendMessage{Heartbeat{
+      .worker = *id_, .session = options_.session, .sequence = heartbeats_, .held = held()}});
 }
 
 }  // namespace strata::worker

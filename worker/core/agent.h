@@ -1,8 +1,10 @@
-// The worker's rules: which leases it holds, what runs, what is due. Pure: the shell tells what arrived and what ended, and
-// performs the actions that come back. Everything that must reach the coordinator is repeated until it is acknowledged.
+// The worker's rules: which leases it holds, what runs, what is due. Pure: the shell tells what
+// arrived and what ended, and performs the actions that come back. Everything that must reach the
+// coordinator is repeated until it is acknowledged.
 //
-// A worker trusts only its own clock: a lease granted for D is held for D less a margin, counted from the moment at which
-// the last renewal was SENT, so the worker has stopped its ranks before the coordinator may give the task to others.
+// A worker trusts only its own clock: a lease granted for D is held for D less a margin, counted
+// from the moment at which the last renewal was SENT, so the worker has stopped its ranks before
+// the coordinator may give the task to others.
 #pragma once
 
 #include <chrono>
@@ -25,16 +27,17 @@ struct Options {
   std::int64_t slots = 1;
   std::vector<std::string> labels{};
   std::string build{};
-  std::chrono::milliseconds hello_every{1'000};       // until Welcome comes; doubles up to the next
+  std::chrono::milliseconds hello_every{1'000};  // until Welcome comes; doubles up to the next
   std::chrono::milliseconds hello_every_max{10'000};
-  std::chrono::milliseconds report_every{2'000};      // unacknowledged reports are sent again
+  std::chrono::milliseconds report_every{2'000};  // unacknowledged reports are sent again
   std::chrono::milliseconds lease_margin_max{30'000};
   std::chrono::milliseconds terminate_after{20'000};  // from the request to stop until SIGKILL
   std::chrono::milliseconds shut_down_max{60'000};    // then it exits, whatever is unacknowledged
 };
 
 // The part of a lease that the worker does not use: a tenth, at most lease_margin_max.
-[[nodiscard]] std::chrono::milliseconds lease_margin(std::chrono::milliseconds lease, const Options& options);
+[[nodiscard]] std::chrono::milliseconds lease_margin(std::chrono::milliseconds lease,
+                                                     const Options& options);
 
 // --- what the shell tells ---
 struct ProcessStarted {
@@ -54,7 +57,8 @@ struct TimePassed {};
 struct ShutDown {  // the worker was asked to end
   std::string reason{};
 };
-using Input = std::variant<Message, ProcessStarted, ProcessEnded, CheckpointStored, TimePassed, ShutDown>;
+using Input =
+    std::variant<Message, ProcessStarted, ProcessEnded, CheckpointStored, TimePassed, ShutDown>;
 
 // --- what the shell has to do ---
 struct SendMessage {
@@ -92,10 +96,11 @@ class Agent {
   struct Held {
     StartAttempt order{};
     AttemptPhase phase = AttemptPhase::kStarting;
-    Instant lease_until{};               // ours: the coordinator's less the margin
-    std::uint64_t first_heartbeat = 0;   // the first one that names it, so the first whose answer renews it
-    Instant kill_at{};                   // when stopping
-    bool dropped = false;                // not ours any more: killed, never reported
+    Instant lease_until{};  // ours: the coordinator's less the margin
+    std::uint64_t first_heartbeat =
+        0;                 // the first one that names it, so the first whose answer renews it
+    Instant kill_at{};     // when stopping
+    bool dropped = false;  // not ours any more: killed, never reported
   };
   struct Ended {  // reported until acknowledged
     ReportEnded report{};
@@ -120,8 +125,10 @@ class Agent {
   void on_heartbeat_ack(const HeartbeatAck& ack, Actions& out);
 
   void drop(const AttemptId& id, Actions& out);
-  void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at, Actions& out);
-  void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing, Instant now, Actions& out);
+  void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at,
+                  Actions& out);
+  void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
+                    Instant now, Actions& out);
   void send_hello(Instant now, Actions& out);
   void send_heartbeat(Instant now, Actions& out);
   void exit_when_done(Instant now, Actions& out);
@@ -133,11 +140,11 @@ class Agent {
   std::chrono::milliseconds heartbeat_every_{5'000};
   std::chrono::milliseconds hello_wait_{0};
   Instant hello_due_{};
-  std::optional<Instant> hello_sent_{};                // the first since we last had no id
+  std::optional<Instant> hello_sent_{};  // the first since we last had no id
   Instant heartbeat_due_{};
-  std::uint64_t heartbeats_ = 0;                       // sent in this session
-  std::map<std::uint64_t, Instant> heartbeats_sent_;   // not answered yet; bounded
-  Instant heard_of_us_{};                              // when we sent the newest thing that the coordinator has answered
+  std::uint64_t heartbeats_ = 0;                      // sent in this session
+  std::map<std::uint64_t, Instant> heartbeats_sent_;  // not answered yet; bounded
+  Instant heard_of_us_{};  // when we sent the newest thing that the coordinator has answered
   std::map<AttemptId, Held> held_;
   std::map<AttemptId, Ended> ended_;
   std::map<AttemptId, StoredCheckpoint> checkpoints_;

@@ -8,7 +8,8 @@ namespace strata {
 namespace {
 
 TEST(Fields, TypedReadsWithFallbacks) {
-  const Value value = *parse_json(R"({"dim": 64, "lr": 1e-4, "name": "dit", "on": true, "list": [1, 2]})");
+  const Value value =
+      *parse_json(R"({"dim": 64, "lr": 1e-4, "name": "dit", "on": true, "list": [1, 2]})");
   Fields fields(value, "model");
   EXPECT_EQ(fields.integer("dim"), 64);
   EXPECT_DOUBLE_EQ(fields.number("lr"), 1e-4);
@@ -33,9 +34,13 @@ TEST(Fields, ErrorsSayWhereWhatWasExpectedAndWhatWasFound) {
   EXPECT_EQ(first_error("{}", [](Fields& f) { f.text("name"); }), "model: \"name\" is missing");
   EXPECT_EQ(first_error(R"({"a": 1, "typo": 2})", [](Fields& f) { f.integer("a"); }),
             "model: unknown key \"typo\"; known: a");
-  EXPECT_EQ(first_error(R"({"kind": "lstm"})", [](Fields& f) { f.choice("kind", {"dit", "unett"}); }),
+  EXPECT_EQ(first_error(R"({"kind": "lstm"})",
+                        [](Fields& f) {
+                          f.choice("kind", {"dit", "unett"});
+                        }),
             "model.kind: expected one of dit, unett, found \"lstm\"");
-  EXPECT_EQ(first_error("[]", [](Fields& f) { f.integer("a"); }), "model: expected a map, found a list");
+  EXPECT_EQ(first_error("[]", [](Fields& f) { f.integer("a"); }),
+            "model: expected a map, found a list");
 }
 
 }  // namespace

@@ -8,7 +8,9 @@ namespace {
 
 class Files : public ::testing::Test {
  protected:
-  void SetUp() override { folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-files-"); }
+  void SetUp() override {
+    folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-files-");
+  }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   std::filesystem::path folder_;
 };

@@ -16,14 +16,16 @@ TEST(Json, CanonicalTextIsSortedExactAndTight) {
 }
 
 TEST(Json, CanonicalTextIsAFixedPoint) {
-  const std::string once = canonical(R"({"z":[{"k":"\u0001\"\\"},[]],"n":123456789012345678901234567890})");
+  const std::string once =
+      canonical(R"({"z":[{"k":"\u0001\"\\"},[]],"n":123456789012345678901234567890})");
   EXPECT_EQ(canonical(once), once);
 }
 
 TEST(Json, DuplicateKeysAreRefused) {
   const auto value = parse_json(R"({"a": 1, "a": 2})");
   ASSERT_FALSE(value.has_value());
-  EXPECT_NE(value.error().message.find("\"a\" occurs twice"), std::string::npos) << value.error().message;
+  EXPECT_NE(value.error().message.find("\"a\" occurs twice"), std::string::npos)
+      << value.error().message;
 }
 
 TEST(Json, GarbageIsAnErrorAndNeverAnExit) {
@@ -34,7 +36,8 @@ TEST(Json, GarbageIsAnErrorAndNeverAnExit) {
 
 TEST(Json, NestingHasALimit) {
   const auto nested = [](int depth) {
-    return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+    return std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']');
   };
   EXPECT_TRUE(parse_json(nested(kJsonDepthMax)).has_value());
   EXPECT_FALSE(parse_json(nested(kJsonDepthMax + 1)).has_value());

@@ -18,7 +18,9 @@ TEST(Sha256, PiecesGiveTheSameDigestAsTheWhole) {
   EXPECT_EQ(pieces.hex_digest(), sha256_hex("abc"));
 }
 
-TEST(Sha256, AMissingFileIsAnError) { EXPECT_EQ(sha256_file("/no/such/file").error().code, ErrorCode::kNotFound); }
+TEST(Sha256, AMissingFileIsAnError) {
+  EXPECT_EQ(sha256_file("/no/such/file").error().code, ErrorCode::kNotFound);
+}
 
 }  // namespace
 }  // namespace strata

@@ -14,7 +14,8 @@ TEST(Utf8, EveryScalarValueSurvivesTheRoundTrip) {
 }
 
 TEST(Utf8, IllFormedSequencesAreNamedByOffset) {
-  for (const char* bad : {"a\x80", "a\xC0\xAF", "a\xED\xA0\x80", "a\xF5\x80\x80\x80", "a\xE2\x82"}) {
+  for (const char* bad :
+       {"a\x80", "a\xC0\xAF", "a\xED\xA0\x80", "a\xF5\x80\x80\x80", "a\xE2\x82"}) {
     const auto decoded = decode_utf8(bad);
     ASSERT_FALSE(decoded.has_value());
     EXPECT_EQ(decoded.error().message, "invalid UTF-8 at byte 1");

@@ -16,7 +16,8 @@ TEST(Number, OneValueHasOneSpelling) {
   for (const char* text : {"1e-4", "0.0001", "0.00010", "1E-04", "+.0001", "10e-5", "00.0001"}) {
     EXPECT_EQ(spelled(text), "0.0001") << text;
   }
-  for (const char* text : {"0", "-0", "0.0", "0e9", "-0.000"}) EXPECT_EQ(spelled(text), "0") << text;
+  for (const char* text : {"0", "-0", "0.0", "0e9", "-0.000"})
+    EXPECT_EQ(spelled(text), "0") << text;
   EXPECT_EQ(spelled("1.0"), "1");
   EXPECT_EQ(spelled("12300"), "12300");
   EXPECT_EQ(spelled("-1.50e2"), "-150");
@@ -26,11 +27,13 @@ TEST(Number, VeryLargeAndVerySmallNumbersKeepAllDigits) {
   EXPECT_EQ(spelled("123456789012345678901234567890"), "1.2345678901234567890123456789e29");
   EXPECT_EQ(spelled("100000000000000000000"), "100000000000000000000");
   EXPECT_EQ(spelled("1e300"), "1e300");
-  EXPECT_EQ(spelled("0.1000000000000000055511151231257827"), "1.000000000000000055511151231257827e-1");
+  EXPECT_EQ(spelled("0.1000000000000000055511151231257827"),
+            "1.000000000000000055511151231257827e-1");
 }
 
 TEST(Number, GarbageIsRefused) {
-  for (const char* text : {"", ".", "-", "1e", "0x10", "1_000", "1.2.3", "nan", "1e99999999", "12 "}) {
+  for (const char* text :
+       {"", ".", "-", "1e", "0x10", "1_000", "1.2.3", "nan", "1e99999999", "12 "}) {
     EXPECT_FALSE(Number::parse(text).has_value()) << text;
   }
 }

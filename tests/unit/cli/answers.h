@@ -1,4 +1,5 @@
-// Small answers of a coordinator, as docs/requests.md has them, for tests of what the command makes of them.
+// Small answers of a coordinator, as docs/requests.md has them, for tests of what the command makes
+// of them.
 #pragma once
 
 #include <map>
@@ -48,27 +49,27 @@ inline Value run_answer(const RunGiven& given) {
   Object scores;
   for (const ScoreGiven& score : given.scores) scores[score.name] = score_answer(score);
   const std::string digits = std::to_string(given.text) + std::to_string(given.seed);
-  return Object{
-      {"run", "f00d" + digits + std::string(58, '0')},
-      {"sweep", "small"},
-      {"cell", "text=" + std::to_string(given.text)},
-      {"seed", given.seed},
-      {"baseline", given.text == 0},
-      {"orphan", given.orphan},
-      {"assignment", Object{{"align.text.layer", given.text}}},
-      {"parameters", Object{{"model", Object{{"depth", 6}}}}},
-      {"state", given.state},
-      {"stages",
-       Object{{"train",
-               Object{{"task", "beef" + digits}, {"state", given.state}, {"outdated", given.outdated}}}}},
-      {"scores", std::move(scores)}};
+  return Object{{"run", "f00d" + digits + std::string(58, '0')},
+                {"sweep", "small"},
+                {"cell", "text=" + std::to_string(given.text)},
+                {"seed", given.seed},
+                {"baseline", given.text == 0},
+                {"orphan", given.orphan},
+                {"assignment", Object{{"align.text.layer", given.text}}},
+                {"parameters", Object{{"model", Object{{"depth", 6}}}}},
+                {"state", given.state},
+                {"stages", Object{{"train", Object{{"task", "beef" + digits},
+                                                   {"state", given.state},
+                                                   {"outdated", given.outdated}}}}},
+                {"scores", std::move(scores)}};
 }
 
 inline Value small_definition() {
-  return Object{{"name", "small"},
-                {"axes", Array{Object{{"parameter", "align.text.layer"}, {"values", Array{0, 2, 8}}}}},
-                {"seeds", Array{1, 2}},
-                {"table", Object{{"scores", Array{"wer"}}, {"references", Array{"recordings"}}}}};
+  return Object{
+      {"name", "small"},
+      {"axes", Array{Object{{"parameter", "align.text.layer"}, {"values", Array{0, 2, 8}}}}},
+      {"seeds", Array{1, 2}},
+      {"table", Object{{"scores", Array{"wer"}}, {"references", Array{"recordings"}}}}};
 }
 
 }  // namespace strata::cli

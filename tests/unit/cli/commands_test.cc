@@ -21,7 +21,9 @@ class FakeClient final : public Client {
     if (found == answers_.end()) return fail(ErrorCode::kNotFound, "no answer to {}", verb);
     return found->second;
   }
-  Result<Value> submit(const SubmitTasks& batch) override { return ask("submit", Object{{"id", batch.id}}); }
+  Result<Value> submit(const SubmitTasks& batch) override {
+    return ask("submit", Object{{"id", batch.id}});
+  }
 
  private:
   const Answers& answers_;
@@ -75,18 +77,19 @@ TEST(Commands, ABadFileIsWrongUsage) {
 TEST(Commands, TableAndPlanAsJsonAreJson) {
   Desk desk;
   desk.context.json = true;
-  desk.answers["sweeps"] =
-      Value(Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", small_definition()}}}}});
-  desk.answers["runs"] =
-      Value(Object{{"runs", Array{run_answer({.scores = {{.name = "wer", .items = {0.1, 0.2}}}})}}});
+  desk.answers["sweeps"] = Value(
+      Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", small_definition()}}}}});
+  desk.answers["runs"] = Value(
+      Object{{"runs", Array{run_answer({.scores = {{.name = "wer", .items = {0.1, 0.2}}}})}}});
   desk.answers["tasks"] = Value(Object{{"tasks", Array{}}});
   EXPECT_EQ(run_table(desk.context, {.sweep = "small"}).value(), kExitOk);
   const auto table = parse_json(desk.printed);
   ASSERT_TRUE(table.has_value()) << desk.printed;
   EXPECT_NE(table->find("rows"), nullptr);
   desk.printed.clear();
-  EXPECT_EQ(run_plan(desk.context, std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml", {}).value(),
-            kExitOk);
+  EXPECT_EQ(
+      run_plan(desk.context, std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml", {}).value(),
+      kExitOk);
   EXPECT_TRUE(parse_json(desk.printed).has_value());
 }
 

@@ -12,19 +12,22 @@ namespace {
 using ::testing::HasSubstr;
 
 std::vector<CommandShape> commands() {
-  return {{.name = "plan",
-           .help = "what it's [for]: a plan",
-           .options = {{.name = "--gflops", .help = "of a slot", .takes_value = true}},
-           .words = WordKind::kFile},
-          {.name = "table",
-           .help = "the table",
-           .options = {{.name = "--format", .help = "form", .takes_value = true, .choices = {"text", "csv"}}},
-           .words = WordKind::kSweep},
-          {.name = "completion", .help = "scripts", .choices = {"bash", "zsh"}}};
+  return {
+      {.name = "plan",
+       .help = "what it's [for]: a plan",
+       .options = {{.name = "--gflops", .help = "of a slot", .takes_value = true}},
+       .words = WordKind::kFile},
+      {.name = "table",
+       .help = "the table",
+       .options =
+           {{.name = "--format", .help = "form", .takes_value = true, .choices = {"text", "csv"}}},
+       .words = WordKind::kSweep},
+      {.name = "completion", .help = "scripts", .choices = {"bash", "zsh"}}};
 }
 
 int check(const std::string& shell, const std::string& script) {
-  const auto folder = make_temporary_folder(std::filesystem::temp_directory_path(), "strata-completion-");
+  const auto folder =
+      make_temporary_folder(std::filesystem::temp_directory_path(), "strata-completion-");
   EXPECT_TRUE(folder.has_value());
   const auto file = *folder / "script";
   EXPECT_TRUE(write_file_atomic(file, script).has_value());
@@ -35,16 +38,9 @@ int check(const std::string& shell, const std::string& script) {
 
 TEST(Completion, BashParsesItsScript) { EXPECT_EQ(check("bash", bash_completion(commands())), 0); }
 
-TEST(Completion, ZshAndFishParseTheirScriptsWhereTheyAreInstalled) {
-  bool any = false;
-  for (const auto& [shell, script] :
-       {std::pair{"zsh", zsh_completion(commands())}, std::pair{"fish", fish_completion(commands())}}) {
-    if (!find_program(shell)) continue;
-    any = true;
-    EXPECT_EQ(check(shell, script), 0) << shell;
-  }
-  if (!any) GTEST_SKIP() << "neither zsh nor fish is installed";
-}
+TEST(Completion, ZshParsesItsScript) { EXPECT_EQ(check("zsh", zsh_completion(commands())), 0); }
+
+TEST(Completion, FishParsesItsScript) { EXPECT_EQ(check("fish", fish_completion(commands())), 0); }
 
 TEST(Completion, BashCompletesCommandsAndChoices) {
   const std::string script = bash_completion(commands()) + R"(

@@ -11,7 +11,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TaskSpec task(const std::string& stage, int number, std::vector<TaskInput> inputs = {}, double flops = 0) {
+TaskSpec task(const std::string& stage, int number, std::vector<TaskInput> inputs = {},
+              double flops = 0) {
   TaskSpec out{.stage = stage,
                .program = {.name = "program of " + stage},
                .inputs = std::move(inputs),
@@ -28,11 +29,13 @@ struct Small {
     definition.name = "small";
     definition.seeds = {1};
     definition.stages = {StageDefinition{.name = "extract"}, StageDefinition{.name = "train"}};
-    expansion = {.sweep = "small", .cells = 3, .dropped = {{.constraint = "not (a = 1)", .cells = 2}}};
+    expansion = {
+        .sweep = "small", .cells = 3, .dropped = {{.constraint = "not (a = 1)", .cells = 2}}};
     expansion.tasks.push_back(task("extract", 0));
     for (int i = 0; i < 3; ++i) {
-      expansion.tasks.push_back(task(
-          "train", i, {{.name = "features", .producer = expansion.tasks[0].key, .output = "f"}}, 3.6e15));
+      expansion.tasks.push_back(
+          task("train", i,
+               {{.name = "features", .producer = expansion.tasks[0].key, .output = "f"}}, 3.6e15));
       expansion.runs.push_back(
           {.key = run_key_of(std::to_string(i)),
            .cell = "a=" + std::to_string(i),
@@ -44,7 +47,8 @@ struct Small {
 
 TEST(Plan, WithoutACoordinatorEverythingIsNewAndTheAssumptionIsStated) {
   const Small small;
-  const PlanReport plan = make_plan(small.definition, small.expansion, Value(), {.gflops = 1000, .slots = 3});
+  const PlanReport plan =
+      make_plan(small.definition, small.expansion, Value(), {.gflops = 1000, .slots = 3});
   EXPECT_EQ(plan.runs.fresh, 3);
   EXPECT_EQ(plan.tasks.fresh, 4);
   EXPECT_DOUBLE_EQ(plan.slot_seconds, 3 * 3600.0);  // 3.6e15 FLOPs at 1e12 FLOP/s are an hour
@@ -62,15 +66,16 @@ TEST(Plan, KnownTasksAreKeptRetriedUnderWayOrOutdatedAndHistoryBeatsTheAssumptio
   const auto& tasks = small.expansion.tasks;
   const Value answer = Object{
       {"plan_id", "p1"},
-      {"tasks",
-       Object{{tasks[0].key.hex(), Object{{"state", "succeeded"}, {"outdated", false}, {"seconds", 100}}},
-              {tasks[1].key.hex(), Object{{"state", "failed"}, {"outdated", false}}},
-              {tasks[2].key.hex(), Object{{"state", "running"}, {"outdated", false}}}}},
+      {"tasks", Object{{tasks[0].key.hex(),
+                        Object{{"state", "succeeded"}, {"outdated", false}, {"seconds", 100}}},
+                       {tasks[1].key.hex(), Object{{"state", "failed"}, {"outdated", false}}},
+                       {tasks[2].key.hex(), Object{{"state", "running"}, {"outdated", false}}}}},
       {"runs", Array{small.expansion.runs[0].key.hex(), std::string(64, 'a')}},
       {"slots", 2},
       {"slots_free", 1},
       {"history",
-       Array{Object{{"program", "program of train"}, {"flops", 1.8e15}, {"slots", 1}, {"seconds", 100}}}}};
+       Array{Object{
+           {"program", "program of train"}, {"flops", 1.8e15}, {"slots", 1}, {"seconds", 100}}}}};
   const PlanReport plan = make_plan(small.definition, small.expansion, answer, {});
   EXPECT_EQ(plan.tasks.kept, 1);
   EXPECT_EQ(plan.tasks.retried, 1);
@@ -92,9 +97,11 @@ TEST(Plan, AChainIsNeverShorterThanItsLongestPath) {
   const Value answer = Object{
       {"plan_id", "p"},
       {"slots", 100},
-      {"history",
-       Array{Object{{"program", "program of extract"}, {"slots", 1}, {"seconds", 50}},
-             Object{{"program", "program of train"}, {"flops", 3.6e15}, {"slots", 1}, {"seconds", 70}}}}};
+      {"history", Array{Object{{"program", "program of extract"}, {"slots", 1}, {"seconds", 50}},
+                        Object{{"program", "program of train"},
+                               {"flops", 3.6e15},
+                               {"slots", 1},
+                               {"seconds", 70}}}}};
   const PlanReport plan = make_plan(small.definition, small.expansion, answer, {});
   ASSERT_TRUE(plan.seconds.has_value());
   EXPECT_DOUBLE_EQ(*plan.seconds, 120);

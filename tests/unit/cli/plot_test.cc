@@ -51,20 +51,25 @@ AblationTable grid_table() {
         for (int i = 0; i < 40; ++i)
           items.push_back(0.075 - gains[t][s] + 0.02 * std::sin(i * 1.7 + t + s) +
                           0.001 * static_cast<double>(seed));
-        Value run = run_answer({.text = layers[t],
-                                .seed = seed,
-                                .scores = {{.name = "wer", .items = items, .judge = "whisper-base@1"}}});
+        Value run =
+            run_answer({.text = layers[t],
+                        .seed = seed,
+                        .scores = {{.name = "wer", .items = items, .judge = "whisper-base@1"}}});
         Object& fields = *run.if_object();
-        fields["cell"] = "text=" + std::to_string(layers[t]) + " speech=" + std::to_string(layers[s]);
+        fields["cell"] =
+            "text=" + std::to_string(layers[t]) + " speech=" + std::to_string(layers[s]);
         fields["baseline"] = t == 0 && s == 0;
-        fields["assignment"] = Object{{"align.text.layer", layers[t]}, {"align.speech.layer", layers[s]}};
+        fields["assignment"] =
+            Object{{"align.text.layer", layers[t]}, {"align.speech.layer", layers[s]}};
         runs.push_back(std::move(run));
       }
     }
   }
   Value definition = small_definition();
-  EXPECT_TRUE(definition.set("table.rows", Array{"align.text.layer", "align.speech.layer"}).has_value());
-  auto table = build_table({.sweep = "adma-table2", .definition = definition, .runs = std::move(runs)});
+  EXPECT_TRUE(
+      definition.set("table.rows", Array{"align.text.layer", "align.speech.layer"}).has_value());
+  auto table =
+      build_table({.sweep = "adma-table2", .definition = definition, .runs = std::move(runs)});
   EXPECT_TRUE(table.has_value()) << table.error().message;
   return *table;
 }
@@ -93,9 +98,10 @@ TEST(Plot, AnUnknownParameterOrScoreIsSaid) {
 }
 
 TEST(Plot, CurvesAreMeansOverSeedsAtCommonStepsWithTheirRange) {
-  std::vector<MetricCurve> curves = {{.cell = "a", .seed = 1, .values = {{1, 1.0}, {2, 2.0}, {3, 3.0}}},
-                                     {.cell = "a", .seed = 2, .values = {{1, 3.0}, {2, 2.0}}},
-                                     {.cell = "b", .seed = 1, .values = {{1, 5.0}}}};
+  std::vector<MetricCurve> curves = {
+      {.cell = "a", .seed = 1, .values = {{1, 1.0}, {2, 2.0}, {3, 3.0}}},
+      {.cell = "a", .seed = 2, .values = {{1, 3.0}, {2, 2.0}}},
+      {.cell = "b", .seed = 1, .values = {{1, 5.0}}}};
   const auto plot = plot_of_curves("small", "loss", curves, 2);
   ASSERT_TRUE(plot.has_value());
   ASSERT_EQ(plot->series.size(), 2U);
@@ -114,8 +120,8 @@ TEST(Plot, LongCurvesAreAveragedInGroupsAndSaySo) {
       MetricCurve curve{.cell = name, .seed = seed};
       for (int step = 1; step <= 4000; ++step) {
         const double noise = 0.05 * std::sin(step * 12.9898 + static_cast<double>(seed) * 78.233);
-        curve.values[step] = 0.6 + (1.5 - 0.15 * cell) * std::exp(-step / (900.0 - 150 * cell)) + noise +
-                             0.02 * static_cast<double>(seed);
+        curve.values[step] = 0.6 + (1.5 - 0.15 * cell) * std::exp(-step / (900.0 - 150 * cell)) +
+                             noise + 0.02 * static_cast<double>(seed);
       }
       curves.push_back(std::move(curve));
     }

@@ -14,7 +14,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 Array runs() {
-  const auto wer = [](double value) { return std::vector<ScoreGiven>{{.name = "wer", .items = {value}}}; };
+  const auto wer = [](double value) {
+    return std::vector<ScoreGiven>{{.name = "wer", .items = {value}}};
+  };
   return {run_answer({.text = 0, .seed = 1, .scores = wer(0.5)}),
           run_answer({.text = 2, .seed = 1, .scores = wer(0.02)}),
           run_answer({.text = 8, .seed = 1, .scores = wer(0.01)}),

@@ -12,8 +12,8 @@ Sample sample(std::uint64_t seed, const std::map<std::string, double>& items) {
   return {.seed = seed, .value = sum / static_cast<double>(items.size()), .items = items};
 }
 
-// Two utterances: a resample is both of the first (1/4), one of each (1/2) or both of the second (1/4), so
-// the 2.5 % and 97.5 % points are the two values themselves.
+// Two utterances: a resample is both of the first (1/4), one of each (1/2) or both of the second
+// (1/4), so the 2.5 % and 97.5 % points are the two values themselves.
 TEST(TableStatistics, TwoUtterancesGiveAnIntervalFromOneToTheOther) {
   const std::vector<Sample> samples = {sample(1, {{"a", 0.0}, {"b", 1.0}})};
   const auto out = estimate(samples, {});
@@ -66,7 +66,8 @@ TEST(TableStatistics, PairedDifferencesCancelWhatUtterancesHaveInCommon) {
 }
 
 TEST(TableStatistics, ShufflingUtterancesChangesThePairedIntervalAndNotTheMean) {
-  const std::vector<Sample> cell = {sample(1, {{"a", 1.5}, {"b", 0.5}})};  // the values of a and b exchanged
+  const std::vector<Sample> cell = {
+      sample(1, {{"a", 1.5}, {"b", 0.5}})};  // the values of a and b exchanged
   const std::vector<Sample> base = {sample(1, {{"a", 0.0}, {"b", 1.0}})};
   const auto out = paired_difference(cell, base, {});
   ASSERT_TRUE(out.has_value() && out->has_value());

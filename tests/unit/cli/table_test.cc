@@ -20,8 +20,8 @@ ScoreGiven wer(std::vector<double> items) {
   return {.name = "wer", .items = std::move(items), .judge = kJudge};
 }
 
-// Baseline: 30 % and 40 %; layer 8: 10 points better for every utterance and seed; layer 2: better here,
-// worse there.
+// Baseline: 30 % and 40 %; layer 8: 10 points better for every utterance and seed; layer 2: better
+// here, worse there.
 Array good_runs() {
   return {run_answer({.text = 8, .seed = 1, .scores = {wer({0.1, 0.3})}}),
           run_answer({.text = 0, .seed = 1, .scores = {wer({0.2, 0.4})}}),
@@ -98,8 +98,8 @@ TEST(Table, AFailedSeedIsSaidInItsCellWithRunAndReasonAndTakesTheBoldAway) {
   ASSERT_EQ(table.notes.size(), 1U);
   EXPECT_EQ(table.notes[0], "seed 2: failed (run f00d8200, train): exit code 1: out of memory");
   for (const std::string& form :
-       {table_as_text(table, {}, 100), table_as_markdown(table), table_as_latex(table), table_as_csv(table),
-        to_canonical_json(table_as_json(table))}) {
+       {table_as_text(table, {}, 100), table_as_markdown(table), table_as_latex(table),
+        table_as_csv(table), to_canonical_json(table_as_json(table))}) {
     EXPECT_THAT(form, HasSubstr("exit code 1: out of memory"));
   }
 }
@@ -114,8 +114,9 @@ TEST(Table, DivergedOutdatedAndAbsentSeedsAreNamedAndNeverInTheMean) {
   const AblationTable table = table_of(request(std::move(runs)));
   EXPECT_NEAR(table.rows[0].cells[0].estimate->value, 0.3, 1e-12);
   EXPECT_NEAR(table.rows[2].cells[0].estimate->value, 0.1, 1e-12);
-  EXPECT_THAT(table.notes, ElementsAre(HasSubstr("outdated"), HasSubstr("seed 1: diverged (run f00d2100"),
-                                       HasSubstr("the sweep has no such run")));
+  EXPECT_THAT(table.notes,
+              ElementsAre(HasSubstr("outdated"), HasSubstr("seed 1: diverged (run f00d2100"),
+                          HasSubstr("the sweep has no such run")));
   EXPECT_FALSE(table.rows[1].cells[0].delta.has_value()) << "no common seed with the baseline";
   EXPECT_EQ(table.orphans, 1U);
 }
@@ -130,8 +131,10 @@ TEST(Table, ADoubledSeedIsRefused) {
 
 TEST(Table, TwoVersionsOfAJudgeAreRefusedWithBothRunsNamed) {
   Array runs = good_runs();
-  runs[0] = run_answer(
-      {.text = 8, .seed = 1, .scores = {{.name = "wer", .items = {0.1, 0.3}, .judge = "whisper-base@2"}}});
+  runs[0] =
+      run_answer({.text = 8,
+                  .seed = 1,
+                  .scores = {{.name = "wer", .items = {0.1, 0.3}, .judge = "whisper-base@2"}}});
   const auto table = build_table(request(std::move(runs)));
   ASSERT_FALSE(table.has_value());
   EXPECT_EQ(table.error().code, ErrorCode::kConflict);
@@ -161,16 +164,18 @@ TEST(Table, WhatIsNotIntelligibleIsNotRankedInAnyColumnOfAJudge) {
   for (const int text : {0, 8}) {
     for (const std::uint64_t seed : {1U, 2U}) {
       const double gain = text == 8 ? 0.1 : 0.0;
-      runs.push_back(run_answer(
-          {.text = text,
-           .seed = seed,
-           .scores = {wer({0.95 - gain, 1.0 - gain}),
-                      {.name = "sim",
-                       .items = {0.5 + gain, 0.6 + gain},
-                       .judge = "ge2e@1",
-                       .unit = "cosine",
-                       .better = "higher"},
-                      {.name = "loss", .items = {2.0 - gain, 3.0 - gain}, .unit = "", .better = "lower"}}}));
+      runs.push_back(run_answer({.text = text,
+                                 .seed = seed,
+                                 .scores = {wer({0.95 - gain, 1.0 - gain}),
+                                            {.name = "sim",
+                                             .items = {0.5 + gain, 0.6 + gain},
+                                             .judge = "ge2e@1",
+                                             .unit = "cosine",
+                                             .better = "higher"},
+                                            {.name = "loss",
+                                             .items = {2.0 - gain, 3.0 - gain},
+                                             .unit = "",
+                                             .better = "lower"}}}));
     }
   }
   TableRequest about = request(std::move(runs));
@@ -182,7 +187,8 @@ TEST(Table, WhatIsNotIntelligibleIsNotRankedInAnyColumnOfAJudge) {
   EXPECT_FALSE(table.rows[1].cells[1].best);
   EXPECT_TRUE(table.rows[1].cells[2].best) << "a loss has no judge and is ranked";
   EXPECT_THAT(table_as_text(table, {}, 100), HasSubstr("not intelligible"));
-  for (const std::string& form : {table_as_markdown(table), table_as_latex(table), table_as_csv(table)}) {
+  for (const std::string& form :
+       {table_as_markdown(table), table_as_latex(table), table_as_csv(table)}) {
     EXPECT_THAT(form, HasSubstr("not intelligible: do not rank"));
   }
 }
@@ -224,7 +230,8 @@ TEST(Table, ShuffledUtterancesChangeThePairedInterval) {
   Array shuffled = good_runs();
   shuffled[0] = run_answer({.text = 8, .seed = 1, .scores = {wer({0.3, 0.1})}});
   const AblationTable after = table_of(request(std::move(shuffled)));
-  EXPECT_NEAR(before.rows[2].cells[0].estimate->value, after.rows[2].cells[0].estimate->value, 1e-12);
+  EXPECT_NEAR(before.rows[2].cells[0].estimate->value, after.rows[2].cells[0].estimate->value,
+              1e-12);
   EXPECT_LT(*after.rows[2].cells[0].delta->low, *before.rows[2].cells[0].delta->low);
 }
 
@@ -252,9 +259,10 @@ TEST(Table, TheTextIsThisOne) {
 
 TEST(Table, CsvHasOneLinePerCellAndScoreWithExactNumbers) {
   const std::string csv = table_as_csv(table_of(request(good_runs())));
-  EXPECT_THAT(csv, HasSubstr("cell,align.text.layer,baseline,score,unit,better,judge,value,low,high,seeds,"
-                             "seeds_expected,seed_low,"
-                             "seed_high,n,delta,delta_low,delta_high,delta_seeds,bold,notes\r\n"));
+  EXPECT_THAT(
+      csv, HasSubstr("cell,align.text.layer,baseline,score,unit,better,judge,value,low,high,seeds,"
+                     "seeds_expected,seed_low,"
+                     "seed_high,n,delta,delta_low,delta_high,delta_seeds,bold,notes\r\n"));
   EXPECT_THAT(csv, HasSubstr("text=8,8,false,wer,fraction,lower,whisper-base@1,0.25,"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
 }
@@ -273,10 +281,8 @@ TEST(Table, LatexHasBalancedBracesAndTheSameNumberOfColumnsInEveryRow) {
     ASSERT_GE(depth, 0);
   }
   EXPECT_EQ(depth, 0);
-  EXPECT_THAT(
-      latex,
-      HasSubstr(
-          "50\\% of \\{a\\_b\\} \\& c \\# \\textasciitilde{} \\textasciicircum{} \\textbackslash{} \\$"));
+  EXPECT_THAT(latex, HasSubstr("50\\% of \\{a\\_b\\} \\& c \\# \\textasciitilde{} "
+                               "\\textasciicircum{} \\textbackslash{} \\$"));
   EXPECT_THAT(latex, HasSubstr("\\toprule"));
   for (const unsigned char c : latex) ASSERT_LT(c, 0x80) << "every engine reads ASCII";
 }

@@ -12,20 +12,23 @@ Value watch_answer() {
   return Object{
       {"sweep", "demo"},
       {"tasks", Object{{"succeeded", 2}, {"running", 1}, {"queued", 2}, {"failed", 1}}},
-      {"by_stage", Object{{"prepare", Object{{"succeeded", 1}}},
-                          {"train", Object{{"succeeded", 1}, {"running", 1}, {"queued", 2}, {"failed", 1}}}}},
+      {"by_stage",
+       Object{{"prepare", Object{{"succeeded", 1}}},
+              {"train", Object{{"succeeded", 1}, {"running", 1}, {"queued", 2}, {"failed", 1}}}}},
       {"running",
-       Array{Object{{"task", std::string(64, 'c')},
-                    {"stage", "train"},
-                    {"attempt", 2},
-                    {"worker", "w"},
-                    {"slots", 1},
-                    {"granted_ms", 100'000},
-                    {"progress", Object{{"step", 100}, {"total", 400}, {"metrics", Object{{"loss", 0.51}}}}},
-                    {"runs", Array{"text=8", "text=2"}}}}},
+       Array{Object{
+           {"task", std::string(64, 'c')},
+           {"stage", "train"},
+           {"attempt", 2},
+           {"worker", "w"},
+           {"slots", 1},
+           {"granted_ms", 100'000},
+           {"progress", Object{{"step", 100}, {"total", 400}, {"metrics", Object{{"loss", 0.51}}}}},
+           {"runs", Array{"text=8", "text=2"}}}}},
       {"waiting", Array{Object{{"reason", "needs 1 slot, 0 free"}, {"tasks", 2}}}},
       {"failed",
-       Array{Object{{"task", std::string(64, 'd')}, {"stage", "train"}, {"reason", "exit \x1b[31mcode 1"}}}},
+       Array{Object{
+           {"task", std::string(64, 'd')}, {"stage", "train"}, {"reason", "exit \x1b[31mcode 1"}}}},
       {"seconds_by_stage", Object{{"prepare", 5.0}, {"train", 40.0}}},
       {"slots", 1},
       {"slots_free", 0},
@@ -58,7 +61,8 @@ TEST(Watch, TheTextIsThisOne) {
             "  2 tasks: needs 1 slot, 0 free\n"
             "\nfailed\n"
             "  train       dddddddd  exit ?[31mcode 1\n");
-  EXPECT_EQ(watch_as_line(watch_answer()), "demo 3/6 tasks, 1 running, 1 failed, about 1 min 50 s left");
+  EXPECT_EQ(watch_as_line(watch_answer()),
+            "demo 3/6 tasks, 1 running, 1 failed, about 1 min 50 s left");
 }
 
 TEST(Watch, ItHasEndedWhenNothingCanRunAnyMore) {

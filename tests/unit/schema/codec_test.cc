@@ -18,7 +18,8 @@ std::string to_hex(std::string_view bytes) {
   return hex;
 }
 
-// One of every event and message, each field with a value of its own. Changing this list is adding to the goldens.
+// One of every event and message, each field with a value of its own. Changing this list is adding
+// to the goldens.
 std::vector<Event> sample_events() {
   const TaskSpec producer = testing::make_task("prepare", 1);
   TaskSpec spec = testing::make_task("train", 2, {producer}, 3);
@@ -28,7 +29,14 @@ std::vector<Event> sample_events() {
   const AttemptId attempt{.task = spec.key, .number = 4};
   const ArtifactRef artifact = testing::make_artifact("bytes");
   Succeeded succeeded{.artifacts = {{"result", artifact}},
-                      .scores = {{.name = "wer", .value = 0.25, .unit = "fraction", .low = 0.125, .count = 2, .better = "lower", .judge = "j@1", .items = {{"u1", 0.5}}}},
+                      .scores = {{.name = "wer",
+                                  .value = 0.25,
+                                  .unit = "fraction",
+                                  .low = 0.125,
+                                  .count = 2,
+                                  .better = "lower",
+                                  .judge = "j@1",
+                                  .items = {{"u1", 0.5}}}},
                       .consumed = {{"from_prepare", artifact.hash}},
                       .recorded = {{"host", "n1"}}};
   const WallTime at{1'700'000'000'123};
@@ -59,24 +67,39 @@ std::vector<Message> sample_messages() {
   const AttemptId attempt{.task = spec.key, .number = 4};
   const ArtifactRef artifact = testing::make_artifact("bytes");
   const std::vector<HeldAttempt> held{{.attempt = attempt, .phase = AttemptPhase::kRunning}};
-  return {Hello{.build = "b", .name = "w1", .session = 9, .slots = 2, .labels = {"gpu"}, .held = held},
-          Heartbeat{.worker = WorkerId(3), .session = 9, .sequence = 11, .held = held},
-          ReportStarted{.worker = WorkerId(3), .attempt = attempt},
-          ReportCheckpoint{.worker = WorkerId(3), .attempt = attempt, .step = 10, .artifact = artifact},
-          ReportEnded{.worker = WorkerId(3), .attempt = attempt, .outcome = Stopped{.reason = "asked"}, .missing_inputs = {artifact.hash}},
-          MetricBatch{.worker = WorkerId(3), .attempt = attempt, .points = {{.sequence = 1, .step = 10, .total = 20, .values = {{"loss", 0.5}}}}},
-          Goodbye{.worker = WorkerId(3), .session = 9, .reason = "SIGTERM"},
-          Welcome{.worker = WorkerId(3), .session = 9, .coordinator = "c", .heartbeat_ms = 5000, .artifact_folder = "/a"},
-          Refused{.reason = "no"},
-          StartAttempt{.attempt = attempt, .spec = spec, .gang = {{WorkerId(3), 1}}, .lease_ms = 60'000, .inputs = {{"i", artifact}}, .resume_from = artifact},
-          StopAttempt{.attempt = attempt, .reason = "cancelled"},
-          HeartbeatAck{.sequence = 11, .drop = {attempt}},
-          EndedAck{.attempt = attempt},
-          MetricAck{.attempt = attempt, .up_to = 5, .stale = true},
-          WhoAreYou{},
-          Request{.id = 1, .verb = "status", .body = "{}"},
-          Answer{.id = 1, .ok = true, .body = "{}"},
-          testing::make_submission("s", {spec}, {testing::make_run("cell", 1, {spec})})};
+  return {
+      Hello{.build = "b", .name = "w1", .session = 9, .slots = 2, .labels = {"gpu"}, .held = held},
+      Heartbeat{.worker = WorkerId(3), .session = 9, .sequence = 11, .held = held},
+      ReportStarted{.worker = WorkerId(3), .attempt = attempt},
+      ReportCheckpoint{.worker = WorkerId(3), .attempt = attempt, .step = 10, .artifact = artifact},
+      ReportEnded{.worker = WorkerId(3),
+                  .attempt = attempt,
+                  .outcome = Stopped{.reason = "asked"},
+                  .missing_inputs = {artifact.hash}},
+      MetricBatch{.worker = WorkerId(3),
+                  .attempt = attempt,
+                  .points = {{.sequence = 1, .step = 10, .total = 20, .values = {{"loss", 0.5}}}}},
+      Goodbye{.worker = WorkerId(3), .session = 9, .reason = "SIGTERM"},
+      Welcome{.worker = WorkerId(3),
+              .session = 9,
+              .coordinator = "c",
+              .heartbeat_ms = 5000,
+              .artifact_folder = "/a"},
+      Refused{.reason = "no"},
+      StartAttempt{.attempt = attempt,
+                   .spec = spec,
+                   .gang = {{WorkerId(3), 1}},
+                   .lease_ms = 60'000,
+                   .inputs = {{"i", artifact}},
+                   .resume_from = artifact},
+      StopAttempt{.attempt = attempt, .reason = "cancelled"},
+      HeartbeatAck{.sequence = 11, .drop = {attempt}},
+      EndedAck{.attempt = attempt},
+      MetricAck{.attempt = attempt, .up_to = 5, .stale = true},
+      WhoAreYou{},
+      Request{.id = 1, .verb = "status", .body = "{}"},
+      Answer{.id = 1, .ok = true, .body = "{}"},
+      testing::make_submission("s", {spec}, {testing::make_run("cell", 1, {spec})})};
 }
 
 constexpr const char* kGoldenFile = STRATA_SOURCE_DIR "/tests/golden/schema/frames.txt";
@@ -88,15 +111,20 @@ std::map<std::string, std::string> read_goldens() {
   return goldens;
 }
 
-// The bytes on disk and on the wire are a promise to every earlier build. A failure here is a broken promise, not an old
-// golden: append alternatives and fields instead, and add lines to the file.
+// The bytes on disk and on the wire are a promise to every earlier build. A failure here is a
+// broken promise, not an old golden: append alternatives and fields instead, and add lines to the
+// file.
 TEST(CodecGolden, FramesAreWhatTheyWereWhenTheFormatWasFixed) {
   const auto goldens = read_goldens();
   std::map<std::string, std::string> now;
   int index = 0;
-  for (const Event& event : sample_events()) now.emplace(fmt::format("event-{:02}-{}", index++, name_of(event.body)), to_hex(*encode(event)));
+  for (const Event& event : sample_events())
+    now.emplace(fmt::format("event-{:02}-{}", index++, name_of(event.body)),
+                to_hex(*encode(event)));
   index = 0;
-  for (const Message& message : sample_messages()) now.emplace(fmt::format("message-{:02}-{}", index++, name_of(message)), to_hex(*encode(message)));
+  for (const Message& message : sample_messages())
+    now.emplace(fmt::format("message-{:02}-{}", index++, name_of(message)),
+                to_hex(*encode(message)));
   // STRATA_ADD_GOLDENS=1 appends what is new and never touches what is there.
   if (std::getenv("STRATA_ADD_GOLDENS") != nullptr) {
     std::ofstream out(kGoldenFile, std::ios::app);
@@ -106,7 +134,8 @@ TEST(CodecGolden, FramesAreWhatTheyWereWhenTheFormatWasFixed) {
     FAIL() << "goldens were added: look at them, then run without STRATA_ADD_GOLDENS";
   }
   ASSERT_EQ(now.size(), goldens.size());
-  for (const auto& [name, hex] : now) EXPECT_EQ(goldens.contains(name) ? goldens.at(name) : "missing", hex) << name;
+  for (const auto& [name, hex] : now)
+    EXPECT_EQ(goldens.contains(name) ? goldens.at(name) : "missing", hex) << name;
 }
 
 TEST(Codec, EverythingSurvivesTheRoundTrip) {
@@ -124,10 +153,12 @@ TEST(Codec, EverythingSurvivesTheRoundTrip) {
 
 TEST(Codec, EveryTruncationAndEveryFlippedBitIsAnError) {
   const std::string frame = *encode(sample_events().at(14));
-  for (std::size_t size = 0; size < frame.size(); ++size) ASSERT_FALSE(decode_event(frame.substr(0, size)).has_value()) << size;
+  for (std::size_t size = 0; size < frame.size(); ++size)
+    ASSERT_FALSE(decode_event(frame.substr(0, size)).has_value()) << size;
   for (std::size_t bit = 0; bit < 8 * frame.size(); ++bit) {
     std::string damaged = frame;
-    damaged[bit / 8] = static_cast<char>(static_cast<unsigned char>(damaged[bit / 8]) ^ (1U << (bit % 8)));
+    damaged[bit / 8] =
+        static_cast<char>(static_cast<unsigned char>(damaged[bit / 8]) ^ (1U << (bit % 8)));
     const auto decoded = decode_event(damaged);
     // An older version number is the one change that still reads: the checksum covers the payload.
     if (bit / 8 == 4 || bit / 8 == 5) continue;
@@ -140,9 +171,11 @@ TEST(Codec, AnyPayloadGivesAValueOrAnErrorInBoundedMemory) {
   Random random(1);
   const std::vector<Message> samples = sample_messages();
   for (int round = 0; round < 20'000; ++round) {
-    std::string payload = encode(samples[random.bounded(samples.size())])->substr(kFrameHeaderBytes);
+    std::string payload =
+        encode(samples[random.bounded(samples.size())])->substr(kFrameHeaderBytes);
     const std::uint64_t changes = 1 + random.bounded(8);
-    for (std::uint64_t i = 0; i < changes; ++i) payload[random.bounded(payload.size())] = static_cast<char>(random.bounded(256));
+    for (std::uint64_t i = 0; i < changes; ++i)
+      payload[random.bounded(payload.size())] = static_cast<char>(random.bounded(256));
     if (random.bounded(4) == 0) payload.resize(random.bounded(payload.size() + 1));
     std::string frame = encode(samples[0])->substr(0, 8);
     for (const std::uint32_t word : {static_cast<std::uint32_t>(payload.size()), crc32c(payload)}) {
@@ -154,7 +187,9 @@ TEST(Codec, AnyPayloadGivesAValueOrAnErrorInBoundedMemory) {
   }
 }
 
-TEST(Codec, AnEventIsNoMessage) { EXPECT_FALSE(decode_message(*encode(sample_events().at(0))).has_value()); }
+TEST(Codec, AnEventIsNoMessage) {
+  EXPECT_FALSE(decode_message(*encode(sample_events().at(0))).has_value());
+}
 
 TEST(Codec, ChecksumIsCastagnoli) { EXPECT_EQ(crc32c("123456789"), 0xE3069283U); }  // RFC 3720, B.4
 

@@ -10,7 +10,8 @@ namespace strata {
 namespace {
 
 TEST(Scores, AreReadWithTheirItemsAndNonFiniteValues) {
-  const auto scores = parse_scores(R"({"scores":[{"name":"wer","value":0.25,"unit":"fraction","low":0.1,"high":0.4,"count":2,
+  const auto scores = parse_scores(
+      R"({"scores":[{"name":"wer","value":0.25,"unit":"fraction","low":0.1,"high":0.4,"count":2,
     "better":"lower","judge":"whisper-base@1","items":{"u1":0.5,"u2":0}},{"name":"loss","value":"NaN"}]})");
   ASSERT_TRUE(scores.has_value()) << scores.error().message;
   EXPECT_EQ(scores->at(0).items.at("u1"), 0.5);
@@ -21,14 +22,16 @@ TEST(Scores, AreReadWithTheirItemsAndNonFiniteValues) {
 TEST(Scores, MistakesAreNamedWithTheirPlace) {
   EXPECT_EQ(parse_scores(R"({"scores":[{"name":"a","value":"x"}]})").error().message,
             "scores.json: scores[0].value: expected a number, found \"x\"");
-  EXPECT_EQ(parse_scores(R"({"scores":[{"name":"a","value":1},{"name":"a","value":2}]})").error().message,
-            "scores.json: the score \"a\" occurs twice");
+  EXPECT_EQ(
+      parse_scores(R"({"scores":[{"name":"a","value":1},{"name":"a","value":2}]})").error().message,
+      "scores.json: the score \"a\" occurs twice");
   EXPECT_FALSE(parse_scores("{}").has_value());
   EXPECT_FALSE(parse_scores("not json").has_value());
 }
 
 TEST(Progress, LinesMayLeaveOutAllButTheStep) {
-  const auto full = parse_progress(R"({"step": 20, "total": 100, "metrics": {"loss": 0.5, "bad": "Infinity"}})");
+  const auto full =
+      parse_progress(R"({"step": 20, "total": 100, "metrics": {"loss": 0.5, "bad": "Infinity"}})");
   ASSERT_TRUE(full.has_value());
   EXPECT_EQ(full->total, 100);
   EXPECT_TRUE(std::isinf(full->metrics.at("bad")));
@@ -38,7 +41,8 @@ TEST(Progress, LinesMayLeaveOutAllButTheStep) {
 }
 
 TEST(Manifest, NamesItsContentAndReadsBack) {
-  const Manifest manifest{{"a/b.wav", {.bytes = 3, .sha256 = "x"}}, {"c", {.bytes = 4, .sha256 = "y"}}};
+  const Manifest manifest{{"a/b.wav", {.bytes = 3, .sha256 = "x"}},
+                          {"c", {.bytes = 4, .sha256 = "y"}}};
   EXPECT_EQ(*parse_manifest(manifest_text(manifest)), manifest);
   EXPECT_EQ(ref_of(manifest).bytes, 7);
   EXPECT_EQ(ref_of(manifest).files, 2);

@@ -23,7 +23,8 @@ class Store : public ::testing::Test {
     return folder;
   }
   std::size_t left_under_construction() {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(temporary_ / "store/tmp"), {}));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(temporary_ / "store/tmp"), {}));
   }
   strata::testing::TemporaryFolder temporary_;
   ArtifactStore store_ = *ArtifactStore::open(temporary_ / "store");
@@ -125,7 +126,8 @@ TEST_F(Store, SeveralThreadsMayStoreTheSameThingAtOnce) {
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < 4; ++i) {
-      threads.emplace_back([&, i] { refs[i] = store_.commit(sources[i], i % 2 == 0 ? Take::kCopy : Take::kMove); });
+      threads.emplace_back(
+          [&, i] { refs[i] = store_.commit(sources[i], i % 2 == 0 ? Take::kCopy : Take::kMove); });
     }
   }
   for (const auto& ref : refs) {

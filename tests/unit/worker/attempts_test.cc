@@ -25,7 +25,10 @@ class Running : public ::testing::Test {
   void TearDown() override { EXPECT_TRUE(children_of(::getpid()).empty()); }
 
   void make(std::size_t kept) {
-    attempts_.emplace(AttemptsOptions{.folder = temporary_.path(), .build = "b1", .host = "h1", .life = "test",
+    attempts_.emplace(AttemptsOptions{.folder = temporary_.path(),
+                                      .build = "b1",
+                                      .host = "h1",
+                                      .life = "test",
                                       .ended_folders_kept = kept},
                       inventory_, secrets_, launcher_, pool_);
     attempts_->use_store(store_);
@@ -64,7 +67,9 @@ class Running : public ::testing::Test {
     EXPECT_NE(ended, nullptr);
     return ended == nullptr ? ProcessEnded{} : *ended;
   }
-  static const Failed& failure(const ProcessEnded& ended) { return std::get<Failed>(ended.outcome); }
+  static const Failed& failure(const ProcessEnded& ended) {
+    return std::get<Failed>(ended.outcome);
+  }
 
   strata::testing::TemporaryFolder temporary_;
   SystemClock clock_;
@@ -78,10 +83,11 @@ class Running : public ::testing::Test {
 };
 
 TEST_F(Running, ACommandEndsWithItsOutputsScoresAndRecordsStored) {
-  auto task = order("mkdir out/table; echo 1 > out/table/a.csv; "
-                    R"(echo '{"scores": [{"name": "wer", "value": 0.25, "unit": "fraction", "count": 4}]}' > scores.json; )"
-                    R"(echo '{"build": "prog-7", "host": "liar"}' > recorded.json)",
-                    {"table"});
+  auto task = order(
+      "mkdir out/table; echo 1 > out/table/a.csv; "
+      R"(echo '{"scores": [{"name": "wer", "value": 0.25, "unit": "fraction", "count": 4}]}' > scores.json; )"
+      R"(echo '{"build": "prog-7", "host": "liar"}' > recorded.json)",
+      {"table"});
   const auto ended = run(task);
   ASSERT_EQ(told_.size(), 2U) << "started, ended";
   EXPECT_TRUE(std::holds_alternative<ProcessStarted>(told_[0]));
@@ -91,19 +97,22 @@ TEST_F(Running, ACommandEndsWithItsOutputsScoresAndRecordsStored) {
   ASSERT_EQ(succeeded.scores.size(), 1U);
   EXPECT_EQ(succeeded.scores[0].value, 0.25);
   EXPECT_EQ(succeeded.recorded.at("build"), "prog-7");
-  EXPECT_EQ(succeeded.recorded.at("host"), "h1") << "what the worker knows itself is not for the program to say";
+  EXPECT_EQ(succeeded.recorded.at("host"), "h1")
+      << "what the worker knows itself is not for the program to say";
   EXPECT_EQ(succeeded.recorded.at("folder"), folder_of(task).string());
 }
 
 TEST_F(Running, AnInputIsGivenAsAPathAndItsHashIsRecordedAsConsumed) {
   ASSERT_TRUE(write_file_atomic(temporary_ / "data", "forty-two"));
-  auto task = order(R"sh(cp "$(sed -n 's/.*"corpus": "\([^"]*\)".*/\1/p' "$0")" out/copy)sh", {"copy"});
+  auto task =
+      order(R"sh(cp "$(sed -n 's/.*"corpus": "\([^"]*\)".*/\1/p' "$0")" out/copy)sh", {"copy"});
   task.inputs["corpus"] = *store_.commit(temporary_ / "data", Take::kCopy);
   const auto ended = run(task);
   ASSERT_TRUE(std::holds_alternative<Succeeded>(ended.outcome)) << failure(ended).reason;
   const auto& succeeded = std::get<Succeeded>(ended.outcome);
   EXPECT_EQ(succeeded.consumed.at("corpus"), task.inputs["corpus"].hash);
-  EXPECT_EQ(succeeded.artifacts.at("copy"), task.inputs["corpus"]) << "the same bytes are the same artifact";
+  EXPECT_EQ(succeeded.artifacts.at("copy"), task.inputs["corpus"])
+      << "the same bytes are the same artifact";
 }
 
 TEST_F(Running, AMissingInputIsReportedAndNothingIsStarted) {
@@ -120,7 +129,8 @@ TEST_F(Running, AnOutputThatWasNotWrittenFailsByNameAndNothingIsStored) {
   const auto ended = run(order("mkdir out/weights", {"report", "weights"}));
   EXPECT_EQ(failure(ended).cause, FailureClass::kUser);
   EXPECT_NE(failure(ended).reason.find("\"report\""), std::string::npos) << failure(ended).reason;
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary_ / "store"), {}), 1) << "only tmp";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary_ / "store"), {}), 1)
+      << "only tmp";
 }
 
 TEST_F(Running, AProgramThatIsNowhereIsInvalidAtOnce) {
@@ -132,7 +142,8 @@ TEST_F(Running, AProgramThatIsNowhereIsInvalidAtOnce) {
 }
 
 TEST_F(Running, AFailureCarriesTheLastLineOfTheLog) {
-  EXPECT_EQ(failure(run(order("echo first; echo 'bad shape' >&2; exit 1"))).reason, "exit code 1: bad shape");
+  EXPECT_EQ(failure(run(order("echo first; echo 'bad shape' >&2; exit 1"))).reason,
+            "exit code 1: bad shape");
 }
 
 TEST_F(Running, TheEnvironmentIsWhatTheContractSays) {
@@ -141,7 +152,8 @@ TEST_F(Running, TheEnvironmentIsWhatTheContractSays) {
   task.gang[0].slots = 2;
   EXPECT_TRUE(std::holds_alternative<Succeeded>(run(task).outcome));
   const std::string seen = *read_file(folder_of(task) / "seen");
-  for (const std::string line : {"OMP_NUM_THREADS=3", "OMP_WAIT_POLICY=passive", "STRATA_SLOTS=0,1"}) {
+  for (const std::string line :
+       {"OMP_NUM_THREADS=3", "OMP_WAIT_POLICY=passive", "STRATA_SLOTS=0,1"}) {
     EXPECT_NE(seen.find(line + "\n"), std::string::npos) << line;
   }
   EXPECT_NE(seen.find("STRATA_ATTEMPT=" + task.attempt.text() + "\n"), std::string::npos);
@@ -149,12 +161,15 @@ TEST_F(Running, TheEnvironmentIsWhatTheContractSays) {
 
 TEST_F(Running, ASecretReachesTheProgramAndNoFileNorTheCore) {
   // The program gets it (the exit code tells), and even prints it in its last words.
-  auto task = order("[ \"$TOKEN\" = hunter2secret ] || exit 9; echo \"login with $TOKEN failed\"; exit 1");
+  auto task =
+      order("[ \"$TOKEN\" = hunter2secret ] || exit 9; echo \"login with $TOKEN failed\"; exit 1");
   task.spec.secrets = {"TOKEN"};
   const auto ended = run(task);
   EXPECT_EQ(failure(ended).reason, "exit code 1: login with <TOKEN> failed");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_.path())) {
-    if (!entry.is_regular_file() || entry.path().filename() == "secrets" || entry.path().filename() == "log.txt") continue;
+    if (!entry.is_regular_file() || entry.path().filename() == "secrets" ||
+        entry.path().filename() == "log.txt")
+      continue;
     EXPECT_EQ(read_file(entry.path())->find("hunter2"), std::string::npos) << entry.path();
   }
 }
@@ -166,8 +181,9 @@ TEST_F(Running, AnUnknownSecretFailsTheTaskBeforeItStarts) {
 }
 
 TEST_F(Running, ACheckpointIsStoredBeforeTheEndIsTold) {
-  const auto ended = run(order("mkdir -p checkpoints/7; echo state > checkpoints/7/model; "
-                               R"(echo '{"step": 7, "checkpoint": "checkpoints/7"}' >> progress.jsonl; exit 1)"));
+  const auto ended =
+      run(order("mkdir -p checkpoints/7; echo state > checkpoints/7/model; "
+                R"(echo '{"step": 7, "checkpoint": "checkpoints/7"}' >> progress.jsonl; exit 1)"));
   EXPECT_EQ(failure(ended).cause, FailureClass::kUser);
   ASSERT_EQ(told_.size(), 3U);
   const auto& stored = std::get<CheckpointStored>(told_[1]);
@@ -178,7 +194,8 @@ TEST_F(Running, ACheckpointIsStoredBeforeTheEndIsTold) {
 TEST_F(Running, AResumedAttemptFindsItsCheckpoint) {
   ASSERT_TRUE(make_folder(temporary_ / "c"));
   ASSERT_TRUE(write_file_atomic(temporary_ / "c" / "model", "state\n"));
-  auto task = order(R"sh(cp "$(sed -n 's/.*"resume": "\([^"]*\)".*/\1/p' "$0")/model" out/copy)sh", {"copy"});
+  auto task = order(R"sh(cp "$(sed -n 's/.*"resume": "\([^"]*\)".*/\1/p' "$0")/model" out/copy)sh",
+                    {"copy"});
   task.resume_from = *store_.commit(temporary_ / "c", Take::kMove);
   EXPECT_TRUE(std::holds_alternative<Succeeded>(run(task).outcome));
 }
@@ -204,11 +221,14 @@ TEST_F(Running, AStoppedAttemptIsToldSoWithTheReason) {
   attempts_->terminate(task.attempt, "the sweep was cancelled");
   ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
   look();
-  EXPECT_EQ(std::get<ProcessEnded>(told_.back()).outcome, Outcome(Stopped{.reason = "the sweep was cancelled"}));
+  EXPECT_EQ(std::get<ProcessEnded>(told_.back()).outcome,
+            Outcome(Stopped{.reason = "the sweep was cancelled"}));
 }
 
 TEST_F(Running, OfADroppedAttemptNothingIsStored) {
-  const auto task = order("mkdir c; echo x > c/x; echo '{\"step\": 1, \"checkpoint\": \"c\", \"metrics\": {\"a\": 1}}' > progress.jsonl; sleep 1000");
+  const auto task = order(
+      "mkdir c; echo x > c/x; echo '{\"step\": 1, \"checkpoint\": \"c\", \"metrics\": {\"a\": 1}}' "
+      "> progress.jsonl; sleep 1000");
   attempts_->launch(task, clock_.now());
   attempts_->kill(task.attempt, false, clock_.now());
   ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));

@@ -10,7 +10,8 @@ TEST(Inventory, WithoutGpusTheSlotsAreCoresOrAsManyAsAskedFor) {
   ASSERT_TRUE(all);
   EXPECT_EQ(all->slots, 8);
   EXPECT_EQ(all->labels, (std::vector<std::string>{"cpu", "fast"}));
-  EXPECT_EQ(make_inventory({}, 2, 16, {})->slots, 16) << "shares of cores may be as small as one likes";
+  EXPECT_EQ(make_inventory({}, 2, 16, {})->slots, 16)
+      << "shares of cores may be as small as one likes";
   EXPECT_FALSE(make_inventory({}, 2, 0, {}));
 }
 
@@ -29,8 +30,10 @@ TEST(Inventory, GpusAreSlotsAndNeverMoreThanThereAre) {
 TEST(Inventory, AProgramSeesItsOwnGpusOnly) {
   const auto inventory = make_inventory(parse_gpu_list("0, A\n1, A\n3, A\n"), 4, {}, {});
   EXPECT_EQ(slot_environment(*inventory, {1, 2}),
-            (std::map<std::string, std::string>{{"STRATA_SLOTS", "1,2"}, {"CUDA_VISIBLE_DEVICES", "1,3"}}));
-  EXPECT_EQ(slot_environment(*make_inventory({}, 4, {}, {}), {0}), (std::map<std::string, std::string>{{"STRATA_SLOTS", "0"}}));
+            (std::map<std::string, std::string>{{"STRATA_SLOTS", "1,2"},
+                                                {"CUDA_VISIBLE_DEVICES", "1,3"}}));
+  EXPECT_EQ(slot_environment(*make_inventory({}, 4, {}, {}), {0}),
+            (std::map<std::string, std::string>{{"STRATA_SLOTS", "0"}}));
 }
 
 TEST(Inventory, OfTheGpusOnlyThoseThatTheBatchSystemGaveUsAreOurs) {

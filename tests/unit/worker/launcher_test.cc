@@ -27,7 +27,9 @@ bool eventually(const std::function<bool()>& holds) {
 class Launching : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(become_subreaper()); }
-  void TearDown() override { EXPECT_TRUE(children_of(::getpid()).empty()) << "something was left behind"; }
+  void TearDown() override {
+    EXPECT_TRUE(children_of(::getpid()).empty()) << "something was left behind";
+  }
 
   LaunchOrder order(const std::string& script) {
     return {.attempt = "a#1",
@@ -88,19 +90,23 @@ TEST_F(Launching, AProgramThatCannotBeStartedHasCode127) {
   EXPECT_NE(text_of("log").find("/nonexistent/program"), std::string::npos);
 }
 
-// Three ways to hide: the background, a process group of one's own (set -m), a session of one's own.
+// Three ways to hide: the background, a process group of one's own (set -m), a session of one's
+// own.
 constexpr const char* kHiders =
-    "sleep 1000 & echo $! > one; set -m; sleep 1000 & echo $! > two; setsid -f sh -c 'echo $$ > three; exec sleep 1000'; ";
+    "sleep 1000 & echo $! > one; set -m; sleep 1000 & echo $! > two; setsid -f sh -c 'echo $$ > "
+    "three; exec sleep 1000'; ";
 
 TEST_F(Launching, WhatAProgramLeavesBehindIsGoneBeforeItsEndIsTold) {
-  const auto session = launcher_.start(order(std::string(kHiders) + "while ! [ -s three ]; do sleep 0.01; done; exit 0"));
+  const auto session = launcher_.start(
+      order(std::string(kHiders) + "while ! [ -s three ]; do sleep 0.01; done; exit 0"));
   ASSERT_TRUE(session);
   EXPECT_EQ(end_of(*session).exit.code, 0);
   for (const char* name : {"one", "two", "three"}) EXPECT_FALSE(lives(pid_in(name))) << name;
 }
 
 TEST_F(Launching, AKillReachesProcessesThatHideInOtherGroupsAndSessions) {
-  const auto session = launcher_.start(order(std::string(kHiders) + "trap '' TERM; echo $$ > main; sleep 1000"));
+  const auto session =
+      launcher_.start(order(std::string(kHiders) + "trap '' TERM; echo $$ > main; sleep 1000"));
   ASSERT_TRUE(session);
   const std::vector<pid_t> pids{pid_in("one"), pid_in("two"), pid_in("three"), pid_in("main")};
   launcher_.kill(*session, clock_.now());
@@ -109,8 +115,8 @@ TEST_F(Launching, AKillReachesProcessesThatHideInOtherGroupsAndSessions) {
 }
 
 TEST_F(Launching, APoliteRequestLetsTheProgramFinishItsCheckpoint) {
-  const auto session =
-      launcher_.start(order("trap 'echo saved > saved; exit 4' TERM; echo $$ > main; while :; do sleep 0.05; done"));
+  const auto session = launcher_.start(order(
+      "trap 'echo saved > saved; exit 4' TERM; echo $$ > main; while :; do sleep 0.05; done"));
   ASSERT_TRUE(session);
   pid_in("main");
   launcher_.ask_to_stop(*session);
@@ -120,8 +126,9 @@ TEST_F(Launching, APoliteRequestLetsTheProgramFinishItsCheckpoint) {
 
 TEST_F(Launching, AfterAPoliteRequestTheGrandchildMayOutliveItsShell) {
   // The outer shell dies of SIGTERM at once; its child is the one that saves.
-  const auto session = launcher_.start(
-      order("sh -c 'trap \"sleep 0.3; echo saved > saved; exit 4\" TERM; echo $$ > main; while :; do sleep 0.05; done'; :"));
+  const auto session =
+      launcher_.start(order("sh -c 'trap \"sleep 0.3; echo saved > saved; exit 4\" TERM; echo $$ > "
+                            "main; while :; do sleep 0.05; done'; :"));
   ASSERT_TRUE(session);
   pid_in("main");
   launcher_.ask_to_stop(*session);
@@ -130,7 +137,9 @@ TEST_F(Launching, AfterAPoliteRequestTheGrandchildMayOutliveItsShell) {
 }
 
 TEST_F(Launching, WithRanksThePoliteRequestSparesMpirunItself) {
-  auto ranks = order("trap 'echo struck > struck' TERM; sh -c 'trap \"exit 4\" TERM; echo $$ > rank; while :; do sleep 0.05; done'");
+  auto ranks = order(
+      "trap 'echo struck > struck' TERM; sh -c 'trap \"exit 4\" TERM; echo $$ > rank; while :; do "
+      "sleep 0.05; done'");
   ranks.ranks = true;
   const auto session = launcher_.start(ranks);
   ASSERT_TRUE(session);
@@ -179,14 +188,17 @@ TEST_F(Launching, AnotherSessionIsLeftAloneWhenOneIsKilled) {
 TEST_F(Launching, NothingSurvivesAWorkerThatIsKilled) {
   const pid_t worker = ::fork();
   if (worker == 0) {
-    if (!become_subreaper() || !launcher_.start(order(std::string(kHiders) + "trap '' TERM; echo $$ > main; sleep 1000"))) ::_exit(1);
+    if (!become_subreaper() ||
+        !launcher_.start(order(std::string(kHiders) + "trap '' TERM; echo $$ > main; sleep 1000")))
+      ::_exit(1);
     for (;;) ::pause();
   }
   const std::vector<pid_t> pids{pid_in("one"), pid_in("two"), pid_in("three"), pid_in("main")};
   const pid_t guard = read_record(temporary_ / "session.json")->session;
   ::kill(worker, SIGKILL);
   EXPECT_TRUE(eventually([] {  // the guard comes to us when its worker is gone
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {}
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
     return children_of(::getpid()).empty();
   }));
   for (const pid_t pid : pids) EXPECT_FALSE(lives(pid));
@@ -195,7 +207,7 @@ TEST_F(Launching, NothingSurvivesAWorkerThatIsKilled) {
 }
 
 TEST_F(Launching, ASessionThatAnEarlierLifeRecordedIsEnded) {
-  const auto folder = temporary_ / "attempts" ;
+  const auto folder = temporary_ / "attempts";
   ASSERT_TRUE(make_folder(folder / "4f2a9c01-1"));
   auto recorded = order("echo $$ > main; sleep 1000");
   recorded.session_file = folder / "4f2a9c01-1" / "session.json";
@@ -205,7 +217,8 @@ TEST_F(Launching, ASessionThatAnEarlierLifeRecordedIsEnded) {
   const pid_t pid = pid_in("main");
   EXPECT_EQ(*end_recorded_sessions(folder, std::chrono::milliseconds(10'000)), 1);
   EXPECT_TRUE(eventually([] {
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {}
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
     return children_of(::getpid()).empty();
   }));
   EXPECT_FALSE(lives(pid));
@@ -225,7 +238,8 @@ TEST(Programs, OnesBesideTheWorkerComeFirst) {
 
 TEST(Programs, MpirunGetsTheRanksAndSettingsThatTheWorkerDoesNotHaveAlready) {
   EXPECT_EQ(mpi_argv({"/bin/trainer", "spec.json"}, {.ranks = 2}),
-            (std::vector<std::string>{"mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", "/bin/trainer", "spec.json"}));
+            (std::vector<std::string>{"mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none",
+                                      "/bin/trainer", "spec.json"}));
   ASSERT_EQ(::setenv("OMPI_MCA_btl", "self,ofi", 1), 0);
   const auto environment = mpi_environment({.scratch = "/dev/shm/x"});
   ::unsetenv("OMPI_MCA_btl");

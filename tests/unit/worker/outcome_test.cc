@@ -7,8 +7,12 @@
 namespace strata::worker {
 namespace {
 
-EndedProgram with_code(int code) { return {.how = {.exit = {.code = code}}, .last_log_line = "last words"}; }
-EndedProgram with_signal(int signal) { return {.how = {.exit = {.signal = signal}}, .last_log_line = "last words"}; }
+EndedProgram with_code(int code) {
+  return {.how = {.exit = {.code = code}}, .last_log_line = "last words"};
+}
+EndedProgram with_signal(int signal) {
+  return {.how = {.exit = {.signal = signal}}, .last_log_line = "last words"};
+}
 
 FailureClass cause_of(const EndedProgram& ended) {
   const auto outcome = outcome_of(ended);
@@ -22,7 +26,8 @@ TEST(Outcome, AFailureIsTheUsersWithTheLastLineOfTheLog) {
   EXPECT_EQ(std::get<Failed>(*outcome_of(with_code(1))),
             (Failed{.cause = FailureClass::kUser, .reason = "exit code 1: last words"}));
   EXPECT_EQ(cause_of(with_code(77)), FailureClass::kUser);
-  EXPECT_EQ(std::get<Failed>(*outcome_of(with_signal(SIGSEGV))).reason, "signal 11 (Segmentation fault): last words");
+  EXPECT_EQ(std::get<Failed>(*outcome_of(with_signal(SIGSEGV))).reason,
+            "signal 11 (Segmentation fault): last words");
 }
 
 TEST(Outcome, CodesTwoAndThreeMeanWhatTheContractSaysEvenAfterARequestToStop) {
@@ -42,7 +47,9 @@ TEST(Outcome, WhatWeAskedToStopIsStoppedHoweverItEnded) {
   }
 }
 
-TEST(Outcome, StoppedByOthersIsNotChargedToTheTask) { EXPECT_EQ(cause_of(with_code(4)), FailureClass::kInfra); }
+TEST(Outcome, StoppedByOthersIsNotChargedToTheTask) {
+  EXPECT_EQ(cause_of(with_code(4)), FailureClass::kInfra);
+}
 
 TEST(Outcome, ALostRankOrMpirunIsNotChargedToTheTask) {
   auto rank = with_code(128 + SIGKILL);
@@ -64,7 +71,8 @@ TEST(Outcome, ALostGuardIsNotChargedToTheTask) {
 TEST(Recorded, AFlatMapOfTextsAndNumbersIsTaken) {
   const auto recorded = parse_recorded(R"({"build": "abc", "threads": 2, "torch": "2.13"})");
   ASSERT_TRUE(recorded);
-  EXPECT_EQ(*recorded, (std::map<std::string, std::string>{{"build", "abc"}, {"threads", "2"}, {"torch", "2.13"}}));
+  EXPECT_EQ(*recorded, (std::map<std::string, std::string>{
+                           {"build", "abc"}, {"threads", "2"}, {"torch", "2.13"}}));
   EXPECT_FALSE(parse_recorded(R"({"deep": {}})"));
   EXPECT_FALSE(parse_recorded("[]"));
   EXPECT_FALSE(parse_recorded(R"({"long": ")" + std::string(kRecordedBytesMax + 1, 'x') + "\"}"));

@@ -12,7 +12,9 @@ namespace {
 class Tail : public ::testing::Test {
  protected:
   void write(const std::string& text) { std::ofstream(file_, std::ios::app) << text; }
-  static std::string point(int step) { return fmt::format("{{\"step\": {}, \"metrics\": {{\"loss\": 0.5}}}}\n", step); }
+  static std::string point(int step) {
+    return fmt::format("{{\"step\": {}, \"metrics\": {{\"loss\": 0.5}}}}\n", step);
+  }
 
   strata::testing::TemporaryFolder temporary_;
   std::filesystem::path file_ = temporary_ / "progress.jsonl";
@@ -53,7 +55,8 @@ TEST_F(Tail, ALineThatNeverEndsTakesNoMemoryAndHidesNothing) {
   tail_.read();
   write(std::string(3 * kProgressLineBytesMax, 'x'));
   tail_.read();
-  write(std::string(5 * kProgressLineBytesMax, 'x') + "\n" + point(2) + std::string(kProgressLineBytesMax + 1, 'y') + "\n" + point(3));
+  write(std::string(5 * kProgressLineBytesMax, 'x') + "\n" + point(2) +
+        std::string(kProgressLineBytesMax + 1, 'y') + "\n" + point(3));
   tail_.read();
   EXPECT_EQ(tail_.batch().size(), 3U);
   EXPECT_EQ(tail_.garbage(), 2);
@@ -103,7 +106,10 @@ TEST_F(Tail, TheSpoolIsBoundedAndTheFileKeepsTheRest) {
 }
 
 TEST_F(Tail, OfSeveralCheckpointsTheNewestIsToldAndOnlyOnce) {
-  write("{\"step\": 10, \"checkpoint\": \"checkpoints/10\"}\n{\"step\": 20, \"checkpoint\": \"checkpoints/20\"}\n" + point(21));
+  write(
+      "{\"step\": 10, \"checkpoint\": \"checkpoints/10\"}\n{\"step\": 20, \"checkpoint\": "
+      "\"checkpoints/20\"}\n" +
+      point(21));
   const auto checkpoint = tail_.read();
   ASSERT_TRUE(checkpoint);
   EXPECT_EQ(checkpoint->step, 20);

@@ -26,7 +26,8 @@ TEST(RunDirectory, TheSpecIsWhatTheContractSays) {
   const RunDirectory directory("/w/attempts", order.attempt);
   const std::string folder = "/w/attempts/" + order.attempt.task.brief() + "-3";
   const auto spec = parse_json(stage_spec_text(
-      order, directory, {.inputs = {{"corpus", "/store/c"}}, .resume = "/store/r", .models = "/models"}));
+      order, directory,
+      {.inputs = {{"corpus", "/store/c"}}, .resume = "/store/r", .models = "/models"}));
   ASSERT_TRUE(spec);
   const Value expected(Object{{"contract", 1},
                               {"task", order.attempt.task.hex()},
@@ -68,7 +69,8 @@ TEST(RunDirectory, AFolderOfAnEarlierLifeIsNotUsedAgain) {
 TEST(RunDirectory, ACheckpointMustLieInTheAttemptFolder) {
   const RunDirectory directory("/w", an_order().attempt);
   EXPECT_EQ(*directory.below("checkpoints/7"), directory.folder() / "checkpoints/7");
-  for (const char* bad : {"", "/etc", "../other", "a/../../b"}) EXPECT_FALSE(directory.below(bad)) << bad;
+  for (const char* bad : {"", "/etc", "../other", "a/../../b"})
+    EXPECT_FALSE(directory.below(bad)) << bad;
 }
 
 TEST(RunDirectory, TheLastLineThatSaysSomethingIsTheReason) {

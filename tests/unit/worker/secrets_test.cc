@@ -12,12 +12,14 @@ namespace {
 
 TEST(Secrets, ComeFromTheFileAndFromTheEnvironmentWhichThenForgetsThem) {
   const strata::testing::TemporaryFolder temporary;
-  ASSERT_TRUE(write_file_atomic(temporary / "secrets", "# tokens\nHUB_TOKEN=from-file\nOTHER=a=b\n", 0600));
+  ASSERT_TRUE(
+      write_file_atomic(temporary / "secrets", "# tokens\nHUB_TOKEN=from-file\nOTHER=a=b\n", 0600));
   ASSERT_EQ(::setenv("STRATA_SECRET_HUB_TOKEN", "from-environment", 1), 0);
   const auto secrets = Secrets::gather(temporary / "secrets");
   ASSERT_TRUE(secrets);
-  EXPECT_EQ(*secrets->resolve({"HUB_TOKEN", "OTHER"}),
-            (std::map<std::string, std::string>{{"HUB_TOKEN", "from-environment"}, {"OTHER", "a=b"}}));
+  EXPECT_EQ(
+      *secrets->resolve({"HUB_TOKEN", "OTHER"}),
+      (std::map<std::string, std::string>{{"HUB_TOKEN", "from-environment"}, {"OTHER", "a=b"}}));
   EXPECT_EQ(::getenv("STRATA_SECRET_HUB_TOKEN"), nullptr) << "children would inherit it";
 }
 
@@ -50,7 +52,8 @@ TEST(Secrets, AValueThatAProgramPrintedIsBlottedOut) {
   const strata::testing::TemporaryFolder temporary;
   ASSERT_TRUE(write_file_atomic(temporary / "secrets", "TOKEN=hunter2\nSHORT=a\n", 0600));
   const auto secrets = Secrets::gather(temporary / "secrets");
-  EXPECT_EQ(secrets->redact("login with hunter2 failed, hunter2!"), "login with <TOKEN> failed, <TOKEN>!");
+  EXPECT_EQ(secrets->redact("login with hunter2 failed, hunter2!"),
+            "login with <TOKEN> failed, <TOKEN>!");
 }
 
 }  // namespace

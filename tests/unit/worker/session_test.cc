@@ -13,7 +13,9 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{10'000};
 
 pid_t sleeper(const std::string& attempt) {
-  const auto pid = spawn({.argv = {"sleep", "1000"}, .extra_environment = {{"STRATA_ATTEMPT", attempt}}, .own_session = true});
+  const auto pid = spawn({.argv = {"sleep", "1000"},
+                          .extra_environment = {{"STRATA_ATTEMPT", attempt}},
+                          .own_session = true});
   EXPECT_TRUE(pid);
   return *pid;
 }
@@ -47,7 +49,8 @@ TEST(Session, AReusedPidIsNotKilled) {
   const pid_t pid = sleeper("a#1");
   auto record = record_of(pid);
   ASSERT_TRUE(record);
-  record->started -= 1;  // the session that was recorded began earlier: the number has changed hands
+  record->started -=
+      1;  // the session that was recorded began earlier: the number has changed hands
   EXPECT_TRUE(members_of(*record).empty());
   EXPECT_TRUE(end_session(*record, kPatience));
   EXPECT_FALSE(*poll_exit(pid)) << "it lives";
@@ -65,10 +68,12 @@ TEST(Session, NothingOfAnEarlierBootIsKilled) {
 }
 
 TEST(Session, WithoutItsLeaderOnlyProcessesThatCarryTheAttemptAreKilled) {
-  // The leader ends, its children stay in the session: one that carries the attempt, one that does not.
-  const auto leader = spawn({.argv = {"sh", "-c", "sleep 1000 & env -u STRATA_ATTEMPT sleep 1000 & sleep 0.3"},
-                             .extra_environment = {{"STRATA_ATTEMPT", "a#1"}},
-                             .own_session = true});
+  // The leader ends, its children stay in the session: one that carries the attempt, one that does
+  // not.
+  const auto leader =
+      spawn({.argv = {"sh", "-c", "sleep 1000 & env -u STRATA_ATTEMPT sleep 1000 & sleep 0.3"},
+             .extra_environment = {{"STRATA_ATTEMPT", "a#1"}},
+             .own_session = true});
   ASSERT_TRUE(leader);
   auto record = record_of(*leader);
   ASSERT_TRUE(record);

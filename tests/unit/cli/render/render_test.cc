@@ -16,7 +16,9 @@ TEST(Colour, WidthCountsWhatATerminalShows) {
   EXPECT_EQ(shorten("abcd", 4), "abcd");
 }
 
-TEST(Colour, EscapeSequencesOfOthersAreNotObeyed) { EXPECT_EQ(printable("a\x1b[31mb\nc"), "a?[31mb\nc"); }
+TEST(Colour, EscapeSequencesOfOthersAreNotObeyed) {
+  EXPECT_EQ(printable("a\x1b[31mb\nc"), "a?[31mb\nc");
+}
 
 TEST(Colour, PlainPaletteChangesNothing) {
   EXPECT_EQ(Palette(false).paint(Tint::kBad, "x"), "x");

@@ -90,8 +90,10 @@ TEST(Tasks, ConsumersStartWhenTheirInputIsCommittedAndReadWhatWasCommitted) {
 TEST(Tasks, SubmittingTwiceCreatesNothing) {
   CoreEnv env;
   const TaskSpec task = make_task("prepare", 1);
-  EXPECT_EQ(env.submit(make_submission("s", {task})).body, R"({"created":1,"generation":1,"kept":0,"revived":0,"runs":0,"sweep":"s"})");
-  EXPECT_EQ(env.submit(make_submission("s", {task})).body, R"({"created":0,"generation":2,"kept":1,"revived":0,"runs":0,"sweep":"s"})");
+  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
+            R"({"created":1,"generation":1,"kept":0,"revived":0,"runs":0,"sweep":"s"})");
+  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
+            R"({"created":0,"generation":2,"kept":1,"revived":0,"runs":0,"sweep":"s"})");
   EXPECT_EQ(env.cluster().tasks().size(), 1U);
 }
 
@@ -108,7 +110,9 @@ TEST(Tasks, ASharedTaskEndsOnlyWhenItsLastWantIsWithdrawn) {
   EXPECT_EQ(env.take<Answer>().at(0).body, R"({"stopping":0,"withdrawn":1})");
   env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 10, .sweep = "b"});
   ASSERT_EQ(env.take<StopAttempt>().size(), 1U);
-  env.from(worker, ReportEnded{.worker = worker, .attempt = started[0].attempt, .outcome = Stopped{.reason = "asked"}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = started[0].attempt,
+                               .outcome = Stopped{.reason = "asked"}});
   EXPECT_EQ(env.state(shared), "cancelled");
 }
 
@@ -118,8 +122,10 @@ TEST(Tasks, AFailedTaskIsRevivedBySubmittingAgain) {
   const TaskSpec task = make_task("prepare", 1);
   env.submit(make_submission("s", {task}));
   const auto started = env.take<StartAttempt>();
-  env.from(worker, ReportEnded{.worker = worker, .attempt = started.at(0).attempt,
-                               .outcome = Failed{.cause = FailureClass::kInvalid, .reason = "spec.json: corpus is missing"}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = started.at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kInvalid,
+                                                 .reason = "spec.json: corpus is missing"}});
   EXPECT_EQ(env.state(task), "failed");
   EXPECT_EQ(env.reason(task), "spec.json: corpus is missing");
   env.submit(make_submission("s", {task}));
@@ -135,9 +141,12 @@ TEST(Tasks, UserFailuresAreRetriedWithGrowingPausesUpToTheirLimit) {
     const auto started = env.take<StartAttempt>();
     ASSERT_EQ(started.size(), 1U) << attempt;
     EXPECT_EQ(started[0].attempt.number, attempt);
-    env.from(worker, ReportEnded{.worker = worker, .attempt = started[0].attempt, .outcome = Failed{.reason = "exit code 1"}});
+    env.from(worker, ReportEnded{.worker = worker,
+                                 .attempt = started[0].attempt,
+                                 .outcome = Failed{.reason = "exit code 1"}});
     if (attempt < 3) {
-      EXPECT_EQ(env.reason(task), fmt::format("tries again in {} s after: exit code 1", attempt == 1 ? 2 : 3));
+      EXPECT_EQ(env.reason(task),
+                fmt::format("tries again in {} s after: exit code 1", attempt == 1 ? 2 : 3));
     }
     env.pass(milliseconds(999));
     EXPECT_TRUE(env.take<StartAttempt>().empty()) << "not before the pause is over";
@@ -152,8 +161,10 @@ TEST(Tasks, InfrastructureIsNotChargedToTheUser) {
   const WorkerId worker = env.add_worker(1);
   const TaskSpec task = make_task("prepare", 1);
   env.submit(make_submission("s", {task}));
-  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt,
-                               .outcome = Failed{.cause = FailureClass::kInfra, .reason = "rank 1 was killed"}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = env.take<StartAttempt>().at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kInfra,
+                                                 .reason = "rank 1 was killed"}});
   EXPECT_EQ(env.cluster().find_task(task.key)->user_failures, 0);
   EXPECT_EQ(env.cluster().find_task(task.key)->infra_failures, 1);
 }
@@ -163,7 +174,9 @@ TEST(Tasks, DivergedIsAResultAndIsNotTriedAgain) {
   const WorkerId worker = env.add_worker(1);
   const TaskSpec task = make_task("train", 1);
   env.submit(make_submission("s", {task}));
-  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt, .outcome = Diverged{.reason = "loss is NaN at 12"}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = env.take<StartAttempt>().at(0).attempt,
+                               .outcome = Diverged{.reason = "loss is NaN at 12"}});
   EXPECT_EQ(env.state(task), "diverged");
   env.submit(make_submission("s", {task}));
   EXPECT_TRUE(env.take<StartAttempt>().empty());
@@ -174,9 +187,12 @@ TEST(Tasks, SuccessWithoutADeclaredOutputIsAFailure) {
   const WorkerId worker = env.add_worker(1);
   const TaskSpec task = make_task("prepare", 1);
   env.submit(make_submission("s", {task}));
-  env.from(worker, ReportEnded{.worker = worker, .attempt = env.take<StartAttempt>().at(0).attempt, .outcome = Succeeded{}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = env.take<StartAttempt>().at(0).attempt,
+                               .outcome = Succeeded{}});
   EXPECT_NE(env.state(task), "succeeded");
-  EXPECT_EQ(env.cluster().find_task(task.key)->last_failure, "it ended well but made no output \"result\"");
+  EXPECT_EQ(env.cluster().find_task(task.key)->last_failure,
+            "it ended well but made no output \"result\"");
 }
 
 TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
@@ -194,8 +210,11 @@ TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
   const TaskSpec train = make_task("train", 1, {prepare});
   env.submit(make_submission("s", {prepare, extract, train}));
   const auto reads = env.take<StartAttempt>();
-  env.from(worker, ReportEnded{.worker = worker, .attempt = reads.at(0).attempt,
-                               .outcome = Failed{.cause = FailureClass::kData, .reason = "an input is gone"}, .missing_inputs = {corpus}});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = reads.at(0).attempt,
+                               .outcome = Failed{.cause = FailureClass::kData,
+                                                 .reason = "an input is gone"},
+                               .missing_inputs = {corpus}});
   env.take<EndedAck>();
   const auto again = env.take<StartAttempt>();
   ASSERT_EQ(again.size(), 1U);
@@ -229,7 +248,10 @@ TEST(Leases, ASilentGangIsGivenUpAndItsLateReportsChangeNothing) {
   Succeeded late;
   late.artifacts["result"] = testing::make_artifact("late");
   env.from(worker, ReportEnded{.worker = worker, .attempt = first[0].attempt, .outcome = late});
-  env.from(worker, ReportCheckpoint{.worker = worker, .attempt = first[0].attempt, .step = 999, .artifact = testing::make_artifact("late")});
+  env.from(worker, ReportCheckpoint{.worker = worker,
+                                    .attempt = first[0].attempt,
+                                    .step = 999,
+                                    .artifact = testing::make_artifact("late")});
   env.from(worker, ReportStarted{.worker = worker, .attempt = first[0].attempt});
   EXPECT_EQ(env.log.size(), events) << "I3: an older attempt changes nothing";
   EXPECT_EQ(env.take<EndedAck>().size(), 1U) << "but it is told to stop repeating";
@@ -264,7 +286,8 @@ TEST(Leases, HeartbeatsRenewThem) {
     env.pass(seconds(30));
     env.heartbeat(worker, {{.attempt = order.at(0).attempt, .phase = AttemptPhase::kRunning}});
   }
-  EXPECT_EQ(env.state(task), "running") << "the heartbeat also told what a lost report of the start did not";
+  EXPECT_EQ(env.state(task), "running")
+      << "the heartbeat also told what a lost report of the start did not";
 }
 
 TEST(Recovery, GangsAreAdoptedAndWhatWasOwedIsSaidAgain) {
@@ -278,7 +301,11 @@ TEST(Recovery, GangsAreAdoptedAndWhatWasOwedIsSaidAgain) {
   env.from(worker, ReportStarted{.worker = worker, .attempt = orders[0].attempt});
   env.restart();
   EXPECT_EQ(env.state(running), "running");
-  env.step(coordinator::PeerId(50), Hello{.name = "w1", .session = 77, .slots = 2, .held = {{.attempt = orders[0].attempt, .phase = AttemptPhase::kRunning}}});
+  env.step(coordinator::PeerId(50),
+           Hello{.name = "w1",
+                 .session = 77,
+                 .slots = 2,
+                 .held = {{.attempt = orders[0].attempt, .phase = AttemptPhase::kRunning}}});
   EXPECT_EQ(env.take<Welcome>().at(0).worker, worker) << "the same worker, not a new one";
   EXPECT_TRUE(env.take<HeartbeatAck>().at(0).drop.empty());
   env.pass(seconds(3));
@@ -300,9 +327,15 @@ TEST(Recovery, ARestartedWorkerLosesWhatItHeldAtOnce) {
 
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
-  env.step(coordinator::PeerId(9), Hello{.protocol_min = 7, .protocol_max = 9, .build = "0.9", .name = "w", .session = 1, .slots = 1});
+  env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,
+                                         .protocol_max = 9,
+                                         .build = "0.9",
+                                         .name = "w",
+                                         .session = 1,
+                                         .slots = 1});
   EXPECT_EQ(env.take<Refused>().at(0).reason,
-            "this coordinator speaks protocol 1, the worker (0.9) 7 to 9: install the same version on both");
+            "this coordinator speaks protocol 1, the worker (0.9) 7 to 9: install the same version "
+            "on both");
 }
 
 TEST(Workers, AnUnknownSessionIsAskedWhoItIs) {
@@ -318,7 +351,8 @@ TEST(Submission, WhatDoesNotHoldTogetherIsRefusedWholeAndChangesNothing) {
   EXPECT_FALSE(env.submit(make_submission("s", {consumer})).ok) << "its producer is not there";
   TaskSpec forged = producer;
   forged.parameters = Value(Object{{"salt", 2}});
-  EXPECT_FALSE(env.submit(make_submission("s", {forged})).ok) << "the key is not the hash of the content";
+  EXPECT_FALSE(env.submit(make_submission("s", {forged})).ok)
+      << "the key is not the hash of the content";
   EXPECT_FALSE(env.submit(make_submission("", {producer})).ok);
   SubmitTasks second = make_submission("s", {producer});
   second.first = false;

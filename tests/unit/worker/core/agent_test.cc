@@ -24,13 +24,19 @@ class Env {
     step(TimePassed{});
   }
   void welcome() {
-    step(Message(Welcome{.worker = WorkerId(3), .session = 7, .coordinator = "c", .heartbeat_ms = 5'000}));
+    step(Message(
+        Welcome{.worker = WorkerId(3), .session = 7, .coordinator = "c", .heartbeat_ms = 5'000}));
     ++sequence;  // it greets with a heartbeat
   }
-  void answer_heartbeat(std::vector<AttemptId> drop = {}) { step(Message(HeartbeatAck{.sequence = sequence, .drop = std::move(drop)})); }
+  void answer_heartbeat(std::vector<AttemptId> drop = {}) {
+    step(Message(HeartbeatAck{.sequence = sequence, .drop = std::move(drop)}));
+  }
   StartAttempt order(std::uint32_t number = 1, std::int64_t salt = 1, std::int64_t slots = 1) {
     const TaskSpec spec = testing::make_task("train", salt, {}, slots);
-    return {.attempt = {.task = spec.key, .number = number}, .spec = spec, .gang = {{.worker = WorkerId(3), .slots = slots}}, .lease_ms = 60'000};
+    return {.attempt = {.task = spec.key, .number = number},
+            .spec = spec,
+            .gang = {{.worker = WorkerId(3), .slots = slots}},
+            .lease_ms = 60'000};
   }
   template <class T>
   [[nodiscard]] int count() const {
@@ -94,7 +100,8 @@ TEST(Agent, ReportsTheEndUntilItIsAcknowledged) {
   env.tick(seconds(3));
   ASSERT_NE(env.sent<ReportEnded>(), nullptr);
   env.step(Message(order));
-  EXPECT_NE(env.sent<ReportEnded>(), nullptr) << "an order for what has ended is answered with its end";
+  EXPECT_NE(env.sent<ReportEnded>(), nullptr)
+      << "an order for what has ended is answered with its end";
   EXPECT_EQ(env.count<Launch>(), 0);
   env.step(Message(EndedAck{.attempt = order.attempt}));
   env.tick(seconds(30));
@@ -193,7 +200,8 @@ TEST(Agent, ShutsDownAfterItsGangsAreOverAndTheirEndsAreKnown) {
 TEST(Agent, ObeysOneCoordinatorOnly) {
   Env env;
   env.welcome();
-  env.step(Message(Welcome{.worker = WorkerId(1), .session = 7, .coordinator = "another", .heartbeat_ms = 5'000}));
+  env.step(Message(Welcome{
+      .worker = WorkerId(1), .session = 7, .coordinator = "another", .heartbeat_ms = 5'000}));
   ASSERT_EQ(env.count<Exit>(), 1);
   EXPECT_TRUE(std::get<Exit>(env.last.back()).refused);
 }
