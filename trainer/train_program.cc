@@ -82,15 +82,10 @@ Result<TrainConfig> read_config(const StageSpec& spec) {
   TrainConfig config;
   config.model = fields.required_child("model");
   if (const Value* align = fields.child("align")) config.align = *align;
-  const Value* mel = fields.child("mel");
+  const std::string mel = fields.text("mel", name_of(MelKind::kHifigan));
   const Value& train = fields.required_child("train");
   STRATA_CHECK_OK(fields.finish());
-  if (mel != nullptr) {
-    Fields front(*mel, "parameters.mel");
-    const std::string kind = front.text("kind", "hifigan");
-    STRATA_CHECK_OK(front.finish());
-    STRATA_TRY(config.mel, parse_mel_kind(kind));
-  }
+  STRATA_TRY(config.mel, parse_mel_kind(mel));
   STRATA_TRY(config.options, read_train_options(train, *spec.seed));
   return config;
 }
