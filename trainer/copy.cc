@@ -5,7 +5,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "base/torch/runtime.h"
 #include "trainer/audio_output.h"
 #include "trainer/data/dataset.h"
 #include "trainer/progress.h"
@@ -26,8 +25,10 @@ Result<CopyOptions> read_options(const Value& parameters) {
   Fields vocoder(fields.required_child("vocoder"), "parameters.vocoder");
   STRATA_CHECK_OK(fields.finish());
   CopyOptions options;
-  if (const Value* items = copy.child("items"); items != nullptr && !items->is_null()) options.items = copy.integer("items");
-  copy.require(options.items.value_or(1) > 0, "items", "expected a positive count, or null for all");
+  if (const Value* items = copy.child("items"); items != nullptr && !items->is_null())
+    options.items = copy.integer("items");
+  copy.require(options.items.value_or(1) > 0, "items",
+               "expected a positive count, or null for all");
   options.other_speakers = copy.flag("other_speakers", true);
   options.vocoder = read_model_choice(vocoder);
   STRATA_CHECK_OK(copy.finish());
@@ -35,20 +36,28 @@ Result<CopyOptions> read_options(const Value& parameters) {
   return options;
 }
 
-std::string wav_of(std::string_view set, const Item& item) { return fmt::format("wavs/{}/{}.wav", set, item.id); }
+std::string wav_of(std::string_view set, const Item& item) {
+  return fmt::format("wavs/{}/{}.wav", set, item.id);
+}
 
 // Writes the copies of one item; its rows go to the end of `rows`.
 class Copier {
  public:
-  Copier(const Corpus& corpus, const std::filesystem::path& output, Vocoder vocoder, bool other_speakers)
+  Copier(const Corpus& corpus, const std::filesystem::path& output, Vocoder vocoder,
+         bool other_speakers)
       : corpus_(corpus), output_(output), vocoder_(std::move(vocoder)), front_(vocoder_.mel()) {
     if (other_speakers) others_ = corpus.of(Split::kReference);
   }
 
   Status copy(const Item& item, std::vector<AudioRow>& rows) {
     STRATA_TRY(const std::string prompt, write_prompt(corpus_, item, output_));
-    AudioRow row{.id = item.id, .set = "recordings", .audio = wav_of("recordings", item), .text = item.text, .prompt = prompt,
-                 .speaker = item.speaker, .seconds = item.seconds()};
+    AudioRow row{.id = item.id,
+                 .set = "recordings",
+                 .audio = wav_of("recordings", item),
+                 .text = item.text,
+                 .prompt = prompt,
+                 .speaker = item.speaker,
+                 .seconds = item.seconds()};
     STRATA_CHECK_OK(copy_audio(corpus_.audio_path(item), output_ / row.audio));
     rows.push_back(row);
 
@@ -90,12 +99,15 @@ Result<int> run_copy(const StageSpec& spec) {
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
   STRATA_TRY(const auto items, heldout_items(corpus, options.items));
   if (options.other_speakers && corpus.of(Split::kReference).empty()) {
-    return fail(ErrorCode::kInvalid, "parameters.copy.other_speakers: the corpus {} has no reference items; name other languages in corpus.others", corpus_folder.string());
+    return fail(ErrorCode::kInvalid,
+                "parameters.copy.other_speakers: the corpus {} has no reference items; name other "
+                "languages in corpus.others",
+                corpus_folder.string());
   }
-  STRATA_CHECK_OK(set_up_torch(spec.threads));
   STRATA_TRY(Vocoder vocoder, Vocoder::load(spec.models, options.vocoder));
   Copier copier(corpus, output, std::move(vocoder), options.other_speakers);
-  for (const char* set : {"recordings", "vocoder_copies", "other_speaker"}) STRATA_CHECK_OK(make_folder(output / "wavs" / set));
+  for (const char* set : {"recordings", "vocoder_copies", "other_speaker"})
+    STRATA_CHECK_OK(make_folder(output / "wavs" / set));
   STRATA_TRY(Progress progress, Progress::open(std::filesystem::current_path()));
   std::vector<AudioRow> rows;
   std::int64_t step = 0;

@@ -1,9 +1,10 @@
-// The stage `copy`: what synthesized speech is compared with. It depends on no training run, so a corpus needs it once.
-// Input "corpus", output "audio" (audio_output.h) with the sets
+// The stage `copy`: what synthesized speech is compared with. It depends on no training run, so a
+// corpus needs it once. Input "corpus", output "audio" (audio_output.h) with the sets
 //   recordings      the held-out recordings themselves
 //   vocoder_copies  the same through mel and vocoder: what a perfect model could sound like
 //   other_speaker   for each item a clip of somebody else, without a text: where similarity begins
-//   parameters = {"copy": {"items": 24 or null for all, "other_speakers": true}, "vocoder": {"name", "identity"}}
+//   parameters = {"copy": {"items": 24 or null for all, "other_speakers": true}, "vocoder":
+//   {"name", "identity"}}
 #pragma once
 
 #include "base/result.h"

@@ -5,12 +5,14 @@
 #include <string_view>
 
 #include "base/subprocess.h"
+#include "base/torch/runtime.h"
 #include "trainer/copy.h"
 #include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
 #include "trainer/probe.h"
 #include "trainer/progress.h"
 #include "trainer/stage_spec.h"
+#include "trainer/synthesize.h"
 #include "trainer/train_program.h"
 
 namespace {
@@ -25,6 +27,13 @@ int run_stage(const std::filesystem::path& file) {
   return strata::trainer::exit_code_of(code.error());
 }
 
+// For stages that leave torch as they find it; it may be set up once in a process only.
+template <strata::Result<int> (*kStage)(const strata::trainer::StageSpec&)>
+strata::Result<int> with_torch(const strata::trainer::StageSpec& spec) {
+  STRATA_CHECK_OK(strata::set_up_torch(spec.threads));
+  return kStage(spec);
+}
+
 // One row for each subcommand: `run` takes the JSON file it is given and returns the exit code.
 struct Subcommand {
   std::string_view name;
@@ -34,8 +43,11 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {
     {"prepare", "recordings and transcripts in, a corpus out", run_stage<strata::trainer::run_prepare>},
-    {"extract", "what a speech teacher hears in every recording", run_stage<strata::trainer::run_extract>},
-    {"copy", "recordings, vocoder copies and other speakers to compare with", run_stage<strata::trainer::run_copy>},
+    {"extract", "what a speech teacher hears in every recording", run_stage<with_torch<strata::trainer::run_extract>>},
+    {"synthesize", "a trained model speaks the held-out texts",
+     run_stage<with_torch<strata::trainer::run_synthesize>>},
+    {"copy", "recordings, vocoder copies and other speakers to compare with",
+     run_stage<with_torch<strata::trainer::run_copy>>},
     {"check-spec", "read a stage spec and say whether it is well formed",
      [](const std::filesystem::path& file) {
        const auto spec = strata::trainer::read_stage_spec(file);

@@ -1,5 +1,5 @@
-// Which exported model a stage is to use: {"name", "identity"} in its parameters. The name finds the archive below the
-// spec's `models`, the identity is what task keys know it by.
+// Which exported model a stage is to use: {"name", "identity"} in its parameters. The name finds
+// the archive below the spec's `models`, the identity is what task keys know it by.
 #pragma once
 
 #include <string>

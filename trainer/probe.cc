@@ -22,8 +22,10 @@ constexpr std::uint64_t kNoiseSequence = 1001;
 constexpr std::uint64_t kFeatureSequence = 1002;
 constexpr std::int64_t kProbeFramesMax = 4096;
 
+}  // namespace
+
 // S(p)[i] = 2u - 1, u the upper 53 bits of splitmix64(p * 2^32 + i); row-major.
-at::Tensor sequence(std::uint64_t p, at::IntArrayRef shape) {
+at::Tensor probe_sequence(std::uint64_t p, at::IntArrayRef shape) {
   at::Tensor values = at::empty(shape, at::kDouble);
   double* out = values.data_ptr<double>();
   for (std::int64_t i = 0; i < values.numel(); ++i) {
@@ -34,13 +36,13 @@ at::Tensor sequence(std::uint64_t p, at::IntArrayRef shape) {
 }
 
 // Gains of norms get 1 + 0.1 S, other vectors 0.1 S, matrices S scaled to the variance of their fan-in.
-void fill_parameters(AcousticModel& model) {
+void fill_probe_parameters(torch::nn::Module& model) {
   const torch::NoGradGuard no_grad;
   std::uint64_t p = 0;
   for (auto& entry : model.named_parameters()) {
     const std::string& name = entry.key();
     at::Tensor parameter = entry.value();
-    at::Tensor values = sequence(p++, parameter.sizes());
+    at::Tensor values = probe_sequence(p++, parameter.sizes());
     const auto wide = std::count_if(parameter.sizes().begin(), parameter.sizes().end(), [](std::int64_t e) { return e != 1; });
     if (wide <= 1) {
       const std::size_t dot = name.rfind('.');
@@ -54,6 +56,8 @@ void fill_parameters(AcousticModel& model) {
     parameter.copy_(values);
   }
 }
+
+namespace {
 
 struct Request {
   ModelConfig model{};
@@ -102,8 +106,8 @@ Batch make_batch(const Request& request) {
   const std::int64_t longest = *std::max_element(request.frames.begin(), request.frames.end());
   const std::int64_t halved = text_aligner_frames(longest);
   Batch batch;
-  batch.mel = sequence(kMelSequence, {count, longest, request.model.mel});                       // (B, N, mel)
-  batch.features = sequence(kFeatureSequence, {count, halved, request.align.speech_width});      // (B, Z, width)
+  batch.mel = probe_sequence(kMelSequence, {count, longest, request.model.mel});                       // (B, N, mel)
+  batch.features = probe_sequence(kFeatureSequence, {count, halved, request.align.speech_width});      // (B, Z, width)
   batch.lengths = at::tensor(request.frames, at::kLong);                                         // (B)
   batch.feature_lengths = (batch.lengths + 1).div(2, "floor");                                   // (B)
   batch.text = at::full({count, 8}, -1, at::kLong);                                              // (B, T)
@@ -126,7 +130,7 @@ Draws make_draws(const Request& request, const Batch& batch) {
   constexpr double kStarts[] = {0.5, 0.25};
   constexpr double kTimes[] = {0.3, 0.8};
   Draws draws;
-  draws.noise = (std::numbers::sqrt3 * sequence(kNoiseSequence, batch.mel.sizes())).to(request.type);  // (B, N, mel)
+  draws.noise = (std::numbers::sqrt3 * probe_sequence(kNoiseSequence, batch.mel.sizes())).to(request.type);  // (B, N, mel)
   draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);                                   // (B, N)
   draws.time = at::empty({batch.size()}, request.type);                                                // (B)
   for (std::int64_t b = 0; b < batch.size(); ++b) {
@@ -151,7 +155,7 @@ Value number_or_null(const at::Tensor& loss) { return loss.defined() ? Value(los
 Value run(const Request& request) {
   AcousticModel model(request.model, request.align, 0);
   model.to(request.type);
-  fill_parameters(model);
+  fill_probe_parameters(model);
   const Batch batch = make_batch(request);
   const Draws draws = make_draws(request, batch);
   Object tensors;

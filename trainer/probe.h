@@ -4,9 +4,18 @@
 
 #include <filesystem>
 
+#include "base/torch/tensor.h"
 #include "base/value.h"
 
+namespace torch::nn {
+class Module;
+}
+
 namespace strata::trainer {
+
+// The recipe itself. Sequence p in double, of any shape; and all parameters of a module from the sequences 0, 1, …
+[[nodiscard]] at::Tensor probe_sequence(std::uint64_t p, at::IntArrayRef shape);
+void fill_probe_parameters(torch::nn::Module& model);
 
 // The report: {"parameters", "loss": {total, cfm, speech, text}, "grad_norm", "gradients": {name: norm},
 // "tensors": {name: {sum, l1, first}}}.

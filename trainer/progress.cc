@@ -21,7 +21,8 @@ Result<Progress> Progress::open(const std::filesystem::path& attempt_folder) {
   return Progress(std::move(lines));
 }
 
-Status Progress::report(std::int64_t step, std::optional<std::int64_t> total, const Metrics& metrics) {
+Status Progress::report(std::int64_t step, std::optional<std::int64_t> total,
+                        const Metrics& metrics) {
   Object line{{"step", step}};
   if (total) line.emplace("total", *total);
   if (!metrics.empty()) {
@@ -33,7 +34,8 @@ Status Progress::report(std::int64_t step, std::optional<std::int64_t> total, co
 }
 
 Status Progress::announce_checkpoint(std::int64_t step, const std::filesystem::path& checkpoint) {
-  return lines_.append(to_canonical_json(Object{{"step", step}, {"checkpoint", checkpoint.generic_string()}}));
+  return lines_.append(
+      to_canonical_json(Object{{"step", step}, {"checkpoint", checkpoint.generic_string()}}));
 }
 
 void listen_for_stop_request() {

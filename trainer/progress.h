@@ -1,4 +1,5 @@
-// What a stage says while it runs (docs/stages.md): progress lines in the attempt folder, and the request to stop.
+// What a stage says while it runs (docs/stages.md): progress lines in the attempt folder, and the
+// request to stop.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,11 @@ class Progress {
  public:
   static Result<Progress> open(const std::filesystem::path& attempt_folder);
 
-  [[nodiscard]] Status report(std::int64_t step, std::optional<std::int64_t> total = {}, const Metrics& metrics = {});
+  [[nodiscard]] Status report(std::int64_t step, std::optional<std::int64_t> total = {},
+                              const Metrics& metrics = {});
   // `checkpoint` is relative to the attempt folder. REQUIRES: it is complete.
-  [[nodiscard]] Status announce_checkpoint(std::int64_t step, const std::filesystem::path& checkpoint);
+  [[nodiscard]] Status announce_checkpoint(std::int64_t step,
+                                           const std::filesystem::path& checkpoint);
 
  private:
   explicit Progress(LineAppender lines) : lines_(std::move(lines)) {}

@@ -37,38 +37,47 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
   const std::unique_ptr<SNDFILE, CloseSound> file(sf_open(path.c_str(), SFM_READ, &info));
   if (!file) {
     std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) return fail(ErrorCode::kNotFound, "reading audio {}: no such file", path.string());
+    if (!std::filesystem::exists(path, ignored))
+      return fail(ErrorCode::kNotFound, "reading audio {}: no such file", path.string());
     return fail(ErrorCode::kInvalid, "reading audio {}: {}", path.string(), sf_strerror(nullptr));
   }
   if (info.frames > kAudioSamplesMax) {
-    return fail(ErrorCode::kTooLarge, "reading audio {}: {} samples, the limit is {}; cut it into pieces", path.string(),
+    return fail(ErrorCode::kTooLarge,
+                "reading audio {}: {} samples, the limit is {}; cut it into pieces", path.string(),
                 info.frames, kAudioSamplesMax);
   }
-  if (info.samplerate <= 0 || info.samplerate > kAudioRateMax || info.channels <= 0 || info.channels > kAudioChannelsMax) {
-    return fail(ErrorCode::kInvalid, "reading audio {}: {} channels at {} Hz is out of range", path.string(), info.channels,
-                info.samplerate);
+  if (info.samplerate <= 0 || info.samplerate > kAudioRateMax || info.channels <= 0 ||
+      info.channels > kAudioChannelsMax) {
+    return fail(ErrorCode::kInvalid, "reading audio {}: {} channels at {} Hz is out of range",
+                path.string(), info.channels, info.samplerate);
   }
   Audio audio{.rate = info.samplerate};
   audio.samples.reserve(static_cast<std::size_t>(std::max<sf_count_t>(info.frames, 0)));
   const auto channels = static_cast<std::size_t>(info.channels);
   std::vector<float> block(kReadFrames * channels);
-  // The header's length is only a hint (compressed and truncated files), so read until nothing comes.
+  // The header's length is only a hint (compressed and truncated files), so read until nothing
+  // comes.
   for (sf_count_t got = 0; (got = sf_readf_float(file.get(), block.data(), kReadFrames)) > 0;) {
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(got); ++frame) {
       double sum = 0;
-      for (std::size_t c = 0; c < channels; ++c) sum += static_cast<double>(block[frame * channels + c]);
+      for (std::size_t c = 0; c < channels; ++c)
+        sum += static_cast<double>(block[frame * channels + c]);
       audio.samples.push_back(static_cast<float>(sum / static_cast<double>(channels)));
     }
     if (std::ssize(audio.samples) > kAudioSamplesMax) {
-      return fail(ErrorCode::kTooLarge, "reading audio {}: more than {} samples; cut it into pieces", path.string(), kAudioSamplesMax);
+      return fail(ErrorCode::kTooLarge,
+                  "reading audio {}: more than {} samples; cut it into pieces", path.string(),
+                  kAudioSamplesMax);
     }
   }
   if (const int error = sf_error(file.get()); error != SF_ERR_NO_ERROR) {
     return fail(ErrorCode::kDamaged, "reading audio {}: {}", path.string(), sf_error_number(error));
   }
-  if (audio.samples.empty()) return fail(ErrorCode::kInvalid, "reading audio {}: it holds no samples", path.string());
+  if (audio.samples.empty())
+    return fail(ErrorCode::kInvalid, "reading audio {}: it holds no samples", path.string());
   if (const auto at = first_not_finite(audio.samples)) {
-    return fail(ErrorCode::kInvalid, "reading audio {}: sample {} is not a finite number", path.string(), *at);
+    return fail(ErrorCode::kInvalid, "reading audio {}: sample {} is not a finite number",
+                path.string(), *at);
   }
   return audio;
 }
@@ -94,19 +103,23 @@ std::string encode_wav(std::span<const float> samples, int rate) {
   put_number(out, data_bytes, 4);
   for (const float sample : samples) {
     STRATA_ASSERT(std::isfinite(sample));
-    const double scaled = std::clamp(std::nearbyint(static_cast<double>(sample) * 32768.0), -32768.0, 32767.0);
+    const double scaled =
+        std::clamp(std::nearbyint(static_cast<double>(sample) * 32768.0), -32768.0, 32767.0);
     put_number(out, static_cast<std::uint32_t>(static_cast<std::int32_t>(scaled)), 2);
   }
   return out;
 }
 
 Status write_wav(const std::filesystem::path& path, std::span<const float> samples, int rate) {
-  if (rate <= 0 || rate > kAudioRateMax) return fail(ErrorCode::kInvalid, "writing audio {}: a rate of {} Hz", path.string(), rate);
+  if (rate <= 0 || rate > kAudioRateMax)
+    return fail(ErrorCode::kInvalid, "writing audio {}: a rate of {} Hz", path.string(), rate);
   if (std::ssize(samples) > kAudioSamplesMax) {
-    return fail(ErrorCode::kTooLarge, "writing audio {}: {} samples, the limit is {}", path.string(), samples.size(), kAudioSamplesMax);
+    return fail(ErrorCode::kTooLarge, "writing audio {}: {} samples, the limit is {}",
+                path.string(), samples.size(), kAudioSamplesMax);
   }
   if (const auto at = first_not_finite(samples)) {
-    return fail(ErrorCode::kInvalid, "writing audio {}: sample {} is not a finite number", path.string(), *at);
+    return fail(ErrorCode::kInvalid, "writing audio {}: sample {} is not a finite number",
+                path.string(), *at);
   }
   return write_file_atomic(path, encode_wav(samples, rate));
 }

@@ -11,24 +11,29 @@
 
 namespace strata {
 
-inline constexpr std::int64_t kAudioSamplesMax = 1LL << 28;  // 3 h at 24 kHz: longer files are cut up before they get here
+inline constexpr std::int64_t kAudioSamplesMax =
+    1LL << 28;  // 3 h at 24 kHz: longer files are cut up before they get here
 inline constexpr int kAudioRateMax = 384'000;
 inline constexpr int kAudioChannelsMax = 64;
 
 struct Audio {
   std::vector<float> samples{};
   int rate = 0;  // Hz
-  [[nodiscard]] double seconds() const { return rate == 0 ? 0.0 : static_cast<double>(samples.size()) / rate; }
+  [[nodiscard]] double seconds() const {
+    return rate == 0 ? 0.0 : static_cast<double>(samples.size()) / rate;
+  }
 };
 
-// Reads what libsndfile reads (wav, flac, ogg, mp3). Channels are averaged. An error names the file; a file without a
-// sample, longer than kAudioSamplesMax, or holding NaN or infinity is refused.
+// Reads what libsndfile reads (wav, flac, ogg, mp3). Channels are averaged. An error names the
+// file; a file without a sample, longer than kAudioSamplesMax, or holding NaN or infinity is
+// refused.
 [[nodiscard]] Result<Audio> read_audio(const std::filesystem::path& path);
 
-// 16-bit PCM WAV, written atomically; the bytes depend on the samples and the rate alone. A sample becomes
-// round(x * 32768) clipped to the range of 16 bits, so what read_audio reads from such a file is written back unchanged.
-// NaN and infinity are refused.
-[[nodiscard]] Status write_wav(const std::filesystem::path& path, std::span<const float> samples, int rate);
+// 16-bit PCM WAV, written atomically; the bytes depend on the samples and the rate alone. A sample
+// becomes round(x * 32768) clipped to the range of 16 bits, so what read_audio reads from such a
+// file is written back unchanged. NaN and infinity are refused.
+[[nodiscard]] Status write_wav(const std::filesystem::path& path, std::span<const float> samples,
+                               int rate);
 // The same bytes without the file. REQUIRES: every sample is finite.
 [[nodiscard]] std::string encode_wav(std::span<const float> samples, int rate);
 

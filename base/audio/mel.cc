@@ -41,7 +41,8 @@ Result<MelKind> parse_mel_kind(std::string_view name) {
   if (name == "vocos") return MelKind::kVocos;
   if (name == "bigvgan") return MelKind::kBigvgan;
   if (name == "hifigan") return MelKind::kHifigan;
-  return fail(ErrorCode::kInvalid, "no mel front end is called '{}': one of vocos, bigvgan, hifigan", name);
+  return fail(ErrorCode::kInvalid,
+              "no mel front end is called '{}': one of vocos, bigvgan, hifigan", name);
 }
 
 const char* name_of(MelKind kind) {
@@ -61,7 +62,13 @@ std::int64_t MelConfig::frames(std::int64_t samples) const {
 MelConfig mel_config(MelKind kind) {
   switch (kind) {
     case MelKind::kVocos:
-      return {.kind = kind, .rate = 24'000, .bands = 100, .high_hz = 12'000, .slaney = false, .pad = 512, .magnitude_floor = 0};
+      return {.kind = kind,
+              .rate = 24'000,
+              .bands = 100,
+              .high_hz = 12'000,
+              .slaney = false,
+              .pad = 512,
+              .magnitude_floor = 0};
     case MelKind::kBigvgan: return {.kind = kind, .rate = 24'000, .bands = 100, .high_hz = 12'000};
     case MelKind::kHifigan: return {.kind = kind};
   }
@@ -77,7 +84,8 @@ MelFrontEnd::MelFrontEnd(const MelConfig& config) : config_(config) {
   for (int i = 0; i < n; ++i) {
     window_.push_back(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / n));
     std::uint32_t index = 0;
-    for (int b = 0; b < bits; ++b) index |= ((static_cast<std::uint32_t>(i) >> b) & 1U) << (bits - 1 - b);
+    for (int b = 0; b < bits; ++b)
+      index |= ((static_cast<std::uint32_t>(i) >> b) & 1U) << (bits - 1 - b);
     reversed_.push_back(index);
   }
   for (int k = 0; k < n / 2; ++k) {
@@ -90,7 +98,8 @@ MelFrontEnd::MelFrontEnd(const MelConfig& config) : config_(config) {
 void MelFrontEnd::make_bank() {
   const double top = to_mel(config_.high_hz, config_.slaney);
   std::vector<double> edges;
-  for (int i = 0; i < config_.bands + 2; ++i) edges.push_back(to_hz(top * i / (config_.bands + 1), config_.slaney));
+  for (int i = 0; i < config_.bands + 2; ++i)
+    edges.push_back(to_hz(top * i / (config_.bands + 1), config_.slaney));
   for (std::size_t b = 0; b < static_cast<std::size_t>(config_.bands); ++b) {
     const double area = config_.slaney ? 2 / (edges[b + 2] - edges[b]) : 1;
     Band band;
@@ -110,11 +119,13 @@ void MelFrontEnd::make_bank() {
 double MelFrontEnd::weight(int band, int bin) const {
   const Band& found = bank_[static_cast<std::size_t>(band)];
   const int i = bin - found.first;
-  return i < 0 || i >= static_cast<int>(found.weights.size()) ? 0.0 : found.weights[static_cast<std::size_t>(i)];
+  return i < 0 || i >= static_cast<int>(found.weights.size())
+             ? 0.0
+             : found.weights[static_cast<std::size_t>(i)];
 }
 
-// Radix-2 decimation in time. One frame costs about 50k multiplications, a minute of speech about 0.2 s: the model
-// dwarfs it, so no faster transform is worth a library.
+// Radix-2 decimation in time. One frame costs about 50k multiplications, a minute of speech about
+// 0.2 s: the model dwarfs it, so no faster transform is worth a library.
 void MelFrontEnd::transform(std::vector<double>& re, std::vector<double>& im) const {
   const auto n = static_cast<std::size_t>(config_.fft);
   for (std::size_t i = 0; i < n; ++i) {
@@ -139,18 +150,21 @@ void MelFrontEnd::transform(std::vector<double>& re, std::vector<double>& im) co
       }
     }
   }
-  for (std::size_t k = 0; k <= n / 2; ++k) re[k] = std::sqrt(re[k] * re[k] + im[k] * im[k] + config_.magnitude_floor);
+  for (std::size_t k = 0; k <= n / 2; ++k)
+    re[k] = std::sqrt(re[k] * re[k] + im[k] * im[k] + config_.magnitude_floor);
 }
 
 Result<Mel> MelFrontEnd::compute(std::span<const float> samples) const {
   const std::int64_t length = std::ssize(samples);
   if (length <= config_.pad || config_.frames(length) < 1) {
-    return fail(ErrorCode::kInvalid, "computing a {} mel: {} samples are too few, more than {} are needed", name_of(config_.kind),
-                length, std::max(config_.pad, config_.fft - 2 * config_.pad));
+    return fail(
+        ErrorCode::kInvalid, "computing a {} mel: {} samples are too few, more than {} are needed",
+        name_of(config_.kind), length, std::max(config_.pad, config_.fft - 2 * config_.pad));
   }
   for (std::int64_t i = 0; i < length; ++i) {
     if (!std::isfinite(samples[static_cast<std::size_t>(i)])) {
-      return fail(ErrorCode::kInvalid, "computing a {} mel: sample {} is not a finite number", name_of(config_.kind), i);
+      return fail(ErrorCode::kInvalid, "computing a {} mel: sample {} is not a finite number",
+                  name_of(config_.kind), i);
     }
   }
   Mel mel{.bands = config_.bands, .frames = config_.frames(length)};
@@ -160,12 +174,15 @@ Result<Mel> MelFrontEnd::compute(std::span<const float> samples) const {
   for (std::int64_t frame = 0; frame < mel.frames; ++frame) {
     const std::int64_t start = frame * config_.hop - config_.pad;
     for (std::size_t i = 0; i < re.size(); ++i) {
-      re[i] = static_cast<double>(samples[reflected(start + static_cast<std::int64_t>(i), length)]) * window_[i];
+      re[i] =
+          static_cast<double>(samples[reflected(start + static_cast<std::int64_t>(i), length)]) *
+          window_[i];
     }
     transform(re, im);
     for (const Band& band : bank_) {
       double sum = 0;
-      for (std::size_t i = 0; i < band.weights.size(); ++i) sum += re[static_cast<std::size_t>(band.first) + i] * band.weights[i];
+      for (std::size_t i = 0; i < band.weights.size(); ++i)
+        sum += re[static_cast<std::size_t>(band.first) + i] * band.weights[i];
       mel.values.push_back(std::log(std::max(static_cast<float>(sum), kMelFloor)));
     }
   }

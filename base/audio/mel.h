@@ -1,5 +1,6 @@
-// Log-mel front ends. The model works on exactly one of them; which one is a parameter of the run because the vocoder
-// dictates it. Sums in double; values agree with the reference programs' float results to their rounding.
+// Log-mel front ends. The model works on exactly one of them; which one is a parameter of the run
+// because the vocoder dictates it. Sums in double; values agree with the reference programs' float
+// results to their rounding.
 #pragma once
 
 #include <cstddef>
@@ -13,10 +14,11 @@
 
 namespace strata {
 
-// vocos:   F5-TTS's default. 24 kHz, 100 HTK bands, centred frames (reflected 512), frames = n/256 + 1.
-// bigvgan: F5-TTS's other one. 24 kHz, 100 Slaney bands with area norm, reflected 384, frames = n/256.
-// hifigan: HiFi-GAN V1 (universal). 22,050 Hz, 80 Slaney bands of 0..8 kHz, reflected 384, frames = n/256.
-// All: 1024-point DFT, periodic Hann window of 1024, hop 256, magnitude, ln(max(band, 1e-5)).
+// vocos:   F5-TTS's default. 24 kHz, 100 HTK bands, centred frames (reflected 512), frames = n/256
+// + 1. bigvgan: F5-TTS's other one. 24 kHz, 100 Slaney bands with area norm, reflected 384, frames
+// = n/256. hifigan: HiFi-GAN V1 (universal). 22,050 Hz, 80 Slaney bands of 0..8 kHz, reflected 384,
+// frames = n/256. All: 1024-point DFT, periodic Hann window of 1024, hop 256, magnitude,
+// ln(max(band, 1e-5)).
 enum class MelKind { kVocos, kBigvgan, kHifigan };
 
 [[nodiscard]] Result<MelKind> parse_mel_kind(std::string_view name);
@@ -24,13 +26,13 @@ enum class MelKind { kVocos, kBigvgan, kHifigan };
 
 struct MelConfig {
   MelKind kind = MelKind::kHifigan;
-  int rate = 22'050;        // Hz
-  int fft = 1024;           // points; also the window
-  int hop = 256;            // samples
+  int rate = 22'050;  // Hz
+  int fft = 1024;     // points; also the window
+  int hop = 256;      // samples
   int bands = 80;
-  double high_hz = 8'000;   // upper edge of the last band; the first begins at 0
-  bool slaney = true;       // else HTK without area norm
-  int pad = 384;            // samples reflected at each end
+  double high_hz = 8'000;         // upper edge of the last band; the first begins at 0
+  bool slaney = true;             // else HTK without area norm
+  int pad = 384;                  // samples reflected at each end
   double magnitude_floor = 1e-9;  // added under the square root
 
   [[nodiscard]] double frames_per_second() const { return static_cast<double>(rate) / hop; }
@@ -46,7 +48,9 @@ struct Mel {
   int bands = 0;
   std::int64_t frames = 0;
   std::vector<float> values{};
-  [[nodiscard]] float at(int band, std::int64_t frame) const { return values[static_cast<std::size_t>(frame * bands + band)]; }
+  [[nodiscard]] float at(int band, std::int64_t frame) const {
+    return values[static_cast<std::size_t>(frame * bands + band)];
+  }
 };
 
 // Holds window, filter bank and twiddles; compute() may be called from several threads.

@@ -14,25 +14,30 @@ namespace {
 constexpr double kLowpassWidth = 6;
 constexpr double kRolloff = 0.99;
 
-// The taps of one phase that are not zero: sum of x[first + i] * taps[i], relative to the block of that output.
+// The taps of one phase that are not zero: sum of x[first + i] * taps[i], relative to the block of
+// that output.
 struct Phase {
   std::int64_t first = 0;
   std::vector<float> taps{};
 };
 
-// Phase j of `to`, for rates without a common factor. Taps where the window is clamped are zero and are left out:
-// for 16 kHz to 22.05 kHz that leaves 13 of 334.
+// Phase j of `to`, for rates without a common factor. Taps where the window is clamped are zero and
+// are left out: for 16 kHz to 22.05 kHz that leaves 13 of 334.
 Phase make_phase(std::int64_t from, std::int64_t to, std::int64_t j) {
   const double base = static_cast<double>(std::min(from, to)) * kRolloff;
-  const auto width = static_cast<std::int64_t>(std::ceil(kLowpassWidth * static_cast<double>(from) / base));
+  const auto width =
+      static_cast<std::int64_t>(std::ceil(kLowpassWidth * static_cast<double>(from) / base));
   Phase phase;
   for (std::int64_t i = -width; i < width + from; ++i) {
-    const double t = (static_cast<double>(i) / static_cast<double>(from) - static_cast<double>(j) / static_cast<double>(to)) * base;
+    const double t = (static_cast<double>(i) / static_cast<double>(from) -
+                      static_cast<double>(j) / static_cast<double>(to)) *
+                     base;
     if (std::abs(t) >= kLowpassWidth) continue;
     const double window = std::cos(t * std::numbers::pi / kLowpassWidth / 2);
     const double sinc = t == 0 ? 1.0 : std::sin(t * std::numbers::pi) / (t * std::numbers::pi);
     if (phase.taps.empty()) phase.first = i;
-    phase.taps.push_back(static_cast<float>(sinc * window * window * base / static_cast<double>(from)));
+    phase.taps.push_back(
+        static_cast<float>(sinc * window * window * base / static_cast<double>(from)));
   }
   return phase;
 }
@@ -60,7 +65,8 @@ std::vector<float> resample(std::span<const float> samples, int from, int to) {
     const std::int64_t end = std::min<std::int64_t>(std::ssize(phase.taps), length - start);
     double sum = 0;
     for (std::int64_t i = skip; i < end; ++i) {
-      sum += static_cast<double>(samples[static_cast<std::size_t>(start + i)]) * static_cast<double>(phase.taps[static_cast<std::size_t>(i)]);
+      sum += static_cast<double>(samples[static_cast<std::size_t>(start + i)]) *
+             static_cast<double>(phase.taps[static_cast<std::size_t>(i)]);
     }
     result[k] = static_cast<float>(sum);
   }

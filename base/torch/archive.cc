@@ -33,11 +33,13 @@ Result<std::string> read_extra(const std::filesystem::path& path, const std::str
     if (!reader.hasRecord(record)) {
       return fail(ErrorCode::kInvalid, "it holds no {}: it was not written by tools/export", name);
     }
-    if (reader.getRecordSize(record) > kArchiveExtraMax) return fail(ErrorCode::kTooLarge, "its {} is over {} bytes", name, kArchiveExtraMax);
+    if (reader.getRecordSize(record) > kArchiveExtraMax)
+      return fail(ErrorCode::kTooLarge, "its {} is over {} bytes", name, kArchiveExtraMax);
     const auto [data, size] = reader.getRecord(record);
     return std::string(static_cast<const char*>(data.get()), size);
   });
-  if (!bytes && bytes.error().code == ErrorCode::kInternal) bytes.error().code = ErrorCode::kDamaged;
+  if (!bytes && bytes.error().code == ErrorCode::kInternal)
+    bytes.error().code = ErrorCode::kDamaged;
   if (!bytes) return tl::unexpected(first_line(bytes.error()));
   return bytes;
 }
@@ -82,8 +84,12 @@ Result<Description> parse_description(const std::string& text) {
   STRATA_TRY(const Value value, parse_json(text));
   Fields fields(value, kMetadataFile);
   Description out;
-  out.info = {.name = fields.text("name"), .role = fields.text("role"), .family = fields.text("family"),
-              .version = fields.integer("version"), .identity = fields.text("identity"), .interface = fields.text("interface")};
+  out.info = {.name = fields.text("name"),
+              .role = fields.text("role"),
+              .family = fields.text("family"),
+              .version = fields.integer("version"),
+              .identity = fields.text("identity"),
+              .interface = fields.text("interface")};
   if (const Value* settings = fields.child("settings")) out.info.settings = *settings;
   out.info.torch_version = fields.text("torch_version");
   out.info.exporter_version = fields.integer("exporter_version", 0);
@@ -94,8 +100,10 @@ Result<Description> parse_description(const std::string& text) {
   const Value& inputs = test.required_child("inputs");
   const Value& outputs = test.required_child("outputs");
   STRATA_CHECK_OK(test.finish());
-  STRATA_TRY(out.self_test.inputs, read_arrays(inputs, std::string(kMetadataFile) + ": self_test.inputs"));
-  STRATA_TRY(out.self_test.outputs, read_arrays(outputs, std::string(kMetadataFile) + ": self_test.outputs"));
+  STRATA_TRY(out.self_test.inputs,
+             read_arrays(inputs, std::string(kMetadataFile) + ": self_test.inputs"));
+  STRATA_TRY(out.self_test.outputs,
+             read_arrays(outputs, std::string(kMetadataFile) + ": self_test.outputs"));
   return out;
 }
 
@@ -103,11 +111,15 @@ Result<Description> read_description(const std::filesystem::path& path) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error) {
-    return fail(ErrorCode::kNotFound, "exported model {}: {}; make it with tools/export", path.string(), error.message());
+    return fail(ErrorCode::kNotFound, "exported model {}: {}; make it with tools/export",
+                path.string(), error.message());
   }
-  if (size > kArchiveFileMax) return fail(ErrorCode::kTooLarge, "exported model {}: over {} bytes", path.string(), kArchiveFileMax);
+  if (size > kArchiveFileMax)
+    return fail(ErrorCode::kTooLarge, "exported model {}: over {} bytes", path.string(),
+                kArchiveFileMax);
   auto described = read_extra(path, kMetadataFile).and_then(parse_description);
-  if (!described) return tl::unexpected(described.error().while_doing("exported model " + path.string()));
+  if (!described)
+    return tl::unexpected(described.error().while_doing("exported model " + path.string()));
   return described;
 }
 
@@ -119,21 +131,31 @@ int release_of(std::string_view version) {
   return major * 1000 + minor;
 }
 
-Status check_need(const Description& found, const ArchiveNeed& need, const std::filesystem::path& path) {
-  const auto differs = [](const std::string& wanted, const std::string& got) { return !wanted.empty() && wanted != got; };
+Status check_need(const Description& found, const ArchiveNeed& need,
+                  const std::filesystem::path& path) {
+  const auto differs = [](const std::string& wanted, const std::string& got) {
+    return !wanted.empty() && wanted != got;
+  };
   const ArchiveInfo& info = found.info;
   if (differs(need.role, info.role)) {
-    return fail(ErrorCode::kInvalid, "exported model {}: its role is \"{}\", a \"{}\" is needed", path.string(), info.role, need.role);
+    return fail(ErrorCode::kInvalid, "exported model {}: its role is \"{}\", a \"{}\" is needed",
+                path.string(), info.role, need.role);
   }
   if (differs(need.interface, info.interface)) {
-    return fail(ErrorCode::kUnsupported, "exported model {}: its interface is \"{}\", this program speaks \"{}\"", path.string(), info.interface, need.interface);
+    return fail(ErrorCode::kUnsupported,
+                "exported model {}: its interface is \"{}\", this program speaks \"{}\"",
+                path.string(), info.interface, need.interface);
   }
   if (differs(need.identity, info.identity)) {
-    return fail(ErrorCode::kInvalid, "exported model {}: its identity is {}, the spec asks for {}: export it again, or change the spec",
+    return fail(ErrorCode::kInvalid,
+                "exported model {}: its identity is {}, the spec asks for {}: export it again, or "
+                "change the spec",
                 path.string(), info.identity, need.identity);
   }
   if (release_of(info.torch_version) > TORCH_VERSION_MAJOR * 1000 + TORCH_VERSION_MINOR) {
-    return fail(ErrorCode::kUnsupported, "exported model {}: written by torch {}, this program has {}.{}: export it with an older torch",
+    return fail(ErrorCode::kUnsupported,
+                "exported model {}: written by torch {}, this program has {}.{}: export it with an "
+                "older torch",
                 path.string(), info.torch_version, TORCH_VERSION_MAJOR, TORCH_VERSION_MINOR);
   }
   return {};
@@ -143,7 +165,8 @@ Status append_outputs(const c10::IValue& value, std::vector<at::Tensor>& out) {
   if (value.isTensor()) {
     out.push_back(value.toTensor().cpu());
   } else if (value.isTuple()) {
-    for (const c10::IValue& element : value.toTupleRef().elements()) STRATA_CHECK_OK(append_outputs(element, out));
+    for (const c10::IValue& element : value.toTupleRef().elements())
+      STRATA_CHECK_OK(append_outputs(element, out));
   } else if (value.isInt()) {
     out.push_back(at::scalar_tensor(value.toInt(), at::kLong));
   } else if (value.isDouble()) {
@@ -178,7 +201,8 @@ Archive::Archive(Archive&&) noexcept = default;
 Archive& Archive::operator=(Archive&&) noexcept = default;
 Archive::~Archive() = default;
 
-Result<std::filesystem::path> Archive::path_of(const std::filesystem::path& models, std::string_view name) {
+Result<std::filesystem::path> Archive::path_of(const std::filesystem::path& models,
+                                               std::string_view name) {
   if (name.empty() || name.front() == '.' || name.find('/') != std::string_view::npos) {
     return fail(ErrorCode::kInvalid, "\"{}\" cannot be the name of an exported model", name);
   }
@@ -190,14 +214,16 @@ Result<ArchiveInfo> Archive::describe(const std::filesystem::path& path) {
   return std::move(description.info);
 }
 
-Result<Archive> Archive::load(const std::filesystem::path& path, const ArchiveNeed& need, bool self_test, const std::string& device) {
+Result<Archive> Archive::load(const std::filesystem::path& path, const ArchiveNeed& need,
+                              bool self_test, const std::string& device) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   STRATA_TRY(impl->description, read_description(path));
   STRATA_CHECK_OK(check_need(impl->description, need, path));
   const auto loaded = from_torch("loading exported model " + path.string(), [&] {
     impl->device = torch::Device(device);
-    // Without a device an archive that was saved on a GPU ends the program on a machine that has none.
+    // Without a device an archive that was saved on a GPU ends the program on a machine that has
+    // none.
     impl->module = torch::jit::load(path.string(), impl->device);
     impl->module.eval();
   });
@@ -211,44 +237,57 @@ const ArchiveInfo& Archive::info() const { return impl_->description.info; }
 
 Result<std::int64_t> Archive::setting(std::string_view name) const {
   const Value* value = info().settings.find(name);
-  const auto number = value == nullptr || value->if_number() == nullptr ? std::nullopt : value->if_number()->to_integer();
-  if (!number) return fail(ErrorCode::kInvalid, "exported model {}: its settings have no whole number \"{}\"", impl_->path.string(), name);
+  const auto number = value == nullptr || value->if_number() == nullptr
+                          ? std::nullopt
+                          : value->if_number()->to_integer();
+  if (!number)
+    return fail(ErrorCode::kInvalid, "exported model {}: its settings have no whole number \"{}\"",
+                impl_->path.string(), name);
   return *number;
 }
 
 Result<std::string> Archive::extra(const std::string& name) const {
   auto bytes = read_extra(impl_->path, name);
-  if (!bytes) return tl::unexpected(bytes.error().while_doing("exported model " + impl_->path.string()));
+  if (!bytes)
+    return tl::unexpected(bytes.error().while_doing("exported model " + impl_->path.string()));
   return bytes;
 }
 
 Result<std::vector<at::Tensor>> Archive::run(const std::vector<Input>& inputs, const char* method) {
-  auto outputs = from_torch(fmt::format("running {}() of {}", method, info().name), [&]() -> Result<std::vector<at::Tensor>> {
-    const at::NoGradGuard no_gradients;
-    std::vector<c10::IValue> values;
-    for (const Input& input : inputs) {
-      if (const auto* tensor = std::get_if<at::Tensor>(&input)) values.emplace_back(tensor->to(impl_->device));
-      if (const auto* integer = std::get_if<std::int64_t>(&input)) values.emplace_back(*integer);
-      if (const auto* number = std::get_if<double>(&input)) values.emplace_back(*number);
-    }
-    std::vector<at::Tensor> out;
-    STRATA_CHECK_OK(append_outputs(impl_->module.get_method(method)(std::move(values)), out));
-    return out;
-  });
+  auto outputs = from_torch(
+      fmt::format("running {}() of {}", method, info().name),
+      [&]() -> Result<std::vector<at::Tensor>> {
+        const at::NoGradGuard no_gradients;
+        std::vector<c10::IValue> values;
+        for (const Input& input : inputs) {
+          if (const auto* tensor = std::get_if<at::Tensor>(&input))
+            values.emplace_back(tensor->to(impl_->device));
+          if (const auto* integer = std::get_if<std::int64_t>(&input))
+            values.emplace_back(*integer);
+          if (const auto* number = std::get_if<double>(&input)) values.emplace_back(*number);
+        }
+        std::vector<at::Tensor> out;
+        STRATA_CHECK_OK(append_outputs(impl_->module.get_method(method)(std::move(values)), out));
+        return out;
+      });
   return outputs;
 }
 
 Result<at::Tensor> Archive::run_one(const std::vector<Input>& inputs, const char* method) {
   STRATA_TRY(std::vector<at::Tensor> outputs, run(inputs, method));
-  if (outputs.size() != 1) return fail(ErrorCode::kUnsupported, "{}() of {} gave {} outputs, one is expected", method, info().name, outputs.size());
+  if (outputs.size() != 1)
+    return fail(ErrorCode::kUnsupported, "{}() of {} gave {} outputs, one is expected", method,
+                info().name, outputs.size());
   return std::move(outputs.front());
 }
 
-Result<at::Tensor> Archive::stored(const std::string& file, const std::vector<std::int64_t>& shape, bool integers) const {
+Result<at::Tensor> Archive::stored(const std::string& file, const std::vector<std::int64_t>& shape,
+                                   bool integers) const {
   STRATA_TRY(const std::string bytes, extra(file));
   at::Tensor tensor = at::empty(shape, integers ? at::kLong : at::kFloat);
   if (bytes.size() != tensor.nbytes()) {
-    return fail(ErrorCode::kDamaged, "exported model {}: {} has {} bytes, its shape needs {}", impl_->path.string(), file, bytes.size(), tensor.nbytes());
+    return fail(ErrorCode::kDamaged, "exported model {}: {} has {} bytes, its shape needs {}",
+                impl_->path.string(), file, bytes.size(), tensor.nbytes());
   }
   std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
   return tensor;
@@ -272,15 +311,20 @@ Result<double> Archive::self_test() {
   STRATA_TRY(const std::vector<Input> inputs, self_test_inputs());
   STRATA_TRY(const std::vector<at::Tensor> got, run(inputs));
   if (got.size() != test.outputs.size()) {
-    return fail(ErrorCode::kDamaged, "exported model {}: its self-test stores {} outputs, forward() gave {}", impl_->path.string(), test.outputs.size(), got.size());
+    return fail(ErrorCode::kDamaged,
+                "exported model {}: its self-test stores {} outputs, forward() gave {}",
+                impl_->path.string(), test.outputs.size(), got.size());
   }
   double worst = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
-    STRATA_TRY(const at::Tensor wanted, stored(test.outputs[i].file, test.outputs[i].shape, test.outputs[i].integers));
+    STRATA_TRY(const at::Tensor wanted,
+               stored(test.outputs[i].file, test.outputs[i].shape, test.outputs[i].integers));
     worst = std::max(worst, largest_difference(got[i], wanted));
   }
   if (!(worst <= test.tolerance)) {
-    return fail(ErrorCode::kDamaged, "exported model {}: its self-test is off by {}, allowed is {}: export it again", impl_->path.string(), worst, test.tolerance);
+    return fail(ErrorCode::kDamaged,
+                "exported model {}: its self-test is off by {}, allowed is {}: export it again",
+                impl_->path.string(), worst, test.tolerance);
   }
   return worst;
 }

@@ -1,5 +1,6 @@
-// The telephone prompts that Debian packages as asterisk-core-sounds-*: real speech, studio quality, 16 kHz as G.722.
-// Only files that the packages list are looked at, so that what else lies in the folder cannot change a corpus.
+// The telephone prompts that Debian packages as asterisk-core-sounds-*: real speech, studio
+// quality, 16 kHz as G.722. Only files that the packages list are looked at, so that what else lies
+// in the folder cannot change a corpus.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace strata::trainer {
 
-inline constexpr std::size_t kDecodeBatch = 32;  // files for one ffmpeg process: starting one for each would cost 60 ms a file
+inline constexpr std::size_t kDecodeBatch =
+    32;  // files for one ffmpeg process: starting one for each would cost 60 ms a file
 
 struct AsteriskOptions {
   std::string language = "en";
@@ -27,14 +29,17 @@ struct AsteriskListing {
   std::map<std::string, std::string> packages{};  // name -> installed version
 };
 
-// Asks dpkg-query. kInvalid where a package is missing or has another version than the pinned one; the message says what to do.
+// Asks dpkg-query. kInvalid where a package is missing or has another version than the pinned one;
+// the message says what to do.
 [[nodiscard]] Result<AsteriskListing> list_asterisk(const AsteriskOptions& options);
 
-// "name: text" lines; ';' begins a comment. Names are paths below the speaker's folder without an extension.
+// "name: text" lines; ';' begins a comment. Names are paths below the speaker's folder without an
+// extension.
 [[nodiscard]] std::map<std::string, std::string> parse_transcripts(std::string_view text);
 
-// Raw G.722 files to samples at kCorpusRate, in the order given, through ffmpeg. `scratch` is a folder for its output.
-[[nodiscard]] Result<std::vector<std::vector<float>>> decode_g722(const std::vector<std::filesystem::path>& files,
-                                                                  const std::filesystem::path& scratch);
+// Raw G.722 files to samples at kCorpusRate, in the order given, through ffmpeg. `scratch` is a
+// folder for its output.
+[[nodiscard]] Result<std::vector<std::vector<float>>> decode_g722(
+    const std::vector<std::filesystem::path>& files, const std::filesystem::path& scratch);
 
 }  // namespace strata::trainer

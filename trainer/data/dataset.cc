@@ -13,10 +13,13 @@
 namespace strata::trainer {
 namespace {
 
-Result<Utterance> load_utterance(const Corpus& corpus, const Item& item, const MelFrontEnd& front, const Vocabulary& vocabulary) {
+Result<Utterance> load_utterance(const Corpus& corpus, const Item& item, const MelFrontEnd& front,
+                                 const Vocabulary& vocabulary) {
   Utterance utterance{.id = item.id, .seconds = item.seconds()};
   utterance.text = vocabulary.encode(item.text);
-  if (utterance.text.empty()) return fail(ErrorCode::kInvalid, "the item {} of {} has no text", item.id, corpus.folder.string());
+  if (utterance.text.empty())
+    return fail(ErrorCode::kInvalid, "the item {} of {} has no text", item.id,
+                corpus.folder.string());
   STRATA_TRY(utterance.mel, read_mel(corpus.audio_path(item), front));
   return utterance;
 }
@@ -49,11 +52,14 @@ Result<Normalisation> measure(const std::vector<Utterance>& utterances) {
   if (count == 0) return fail(ErrorCode::kInvalid, "there is no training item to normalise by");
   const double mean = sum / static_cast<double>(count);
   const double variance = squares / static_cast<double>(count) - mean * mean;
-  if (!(variance > 0)) return fail(ErrorCode::kInvalid, "all mel values of the training items are equal: the recordings are silent");
+  if (!(variance > 0))
+    return fail(ErrorCode::kInvalid,
+                "all mel values of the training items are equal: the recordings are silent");
   return Normalisation{.mean = mean, .deviation = std::sqrt(variance)};
 }
 
-Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder, const std::optional<std::filesystem::path>& features,
+Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
+                              const std::optional<std::filesystem::path>& features,
                               const DatasetOptions& options) {
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
   STRATA_TRY(Vocabulary vocabulary, Vocabulary::load(corpus_folder / "vocab.txt"));
@@ -72,11 +78,15 @@ Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder, const 
     if (teacher) {
       STRATA_TRY(utterance.features, teacher->load(item.id, item.sha256));
     }
-    bytes += static_cast<std::int64_t>(utterance.mel.nbytes()) + (teacher ? static_cast<std::int64_t>(utterance.features.nbytes()) : 0);
+    bytes += static_cast<std::int64_t>(utterance.mel.nbytes()) +
+             (teacher ? static_cast<std::int64_t>(utterance.features.nbytes()) : 0);
     if (bytes > kDatasetBytesMax) {
-      return fail(ErrorCode::kTooLarge, "{}: mels and features need more than {} bytes of memory; set corpus.limit", corpus_folder.string(), kDatasetBytesMax);
+      return fail(ErrorCode::kTooLarge,
+                  "{}: mels and features need more than {} bytes of memory; set corpus.limit",
+                  corpus_folder.string(), kDatasetBytesMax);
     }
-    (item.split == Split::kTrain ? dataset.train_ : dataset.heldout_).push_back(std::move(utterance));
+    (item.split == Split::kTrain ? dataset.train_ : dataset.heldout_)
+        .push_back(std::move(utterance));
   }
   if (options.normalise) {
     dataset.normalise_ = *options.normalise;

@@ -1,4 +1,5 @@
-// A prepared corpus in memory, ready for batches: normalised log-mels, token ids, and teacher features where given.
+// A prepared corpus in memory, ready for batches: normalised log-mels, token ids, and teacher
+// features where given.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace strata::trainer {
 
 inline constexpr std::int64_t kDatasetBytesMax = 64LL << 30;  // mels and features together
 
-// The model sees (mel - mean) / deviation: one scalar each, over all frames and bands of the training items.
+// The model sees (mel - mean) / deviation: one scalar each, over all frames and bands of the
+// training items.
 struct Normalisation {
   double mean = 0;
   double deviation = 1;
@@ -31,9 +33,11 @@ struct DatasetOptions {
 // Immutable after load; both lists are ordered by id.
 class Dataset {
  public:
-  // `features` is a folder that `extract` wrote. An error names the first item whose audio, text or features are
-  // unusable: nothing is skipped in silence. Mels are computed here, about a second for five minutes of speech.
-  [[nodiscard]] static Result<Dataset> load(const std::filesystem::path& corpus, const std::optional<std::filesystem::path>& features,
+  // `features` is a folder that `extract` wrote. An error names the first item whose audio, text or
+  // features are unusable: nothing is skipped in silence. Mels are computed here, about a second
+  // for five minutes of speech.
+  [[nodiscard]] static Result<Dataset> load(const std::filesystem::path& corpus,
+                                            const std::optional<std::filesystem::path>& features,
                                             const DatasetOptions& options = {});
 
   [[nodiscard]] const std::vector<Utterance>& train() const { return train_; }
@@ -54,10 +58,13 @@ class Dataset {
   std::int64_t feature_width_ = 0;
 };
 
-// The log-mel of a recording, resampled to the front end's rate: (frames, bands) float32, not normalised.
-[[nodiscard]] Result<at::Tensor> read_mel(const std::filesystem::path& audio, const MelFrontEnd& front);
+// The log-mel of a recording, resampled to the front end's rate: (frames, bands) float32, not
+// normalised.
+[[nodiscard]] Result<at::Tensor> read_mel(const std::filesystem::path& audio,
+                                          const MelFrontEnd& front);
 
-// Mean and deviation (of the population) over all elements. An error where there are none, or all are equal.
+// Mean and deviation (of the population) over all elements. An error where there are none, or all
+// are equal.
 [[nodiscard]] Result<Normalisation> measure(const std::vector<Utterance>& utterances);
 
 }  // namespace strata::trainer

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/torch/archive.h"
 #include "base/torch/guard.h"
-#include "base/torch/runtime.h"
 #include "base/torch/torch.h"
 #include "trainer/data/features.h"
 #include "trainer/data/item_store.h"
@@ -34,7 +33,10 @@ struct TeacherOptions {
   bool half = true;
 
   [[nodiscard]] Object describe() const {
-    return {{"name", model.name}, {"identity", model.identity}, {"layer", layer}, {"dtype", half ? "fp16" : "fp32"}};
+    return {{"name", model.name},
+            {"identity", model.identity},
+            {"layer", layer},
+            {"dtype", half ? "fp16" : "fp32"}};
   }
 };
 
@@ -47,7 +49,8 @@ Result<TeacherOptions> read_options(const Value& parameters) {
   options.model = read_model_choice(model);
   STRATA_CHECK_OK(model.finish());
   options.half = teacher.choice("dtype", {"fp16", "fp32"}, "fp16") == "fp16";
-  teacher.require(options.layer >= 0 && options.layer <= kLayerMax, "layer", "expected a layer's number");
+  teacher.require(options.layer >= 0 && options.layer <= kLayerMax, "layer",
+                  "expected a layer's number");
   STRATA_CHECK_OK(teacher.finish());
   return options;
 }
@@ -56,18 +59,24 @@ class Teacher {
  public:
   static Result<Teacher> load(const StageSpec& spec, const TeacherOptions& options) {
     STRATA_TRY(const auto path, Archive::path_of(spec.models, options.model.name));
-    STRATA_TRY(Archive archive, Archive::load(path, {.role = "teacher", .interface = kInterface, .identity = options.model.identity}));
+    STRATA_TRY(Archive archive, Archive::load(path, {.role = "teacher",
+                                                     .interface = kInterface,
+                                                     .identity = options.model.identity}));
     Teacher teacher(std::move(archive), options);
     STRATA_TRY(teacher.rate_, teacher.archive_.setting("sample_rate"));
     STRATA_TRY(teacher.window_, teacher.archive_.setting("window_samples"));
     STRATA_TRY(teacher.frames_per_second_, teacher.archive_.setting("frames_per_second"));
     STRATA_TRY(teacher.width_, teacher.archive_.setting("width"));
     STRATA_TRY(const std::int64_t layers, teacher.archive_.setting("encoder_layers"));
-    if (teacher.rate_ <= 0 || teacher.window_ <= 0 || teacher.frames_per_second_ <= 0 || teacher.width_ <= 0) {
-      return fail(ErrorCode::kInvalid, "exported model {}: its settings are not positive", path.string());
+    if (teacher.rate_ <= 0 || teacher.window_ <= 0 || teacher.frames_per_second_ <= 0 ||
+        teacher.width_ <= 0) {
+      return fail(ErrorCode::kInvalid, "exported model {}: its settings are not positive",
+                  path.string());
     }
     if (options.layer > layers) {
-      return fail(ErrorCode::kInvalid, "parameters.teacher.layer: the teacher {} has {} layers, {} was asked for", options.model.name, layers, options.layer);
+      return fail(ErrorCode::kInvalid,
+                  "parameters.teacher.layer: the teacher {} has {} layers, {} was asked for",
+                  options.model.name, layers, options.layer);
     }
     return teacher;
   }
@@ -79,28 +88,36 @@ class Teacher {
     std::vector<at::Tensor> windows;
     for (std::int64_t start = 0; start < std::ssize(samples); start += window_) {
       const std::int64_t count = std::min(window_, std::ssize(samples) - start);
-      at::Tensor window = at::zeros({1, window_}, at::kFloat);  // (1, samples), silence after the speech
-      std::memcpy(window.data_ptr(), samples.data() + start, static_cast<std::size_t>(count) * sizeof(float));
+      at::Tensor window =
+          at::zeros({1, window_}, at::kFloat);  // (1, samples), silence after the speech
+      std::memcpy(window.data_ptr(), samples.data() + start,
+                  static_cast<std::size_t>(count) * sizeof(float));
       STRATA_TRY(const at::Tensor heard, archive_.run_one({window, options_.layer}));
       if (heard.dim() != 3 || heard.size(0) != 1 || heard.size(2) != width_) {
-        return fail(ErrorCode::kInvalid, "the teacher {} gave a tensor of another shape than (1, frames, {})", options_.model.name, width_);
+        return fail(ErrorCode::kInvalid,
+                    "the teacher {} gave a tensor of another shape than (1, frames, {})",
+                    options_.model.name, width_);
       }
       const std::int64_t frames = teacher_frames(count, rate_, frames_per_second_);
       windows.push_back(heard[0].slice(0, 0, std::min(frames, heard.size(1))));
     }
     at::Tensor all = at::cat(windows, 0);
     if (!all.isfinite().all().item<bool>()) {
-      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {}", options_.model.name, recording.string());
+      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {}",
+                  options_.model.name, recording.string());
     }
     return all.to(options_.half ? at::kHalf : at::kFloat).contiguous();
   }
 
   [[nodiscard]] Object report() const {
-    return {{"teacher", options_.describe()}, {"width", width_}, {"frames_per_second", frames_per_second_}};
+    return {{"teacher", options_.describe()},
+            {"width", width_},
+            {"frames_per_second", frames_per_second_}};
   }
 
  private:
-  Teacher(Archive archive, TeacherOptions options) : archive_(std::move(archive)), options_(std::move(options)) {}
+  Teacher(Archive archive, TeacherOptions options)
+      : archive_(std::move(archive)), options_(std::move(options)) {}
   Archive archive_;
   TeacherOptions options_;
   std::int64_t rate_ = 0;
@@ -109,24 +126,28 @@ class Teacher {
   std::int64_t width_ = 0;
 };
 
-// Items are stored under the hash of their recording: another corpus that shares recordings may resume from them too.
+// Items are stored under the hash of their recording: another corpus that shares recordings may
+// resume from them too.
 std::string store_name(const Item& item) { return item.sha256 + ".safetensors"; }
 
-Status extract_item(const Corpus& corpus, const Item& item, Teacher& teacher, const ItemStore& store) {
+Status extract_item(const Corpus& corpus, const Item& item, Teacher& teacher,
+                    const ItemStore& store) {
   STRATA_TRY(at::Tensor features, teacher.hear(corpus.audio_path(item)));
   NamedTensors tensors;
   tensors.emplace("features", std::move(features));
   return write_tensors(store.path(store_name(item)), tensors);
 }
 
-Status assemble(const std::vector<const Item*>& items, const ItemStore& store, const Teacher& teacher, const std::filesystem::path& output) {
+Status assemble(const std::vector<const Item*>& items, const ItemStore& store,
+                const Teacher& teacher, const std::filesystem::path& output) {
   STRATA_CHECK_OK(make_folder(output));
   FeatureWriter writer(output);
   for (const Item* item : items) {
     STRATA_TRY(NamedTensors tensors, read_tensors(store.path(store_name(*item))));
     const auto found = tensors.find("features");
     if (found == tensors.end() || found->second.dim() != 2) {
-      return fail(ErrorCode::kDamaged, "{} holds no features: remove it", store.path(store_name(*item)).string());
+      return fail(ErrorCode::kDamaged, "{} holds no features: remove it",
+                  store.path(store_name(*item)).string());
     }
     STRATA_CHECK_OK(writer.add(item->id, found->second, item->sha256));
   }
@@ -135,7 +156,8 @@ Status assemble(const std::vector<const Item*>& items, const ItemStore& store, c
 
 }  // namespace
 
-std::int64_t teacher_frames(std::int64_t samples, std::int64_t rate, std::int64_t frames_per_second) {
+std::int64_t teacher_frames(std::int64_t samples, std::int64_t rate,
+                            std::int64_t frames_per_second) {
   return (samples * frames_per_second + rate - 1) / rate;
 }
 
@@ -144,7 +166,6 @@ Result<int> run_extract(const StageSpec& spec) {
   STRATA_TRY(const auto corpus_folder, spec.input("corpus"));
   STRATA_TRY(const auto output, spec.output("features"));
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
-  STRATA_CHECK_OK(set_up_torch(spec.threads));
   STRATA_TRY(Teacher teacher, Teacher::load(spec, options));
   STRATA_TRY(ItemStore store, ItemStore::open("partial", spec, options.describe()));
   STRATA_TRY(Progress progress, Progress::open(std::filesystem::current_path()));
@@ -158,24 +179,35 @@ Result<int> run_extract(const StageSpec& spec) {
   std::int64_t computed = 0;
   const auto began = SteadyClock::now();
   auto saved = began;
-  const auto seconds_since = [](SteadyClock::time_point then) { return std::chrono::duration<double>(SteadyClock::now() - then).count(); };
+  const auto seconds_since = [](SteadyClock::time_point then) {
+    return std::chrono::duration<double>(SteadyClock::now() - then).count();
+  };
   for (const Item* item : items) {
-    if (!store.has(store_name(*item))) {
+    const bool fresh = !store.has(store_name(*item));
+    if (fresh) {
       STRATA_CHECK_OK(extract_item(corpus, *item, teacher, store));
       ++computed;
     }
     ++step;
-    STRATA_CHECK_OK(progress.report(step, total, {{"items_per_second", static_cast<double>(computed) / std::max(seconds_since(began), 1e-9)}}));
-    if (step < total && (stop_requested() || seconds_since(saved) > kItemCheckpointSeconds)) {
+    STRATA_CHECK_OK(
+        progress.report(step, total,
+                        {{"items_per_second",
+                          static_cast<double>(computed) / std::max(seconds_since(began), 1e-9)}}));
+    // Only after work of its own: so every attempt, however often it is stopped, brings the task
+    // forward.
+    const bool due = stop_requested() || seconds_since(saved) > kItemCheckpointSeconds;
+    if (fresh && due && step < total) {
       STRATA_CHECK_OK(store.checkpoint(step, progress));
       saved = SteadyClock::now();
       if (stop_requested()) return exit_code::kStopped;
     }
   }
-  auto assembled = from_torch("assembling features", [&] { return assemble(items, store, teacher, output); });
+  auto assembled =
+      from_torch("assembling features", [&] { return assemble(items, store, teacher, output); });
   if (!assembled) return tl::unexpected(assembled.error());
   store.discard();
-  log_info("extract", "{} items, {} of them computed now, in {:.1f} s", total, computed, seconds_since(began));
+  log_info("extract", "{} items, {} of them computed now, in {:.1f} s", total, computed,
+           seconds_since(began));
   return exit_code::kSucceeded;
 }
 

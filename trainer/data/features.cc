@@ -17,8 +17,11 @@ Result<std::int64_t> read_width(const std::filesystem::path& folder) {
   STRATA_TRY(const std::string text, read_file(folder / kReportFile));
   STRATA_TRY(const Value report, parse_json(text));
   const Value* width = report.find("width");
-  const auto number = width == nullptr || width->if_number() == nullptr ? std::nullopt : width->if_number()->to_integer();
-  if (!number || *number <= 0) return fail(ErrorCode::kInvalid, "{}: no width in it", (folder / kReportFile).string());
+  const auto number = width == nullptr || width->if_number() == nullptr
+                          ? std::nullopt
+                          : width->if_number()->to_integer();
+  if (!number || *number <= 0)
+    return fail(ErrorCode::kInvalid, "{}: no width in it", (folder / kReportFile).string());
   return *number;
 }
 
@@ -33,8 +36,11 @@ Result<FeatureFolder> FeatureFolder::open(const std::filesystem::path& folder) {
   for (std::size_t i = 0; i < lines.size(); ++i) {
     Fields fields(lines[i], fmt::format("{}: entry {}", path.string(), i + 1));
     const std::string id = fields.text("id");
-    FeatureEntry entry{.file = fields.text("file"), .frames = fields.integer("frames"), .sha256 = fields.text("sha256")};
-    fields.require(entry.file.find('/') == std::string::npos && !entry.file.empty(), "file", "expected the name of a file in this folder");
+    FeatureEntry entry{.file = fields.text("file"),
+                       .frames = fields.integer("frames"),
+                       .sha256 = fields.text("sha256")};
+    fields.require(entry.file.find('/') == std::string::npos && !entry.file.empty(), "file",
+                   "expected the name of a file in this folder");
     STRATA_CHECK_OK(fields.finish());
     features.index_[id] = std::move(entry);
   }
@@ -43,10 +49,14 @@ Result<FeatureFolder> FeatureFolder::open(const std::filesystem::path& folder) {
 
 Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string& sha256) {
   const auto found = index_.find(id);
-  if (found == index_.end()) return fail(ErrorCode::kInvalid, "{}: no features of the item {}: extract them again", folder_.string(), id);
+  if (found == index_.end())
+    return fail(ErrorCode::kInvalid, "{}: no features of the item {}: extract them again",
+                folder_.string(), id);
   const FeatureEntry& entry = found->second;
   if (entry.sha256 != sha256) {
-    return fail(ErrorCode::kInvalid, "{}: the features of {} belong to another recording: extract them again", folder_.string(), id);
+    return fail(ErrorCode::kInvalid,
+                "{}: the features of {} belong to another recording: extract them again",
+                folder_.string(), id);
   }
   if (open_shard_ != entry.file) {
     tensors_.clear();
@@ -55,15 +65,20 @@ Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string&
     open_shard_ = entry.file;
   }
   const auto tensor = tensors_.find(id);
-  if (tensor == tensors_.end()) return fail(ErrorCode::kDamaged, "{}: {} does not hold the item {}", folder_.string(), entry.file, id);
+  if (tensor == tensors_.end())
+    return fail(ErrorCode::kDamaged, "{}: {} does not hold the item {}", folder_.string(),
+                entry.file, id);
   const at::Tensor& stored = tensor->second;
   if (stored.dim() != 2 || stored.size(0) != entry.frames || stored.size(1) != width_) {
-    return fail(ErrorCode::kDamaged, "{}: the features of {} do not have {} frames of {} values", folder_.string(), id, entry.frames, width_);
+    return fail(ErrorCode::kDamaged, "{}: the features of {} do not have {} frames of {} values",
+                folder_.string(), id, entry.frames, width_);
   }
   return stored.to(at::kFloat);
 }
 
-std::string FeatureWriter::shard_name() const { return fmt::format("features-{:05}.safetensors", shards_); }
+std::string FeatureWriter::shard_name() const {
+  return fmt::format("features-{:05}.safetensors", shards_);
+}
 
 Status FeatureWriter::add(const std::string& id, at::Tensor features, const std::string& sha256) {
   STRATA_ASSERT(index_.empty() || index_.rbegin()->first < id);
@@ -89,7 +104,10 @@ Status FeatureWriter::finish(Object report) {
   if (!shard_.empty()) STRATA_CHECK_OK(close_shard());
   std::string index;
   for (const auto& [id, entry] : index_) {
-    index += to_canonical_json(Object{{"id", id}, {"file", entry.file}, {"frames", entry.frames}, {"sha256", entry.sha256}}) + "\n";
+    index +=
+        to_canonical_json(Object{
+            {"id", id}, {"file", entry.file}, {"frames", entry.frames}, {"sha256", entry.sha256}}) +
+        "\n";
   }
   report["items"] = static_cast<std::int64_t>(index_.size());
   report["bytes"] = bytes_;

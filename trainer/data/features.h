@@ -1,7 +1,8 @@
 // The folder of teacher features that `extract` writes:
-//   features-00000.safetensors …  one tensor (frames, width) for each item, named by its id, F16 or F32; shards of bounded size
-//   index.jsonl                   {"id", "file", "frames", "sha256"} ordered by id; sha256 is that of the recording
-//   report.json                   {"teacher": {"name", "identity", "layer", "dtype"}, "width", "frames_per_second", "items", "bytes"}
+//   features-00000.safetensors …  one tensor (frames, width) for each item, named by its id, F16 or
+//   F32; shards of bounded size index.jsonl                   {"id", "file", "frames", "sha256"}
+//   ordered by id; sha256 is that of the recording report.json                   {"teacher":
+//   {"name", "identity", "layer", "dtype"}, "width", "frames_per_second", "items", "bytes"}
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 
 namespace strata::trainer {
 
-inline constexpr std::int64_t kFeatureShardBytes = 1LL << 30;  // a shard is closed when it holds this much
+inline constexpr std::int64_t kFeatureShardBytes =
+    1LL << 30;  // a shard is closed when it holds this much
 
 struct FeatureEntry {
   std::string file{};
@@ -25,13 +27,15 @@ struct FeatureEntry {
   std::string sha256{};
 };
 
-// Reads; one shard is held in memory at a time, so asking in the order of the ids reads every byte once.
+// Reads; one shard is held in memory at a time, so asking in the order of the ids reads every byte
+// once.
 class FeatureFolder {
  public:
   [[nodiscard]] static Result<FeatureFolder> open(const std::filesystem::path& folder);
 
   [[nodiscard]] std::int64_t width() const { return width_; }
-  // (frames, width) float32. An error where the item is missing, or its features are those of another recording.
+  // (frames, width) float32. An error where the item is missing, or its features are those of
+  // another recording.
   [[nodiscard]] Result<at::Tensor> load(const std::string& id, const std::string& sha256);
 
  private:
@@ -42,10 +46,12 @@ class FeatureFolder {
   NamedTensors tensors_{};
 };
 
-// Writes; items come in the order of their ids. finish() writes index and report last: without them there is no folder.
+// Writes; items come in the order of their ids. finish() writes index and report last: without them
+// there is no folder.
 class FeatureWriter {
  public:
-  explicit FeatureWriter(std::filesystem::path folder, std::int64_t shard_bytes = kFeatureShardBytes)
+  explicit FeatureWriter(std::filesystem::path folder,
+                         std::int64_t shard_bytes = kFeatureShardBytes)
       : folder_(std::move(folder)), shard_bytes_(shard_bytes) {}
 
   // REQUIRES: `id` is greater than the last one.

@@ -15,10 +15,12 @@ constexpr const char* kSettingsFile = "settings.json";
 Result<std::vector<std::filesystem::path>> files_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
     if (it->is_regular_file()) files.push_back(it->path());
   }
-  if (error) return fail(ErrorCode::kUnavailable, "listing {}: {}", folder.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "listing {}: {}", folder.string(), error.message());
   std::ranges::sort(files);
   return files;
 }
@@ -29,7 +31,9 @@ Status link_or_copy(const std::filesystem::path& from, const std::filesystem::pa
   std::filesystem::create_hard_link(from, to, error);
   if (!error) return {};
   std::filesystem::copy_file(from, to, error);
-  if (error) return fail(ErrorCode::kUnavailable, "copying {} to {}: {}", from.string(), to.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "copying {} to {}: {}", from.string(), to.string(),
+                error.message());
   return {};
 }
 
@@ -40,7 +44,8 @@ bool made_under(const std::filesystem::path& folder, const std::string& settings
 
 }  // namespace
 
-Result<ItemStore> ItemStore::open(const std::filesystem::path& folder, const StageSpec& spec, const Value& settings) {
+Result<ItemStore> ItemStore::open(const std::filesystem::path& folder, const StageSpec& spec,
+                                  const Value& settings) {
   const std::string wanted = to_canonical_json(settings);
   std::error_code error;
   if (!made_under(folder, wanted)) std::filesystem::remove_all(folder, error);
@@ -59,7 +64,8 @@ bool ItemStore::has(const std::string& file) const {
 }
 
 Status ItemStore::checkpoint(std::int64_t step, Progress& progress) const {
-  const std::filesystem::path target = std::filesystem::path("checkpoints") / fmt::format("{:08}", step);
+  const std::filesystem::path target =
+      std::filesystem::path("checkpoints") / fmt::format("{:08}", step);
   STRATA_CHECK_OK(make_folder(target));
   STRATA_TRY(const auto files, files_in(folder_));
   for (const auto& file : files) STRATA_CHECK_OK(link_or_copy(file, target / file.filename()));

@@ -1,5 +1,6 @@
-// Work that is done item by item and survives an interruption: one folder with one file for each finished item. A
-// checkpoint is a copy of it (hard links where the file system has them), and a later attempt begins with what it finds.
+// Work that is done item by item and survives an interruption: one folder with one file for each
+// finished item. A checkpoint is a copy of it (hard links where the file system has them), and a
+// later attempt begins with what it finds.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +9,17 @@
 
 #include "base/result.h"
 #include "base/value.h"
-#include "trainer/stage_spec.h"
 #include "trainer/progress.h"
+#include "trainer/stage_spec.h"
 
 namespace strata::trainer {
 
 class ItemStore {
  public:
-  // Opens `folder` in the attempt folder. Takes over the items of spec.resume, and those already in `folder`, if they
-  // were made under the same `settings`; items of other settings are thrown away.
-  [[nodiscard]] static Result<ItemStore> open(const std::filesystem::path& folder, const StageSpec& spec, const Value& settings);
+  // Opens `folder` in the attempt folder. Takes over the items of spec.resume, and those already in
+  // `folder`, if they were made under the same `settings`; items of other settings are thrown away.
+  [[nodiscard]] static Result<ItemStore> open(const std::filesystem::path& folder,
+                                              const StageSpec& spec, const Value& settings);
 
   // A finished item is a file that was written atomically under this path.
   [[nodiscard]] std::filesystem::path path(const std::string& file) const { return folder_ / file; }

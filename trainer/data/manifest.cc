@@ -26,12 +26,16 @@ Result<Item> read_item(const Value& line, const std::string& where) {
   fields.number("seconds");
   fields.require(is_item_id(item.id), "id", "expected letters, digits, '.', '_' and '-'");
   const std::filesystem::path audio(item.audio);
-  fields.require(!audio.is_absolute() && std::ranges::find(audio, "..") == audio.end(), "audio", "expected a path inside the corpus folder");
-  fields.require(item.samples > 0 && item.samples <= kSamplesMax, "samples", "expected a positive number");
+  fields.require(!audio.is_absolute() && std::ranges::find(audio, "..") == audio.end(), "audio",
+                 "expected a path inside the corpus folder");
+  fields.require(item.samples > 0 && item.samples <= kSamplesMax, "samples",
+                 "expected a positive number");
   fields.require(rate > 0 && rate <= kRateMax, "rate", "expected a rate in Hz");
   STRATA_CHECK_OK(fields.finish());
   item.rate = static_cast<int>(rate);
-  item.split = split == "train" ? Split::kTrain : split == "heldout" ? Split::kHeldout : Split::kReference;
+  item.split = split == "train"     ? Split::kTrain
+               : split == "heldout" ? Split::kHeldout
+                                    : Split::kReference;
   return item;
 }
 
@@ -65,7 +69,8 @@ const char* name_of(Split split) {
 bool is_item_id(std::string_view id) {
   if (id.empty() || id.size() > kItemIdMax || id.front() == '.') return false;
   return std::ranges::all_of(id, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   });
 }
 
@@ -91,8 +96,11 @@ Result<std::vector<Value>> read_json_lines(const std::filesystem::path& path) {
     at = end + 1;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     auto value = parse_json(line);
-    if (!value) return tl::unexpected(value.error().while_doing(fmt::format("{}: line {}", path.string(), number)));
-    if (value->if_object() == nullptr) return fail(ErrorCode::kInvalid, "{}: line {}: expected a map", path.string(), number);
+    if (!value)
+      return tl::unexpected(
+          value.error().while_doing(fmt::format("{}: line {}", path.string(), number)));
+    if (value->if_object() == nullptr)
+      return fail(ErrorCode::kInvalid, "{}: line {}: expected a map", path.string(), number);
     lines.push_back(std::move(*value));
   }
   return lines;
@@ -106,10 +114,12 @@ Result<Corpus> read_corpus(const std::filesystem::path& folder) {
     STRATA_TRY(Item item, read_item(lines[i], fmt::format("{}: entry {}", path.string(), i + 1)));
     corpus.items.push_back(std::move(item));
   }
-  if (corpus.items.empty()) return fail(ErrorCode::kInvalid, "{}: it holds no items", path.string());
+  if (corpus.items.empty())
+    return fail(ErrorCode::kInvalid, "{}: it holds no items", path.string());
   std::ranges::sort(corpus.items, {}, &Item::id);
   const auto twice = std::ranges::adjacent_find(corpus.items, {}, &Item::id);
-  if (twice != corpus.items.end()) return fail(ErrorCode::kInvalid, "{}: the id {} is there twice", path.string(), twice->id);
+  if (twice != corpus.items.end())
+    return fail(ErrorCode::kInvalid, "{}: the id {} is there twice", path.string(), twice->id);
   STRATA_CHECK_OK(read_pairs(corpus));
   return corpus;
 }
@@ -117,9 +127,14 @@ Result<Corpus> read_corpus(const std::filesystem::path& folder) {
 std::string format_manifest(const std::vector<Item>& items) {
   std::string text;
   for (const Item& item : items) {
-    Object line{{"id", item.id},         {"audio", item.audio},     {"seconds", item.seconds()},
-                {"samples", item.samples}, {"rate", item.rate},       {"speaker", item.speaker},
-                {"split", name_of(item.split)}, {"sha256", item.sha256}};
+    Object line{{"id", item.id},
+                {"audio", item.audio},
+                {"seconds", item.seconds()},
+                {"samples", item.samples},
+                {"rate", item.rate},
+                {"speaker", item.speaker},
+                {"split", name_of(item.split)},
+                {"sha256", item.sha256}};
     if (!item.text.empty()) line.emplace("text", item.text);
     text += to_canonical_json(line) + "\n";
   }
@@ -128,7 +143,8 @@ std::string format_manifest(const std::vector<Item>& items) {
 
 std::string format_pairs(const std::map<std::string, std::string>& prompts) {
   std::string text;
-  for (const auto& [id, prompt] : prompts) text += to_canonical_json(Object{{"id", id}, {"prompt", prompt}}) + "\n";
+  for (const auto& [id, prompt] : prompts)
+    text += to_canonical_json(Object{{"id", id}, {"prompt", prompt}}) + "\n";
   return text;
 }
 

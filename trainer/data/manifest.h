@@ -19,7 +19,7 @@
 
 namespace strata::trainer {
 
-inline constexpr int kCorpusRate = 16'000;  // Hz
+inline constexpr int kCorpusRate = 16'000;      // Hz
 inline constexpr std::size_t kItemIdMax = 120;  // bytes: ids are file names
 
 enum class Split { kTrain, kHeldout, kReference };
@@ -30,10 +30,10 @@ struct Item {
   std::string audio{};  // relative to the corpus folder
   std::int64_t samples = 0;
   int rate = kCorpusRate;
-  std::string text{};     // empty for reference items without a transcript
+  std::string text{};  // empty for reference items without a transcript
   std::string speaker{};
   Split split = Split::kTrain;
-  std::string sha256{};   // of the audio file
+  std::string sha256{};  // of the audio file
   [[nodiscard]] double seconds() const { return static_cast<double>(samples) / rate; }
 };
 
@@ -42,12 +42,14 @@ struct Item {
 
 struct Corpus {
   std::filesystem::path folder{};
-  std::vector<Item> items{};                   // ordered by id
+  std::vector<Item> items{};                     // ordered by id
   std::map<std::string, std::string> prompts{};  // held-out id -> id of its prompt
 
   [[nodiscard]] const Item* find(std::string_view id) const;
   [[nodiscard]] std::vector<const Item*> of(Split split) const;
-  [[nodiscard]] std::filesystem::path audio_path(const Item& item) const { return folder / item.audio; }
+  [[nodiscard]] std::filesystem::path audio_path(const Item& item) const {
+    return folder / item.audio;
+  }
 };
 
 // Checks every line; an error names file and line. Pairs must name items of the manifest.

@@ -36,10 +36,14 @@ Result<PrepareOptions> read_options(const Value& parameters) {
   PrepareOptions options;
   options.kind = corpus.choice("kind", {"asterisk", "list"});
   if (options.kind == "asterisk") {
-    options.asterisk = {.language = corpus.text("language", "en"), .others = corpus.texts("others", std::vector<std::string>{}), .version = corpus.text("version")};
+    options.asterisk = {.language = corpus.text("language", "en"),
+                        .others = corpus.texts("others", std::vector<std::string>{}),
+                        .version = corpus.text("version")};
     const auto same = std::ranges::find(options.asterisk.others, options.asterisk.language);
-    corpus.require(same == options.asterisk.others.end(), "others", "other languages than the corpus's own");
-    const std::set<std::string> unique(options.asterisk.others.begin(), options.asterisk.others.end());
+    corpus.require(same == options.asterisk.others.end(), "others",
+                   "other languages than the corpus's own");
+    const std::set<std::string> unique(options.asterisk.others.begin(),
+                                       options.asterisk.others.end());
     corpus.require(unique.size() == options.asterisk.others.size(), "others", "each language once");
   } else {
     options.list = corpus.text("file");
@@ -47,23 +51,28 @@ Result<PrepareOptions> read_options(const Value& parameters) {
   SelectionOptions& selection = options.selection;
   if (const Value* seconds = corpus.child("seconds")) {
     const Array* both = seconds->if_array();
-    const bool pair = both != nullptr && both->size() == 2 && (*both)[0].if_number() != nullptr && (*both)[1].if_number() != nullptr;
+    const bool pair = both != nullptr && both->size() == 2 && (*both)[0].if_number() != nullptr &&
+                      (*both)[1].if_number() != nullptr;
     corpus.require(pair, "seconds", "expected [shortest, longest]");
     if (pair) {
       selection.seconds_min = (*both)[0].if_number()->to_double();
       selection.seconds_max = (*both)[1].if_number()->to_double();
     }
-    corpus.require(selection.seconds_min > 0 && selection.seconds_min <= selection.seconds_max, "seconds", "expected 0 < shortest <= longest");
+    corpus.require(selection.seconds_min > 0 && selection.seconds_min <= selection.seconds_max,
+                   "seconds", "expected 0 < shortest <= longest");
   }
   selection.heldout = corpus.integer("heldout", selection.heldout);
-  corpus.require(selection.heldout >= 0 && selection.heldout <= kHeldoutMax, "heldout", "expected a count");
+  corpus.require(selection.heldout >= 0 && selection.heldout <= kHeldoutMax, "heldout",
+                 "expected a count");
   selection.references_each = corpus.integer("references_each", selection.references_each);
   corpus.require(selection.references_each >= 0, "references_each", "expected a count");
   const std::int64_t seed = corpus.integer("split_seed", 1);
   corpus.require(seed >= 0, "split_seed", "expected a whole number from 0");
   selection.seed = static_cast<std::uint64_t>(seed);
-  if (const Value* limit = corpus.child("limit"); limit != nullptr && !limit->is_null()) selection.limit = corpus.integer("limit");
-  corpus.require(selection.limit.value_or(1) > 0, "limit", "expected a positive count, or null for all");
+  if (const Value* limit = corpus.child("limit"); limit != nullptr && !limit->is_null())
+    selection.limit = corpus.integer("limit");
+  corpus.require(selection.limit.value_or(1) > 0, "limit",
+                 "expected a positive count, or null for all");
   STRATA_CHECK_OK(corpus.finish());
   return options;
 }
@@ -71,11 +80,13 @@ Result<PrepareOptions> read_options(const Value& parameters) {
 // The id of a list's item that names none: the file's name, made safe.
 std::string id_of_file(const std::filesystem::path& audio) {
   std::string id = audio.stem().string();
-  std::ranges::replace_if(id, [](char c) { return !is_item_id(std::string("a") + c); }, '_');
+  std::ranges::replace_if(
+      id, [](char c) { return !is_item_id(std::string("a") + c); }, '_');
   return id;
 }
 
-Result<Candidate> list_entry(const Value& line, const std::string& where, const std::filesystem::path& folder) {
+Result<Candidate> list_entry(const Value& line, const std::string& where,
+                             const std::filesystem::path& folder) {
   Fields fields(line, where);
   const std::filesystem::path audio = fields.text("audio");
   Candidate candidate{.speaker = fields.text("speaker", "speaker"), .source = folder / audio};
@@ -99,9 +110,13 @@ Result<std::vector<Value>> read_tsv(const std::filesystem::path& path) {
     const std::size_t first = line.find('\t');
     const std::size_t second = first == std::string_view::npos ? first : line.find('\t', first + 1);
     if (second == std::string_view::npos || line.find('\t', second + 1) != std::string_view::npos) {
-      return fail(ErrorCode::kInvalid, "{}: line {}: expected audio, text and speaker with a tab between", path.string(), number);
+      return fail(ErrorCode::kInvalid,
+                  "{}: line {}: expected audio, text and speaker with a tab between", path.string(),
+                  number);
     }
-    lines.push_back(Object{{"audio", line.substr(0, first)}, {"text", line.substr(first + 1, second - first - 1)}, {"speaker", line.substr(second + 1)}});
+    lines.push_back(Object{{"audio", line.substr(0, first)},
+                           {"text", line.substr(first + 1, second - first - 1)},
+                           {"speaker", line.substr(second + 1)}});
   }
   return lines;
 }
@@ -109,10 +124,14 @@ Result<std::vector<Value>> read_tsv(const std::filesystem::path& path) {
 Result<std::vector<Candidate>> list_file(const std::filesystem::path& path) {
   const bool tsv = path.extension() == ".tsv";
   STRATA_TRY(const std::vector<Value> lines, tsv ? read_tsv(path) : read_json_lines(path));
-  if (lines.size() > kListItemsMax) return fail(ErrorCode::kTooLarge, "{}: {} items, the limit is {}", path.string(), lines.size(), kListItemsMax);
+  if (lines.size() > kListItemsMax)
+    return fail(ErrorCode::kTooLarge, "{}: {} items, the limit is {}", path.string(), lines.size(),
+                kListItemsMax);
   std::vector<Candidate> candidates;
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    STRATA_TRY(Candidate candidate, list_entry(lines[i], fmt::format("{}: entry {}", path.string(), i + 1), path.parent_path()));
+    STRATA_TRY(Candidate candidate,
+               list_entry(lines[i], fmt::format("{}: entry {}", path.string(), i + 1),
+                          path.parent_path()));
     std::error_code ignored;
     if (std::filesystem::exists(candidate.source, ignored)) {
       STRATA_TRY(const Audio audio, read_audio(candidate.source));
@@ -124,7 +143,9 @@ Result<std::vector<Candidate>> list_file(const std::filesystem::path& path) {
 }
 
 // The samples of kept[first], kept[first + 1], …: as many as one call of the decoder takes.
-Result<std::vector<std::vector<float>>> load_block(const PrepareOptions& options, const std::vector<Chosen>& kept, std::size_t first,
+Result<std::vector<std::vector<float>>> load_block(const PrepareOptions& options,
+                                                   const std::vector<Chosen>& kept,
+                                                   std::size_t first,
                                                    const std::filesystem::path& scratch) {
   const std::size_t count = std::min(kDecodeBatch, kept.size() - first);
   if (options.kind == "asterisk") {
@@ -140,12 +161,18 @@ Result<std::vector<std::vector<float>>> load_block(const PrepareOptions& options
   return block;
 }
 
-Result<Item> write_item(const Chosen& chosen, const std::vector<float>& samples, const std::filesystem::path& corpus) {
+Result<Item> write_item(const Chosen& chosen, const std::vector<float>& samples,
+                        const std::filesystem::path& corpus) {
   if (std::ssize(samples) != chosen.candidate.samples) {
-    return fail(ErrorCode::kDamaged, "decoding {}: {} samples came, {} were expected", chosen.candidate.source.string(), samples.size(), chosen.candidate.samples);
+    return fail(ErrorCode::kDamaged, "decoding {}: {} samples came, {} were expected",
+                chosen.candidate.source.string(), samples.size(), chosen.candidate.samples);
   }
-  Item item{.id = chosen.candidate.id, .audio = "wavs/" + chosen.candidate.id + ".wav", .samples = std::ssize(samples),
-            .text = chosen.candidate.text.value_or(""), .speaker = chosen.candidate.speaker, .split = chosen.split};
+  Item item{.id = chosen.candidate.id,
+            .audio = "wavs/" + chosen.candidate.id + ".wav",
+            .samples = std::ssize(samples),
+            .text = chosen.candidate.text.value_or(""),
+            .speaker = chosen.candidate.speaker,
+            .split = chosen.split};
   STRATA_CHECK_OK(write_wav(corpus / item.audio, samples, kCorpusRate));
   item.sha256 = sha256_hex(encode_wav(samples, kCorpusRate));
   return item;
@@ -166,15 +193,19 @@ Object split_report(const std::vector<Item>& items, Split split) {
   return {{"count", count}, {"hours", seconds / 3600}, {"speakers", std::move(names)}};
 }
 
-Object make_report(const Selection& selection, const std::vector<Item>& items, const Vocabulary& vocabulary,
+Object make_report(const Selection& selection, const std::vector<Item>& items,
+                   const Vocabulary& vocabulary,
                    const std::map<std::string, std::string>& packages) {
   Object kept;
-  for (const Split split : {Split::kTrain, Split::kHeldout, Split::kReference}) kept.emplace(name_of(split), split_report(items, split));
+  for (const Split split : {Split::kTrain, Split::kHeldout, Split::kReference})
+    kept.emplace(name_of(split), split_report(items, split));
   Object dropped;
   for (const auto& [reason, ids] : selection.dropped) {
     Array examples;
-    for (std::size_t i = 0; i < std::min(kReportExamples, ids.size()); ++i) examples.emplace_back(ids[i]);
-    dropped.emplace(reason, Object{{"count", static_cast<std::int64_t>(ids.size())}, {"examples", std::move(examples)}});
+    for (std::size_t i = 0; i < std::min(kReportExamples, ids.size()); ++i)
+      examples.emplace_back(ids[i]);
+    dropped.emplace(reason, Object{{"count", static_cast<std::int64_t>(ids.size())},
+                                   {"examples", std::move(examples)}});
   }
   std::set<std::string> unknown;  // what only held-out texts hold: the model reads a space there
   for (const Item& item : items) {
@@ -187,11 +218,16 @@ Object make_report(const Selection& selection, const std::vector<Item>& items, c
   for (const std::string& c : unknown) unknown_list.emplace_back(c);
   Object versions;
   for (const auto& [name, version] : packages) versions.emplace(name, version);
-  return {{"kept", std::move(kept)}, {"dropped", std::move(dropped)}, {"packages", std::move(versions)}, {"rate", kCorpusRate},
-          {"vocabulary", static_cast<std::int64_t>(vocabulary.size())}, {"unknown_heldout_characters", std::move(unknown_list)}};
+  return {{"kept", std::move(kept)},
+          {"dropped", std::move(dropped)},
+          {"packages", std::move(versions)},
+          {"rate", kCorpusRate},
+          {"vocabulary", static_cast<std::int64_t>(vocabulary.size())},
+          {"unknown_heldout_characters", std::move(unknown_list)}};
 }
 
-Status write_tables(const std::filesystem::path& corpus, const Selection& selection, const std::vector<Item>& items,
+Status write_tables(const std::filesystem::path& corpus, const Selection& selection,
+                    const std::vector<Item>& items,
                     const std::map<std::string, std::string>& packages) {
   std::vector<std::string> texts;
   for (const Item& item : items) {
@@ -200,7 +236,9 @@ Status write_tables(const std::filesystem::path& corpus, const Selection& select
   STRATA_TRY(const Vocabulary vocabulary, Vocabulary::of_texts(texts));
   STRATA_CHECK_OK(write_file_atomic(corpus / "vocab.txt", vocabulary.format()));
   STRATA_CHECK_OK(write_file_atomic(corpus / "pairs.jsonl", format_pairs(selection.prompts)));
-  STRATA_CHECK_OK(write_file_atomic(corpus / "report.json", to_pretty_json(make_report(selection, items, vocabulary, packages)) + "\n"));
+  STRATA_CHECK_OK(write_file_atomic(
+      corpus / "report.json",
+      to_pretty_json(make_report(selection, items, vocabulary, packages)) + "\n"));
   return write_file_atomic(corpus / "manifest.jsonl", format_manifest(items));
 }
 

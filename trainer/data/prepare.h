@@ -1,12 +1,15 @@
 // The stage `prepare`: recordings and transcripts in, a corpus folder out (manifest.h).
 //
-//   parameters.corpus = {"kind": "asterisk", "language": "en", "others": ["fr", "it", "ru"], "version": "1.6.1-1", …common}
+//   parameters.corpus = {"kind": "asterisk", "language": "en", "others": ["fr", "it", "ru"],
+//   "version": "1.6.1-1", …common}
 //                       {"kind": "list", "file": "/path/list.jsonl or .tsv", …common}
-//   common: "seconds": [1.0, 4.0], "heldout": 60, "references_each": 20, "split_seed": 1, "limit": null
+//   common: "seconds": [1.0, 4.0], "heldout": 60, "references_each": 20, "split_seed": 1, "limit":
+//   null
 //
-// A list has lines {"audio", "text", "speaker", "id", "reference"} (id: from the file's name when absent; text may be absent
-// for references), or, when its name ends in .tsv, audio TAB text TAB speaker. Paths are relative to the list's folder.
-// The same recordings give the same bytes in every file.
+// A list has lines {"audio", "text", "speaker", "id", "reference"} (id: from the file's name when
+// absent; text may be absent for references), or, when its name ends in .tsv, audio TAB text TAB
+// speaker. Paths are relative to the list's folder. The same recordings give the same bytes in
+// every file.
 #pragma once
 
 #include "base/result.h"

@@ -21,22 +21,27 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(first, text.find_last_not_of(kWhite) - first + 1));
 }
 
-// What two prompts share when they say the same: ASCII letters in lower case, digits, other characters; no punctuation.
+// What two prompts share when they say the same: ASCII letters in lower case, digits, other
+// characters; no punctuation.
 std::string spoken_form(std::string_view text) {
   std::string form;
   for (const char c : text) {
     if (c >= 'A' && c <= 'Z') form.push_back(static_cast<char>(c - 'A' + 'a'));
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80) form.push_back(c);
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80)
+      form.push_back(c);
   }
   return form;
 }
 
-// Fisher and Yates, from the front: the first n elements do not depend on how many follow them being used.
+// Fisher and Yates, from the front: the first n elements do not depend on how many follow them
+// being used.
 void shuffle(std::vector<Candidate>& items, Random random) {
-  for (std::size_t i = 0; i + 1 < items.size(); ++i) std::swap(items[i], items[i + random.bounded(items.size() - i)]);
+  for (std::size_t i = 0; i + 1 < items.size(); ++i)
+    std::swap(items[i], items[i + random.bounded(items.size() - i)]);
 }
 
-std::optional<std::string> problem(const Candidate& candidate, const SelectionOptions& options, std::set<std::string>& forms) {
+std::optional<std::string> problem(const Candidate& candidate, const SelectionOptions& options,
+                                   std::set<std::string>& forms) {
   if (candidate.samples == 0) return "no audio";
   const double seconds = static_cast<double>(candidate.samples) / kCorpusRate;
   if (!candidate.reference) {
@@ -44,7 +49,8 @@ std::optional<std::string> problem(const Candidate& candidate, const SelectionOp
   }
   if (seconds < options.seconds_min) return "too short";
   if (seconds > options.seconds_max) return "too long";
-  if (!candidate.reference && !forms.insert(spoken_form(*candidate.text)).second) return "duplicate text";
+  if (!candidate.reference && !forms.insert(spoken_form(*candidate.text)).second)
+    return "duplicate text";
   return {};
 }
 
@@ -58,11 +64,13 @@ Status choose_prompts(Selection& selection, std::uint64_t seed) {
       if (other.split == Split::kHeldout) heldout.push_back(&other);
       if (other.split == Split::kTrain) train.push_back(&other);
     }
-    // The model has heard the training items: a prompt from the held-out ones, where there is one, makes the test a fair one.
+    // The model has heard the training items: a prompt from the held-out ones, where there is one,
+    // makes the test a fair one.
     const auto& pool = heldout.empty() ? train : heldout;
     if (pool.empty()) {
-      return fail(ErrorCode::kInvalid, "the held-out item {} has no prompt: speaker {} has no other item", chosen.candidate.id,
-                  chosen.candidate.speaker);
+      return fail(ErrorCode::kInvalid,
+                  "the held-out item {} has no prompt: speaker {} has no other item",
+                  chosen.candidate.id, chosen.candidate.speaker);
     }
     Random random(derive_seed(seed, "prompt/" + chosen.candidate.id));
     selection.prompts[chosen.candidate.id] = pool[random.bounded(pool.size())]->candidate.id;
@@ -78,7 +86,8 @@ std::optional<std::string> text_problem(const std::optional<std::string>& text) 
   if (!points) return "characters";
   if (points->find_first_of(kBrackets) != std::u32string::npos) return "not speech";
   if (points->find_first_of(kUnspoken) != std::u32string::npos) return "characters";
-  if (std::ranges::any_of(*points, [](char32_t c) { return c < 0x20 || c == 0x7F; })) return "characters";
+  if (std::ranges::any_of(*points, [](char32_t c) { return c < 0x20 || c == 0x7F; }))
+    return "characters";
   if (spoken_form(*text).empty()) return "not speech";
   return {};
 }
@@ -86,7 +95,8 @@ std::optional<std::string> text_problem(const std::optional<std::string>& text) 
 Result<Selection> select(std::vector<Candidate> candidates, const SelectionOptions& options) {
   std::ranges::sort(candidates, {}, &Candidate::id);
   const auto twice = std::ranges::adjacent_find(candidates, {}, &Candidate::id);
-  if (twice != candidates.end()) return fail(ErrorCode::kInvalid, "two recordings share the id {}", twice->id);
+  if (twice != candidates.end())
+    return fail(ErrorCode::kInvalid, "two recordings share the id {}", twice->id);
 
   Selection selection;
   std::vector<Candidate> speech;
@@ -107,13 +117,16 @@ Result<Selection> select(std::vector<Candidate> candidates, const SelectionOptio
   const std::int64_t usable = std::ssize(speech);
   const std::int64_t wanted = std::min(usable, options.limit.value_or(usable));
   if (wanted <= options.heldout) {
-    return fail(ErrorCode::kInvalid, "{} usable recordings of {} to {} s, {} to be used, {} of them held out: none is left to train on",
+    return fail(ErrorCode::kInvalid,
+                "{} usable recordings of {} to {} s, {} to be used, {} of them held out: none is "
+                "left to train on",
                 usable, options.seconds_min, options.seconds_max, wanted, options.heldout);
   }
   for (std::int64_t i = 0; i < usable; ++i) {
     Candidate& candidate = speech[static_cast<std::size_t>(i)];
     if (i < wanted) {
-      selection.kept.push_back({std::move(candidate), i < options.heldout ? Split::kHeldout : Split::kTrain});
+      selection.kept.push_back(
+          {std::move(candidate), i < options.heldout ? Split::kHeldout : Split::kTrain});
     } else {
       selection.dropped["over the limit"].push_back(candidate.id);
     }
@@ -128,7 +141,8 @@ Result<Selection> select(std::vector<Candidate> candidates, const SelectionOptio
       }
     }
   }
-  std::ranges::sort(selection.kept, {}, [](const Chosen& chosen) -> const std::string& { return chosen.candidate.id; });
+  std::ranges::sort(selection.kept, {},
+                    [](const Chosen& chosen) -> const std::string& { return chosen.candidate.id; });
   for (auto& [reason, ids] : selection.dropped) std::ranges::sort(ids);
   STRATA_CHECK_OK(choose_prompts(selection, options.seed));
   return selection;

@@ -1,5 +1,5 @@
-// Which recordings become a corpus, decided from their lengths and texts alone: no file is read here. The same
-// candidates, options and seed give the same selection on every machine.
+// Which recordings become a corpus, decided from their lengths and texts alone: no file is read
+// here. The same candidates, options and seed give the same selection on every machine.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct Candidate {
   std::string speaker{};
   std::optional<std::string> text{};  // none: no transcript was found
   std::filesystem::path source{};
-  std::int64_t samples = 0;           // at kCorpusRate; 0: there is no audio
-  bool reference = false;             // another speaker, to compare with: needs no text, never trained on
+  std::int64_t samples = 0;  // at kCorpusRate; 0: there is no audio
+  bool reference = false;    // another speaker, to compare with: needs no text, never trained on
 };
 
 struct SelectionOptions {
@@ -38,16 +38,19 @@ struct Chosen {
 };
 
 struct Selection {
-  std::vector<Chosen> kept{};                             // ordered by id
+  std::vector<Chosen> kept{};                                 // ordered by id
   std::map<std::string, std::vector<std::string>> dropped{};  // reason -> ids, in order
-  std::map<std::string, std::string> prompts{};           // held-out id -> id of its prompt
+  std::map<std::string, std::string> prompts{};               // held-out id -> id of its prompt
 };
 
-// An error where fewer than one training item would be left, a held-out speaker has no second item, or two candidates share an id.
-// Texts are trimmed, else kept as they are. Held-out items are drawn first, so `limit` never changes who is held out.
-[[nodiscard]] Result<Selection> select(std::vector<Candidate> candidates, const SelectionOptions& options);
+// An error where fewer than one training item would be left, a held-out speaker has no second item,
+// or two candidates share an id. Texts are trimmed, else kept as they are. Held-out items are drawn
+// first, so `limit` never changes who is held out.
+[[nodiscard]] Result<Selection> select(std::vector<Candidate> candidates,
+                                       const SelectionOptions& options);
 
-// Why a recording with this text cannot be used ("no transcript", "not speech", "characters"), or nothing.
+// Why a recording with this text cannot be used ("no transcript", "not speech", "characters"), or
+// nothing.
 [[nodiscard]] std::optional<std::string> text_problem(const std::optional<std::string>& text);
 
 }  // namespace strata::trainer

@@ -30,7 +30,9 @@ Result<Vocabulary> Vocabulary::parse(std::string_view text) {
     // Only the end of the line is cut: a strip would take the space, which is a token.
     if (token.ends_with('\r')) token.remove_suffix(1);
     STRATA_TRY(const std::u32string points, decode_utf8(token));
-    if (points.size() != 1) return fail(ErrorCode::kInvalid, "line {}: expected one character, found {}", line, points.size());
+    if (points.size() != 1)
+      return fail(ErrorCode::kInvalid, "line {}: expected one character, found {}", line,
+                  points.size());
     characters += points;
   }
   return of_characters(std::move(characters));
@@ -43,7 +45,9 @@ Result<Vocabulary> Vocabulary::of_texts(const std::vector<std::string>& texts) {
     if (!points) return tl::unexpected(points.error().while_doing("making a vocabulary"));
     for (const char32_t c : *points) {
       if (is_control(c)) {
-        return fail(ErrorCode::kInvalid, "making a vocabulary: the text \"{}\" holds the control character {:#x}", text, static_cast<std::uint32_t>(c));
+        return fail(ErrorCode::kInvalid,
+                    "making a vocabulary: the text \"{}\" holds the control character {:#x}", text,
+                    static_cast<std::uint32_t>(c));
       }
       seen.insert(c);
     }
@@ -55,16 +59,20 @@ Result<Vocabulary> Vocabulary::of_texts(const std::vector<std::string>& texts) {
 Result<Vocabulary> Vocabulary::of_characters(std::u32string characters) {
   if (characters.empty()) return fail(ErrorCode::kInvalid, "the vocabulary is empty");
   if (characters.size() > kVocabularyMax) {
-    return fail(ErrorCode::kTooLarge, "the vocabulary has {} characters, the limit is {}", characters.size(), kVocabularyMax);
+    return fail(ErrorCode::kTooLarge, "the vocabulary has {} characters, the limit is {}",
+                characters.size(), kVocabularyMax);
   }
   if (characters.front() != kSpace) {
-    return fail(ErrorCode::kInvalid, "the vocabulary does not begin with the space: id 0 stands for unknown characters and must be it");
+    return fail(ErrorCode::kInvalid,
+                "the vocabulary does not begin with the space: id 0 stands for unknown characters "
+                "and must be it");
   }
   Vocabulary vocabulary;
   for (const char32_t c : characters) {
     const auto id = static_cast<std::int64_t>(vocabulary.ids_.size());
     if (!vocabulary.ids_.emplace(c, id).second) {
-      return fail(ErrorCode::kInvalid, "line {}: the character '{}' is there twice", id + 1, encode_utf8(std::u32string(1, c)));
+      return fail(ErrorCode::kInvalid, "line {}: the character '{}' is there twice", id + 1,
+                  encode_utf8(std::u32string(1, c)));
     }
   }
   vocabulary.characters_ = std::move(characters);

@@ -1,5 +1,5 @@
-// The characters that the model knows. Ids are 0-based line numbers of vocab.txt; the space is id 0 and stands for every
-// unknown character too, as in F5-TTS's character tokenizer.
+// The characters that the model knows. Ids are 0-based line numbers of vocab.txt; the space is id 0
+// and stands for every unknown character too, as in F5-TTS's character tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@ inline constexpr std::size_t kVocabularyMax = 100'000;
 
 class Vocabulary {
  public:
-  // One character a line, ends of lines LF or CRLF, with or without one after the last. An error where a line is not one
-  // character, one is there twice, or the first is not the space.
+  // One character a line, ends of lines LF or CRLF, with or without one after the last. An error
+  // where a line is not one character, one is there twice, or the first is not the space.
   static Result<Vocabulary> load(const std::filesystem::path& path);
   static Result<Vocabulary> parse(std::string_view text);
-  // The characters of the texts, sorted by code point, after the space. An error where a text is no UTF-8, or holds a control character.
+  // The characters of the texts, sorted by code point, after the space. An error where a text is no
+  // UTF-8, or holds a control character.
   static Result<Vocabulary> of_texts(const std::vector<std::string>& texts);
 
   [[nodiscard]] std::size_t size() const { return characters_.size(); }

@@ -23,17 +23,20 @@ std::vector<double> time_grid(std::int64_t steps, std::optional<double> sway) {
   return times;
 }
 
-std::int64_t estimated_duration(std::int64_t prompt_frames, std::string_view prompt_text, std::string_view new_text, double speed) {
+std::int64_t estimated_duration(std::int64_t prompt_frames, std::string_view prompt_text,
+                                std::string_view new_text, double speed) {
   STRATA_ASSERT(speed > 0);
   if (new_text.size() < kShortTextBytes) speed = kShortTextSpeed;
   const double frames = static_cast<double>(prompt_frames);
   if (prompt_text.empty()) return prompt_frames + static_cast<std::int64_t>(frames / speed);
   const double rate = frames / static_cast<double>(prompt_text.size());
   const double more = rate * static_cast<double>(new_text.size()) / speed;
-  return prompt_frames + static_cast<std::int64_t>(std::min(more, static_cast<double>(kDurationMax)));
+  return prompt_frames +
+         static_cast<std::int64_t>(std::min(more, static_cast<double>(kDurationMax)));
 }
 
-std::int64_t bounded_duration(std::int64_t frames, std::int64_t prompt_frames, std::int64_t tokens) {
+std::int64_t bounded_duration(std::int64_t frames, std::int64_t prompt_frames,
+                              std::int64_t tokens) {
   return std::min(std::max(std::max(tokens, prompt_frames) + 1, frames), kDurationMax);
 }
 

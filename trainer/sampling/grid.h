@@ -1,4 +1,5 @@
-// What sampling decides before any tensor is touched: the times of the steps, and how long the speech will be.
+// What sampling decides before any tensor is touched: the times of the steps, and how long the
+// speech will be.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +10,30 @@
 namespace strata::trainer {
 
 inline constexpr std::int64_t kStepsMax = 4096;
-inline constexpr std::int64_t kDurationMax = 4096;  // frames, prompt included (F5-TTS: CFM.sample, max_duration)
-// Texts shorter than this are spoken slowly: the ratio of so few letters says little (F5-TTS: utils_infer).
+inline constexpr std::int64_t kDurationMax =
+    4096;  // frames, prompt included (F5-TTS: CFM.sample, max_duration)
+// Texts shorter than this are spoken slowly: the ratio of so few letters says little (F5-TTS:
+// utils_infer).
 inline constexpr std::size_t kShortTextBytes = 10;
 inline constexpr double kShortTextSpeed = 0.3;
 
-// steps + 1 times from 0 to 1, increasing. With sway s: t + s (cos(pi t / 2) - 1 + t), so s = -1 gives 1 - cos(pi t / 2):
-// small steps first. REQUIRES: 1 <= steps <= kStepsMax, -1 <= s <= 2 / (pi - 2).
+// steps + 1 times from 0 to 1, increasing. With sway s: t + s (cos(pi t / 2) - 1 + t), so s = -1
+// gives 1 - cos(pi t / 2): small steps first. REQUIRES: 1 <= steps <= kStepsMax, -1 <= s <= 2 / (pi
+// - 2).
 [[nodiscard]] std::vector<double> time_grid(std::int64_t steps, std::optional<double> sway);
 inline constexpr double kSwayMin = -1;
-inline constexpr double kSwayMax = 1.75;  // 2 / (pi - 2) = 1.7519: above it the times would not increase
+inline constexpr double kSwayMax =
+    1.75;  // 2 / (pi - 2) = 1.7519: above it the times would not increase
 
-// Frames of prompt and new speech together: prompt + int(prompt / bytes of its text * bytes of the new text / speed), with
-// UTF-8 bytes. A prompt without text gives the new speech the prompt's length.
-[[nodiscard]] std::int64_t estimated_duration(std::int64_t prompt_frames, std::string_view prompt_text, std::string_view new_text,
-                                              double speed = 1);
+// Frames of prompt and new speech together: prompt + int(prompt / bytes of its text * bytes of the
+// new text / speed), with UTF-8 bytes. A prompt without text gives the new speech the prompt's
+// length.
+[[nodiscard]] std::int64_t estimated_duration(std::int64_t prompt_frames,
+                                              std::string_view prompt_text,
+                                              std::string_view new_text, double speed = 1);
 
 // At least one frame more than the prompt and than the text has tokens; at most kDurationMax.
-[[nodiscard]] std::int64_t bounded_duration(std::int64_t frames, std::int64_t prompt_frames, std::int64_t tokens);
+[[nodiscard]] std::int64_t bounded_duration(std::int64_t frames, std::int64_t prompt_frames,
+                                            std::int64_t tokens);
 
 }  // namespace strata::trainer

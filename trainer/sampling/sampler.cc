@@ -7,7 +7,8 @@
 
 namespace strata::trainer {
 
-at::Tensor integrate(const Velocity& velocity, at::Tensor y, const std::vector<double>& grid, Solver solver) {
+at::Tensor integrate(const Velocity& velocity, at::Tensor y, const std::vector<double>& grid,
+                     Solver solver) {
   STRATA_ASSERT(grid.size() >= 2);
   for (std::size_t i = 0; i + 1 < grid.size(); ++i) {
     const double t = grid[i];
@@ -28,13 +29,15 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
   STRATA_ASSERT(std::ssize(input.durations) == batch);
   STRATA_ASSERT(std::ssize(input.prompt_frames) == batch);
   const at::TensorOptions integers(at::kLong);
-  const at::Tensor positions = at::arange(frames, integers).unsqueeze(0);                              // (1, N)
-  const at::Tensor prompts = positions < at::tensor(input.prompt_frames, integers).unsqueeze(1);       // (B, N)
-  const at::Tensor condition = at::where(prompts.unsqueeze(-1), input.condition, at::zeros({}, input.condition.options()));
+  const at::Tensor positions = at::arange(frames, integers).unsqueeze(0);  // (1, N)
+  const at::Tensor prompts =
+      positions < at::tensor(input.prompt_frames, integers).unsqueeze(1);  // (B, N)
+  const at::Tensor condition =
+      at::where(prompts.unsqueeze(-1), input.condition, at::zeros({}, input.condition.options()));
 
   // One utterance alone needs no mask; in a batch the frames after each duration are hidden.
   at::Tensor mask;
-  if (batch > 1) mask = positions < at::tensor(input.durations, integers).unsqueeze(1);                // (B, N)
+  if (batch > 1) mask = positions < at::tensor(input.durations, integers).unsqueeze(1);  // (B, N)
   const bool guided = options.cfg >= kGuidanceNone;
 
   BackboneInput step;
@@ -42,8 +45,9 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
   step.text = backbone.embed_text(input.text, frames, /*drop_text=*/false);
   step.mask = mask;
   if (guided) {
-    step.condition = at::cat({condition, at::zeros_like(condition)}, 0);                               // (2B, N, mel)
-    step.text = at::cat({step.text, backbone.embed_text(input.text, frames, /*drop_text=*/true)}, 0);  // (2B, N, text_dim)
+    step.condition = at::cat({condition, at::zeros_like(condition)}, 0);  // (2B, N, mel)
+    step.text = at::cat({step.text, backbone.embed_text(input.text, frames, /*drop_text=*/true)},
+                        0);  // (2B, N, text_dim)
     if (mask.defined()) step.mask = at::cat({mask, mask}, 0);
   }
   const Velocity velocity = [&](const at::Tensor& y, double t) {
@@ -51,10 +55,12 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
     step.time = at::full({step.noisy.size(0)}, t, y.options());
     at::Tensor v = backbone.forward(step).velocity;
     if (!guided) return v;
-    const std::vector<at::Tensor> halves = v.chunk(2, 0);  // with the condition and the text, and without
+    const std::vector<at::Tensor> halves =
+        v.chunk(2, 0);  // with the condition and the text, and without
     return at::Tensor(halves[0] + (halves[0] - halves[1]) * options.cfg);
   };
-  const at::Tensor y = integrate(velocity, input.noise, time_grid(options.steps, options.sway), options.solver);
+  const at::Tensor y =
+      integrate(velocity, input.noise, time_grid(options.steps, options.sway), options.solver);
   return at::where(prompts.unsqueeze(-1), condition, y);
 }
 

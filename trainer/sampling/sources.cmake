@@ -1,4 +1,1 @@
-list(APPEND trainer_sources sampling/grid.cc)
-if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/models/backbone.h)
-  list(APPEND trainer_sources sampling/sampler.cc)
-endif()
+list(APPEND trainer_sources synthesize.cc sampling/grid.cc sampling/sampler.cc)

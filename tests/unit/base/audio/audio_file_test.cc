@@ -17,7 +17,9 @@ using ::testing::HasSubstr;
 
 class AudioFile : public ::testing::Test {
  protected:
-  void SetUp() override { folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-audio-"); }
+  void SetUp() override {
+    folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-audio-");
+  }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   std::filesystem::path folder_;
 };
@@ -61,13 +63,16 @@ TEST_F(AudioFile, SixteenBitSamplesComeBackUnchanged) {
 }
 
 TEST_F(AudioFile, WritingClipsInsteadOfWrapping) {
-  ASSERT_TRUE(write_wav(folder_ / "a.wav", std::vector<float>{2.0F, 1.0F, -1.0F, -3.0F, 0.5F}, 8'000).has_value());
+  ASSERT_TRUE(
+      write_wav(folder_ / "a.wav", std::vector<float>{2.0F, 1.0F, -1.0F, -3.0F, 0.5F}, 8'000)
+          .has_value());
   const std::vector<float> expected{32767.0F / 32768, 32767.0F / 32768, -1.0F, -1.0F, 0.5F};
   EXPECT_EQ(read_audio(folder_ / "a.wav")->samples, expected);
 }
 
 TEST_F(AudioFile, NotANumberIsRefusedOnBothWays) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const auto written = write_wav(folder_ / "bad.wav", std::vector<float>{0, bad}, 8'000);
     ASSERT_FALSE(written.has_value());
     EXPECT_THAT(written.error().message, HasSubstr("sample 1 is not a finite number"));
@@ -81,7 +86,8 @@ TEST_F(AudioFile, NotANumberIsRefusedOnBothWays) {
 }
 
 TEST_F(AudioFile, ChannelsAreAveraged) {
-  ASSERT_TRUE(write_file_atomic(folder_ / "stereo.wav", float_wav({0.5F, 0.25F, -1.0F, 1.0F}, 2)).has_value());
+  ASSERT_TRUE(write_file_atomic(folder_ / "stereo.wav", float_wav({0.5F, 0.25F, -1.0F, 1.0F}, 2))
+                  .has_value());
   EXPECT_EQ(read_audio(folder_ / "stereo.wav")->samples, (std::vector<float>{0.375F, 0.0F}));
 }
 
@@ -102,7 +108,8 @@ TEST_F(AudioFile, MissingGarbageAndEmptyFilesAreNamed) {
 }
 
 TEST(Wav, BytesAreThoseOfTheFormat) {
-  const std::string bytes = encode_wav(std::vector<float>{0.0F, 1.0F / 32768, -1.0F / 32768}, 16'000);
+  const std::string bytes =
+      encode_wav(std::vector<float>{0.0F, 1.0F / 32768, -1.0F / 32768}, 16'000);
   ASSERT_EQ(bytes.size(), 50U);
   EXPECT_EQ(bytes.substr(0, 4), "RIFF");
   EXPECT_EQ(static_cast<unsigned char>(bytes[4]), 42);

@@ -11,15 +11,17 @@
 namespace strata {
 namespace {
 
-// The references work in float: bins at the tones agree closely, bins far from them hold the leakage of a float DFT.
+// The references work in float: bins at the tones agree closely, bins far from them hold the
+// leakage of a float DFT.
 constexpr double kNearTone = 2e-4;
 constexpr double kFarFromTone = 0.05;
 
 std::vector<float> two_tones(int rate, int samples) {
   std::vector<float> out;
   for (int n = 0; n < samples; ++n) {
-    out.push_back(static_cast<float>(0.3 * std::sin(2 * std::numbers::pi * 220 * n / rate) +
-                                     0.2 * std::sin(2 * std::numbers::pi * 1234.5 * n / rate + 0.3)));
+    out.push_back(
+        static_cast<float>(0.3 * std::sin(2 * std::numbers::pi * 220 * n / rate) +
+                           0.2 * std::sin(2 * std::numbers::pi * 1234.5 * n / rate + 0.3)));
   }
   return out;
 }
@@ -32,10 +34,14 @@ struct Golden {
 };
 
 void expect_golden(const Mel& mel, const std::vector<Golden>& all) {
-  for (const Golden& g : all) EXPECT_NEAR(mel.at(g.band, g.frame), g.value, g.tolerance) << g.band << "," << g.frame;
+  for (const Golden& g : all)
+    EXPECT_NEAR(mel.at(g.band, g.frame), g.value, g.tolerance) << g.band << "," << g.frame;
 }
 
-double mean(const Mel& mel) { return std::accumulate(mel.values.begin(), mel.values.end(), 0.0) / static_cast<double>(mel.values.size()); }
+double mean(const Mel& mel) {
+  return std::accumulate(mel.values.begin(), mel.values.end(), 0.0) /
+         static_cast<double>(mel.values.size());
+}
 
 // Values of torchaudio's MelSpectrogram as F5-TTS sets it up.
 TEST(Mel, VocosFrontEndMatchesTheReference) {
@@ -43,10 +49,17 @@ TEST(Mel, VocosFrontEndMatchesTheReference) {
   ASSERT_TRUE(mel.has_value()) << mel.error().message;
   ASSERT_EQ(mel->bands, 100);
   ASSERT_EQ(mel->frames, 94);
-  expect_golden(*mel, {{0, 0, 2.309847, kNearTone}, {0, 40, -3.233122, kNearTone}, {10, 40, 2.513361, kNearTone},
-                       {11, 40, 0.315000, kNearTone}, {20, 40, -4.548228, kNearTone}, {45, 40, -6.363091, kFarFromTone},
-                       {50, 40, -7.670437, kFarFromTone}, {99, 40, -11.512925, 1e-6}, {50, 93, 0.029995, kNearTone}});
-  // The reference's mean is -6.284372 in float; its own steps run in double give -6.287698: all leakage between the tones.
+  expect_golden(*mel, {{0, 0, 2.309847, kNearTone},
+                       {0, 40, -3.233122, kNearTone},
+                       {10, 40, 2.513361, kNearTone},
+                       {11, 40, 0.315000, kNearTone},
+                       {20, 40, -4.548228, kNearTone},
+                       {45, 40, -6.363091, kFarFromTone},
+                       {50, 40, -7.670437, kFarFromTone},
+                       {99, 40, -11.512925, 1e-6},
+                       {50, 93, 0.029995, kNearTone}});
+  // The reference's mean is -6.284372 in float; its own steps run in double give -6.287698: all
+  // leakage between the tones.
   EXPECT_NEAR(mean(*mel), -6.284372, 5e-3);
   EXPECT_NEAR(mean(*mel), -6.287698, 1e-5);
   EXPECT_NEAR(*std::ranges::min_element(mel->values), -11.512925, 1e-6);
@@ -59,22 +72,35 @@ TEST(Mel, BigvganFrontEndMatchesTheReference) {
   ASSERT_TRUE(mel.has_value()) << mel.error().message;
   ASSERT_EQ(mel->bands, 100);
   ASSERT_EQ(mel->frames, 93);
-  expect_golden(*mel, {{0, 0, -0.930669, kNearTone}, {0, 40, -6.650656, kNearTone}, {10, 40, -5.486094, kNearTone},
-                       {11, 40, -6.166063, kNearTone}, {20, 40, -9.098989, kFarFromTone}, {45, 40, -9.853724, kFarFromTone},
-                       {50, 40, -11.220574, kFarFromTone}, {99, 40, -11.512925, 1e-6}, {50, 92, -4.936094, kNearTone}});
+  expect_golden(*mel, {{0, 0, -0.930669, kNearTone},
+                       {0, 40, -6.650656, kNearTone},
+                       {10, 40, -5.486094, kNearTone},
+                       {11, 40, -6.166063, kNearTone},
+                       {20, 40, -9.098989, kFarFromTone},
+                       {45, 40, -9.853724, kFarFromTone},
+                       {50, 40, -11.220574, kFarFromTone},
+                       {99, 40, -11.512925, 1e-6},
+                       {50, 92, -4.936094, kNearTone}});
   EXPECT_NEAR(mean(*mel), -8.874938, 2e-3);
   EXPECT_NEAR(*std::ranges::max_element(mel->values), 0.824539, kNearTone);
 }
 
-// Values of HiFi-GAN's front end written out in torch 1.13: reflect pad, torch.stft, Slaney bank, log.
+// Values of HiFi-GAN's front end written out in torch 1.13: reflect pad, torch.stft, Slaney bank,
+// log.
 TEST(Mel, HifiganFrontEndMatchesTheReference) {
   const auto mel = MelFrontEnd(mel_config(MelKind::kHifigan)).compute(two_tones(22'050, 22'050));
   ASSERT_TRUE(mel.has_value()) << mel.error().message;
   ASSERT_EQ(mel->bands, 80);
   ASSERT_EQ(mel->frames, 86);
-  expect_golden(*mel, {{0, 0, -0.8490237, kNearTone}, {0, 40, -6.9325781, kNearTone}, {5, 40, 0.9512193, kNearTone},
-                       {6, 40, -0.5061722, kNearTone}, {30, 40, -2.1632998, kNearTone}, {31, 40, 0.2956608, kNearTone},
-                       {50, 40, -11.5129251, 1e-6}, {79, 40, -11.5129251, 1e-6}, {50, 85, -4.5666003, kNearTone}});
+  expect_golden(*mel, {{0, 0, -0.8490237, kNearTone},
+                       {0, 40, -6.9325781, kNearTone},
+                       {5, 40, 0.9512193, kNearTone},
+                       {6, 40, -0.5061722, kNearTone},
+                       {30, 40, -2.1632998, kNearTone},
+                       {31, 40, 0.2956608, kNearTone},
+                       {50, 40, -11.5129251, 1e-6},
+                       {79, 40, -11.5129251, 1e-6},
+                       {50, 85, -4.5666003, kNearTone}});
   EXPECT_NEAR(mean(*mel), -8.6379, 2e-3);
 }
 
@@ -86,7 +112,8 @@ TEST(Mel, HtkBankHasTheKnownTriangles) {
   EXPECT_NEAR(front.weight(1, 1), 0.145887, 2e-6);
   EXPECT_NEAR(front.weight(1, 2), 0.743966, 2e-6);
   const std::vector<double> first{0.126974, 0.400896, 0.674818, 0.948740};
-  for (int i = 0; i < 4; ++i) EXPECT_NEAR(front.weight(50, 96 + i), first[static_cast<std::size_t>(i)], 1e-5) << i;
+  for (int i = 0; i < 4; ++i)
+    EXPECT_NEAR(front.weight(50, 96 + i), first[static_cast<std::size_t>(i)], 1e-5) << i;
   EXPECT_EQ(front.weight(50, 95), 0);
   EXPECT_GT(front.weight(50, 102), 0);
   EXPECT_EQ(front.weight(50, 103), 0);
@@ -160,7 +187,8 @@ TEST(Mel, TooFewSamplesAndNotANumberAreErrors) {
 }
 
 TEST(Mel, NamesOfFrontEndsReadBack) {
-  for (const MelKind kind : {MelKind::kVocos, MelKind::kBigvgan, MelKind::kHifigan}) EXPECT_EQ(*parse_mel_kind(name_of(kind)), kind);
+  for (const MelKind kind : {MelKind::kVocos, MelKind::kBigvgan, MelKind::kHifigan})
+    EXPECT_EQ(*parse_mel_kind(name_of(kind)), kind);
   EXPECT_FALSE(parse_mel_kind("mel").has_value());
 }
 

@@ -15,22 +15,31 @@ using ::testing::HasSubstr;
 
 class ExportedModel : public ::testing::Test {
  protected:
-  void SetUp() override { folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-archive-"); }
+  void SetUp() override {
+    folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-archive-");
+  }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  // A model that gives (x * k + bias, k), written as tools/export writes one, with `stored` as the self-test's output.
-  std::filesystem::path write(const std::vector<float>& stored, const std::string& torch_version = "1.13.0") {
+  // A model that gives (x * k + bias, k), written as tools/export writes one, with `stored` as the
+  // self-test's output.
+  std::filesystem::path write(const std::vector<float>& stored,
+                              const std::string& torch_version = "1.13.0") {
     torch::jit::Module module("doubler");
     module.register_buffer("bias", torch::tensor({0.5F, 0.0F}));
-    module.define("def forward(self, x: Tensor, k: int) -> Tuple[Tensor, int]:\n  return x * k + self.bias, k\n"
-                  "def one(self, x: Tensor) -> Tensor:\n  return x + self.bias\n");
+    module.define(
+        "def forward(self, x: Tensor, k: int) -> Tuple[Tensor, int]:\n  return x * k + self.bias, "
+        "k\n"
+        "def one(self, x: Tensor) -> Tensor:\n  return x + self.bias\n");
     torch::jit::ExtraFilesMap extra;
     extra["strata.json"] = fmt::format(
-        R"({{"name": "doubler", "role": "teacher", "family": "toy", "version": 3, "exporter_version": 1, "identity": "abc", "interface": "teacher-1",
-             "licence": "none", "settings": {{"width": 2, "note": "x"}}, "sources": [], "torch_version": "{}",
-             "self_test": {{"tolerance": 0.001,
-               "inputs": [{{"file": "self_test/input0", "shape": [1, 2], "dtype": "float32"}}, {{"file": "self_test/input1", "shape": [], "dtype": "int64"}}],
-               "outputs": [{{"file": "self_test/output0", "shape": [1, 2], "dtype": "float32"}}, {{"file": "self_test/output1", "shape": [], "dtype": "int64"}}]}}}})",
+        R"({{"name": "doubler", "role": "teacher", "family": "toy", "version": 3, "exporter_version": 1,
+             "identity": "abc", "interface": "teacher-1", "licence": "none",
+             "settings": {{"width": 2, "note": "x"}}, "sources": [],
+             "torch_version": "{}", "self_test": {{"tolerance": 0.001,
+               "inputs": [{{"file": "self_test/input0", "shape": [1, 2], "dtype": "float32"}},
+                          {{"file": "self_test/input1", "shape": [], "dtype": "int64"}}],
+               "outputs": [{{"file": "self_test/output0", "shape": [1, 2], "dtype": "float32"}},
+                           {{"file": "self_test/output1", "shape": [], "dtype": "int64"}}]}}}})",
         torch_version);
     extra["self_test/input0"] = bytes_of<float>({1.0F, 2.0F});
     extra["self_test/input1"] = bytes_of<std::int64_t>({2});
@@ -53,7 +62,8 @@ class ExportedModel : public ::testing::Test {
 
 TEST_F(ExportedModel, LoadsDescribesItselfAndRuns) {
   const auto path = write({2.5F, 4.0F});
-  auto archive = Archive::load(path, {.role = "teacher", .interface = "teacher-1", .identity = "abc"});
+  auto archive =
+      Archive::load(path, {.role = "teacher", .interface = "teacher-1", .identity = "abc"});
   ASSERT_TRUE(archive.has_value()) << archive.error().message;
   EXPECT_EQ(archive->info().name, "doubler");
   EXPECT_EQ(archive->info().version, 3);
@@ -82,10 +92,14 @@ TEST_F(ExportedModel, AFailedSelfTestIsRefused) {
 
 TEST_F(ExportedModel, AnotherRoleInterfaceIdentityOrNewerTorchIsRefused) {
   const auto path = write({2.5F, 4.0F});
-  EXPECT_THAT(Archive::load(path, {.role = "vocoder"}).error().message, HasSubstr("its role is \"teacher\""));
-  EXPECT_THAT(Archive::load(path, {.interface = "teacher-2"}).error().message, HasSubstr("teacher-1"));
-  EXPECT_THAT(Archive::load(path, {.identity = "def"}).error().message, HasSubstr("its identity is abc"));
-  EXPECT_THAT(Archive::load(write({2.5F, 4.0F}, "99.0.1")).error().message, HasSubstr("written by torch 99.0.1"));
+  EXPECT_THAT(Archive::load(path, {.role = "vocoder"}).error().message,
+              HasSubstr("its role is \"teacher\""));
+  EXPECT_THAT(Archive::load(path, {.interface = "teacher-2"}).error().message,
+              HasSubstr("teacher-1"));
+  EXPECT_THAT(Archive::load(path, {.identity = "def"}).error().message,
+              HasSubstr("its identity is abc"));
+  EXPECT_THAT(Archive::load(write({2.5F, 4.0F}, "99.0.1")).error().message,
+              HasSubstr("written by torch 99.0.1"));
 }
 
 TEST_F(ExportedModel, MissingTruncatedAndForeignFilesAreClearErrors) {
@@ -99,7 +113,8 @@ TEST_F(ExportedModel, MissingTruncatedAndForeignFilesAreClearErrors) {
   EXPECT_THAT(truncated.error().message, HasSubstr(path.string()));
   EXPECT_THAT(truncated.error().message, ::testing::Not(HasSubstr("\n")));
   torch::jit::Module("bare").save((folder_ / "bare.pt").string());
-  EXPECT_THAT(Archive::load(folder_ / "bare.pt").error().message, HasSubstr("holds no strata.json"));
+  EXPECT_THAT(Archive::load(folder_ / "bare.pt").error().message,
+              HasSubstr("holds no strata.json"));
   ASSERT_TRUE(write_file_atomic(folder_ / "text.pt", "hello").has_value());
   EXPECT_FALSE(Archive::load(folder_ / "text.pt").has_value());
 }
@@ -113,7 +128,8 @@ TEST_F(ExportedModel, ExceptionsOfTheModelBecomeErrorsAndAForeignDeviceDoesNotEn
 }
 
 TEST_F(ExportedModel, NamesStayInsideTheModelsFolder) {
-  for (const char* name : {"", "../evil", "/etc/passwd", ".hidden"}) EXPECT_FALSE(Archive::path_of(folder_, name).has_value()) << name;
+  for (const char* name : {"", "../evil", "/etc/passwd", ".hidden"})
+    EXPECT_FALSE(Archive::path_of(folder_, name).has_value()) << name;
 }
 
 }  // namespace

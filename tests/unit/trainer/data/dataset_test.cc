@@ -5,7 +5,7 @@
 #include <torch/torch.h>
 
 #include "base/sha256.h"
-#include "corpus_fixture.h"
+#include "tests/unit/trainer/data/corpus_fixture.h"
 #include "trainer/data/features.h"
 #include "trainer/data/manifest.h"
 
@@ -17,14 +17,20 @@ using ::testing::HasSubstr;
 class DatasetOfTones : public CorpusFixture {
  protected:
   // Features whose values say which item they belong to.
-  std::filesystem::path make_features(const std::filesystem::path& corpus, std::int64_t shard_bytes) {
+  std::filesystem::path make_features(const std::filesystem::path& corpus,
+                                      std::int64_t shard_bytes) {
     const auto read = read_corpus(corpus);
     FeatureWriter writer(folder_ / "features", shard_bytes);
     std::filesystem::create_directories(folder_ / "features");
     for (std::size_t i = 0; i < read->items.size(); ++i) {
       const Item& item = read->items[i];
       if (item.split == Split::kReference) continue;
-      EXPECT_TRUE(writer.add(item.id, at::full({5 + static_cast<std::int64_t>(i), 3}, static_cast<double>(i), at::kHalf), item.sha256).has_value());
+      EXPECT_TRUE(writer
+                      .add(item.id,
+                           at::full({5 + static_cast<std::int64_t>(i), 3}, static_cast<double>(i),
+                                    at::kHalf),
+                           item.sha256)
+                      .has_value());
     }
     EXPECT_TRUE(writer.finish(Object{{"width", 3}}).has_value());
     return folder_ / "features";
@@ -44,22 +50,26 @@ TEST_F(DatasetOfTones, HoldsNormalisedMelsAndTokensOrderedById) {
   std::vector<at::Tensor> all;
   for (const Utterance& utterance : dataset->train()) {
     EXPECT_EQ(utterance.mel.size(1), 80);
-    EXPECT_EQ(utterance.mel.size(0), static_cast<std::int64_t>(std::ceil(utterance.seconds * 22'050 - 1e-6)) / 256);
+    EXPECT_EQ(utterance.mel.size(0),
+              static_cast<std::int64_t>(std::ceil(utterance.seconds * 22'050 - 1e-6)) / 256);
     all.push_back(utterance.mel.flatten());
   }
   const at::Tensor flat = at::cat(all).to(at::kDouble);
   EXPECT_NEAR(flat.mean().item<double>(), 0, 1e-5);
   EXPECT_NEAR(flat.std(/*unbiased=*/false).item<double>(), 1, 1e-5);
-  EXPECT_EQ(dataset->train()[0].text, dataset->vocabulary().encode(read_corpus(corpus)->find(dataset->train()[0].id)->text));
+  EXPECT_EQ(dataset->train()[0].text,
+            dataset->vocabulary().encode(read_corpus(corpus)->find(dataset->train()[0].id)->text));
 }
 
 TEST_F(DatasetOfTones, AModelsOwnNormalisationIsUsedWhenGiven) {
   const auto corpus = make_corpus();
   const auto own = Dataset::load(corpus, std::nullopt);
-  const auto given = Dataset::load(corpus, std::nullopt, {.normalise = Normalisation{.mean = -5, .deviation = 2}});
+  const auto given =
+      Dataset::load(corpus, std::nullopt, {.normalise = Normalisation{.mean = -5, .deviation = 2}});
   EXPECT_EQ(given->normalise().mean, -5);
   const at::Tensor raw = given->heldout()[0].mel * 2 - 5;
-  EXPECT_TRUE(at::allclose(own->heldout()[0].mel * own->normalise().deviation + own->normalise().mean, raw, 1e-4, 1e-4));
+  EXPECT_TRUE(at::allclose(
+      own->heldout()[0].mel * own->normalise().deviation + own->normalise().mean, raw, 1e-4, 1e-4));
 }
 
 TEST_F(DatasetOfTones, FeaturesComeBackFromShardsOfAnySize) {
@@ -87,9 +97,12 @@ TEST_F(DatasetOfTones, FeaturesOfAnotherRecordingOrOfNoneAreRefused) {
   std::string other = index;
   other.replace(other.find(items[0].sha256), 4, "0000");
   ASSERT_TRUE(write_file_atomic(features / "index.jsonl", other).has_value());
-  EXPECT_THAT(Dataset::load(corpus, features).error().message, HasSubstr("belong to another recording"));
-  ASSERT_TRUE(write_file_atomic(features / "index.jsonl", index.substr(index.find('\n') + 1)).has_value());
-  EXPECT_THAT(Dataset::load(corpus, features).error().message, HasSubstr("no features of the item"));
+  EXPECT_THAT(Dataset::load(corpus, features).error().message,
+              HasSubstr("belong to another recording"));
+  ASSERT_TRUE(
+      write_file_atomic(features / "index.jsonl", index.substr(index.find('\n') + 1)).has_value());
+  EXPECT_THAT(Dataset::load(corpus, features).error().message,
+              HasSubstr("no features of the item"));
 }
 
 TEST_F(DatasetOfTones, ABrokenRecordingIsNamed) {

@@ -12,7 +12,9 @@ using ::testing::HasSubstr;
 
 class Manifest : public ::testing::Test {
  protected:
-  void SetUp() override { folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-manifest-"); }
+  void SetUp() override {
+    folder_ = *make_temporary_folder(std::filesystem::temp_directory_path(), "strata-manifest-");
+  }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   void write(const std::string& manifest, const std::string& pairs = "") {
     ASSERT_TRUE(write_file_atomic(folder_ / "manifest.jsonl", manifest).has_value());
@@ -23,8 +25,19 @@ class Manifest : public ::testing::Test {
 };
 
 std::vector<Item> two_items() {
-  return {{.id = "a", .audio = "wavs/a.wav", .samples = 24'000, .text = "One \"two\".", .speaker = "ann", .split = Split::kTrain, .sha256 = "aa"},
-          {.id = "b", .audio = "wavs/b.wav", .samples = 17, .speaker = "bob", .split = Split::kHeldout, .sha256 = "bb"}};
+  return {{.id = "a",
+           .audio = "wavs/a.wav",
+           .samples = 24'000,
+           .text = "One \"two\".",
+           .speaker = "ann",
+           .split = Split::kTrain,
+           .sha256 = "aa"},
+          {.id = "b",
+           .audio = "wavs/b.wav",
+           .samples = 17,
+           .speaker = "bob",
+           .split = Split::kHeldout,
+           .sha256 = "bb"}};
 }
 
 TEST_F(Manifest, ReadsBackWhatWasWritten) {

@@ -12,12 +12,17 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Candidate speech(const std::string& id, const std::string& text, double seconds = 2) {
-  return {.id = id, .speaker = "ann", .text = text, .source = id + ".g722", .samples = static_cast<std::int64_t>(seconds * kCorpusRate)};
+  return {.id = id,
+          .speaker = "ann",
+          .text = text,
+          .source = id + ".g722",
+          .samples = static_cast<std::int64_t>(seconds * kCorpusRate)};
 }
 
 std::vector<Candidate> many(int count) {
   std::vector<Candidate> all;
-  for (int i = 0; i < count; ++i) all.push_back(speech("id" + std::to_string(i), "text number " + std::to_string(i)));
+  for (int i = 0; i < count; ++i)
+    all.push_back(speech("id" + std::to_string(i), "text number " + std::to_string(i)));
   return all;
 }
 
@@ -84,7 +89,8 @@ TEST(Selection, APromptIsAnotherHeldOutItemOfTheSameSpeaker) {
   const auto heldout = ids_of(*selection, Split::kHeldout);
   ASSERT_EQ(selection->prompts.size(), 10U);
   const auto speaker = [&](const std::string& id) {
-    return std::ranges::find(selection->kept, id, [](const Chosen& c) { return c.candidate.id; })->candidate.speaker;
+    return std::ranges::find(selection->kept, id, [](const Chosen& c) { return c.candidate.id; })
+        ->candidate.speaker;
   };
   for (const auto& [id, prompt] : selection->prompts) {
     EXPECT_NE(id, prompt);
@@ -96,7 +102,9 @@ TEST(Selection, APromptIsAnotherHeldOutItemOfTheSameSpeaker) {
 
 TEST(Selection, ReferencesNeedNoTextAreBoundedAndNeverTrainedOn) {
   auto all = many(5);
-  for (int i = 0; i < 9; ++i) all.push_back({.id = "fr-" + std::to_string(i), .speaker = "june", .samples = 32'000, .reference = true});
+  for (int i = 0; i < 9; ++i)
+    all.push_back(
+        {.id = "fr-" + std::to_string(i), .speaker = "june", .samples = 32'000, .reference = true});
   const auto selection = select(all, {.heldout = 2, .references_each = 4});
   EXPECT_EQ(ids_of(*selection, Split::kReference).size(), 4U);
   EXPECT_EQ(selection->dropped.at("reference not needed").size(), 5U);
@@ -104,8 +112,10 @@ TEST(Selection, ReferencesNeedNoTextAreBoundedAndNeverTrainedOn) {
 }
 
 TEST(Selection, NothingLeftToTrainOnALonelySpeakerAndSharedIdsAreErrors) {
-  EXPECT_THAT(select(many(5), {.heldout = 5}).error().message, HasSubstr("none is left to train on"));
-  EXPECT_THAT(select(many(50), {.heldout = 5, .limit = 4}).error().message, HasSubstr("none is left to train on"));
+  EXPECT_THAT(select(many(5), {.heldout = 5}).error().message,
+              HasSubstr("none is left to train on"));
+  EXPECT_THAT(select(many(50), {.heldout = 5, .limit = 4}).error().message,
+              HasSubstr("none is left to train on"));
   auto lonely = many(4);
   for (std::size_t i = 0; i < 4; ++i) lonely[i].speaker = "speaker" + std::to_string(i);
   EXPECT_THAT(select(lonely, {.heldout = 1}).error().message, HasSubstr("has no other item"));

@@ -30,15 +30,19 @@ TEST(Vocabulary, LineEndsOfBothKindsAndAMissingLastOneReadAlike) {
     EXPECT_EQ(vocabulary->size(), 3U);
     EXPECT_THAT(vocabulary->encode("éa "), ElementsAre(2, 1, 0));
   }
-  EXPECT_EQ(Vocabulary::parse(Vocabulary::of_texts({"Hello, world!"})->format())->size(), Vocabulary::of_texts({"Hello, world!"})->size());
+  EXPECT_EQ(Vocabulary::parse(Vocabulary::of_texts({"Hello, world!"})->format())->size(),
+            Vocabulary::of_texts({"Hello, world!"})->size());
 }
 
 TEST(Vocabulary, WhatCannotBeAVocabularyIsRefused) {
   EXPECT_THAT(Vocabulary::parse("").error().message, HasSubstr("empty"));
-  EXPECT_THAT(Vocabulary::parse("a\nb\n").error().message, HasSubstr("does not begin with the space"));
+  EXPECT_THAT(Vocabulary::parse("a\nb\n").error().message,
+              HasSubstr("does not begin with the space"));
   EXPECT_THAT(Vocabulary::parse(" \na\na\n").error().message, HasSubstr("twice"));
-  EXPECT_THAT(Vocabulary::parse(" \nab\n").error().message, HasSubstr("line 2: expected one character, found 2"));
-  EXPECT_THAT(Vocabulary::parse(" \n\na\n").error().message, HasSubstr("line 2: expected one character, found 0"));
+  EXPECT_THAT(Vocabulary::parse(" \nab\n").error().message,
+              HasSubstr("line 2: expected one character, found 2"));
+  EXPECT_THAT(Vocabulary::parse(" \n\na\n").error().message,
+              HasSubstr("line 2: expected one character, found 0"));
   EXPECT_FALSE(Vocabulary::parse(" \n\xff\n").has_value());
   EXPECT_FALSE(Vocabulary::of_texts({"tab\there"}).has_value());
   EXPECT_EQ(Vocabulary::load("/nonexistent/vocab.txt").error().code, ErrorCode::kNotFound);

@@ -1,0 +1,298 @@
+// The stages that run exported models, with toy models in their place: what they write, that a stop
+// and a resume change no byte, and what they refuse. Each test is a process of its own, so a stop
+// request may stay set.
+#include "trainer/synthesize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/script.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "tests/unit/trainer/data/corpus_fixture.h"
+#include "trainer/copy.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/extract.h"
+#include "trainer/data/features.h"
+#include "trainer/data/manifest.h"
+#include "trainer/models/backbone.h"
+#include "trainer/probe.h"
+#include "trainer/progress.h"
+#include "trainer/tensor_file.h"
+
+namespace strata::trainer {
+namespace {
+
+using ::testing::HasSubstr;
+using Stage = Result<int> (*)(const StageSpec&);
+
+std::string bytes_of(const at::Tensor& tensor) {
+  const at::Tensor plain = tensor.contiguous();
+  return {static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()};
+}
+
+Object listed(const char* file, const at::Tensor& tensor) {
+  Array shape;
+  for (const std::int64_t size : tensor.sizes()) shape.emplace_back(size);
+  return {{"file", file},
+          {"shape", std::move(shape)},
+          {"dtype", tensor.scalar_type() == at::kLong ? "int64" : "float32"}};
+}
+
+// An archive with one input tensor, and a layer where it is a teacher.
+void write_archive(const std::filesystem::path& path, const std::string& role,
+                   const std::string& code, const at::Tensor& input, Object settings) {
+  torch::jit::Module module(role);
+  module.define(code);
+  const bool teacher = role == "teacher";
+  std::vector<c10::IValue> values{input};
+  if (teacher) values.emplace_back(std::int64_t{2});
+  const at::Tensor output = module.forward(values).toTensor();
+  const at::Tensor layer = at::scalar_tensor(2, at::kLong);
+  Array inputs{listed("self_test/input0", input)};
+  if (teacher) inputs.emplace_back(listed("self_test/input1", layer));
+  torch::jit::ExtraFilesMap extra;
+  extra["self_test/input0"] = bytes_of(input);
+  extra["self_test/input1"] = bytes_of(layer);
+  extra["self_test/output0"] = bytes_of(output);
+  extra["strata.json"] = to_canonical_json(
+      Object{{"name", "toy"},
+             {"role", role},
+             {"family", "toy"},
+             {"version", 1},
+             {"exporter_version", 1},
+             {"identity", "toy-" + role},
+             {"interface", role + "-1"},
+             {"licence", "none"},
+             {"settings", std::move(settings)},
+             {"sources", Array{}},
+             {"torch_version", "1.13.0"},
+             {"self_test", Object{{"tolerance", 1e-4},
+                                  {"inputs", std::move(inputs)},
+                                  {"outputs", Array{listed("self_test/output0", output)}}}}});
+  module.save(path.string(), extra);
+}
+
+class Stages : public CorpusFixture {
+ protected:
+  void SetUp() override {
+    CorpusFixture::SetUp();
+    corpus_ = make_corpus(7, 3);
+    std::filesystem::create_directories(folder_ / "models");
+    write_archive(folder_ / "models" / "teacher.pt", "teacher",
+                  "def forward(self, wav: Tensor, layer: int) -> Tensor:\n"
+                  "  return wav.reshape(wav.size(0), 1500, 320).abs().mean(2, True).repeat(1, 1, "
+                  "4) + layer\n",
+                  at::linspace(-1, 1, 480'000).unsqueeze(0),
+                  {{"sample_rate", 16'000},
+                   {"window_samples", 480'000},
+                   {"frames_per_second", 50},
+                   {"width", 4},
+                   {"encoder_layers", 4}});
+    write_archive(folder_ / "models" / "vocoder.pt", "vocoder",
+                  "def forward(self, mel: Tensor) -> Tensor:\n"
+                  "  return 0.1 * torch.tanh(mel.mean(1)).repeat_interleave(256, 1)\n",
+                  at::linspace(-1, 1, 160).reshape({1, 80, 2}),
+                  {{"sample_rate", 22'050}, {"bands", 80}, {"hop", 256}});
+  }
+
+  StageSpec base() {
+    StageSpec spec;
+    spec.models = folder_ / "models";
+    spec.inputs.emplace("corpus", corpus_);
+    return spec;
+  }
+  StageSpec extract_spec(const std::string& dtype = "fp32") {
+    StageSpec spec = base();
+    spec.parameters = Object{
+        {"teacher", Object{{"model", Object{{"name", "teacher"}, {"identity", "toy-teacher"}}},
+                           {"layer", 3},
+                           {"dtype", dtype}}}};
+    return spec;
+  }
+  static Object vocoder() { return {{"name", "vocoder"}, {"identity", "toy-vocoder"}}; }
+  StageSpec copy_spec() {
+    StageSpec spec = base();
+    spec.parameters =
+        Object{{"copy", Object{{"items", 2}, {"other_speakers", true}}}, {"vocoder", vocoder()}};
+    return spec;
+  }
+  // Weights of a tiny model as `train` leaves them.
+  StageSpec synthesize_spec(const std::string& duration = "true") {
+    StageSpec spec = base();
+    spec.parameters = Object{{"sampling", Object{{"solver", "euler"},
+                                                 {"steps", 2},
+                                                 {"sway", -1},
+                                                 {"cfg", 2},
+                                                 {"duration", duration},
+                                                 {"items", Value()}}},
+                             {"vocoder", vocoder()}};
+    const std::string letters = *read_file(corpus_ / "vocab.txt");
+    const auto vocabulary = static_cast<std::int64_t>(Vocabulary::parse(letters)->size());
+    const Value model =
+        Object{{"model", "dit"},   {"dim", 32},   {"depth", 2},          {"heads", 2},
+               {"dim_head", 16},   {"mel", 80},   {"vocab", vocabulary}, {"text_dim", 16},
+               {"conv_layers", 1}, {"dropout", 0}};
+    const auto backbone = make_backbone(*read_model_config(model, "model"));
+    fill_probe_parameters(*backbone);
+    NamedTensors weights;
+    for (const auto& entry : backbone->named_parameters())
+      weights.emplace(entry.key(), entry.value().detach());
+    std::filesystem::create_directories(folder_ / "weights");
+    EXPECT_TRUE(write_tensors(folder_ / "weights" / "model.safetensors", weights).has_value());
+    const Object about{{"format", 1},
+                       {"model", model},
+                       {"vocabulary", letters},
+                       {"update", 3},
+                       {"mel", Object{{"kind", "hifigan"}, {"mean", -5}, {"deviation", 2}}}};
+    EXPECT_TRUE(write_file_atomic(folder_ / "weights" / "model.json", to_canonical_json(about))
+                    .has_value());
+    spec.inputs.emplace("weights", folder_ / "weights");
+    return spec;
+  }
+
+  // Runs in a fresh attempt folder; the value is that folder.
+  std::filesystem::path enter(const std::string& attempt) {
+    std::filesystem::create_directories(folder_ / attempt);
+    std::filesystem::current_path(folder_ / attempt);
+    return folder_ / attempt;
+  }
+
+  // Undisturbed, then stopped after every item and resumed: the files must be the same.
+  void expect_resume_changes_nothing(Stage stage, StageSpec spec, const std::string& output) {
+    spec.outputs[output] = folder_ / "undisturbed";
+    enter("a0");
+    const auto whole = stage(spec);
+    ASSERT_TRUE(whole.has_value()) << whole.error().message;
+    ASSERT_EQ(*whole, exit_code::kSucceeded);
+    listen_for_stop_request();
+    ASSERT_EQ(std::raise(SIGTERM), 0);
+    spec.outputs[output] = folder_ / "resumed";
+    int code = exit_code::kStopped;
+    int attempts = 0;
+    while (code == exit_code::kStopped && attempts < 20) {
+      const auto attempt = enter("b" + std::to_string(++attempts));
+      const auto result = stage(spec);
+      ASSERT_TRUE(result.has_value()) << result.error().message;
+      code = *result;
+      if (code != exit_code::kStopped) break;
+      const auto lines = read_json_lines(attempt / "progress.jsonl");
+      const Value* checkpoint = lines->back().find("checkpoint");
+      ASSERT_NE(checkpoint, nullptr);
+      spec.resume = attempt / *checkpoint->if_string();
+    }
+    EXPECT_EQ(code, exit_code::kSucceeded);
+    EXPECT_GT(attempts, 2);
+    EXPECT_EQ(all_files(folder_ / "undisturbed"), all_files(folder_ / "resumed"));
+  }
+
+  std::filesystem::path corpus_;
+};
+
+TEST_F(Stages, ExtractGivesFeaturesOfTheSpeechAlone) {
+  StageSpec spec = extract_spec();
+  spec.outputs["features"] = folder_ / "features";
+  const auto code = run_extract(spec);
+  ASSERT_TRUE(code.has_value()) << code.error().message;
+  const auto corpus = read_corpus(corpus_);
+  auto features = FeatureFolder::open(folder_ / "features");
+  ASSERT_TRUE(features.has_value()) << features.error().message;
+  for (const Item& item : corpus->items) {
+    if (item.split == Split::kReference) continue;
+    const auto loaded = features->load(item.id, item.sha256);
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
+    EXPECT_EQ(loaded->size(0), teacher_frames(item.samples, 16'000, 50));
+    EXPECT_GT(loaded->min().item<float>(),
+              3.01F);  // layer 3 plus the loudness of speech: no frame of silence is left
+  }
+  EXPECT_TRUE(Dataset::load(corpus_, folder_ / "features").has_value());
+  EXPECT_EQ(teacher_frames(16'001, 16'000, 50), 51);
+  EXPECT_EQ(teacher_frames(16'000, 16'000, 50), 50);
+}
+
+TEST_F(Stages, ExtractStoppedAndResumedGivesTheSameBytes) {
+  expect_resume_changes_nothing(run_extract, extract_spec("fp16"), "features");
+}
+
+TEST_F(Stages, SynthesizeStoppedAndResumedGivesTheSameBytes) {
+  expect_resume_changes_nothing(run_synthesize, synthesize_spec(), "audio");
+}
+
+TEST_F(Stages, SynthesizeSpeaksEveryHeldOutTextForAsLongAsTheRecording) {
+  StageSpec spec = synthesize_spec();
+  spec.outputs["audio"] = folder_ / "audio";
+  const auto code = run_synthesize(spec);
+  ASSERT_TRUE(code.has_value()) << code.error().message;
+  const auto corpus = read_corpus(corpus_);
+  const auto rows = read_json_lines(folder_ / "audio" / "list.jsonl");
+  ASSERT_EQ(rows->size(), 3U);
+  for (const Value& row : *rows) {
+    const Item& item = *corpus->find(*row.find("id")->if_string());
+    EXPECT_EQ(*row.find("text")->if_string(), item.text);
+    EXPECT_EQ(*row.find("set")->if_string(), "generated");
+    const auto audio = read_audio(folder_ / "audio" / *row.find("audio")->if_string());
+    ASSERT_TRUE(audio.has_value()) << audio.error().message;
+    EXPECT_EQ(audio->rate, 22'050);
+    // Where the text has more letters than there are frames, it may be longer.
+    EXPECT_GE(audio->seconds(), item.seconds() - 256.0 / 22'050);
+    const Item& prompt = *corpus->find(corpus->prompts.at(item.id));
+    EXPECT_EQ(*read_file(folder_ / "audio" / *row.find("prompt")->if_string()),
+              *read_file(corpus->audio_path(prompt)));
+  }
+}
+
+TEST_F(Stages, CopyWritesThreeSetsAndOtherSpeakersHaveNoText) {
+  StageSpec spec = copy_spec();
+  spec.outputs["audio"] = folder_ / "audio";
+  const auto code = run_copy(spec);
+  ASSERT_TRUE(code.has_value()) << code.error().message;
+  const auto rows = read_json_lines(folder_ / "audio" / "list.jsonl");
+  ASSERT_EQ(rows->size(), 6U);
+  std::map<std::string, int> sets;
+  for (const Value& row : *rows) {
+    const std::string set = *row.find("set")->if_string();
+    ++sets[set];
+    EXPECT_EQ(row.find("text")->is_null(), set == "other_speaker");
+    EXPECT_EQ(*row.find("speaker")->if_string(), set == "other_speaker" ? "bob" : "ann");
+    EXPECT_TRUE(read_audio(folder_ / "audio" / *row.find("audio")->if_string()).has_value());
+    EXPECT_TRUE(read_audio(folder_ / "audio" / *row.find("prompt")->if_string()).has_value());
+  }
+  EXPECT_EQ(sets, (std::map<std::string, int>{
+                      {"other_speaker", 2}, {"recordings", 2}, {"vocoder_copies", 2}}));
+}
+
+TEST_F(Stages, WrongInputsAreNamedAndGiveExitCodeTwo) {
+  const auto expect_refused = [&](Stage stage, const StageSpec& spec, const std::string& text) {
+    const auto result = stage(spec);
+    ASSERT_FALSE(result.has_value()) << text;
+    EXPECT_EQ(exit_code_of(result.error()), exit_code::kInvalid) << result.error().message;
+    EXPECT_THAT(result.error().message, HasSubstr(text));
+  };
+  StageSpec extract = extract_spec();
+  expect_refused(run_extract, extract, "names no output \"features\"");
+  extract.outputs["features"] = folder_ / "features";
+  ASSERT_TRUE(extract.parameters.set("teacher.model.identity", "other").has_value());
+  expect_refused(run_extract, extract, "identity is toy-teacher");
+  extract = extract_spec();
+  extract.outputs["features"] = folder_ / "features";
+  ASSERT_TRUE(extract.parameters.set("teacher.layer", 5).has_value());
+  expect_refused(run_extract, extract, "has 4 layers");
+  StageSpec copy = copy_spec();
+  copy.outputs["audio"] = folder_ / "audio";
+  ASSERT_TRUE(copy.parameters.set("copy.items", 4).has_value());
+  expect_refused(run_copy, copy, "4 items were asked for, 3 are held out");
+  ASSERT_TRUE(copy.parameters.set("copy.items", 1).has_value());
+  ASSERT_TRUE(copy.parameters.set("vocoder.name", "teacher").has_value());
+  expect_refused(run_copy, copy, "its role is \"teacher\"");
+  StageSpec synthesize = synthesize_spec();
+  synthesize.outputs["audio"] = folder_ / "audio";
+  ASSERT_TRUE(synthesize.parameters.set("sampling.sway", 3).has_value());
+  expect_refused(run_synthesize, synthesize, "parameters.sampling.sway");
+  ASSERT_TRUE(synthesize.parameters.set("sampling.sway", Value()).has_value());
+  std::filesystem::remove(folder_ / "weights" / "model.json");
+  expect_refused(run_synthesize, synthesize, "model.json");
+}
+
+}  // namespace
+}  // namespace strata::trainer
