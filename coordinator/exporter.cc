@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <type_traits>
 #include <vector>
+
+#include "coordinator/core/core.h"
 
 namespace strata::coordinator {
 namespace {
@@ -17,6 +20,11 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 
 using Labels = std::vector<ClientMetric::Label>;
+
+constexpr std::array<const char*, std::variant_size_v<Outcome>> kOutcomeNames{
+    "succeeded", "failed", "lost", "stopped", "diverged"};
+static_assert(std::is_same_v<Outcome, std::variant<Succeeded, Failed, Lost, Stopped, Diverged>>,
+              "the names follow the order");
 
 class Families {
  public:
@@ -121,6 +129,16 @@ void add_server(Families& out, const Snapshot& s) {
               c.stale_reports);
   out.counter("strata_queries_refused_total", "Questions refused because too many waited.",
               c.queries_refused);
+  out.family("strata_attempts_ended_total", "Attempts that ended since the start, by outcome.",
+             MetricType::Counter);
+  for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) {
+    out.sample(static_cast<double>(c.attempts_ended[i]), {{"outcome", kOutcomeNames[i]}});
+  }
+  out.family("strata_workers_gone_total",
+             "Workers that said goodbye (left) or vanished (lost) since the start.",
+             MetricType::Counter);
+  out.sample(static_cast<double>(c.workers_left), {{"how", "left"}});
+  out.sample(static_cast<double>(c.workers_lost), {{"how", "lost"}});
   out.gauge("strata_peers", "Connections that are remembered.", c.peers);
 }
 
@@ -165,6 +183,13 @@ void ServerCounts::add_commit(double seconds) {
   const auto bucket =
       std::lower_bound(kCommitBucketsSeconds.begin(), kCommitBucketsSeconds.end(), seconds);
   ++commit_buckets[static_cast<std::size_t>(bucket - kCommitBucketsSeconds.begin())];
+}
+
+void ServerCounts::add_committed(const Event& event) {
+  if (const auto* ended = std::get_if<AttemptEnded>(&event.body))
+    ++attempts_ended[ended->outcome.index()];
+  if (const auto* gone = std::get_if<WorkerGone>(&event.body))
+    ++(gone->reason.starts_with(kWorkerEnded) ? workers_left : workers_lost);
 }
 
 Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {

@@ -10,9 +10,11 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "base/result.h"
 #include "coordinator/core/cluster.h"
+#include "schema/event.h"
 
 namespace strata::coordinator {
 
@@ -42,8 +44,14 @@ struct ServerCounts {
   std::uint64_t stale_reports = 0;
   std::uint64_t queries_refused = 0;
   std::uint64_t peers = 0;
+  std::array<std::uint64_t, std::variant_size_v<Outcome>>
+      attempts_ended{};            // in the order of the variant
+  std::uint64_t workers_left = 0;  // with a goodbye
+  std::uint64_t workers_lost = 0;
 
   void add_commit(double seconds);
+  void add_committed(
+      const Event& event);  // not those of a replay: they were counted in an earlier life
 };
 
 struct Snapshot {

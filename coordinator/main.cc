@@ -68,6 +68,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--advertise", options.advertise,
                  "host under which others reach this one (default: the bound one)");
+  app.add_option("--address-file", options.address_file,
+                 "write coordinator.json here as well: where other machines see it");
   app.add_option("--metrics", options.metrics, "HOST:PORT for Prometheus; empty: none")
       ->capture_default_str();
   app.add_option("--artifacts", options.artifacts,

@@ -311,7 +311,10 @@ void Server::finish_batch() {
 }
 
 void Server::perform(Batch batch) {
-  for (const Event& event : batch.events) live_.note(event);
+  for (const Event& event : batch.events) {
+    live_.note(event);
+    counts_.add_committed(event);
+  }
   for (const Send& effect : batch.effects) peers_.send(effect.to, effect.message);
   answer_questions(batch.questions);
 }

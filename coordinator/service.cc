@@ -43,6 +43,8 @@ struct Parts {  // in the order of construction; destroyed from the last to the 
   RouterSocket socket;
   WakeUp wake;
   std::optional<Exporter> exporter;
+  fs::path shared_address_file{};
+  link::AddressFile announced{};
   SystemClock clock{};
 };
 
@@ -65,6 +67,11 @@ class RealService final : public Service {
     Status ended = server_.run();
     std::error_code ignored;
     fs::remove(parts_.folder.address_file(), ignored);
+    if (!parts_.shared_address_file
+             .empty()) {  // another coordinator may have taken our place there
+      const auto there = link::read_address_file(parts_.shared_address_file);
+      if (there && *there == parts_.announced) fs::remove(parts_.shared_address_file, ignored);
+    }
     return ended;
   }
   void stop() override { server_.stop(); }
@@ -77,18 +84,21 @@ class RealService final : public Service {
   Server server_;
 };
 
-Status announce(const Parts& parts, const ServiceOptions& options, const CurveKeys& keys) {
+Status announce(Parts& parts, const ServiceOptions& options, const CurveKeys& keys) {
   STRATA_CHECK_OK(
       write_file_atomic(parts.folder.path() / "last_address", parts.socket.address(), 0600));
   const std::string address =
       advertised_address(parts.socket.address(), options.advertise, host_name());
-  return link::write_address_file(
-      parts.folder.address_file(),
-      {.address = address,
-       .public_key = keys.public_key,
-       .pid = getpid(),
-       .coordinator = parts.events.coordinator_id(),
-       .metrics_address = parts.exporter ? parts.exporter->address() : std::string()});
+  parts.announced = {.address = address,
+                     .public_key = keys.public_key,
+                     .pid = getpid(),
+                     .coordinator = parts.events.coordinator_id(),
+                     .metrics_address = parts.exporter ? parts.exporter->address() : std::string()};
+  STRATA_CHECK_OK(link::write_address_file(parts.folder.address_file(), parts.announced));
+  if (options.address_file.empty()) return {};
+  parts.shared_address_file = fs::absolute(options.address_file);
+  STRATA_CHECK_OK(make_folder(parts.shared_address_file.parent_path()));
+  return link::write_address_file(parts.shared_address_file, parts.announced);
 }
 
 }  // namespace

@@ -16,7 +16,9 @@ struct ServiceOptions {
   std::filesystem::path artifacts{};       // empty: STORE/artifacts
   std::string bind = "tcp://127.0.0.1:0";  // port 0: the one of the last time, or else any
   std::string advertise{};  // host that others reach us by; empty: the bound one, or our host name
-  std::string metrics = "127.0.0.1:0";  // empty: no exporter
+  std::string metrics = "127.0.0.1:0";   // empty: no exporter
+  std::filesystem::path address_file{};  // a second coordinator.json, in a folder that other
+                                         // machines see; empty: none
   bool force_network_filesystem = false;
   std::string build{};
   Options core{};  // coordinator_id and artifact_folder are filled in
@@ -28,7 +30,7 @@ class Service {
   static Result<std::unique_ptr<Service>> start(ServiceOptions options);
   virtual ~Service() = default;
 
-  // Until stop(); then coordinator.json is removed.
+  // Until stop(); then coordinator.json is removed, and the second one where it is still ours.
   [[nodiscard]] virtual Status run() = 0;
   virtual void stop() = 0;  // any thread, also a signal handler
   [[nodiscard]] virtual std::filesystem::path address_file() const = 0;

@@ -351,6 +351,10 @@ void serialize(A& a, Goodbye& v) {
   a(v.worker, v.session, v.reason);
 }
 template <class A>
+void serialize(A& a, Leaving& v) {
+  a(v.worker, v.session);
+}
+template <class A>
 void serialize(A& a, Welcome& v) {
   a(v.worker, v.session, v.coordinator, v.heartbeat_ms, v.artifact_folder);
 }

@@ -6,10 +6,11 @@ namespace strata {
 
 const char* name_of(const Message& message) {
   static constexpr std::array<const char*, std::variant_size_v<Message>> kNames{
-      "hello",        "heartbeat",     "report-started", "report-checkpoint", "report-ended",
-      "metric-batch", "goodbye",       "welcome",        "refused",           "start-attempt",
-      "stop-attempt", "heartbeat-ack", "ended-ack",      "metric-ack",        "who-are-you",
-      "request",      "answer",        "submit-tasks"};
+      "hello",        "heartbeat",     "report-started", "report-checkpoint",
+      "report-ended", "metric-batch",  "goodbye",        "welcome",
+      "refused",      "start-attempt", "stop-attempt",   "heartbeat-ack",
+      "ended-ack",    "metric-ack",    "who-are-you",    "request",
+      "answer",       "submit-tasks",  "leaving"};
   return kNames.at(message.index());
 }
 

@@ -85,11 +85,17 @@ struct MetricBatch {  // kept in the worker's spool until acknowledged
   std::vector<MetricPoint> points{};  // ascending sequence
   bool operator==(const MetricBatch&) const = default;
 };
-struct Goodbye {
+struct Goodbye {  // nothing runs there any more, and nothing is owed
   WorkerId worker{};
   std::uint64_t session = 0;
   std::string reason{};
   bool operator==(const Goodbye&) const = default;
+};
+
+struct Leaving {  // it was asked to end: gets nothing new; repeated with each heartbeat till Goodbye
+  WorkerId worker{};
+  std::uint64_t session = 0;
+  bool operator==(const Leaving&) const = default;
 };
 
 // --- coordinator -> worker ---
@@ -172,7 +178,7 @@ struct SubmitTasks {  // the bulk of a submission; each batch is answered by an 
 using Message =
     std::variant<Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, MetricBatch,
                  Goodbye, Welcome, Refused, StartAttempt, StopAttempt, HeartbeatAck, EndedAck,
-                 MetricAck, WhoAreYou, Request, Answer, SubmitTasks>;
+                 MetricAck, WhoAreYou, Request, Answer, SubmitTasks, Leaving>;
 
 [[nodiscard]] const char* name_of(const Message& message);
 

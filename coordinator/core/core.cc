@@ -226,10 +226,27 @@ void Core::on(Step& step, const ReportEnded& report) {
   send(step, step.peer, EndedAck{.attempt = report.attempt});
 }
 
+void Core::on(Step& step, const Leaving& leaving) {
+  const Worker* worker = cluster_.find_worker(leaving.worker);
+  if (worker == nullptr || worker->session != leaving.session || worker->draining) return;
+  record(step, WorkerDrained{.worker = leaving.worker});
+}
+
 void Core::on(Step& step, const Goodbye& goodbye) {
   const Worker* worker = cluster_.find_worker(goodbye.worker);
   if (worker == nullptr || worker->session != goodbye.session) return;
-  remove_worker(step, goodbye.worker, "the worker ended: " + goodbye.reason);
+  // What it still holds in the books was granted while it was leaving and never began, or its end
+  // did not reach us in time. Either way nothing of it runs, and it is nobody's failure.
+  const std::set<AttemptId> unheard_of = worker->attempts;
+  for (const AttemptId& attempt : unheard_of) {
+    lease_until_.erase(attempt);
+    not_before_.erase(attempt.task);
+    record(step,
+           AttemptEnded{.attempt = attempt,
+                        .outcome = Stopped{.reason = fmt::format("{}: {}{}", worker->name,
+                                                                 kWorkerEnded, goodbye.reason)}});
+  }
+  remove_worker(step, goodbye.worker, std::string(kWorkerEnded) + goodbye.reason);
 }
 
 // --- clients ---

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -35,6 +36,10 @@ struct Options {
 };
 static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after, "two lost heartbeats must not cost a worker its work");
 
+// How the reason of a WorkerGone begins when the worker said goodbye; it was lost when it begins
+// otherwise.
+inline constexpr std::string_view kWorkerEnded = "the worker ended: ";
+
 // Inputs that are not messages of workers.
 struct Tick {};
 struct CancelSweep {
@@ -50,8 +55,8 @@ struct DrainWorker {
   WorkerId worker{};
 };
 
-using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, Goodbye, SubmitTasks,
-                               CancelSweep, RetryTasks, DrainWorker>;
+using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded,
+                               Leaving, Goodbye, SubmitTasks, CancelSweep, RetryTasks, DrainWorker>;
 struct Input {
   PeerId peer{};
   InputBody body{};
@@ -101,6 +106,7 @@ class Core {
   void on(Step& step, const ReportStarted& report);
   void on(Step& step, const ReportCheckpoint& report);
   void on(Step& step, const ReportEnded& report);
+  void on(Step& step, const Leaving& leaving);
   void on(Step& step, const Goodbye& goodbye);
   void on(Step& step, const SubmitTasks& submission);
   void on(Step& step, const CancelSweep& cancel);

@@ -318,6 +318,7 @@ void World::to_coordinator(std::size_t index, const Message& message) {
       if (const auto* m = std::get_if<ReportStarted>(&*decoded)) body = *m;
       if (const auto* m = std::get_if<ReportCheckpoint>(&*decoded)) body = *m;
       if (const auto* m = std::get_if<ReportEnded>(&*decoded)) body = *m;
+      if (const auto* m = std::get_if<Leaving>(&*decoded)) body = *m;
       if (const auto* m = std::get_if<Goodbye>(&*decoded)) body = *m;
       step_core({.peer = peer, .body = std::move(body)});
     });

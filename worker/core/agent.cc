@@ -237,6 +237,8 @@ void Agent::on(const ShutDown& request, Instant now, Actions& out) {
   shutting_down_ = true;
   shut_down_reason_ = request.reason;
   shut_down_by_ = now + options_.shut_down_max;
+  // Before any end is reported: what ends here must not be given back to us.
+  if (id_) out.push_back(SendMessage{Leaving{.worker = *id_, .session = options_.session}});
   for (auto& [id, held] : held_) {
     if (held.phase != AttemptPhase::kStopping)
       begin_stop(id, held, "the worker shuts down", now + options_.terminate_after, out);
@@ -295,6 +297,8 @@ void Agent::send_hello(Instant now, Actions& out) {
 void Agent::send_heartbeat(Instant now, Actions& out) {
   heartbeat_due_ = now + heartbeat_every_;
   for (const auto& [id, checkpoint] : checkpoints_) out.push_back(SendMessage{checkpoint.report});
+  if (shutting_down_)
+    out.push_back(SendMessage{Leaving{.worker = *id_, .session = options_.session}});
   heartbeats_sent_[++heartbeats_] = now;
   if (heartbeats_sent_.size() > kUnansweredHeartbeatsMax)
     heartbeats_sent_.erase(heartbeats_sent_.begin());

@@ -48,6 +48,29 @@ TEST(Exporter, GaugesAreComputedFromTheClusterAndNoLabelNamesATask) {
   EXPECT_EQ(text.find(world.extract.key.brief()), std::string::npos);
 }
 
+TEST(Exporter, CountsHowAttemptsEndedAndWhichWorkersWereLost) {
+  ServerCounts counts;
+  counts.add_committed({.body = AttemptEnded{.outcome = Diverged{}}});
+  counts.add_committed({.body = AttemptEnded{.outcome = Lost{}}});
+  SmallWorld world;
+  world.join();
+  world.step(world.worker_peer,
+             Goodbye{.worker = world.worker, .session = 77, .reason = "asked by SIGTERM"});
+  for (const Event& event : world.uncommitted) counts.add_committed(event);
+  counts.add_committed({.body = WorkerGone{.reason = "silent and holding nothing"}});
+  counts.add_committed({.body = WorkerGone{.reason = "the worker was restarted"}});
+  auto exporter = Exporter::open("127.0.0.1:0").value();
+  exporter.update(take_snapshot(world.core.cluster(), counts));
+  const std::string text = scrape(exporter.address());
+  EXPECT_NE(text.find("strata_attempts_ended_total{outcome=\"diverged\"} 1"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("strata_attempts_ended_total{outcome=\"lost\"} 1"), std::string::npos);
+  EXPECT_NE(text.find("strata_attempts_ended_total{outcome=\"failed\"} 0"), std::string::npos)
+      << "from the first scrape on";
+  EXPECT_NE(text.find("strata_workers_gone_total{how=\"left\"} 1"), std::string::npos);
+  EXPECT_NE(text.find("strata_workers_gone_total{how=\"lost\"} 2"), std::string::npos);
+}
+
 TEST(Exporter, AStageThatIsGoneIsNotShownAnyMore) {
   SmallWorld world;
   world.join();

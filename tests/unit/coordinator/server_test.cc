@@ -199,6 +199,32 @@ TEST_F(ServerTest, ASecondCoordinatorOfTheSameStoreIsRefused) {
   EXPECT_EQ(second.error().code, ErrorCode::kConflict);
 }
 
+TEST_F(ServerTest, TheAddressLiesInTheSharedFolderAsWellUntilAnotherCoordinatorTakesThePlace) {
+  down();
+  const auto shared = store / "shared" / "coordinator.json";
+  const auto start = [&](const std::filesystem::path& folder) {
+    auto started =
+        Service::start({.store = folder, .metrics = "", .address_file = shared, .build = "test"});
+    EXPECT_TRUE(started) << started.error().message;
+    return std::move(*started);
+  };
+  const auto run_to_the_end = [](Service& one) {
+    one.stop();
+    EXPECT_TRUE(one.run());
+  };
+  auto first = start(store);
+  EXPECT_EQ(link::read_address_file(shared).value(),
+            link::read_address_file(first->address_file()).value());
+  EXPECT_EQ(std::filesystem::status(shared).permissions(), std::filesystem::perms(0600));
+  auto second = start(store / "second");
+  run_to_the_end(*first);
+  EXPECT_EQ(link::read_address_file(shared).value(),
+            link::read_address_file(second->address_file()).value())
+      << "not the first one's any more";
+  run_to_the_end(*second);
+  EXPECT_FALSE(std::filesystem::exists(shared));
+}
+
 TEST_F(ServerTest, AfterARestartItListensWhereItWasAndAdoptsWhatRuns) {
   auto worker = dial();
   auto client = dial();

@@ -99,7 +99,8 @@ std::vector<Message> sample_messages() {
       WhoAreYou{},
       Request{.id = 1, .verb = "status", .body = "{}"},
       Answer{.id = 1, .ok = true, .body = "{}"},
-      testing::make_submission("s", {spec}, {testing::make_run("cell", 1, {spec})})};
+      testing::make_submission("s", {spec}, {testing::make_run("cell", 1, {spec})}),
+      Leaving{.worker = WorkerId(3), .session = 9}};
 }
 
 constexpr const char* kGoldenFile = STRATA_SOURCE_DIR "/tests/golden/schema/frames.txt";

@@ -325,6 +325,36 @@ TEST(Recovery, ARestartedWorkerLosesWhatItHeldAtOnce) {
   EXPECT_EQ(env.cluster().workers().size(), 1U);
 }
 
+TEST(Workers, OneThatIsLeavingGetsNothingNewAndNothingThereIsLostOrFailed) {
+  CoreEnv env;
+  const WorkerId leaving = env.add_worker(2);
+  const TaskSpec stopped = make_task("train", 1);
+  const TaskSpec never_began = make_task("train", 2);
+  env.submit(make_submission("s", {stopped, never_began}));
+  const auto started = env.take<StartAttempt>();
+  ASSERT_EQ(started.size(), 2U);
+  env.from(leaving, Leaving{.worker = leaving, .session = 99});
+  EXPECT_TRUE(env.nothing_sent()) << "an earlier life of it";
+  env.from(leaving, Leaving{.worker = leaving, .session = 1});
+  env.from(leaving, Leaving{.worker = leaving, .session = 1});
+  env.from(leaving, ReportEnded{.worker = leaving,
+                                .attempt = started[0].attempt,
+                                .outcome = Stopped{.reason = "the worker shuts down"}});
+  env.take<EndedAck>();
+  env.pass(std::chrono::milliseconds(2'500));
+  EXPECT_EQ(env.take<StartAttempt>().size(), 1U)
+      << "what it does not confirm is said again; what it stopped is not given back to it";
+  env.from(leaving, Goodbye{.worker = leaving, .session = 1, .reason = "asked by SIGTERM"});
+  EXPECT_TRUE(env.nothing_sent());
+  for (const TaskSpec& task : {stopped, never_began}) {
+    EXPECT_EQ(env.state(task), "queued");
+    EXPECT_EQ(env.cluster().find_task(task.key)->infra_failures, 0);
+    EXPECT_EQ(env.cluster().find_task(task.key)->user_failures, 0);
+  }
+  env.add_worker(2);
+  EXPECT_EQ(env.take<StartAttempt>().size(), 2U) << "at once: nothing to wait for";
+}
+
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
   env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,

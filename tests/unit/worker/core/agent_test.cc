@@ -190,6 +190,10 @@ TEST(Agent, ShutsDownAfterItsGangsAreOverAndTheirEndsAreKnown) {
   env.step(Message(order));
   env.step(ShutDown{.reason = "SIGTERM"});
   EXPECT_EQ(env.count<Terminate>(), 1);
+  EXPECT_NE(env.sent<Leaving>(), nullptr)
+      << "before its ends are reported, or it would be given the same tasks again";
+  env.tick(seconds(6));
+  EXPECT_NE(env.sent<Leaving>(), nullptr) << "again, as it may have been lost";
   env.step(ProcessEnded{.attempt = order.attempt, .outcome = Stopped{}});
   EXPECT_EQ(env.count<Exit>(), 0);
   env.step(Message(EndedAck{.attempt = order.attempt}));
