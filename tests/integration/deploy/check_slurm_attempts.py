@@ -1,7 +1,7 @@
 """Reads, by the `strata` command, every attempt of a sweep, and fails unless all tasks succeeded, no attempt failed or was
 lost, at least one was stopped, and what was stopped and could be resumed was resumed. Used by slurm_trial.sh.
 
-    check_slurm_attempts.py SWEEP RESUMABLE_STAGE
+    check_slurm_attempts.py SWEEP RESUMABLE_STAGE[,RESUMABLE_STAGE]
 """
 
 import collections
@@ -29,7 +29,7 @@ def main(sweep, resumable):
                 wrong.append(f"{stage} {task[:8]} attempt {attempt['attempt']}: {attempt['outcome']}: {attempt['reason']}")
         if attempts[-1]["outcome"] != "succeeded":
             wrong.append(f"{stage} {task[:8]} ended as {attempts[-1]['outcome']}")
-        if stage == resumable and len(attempts) > 1:
+        if stage in resumable.split(",") and len(attempts) > 1:
             stopped_resumable += 1
             resumed += "resumed at step" in strata("logs", task)
     if not tasks:

@@ -89,7 +89,7 @@ CONF
 
 cluster_stop() {
   [ ${#cluster_pids[@]} -gt 0 ] || return 0
-  scancel --state=PENDING,RUNNING,SUSPENDED 2>/dev/null
+  scancel --user="$(id -un)"
   for _ in $(seq 60); do [ -z "$(squeue -h 2>/dev/null)" ] && break; sleep 1; done
   local i
   for ((i = ${#cluster_pids[@]} - 1; i >= 0; --i)); do kill "${cluster_pids[i]}" 2>/dev/null; done
