@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -184,20 +185,27 @@ Result<int> run_plot(Context& context, const PlotOptions& options) {
 
 namespace {
 
-// Where the audio of one utterance lies in an artifact: the file whose name without extension is
-// the utterance.
-std::string find_audio(const fs::path& folder, const std::string& item) {
-  std::error_code error;
-  fs::recursive_directory_iterator walk(folder, error);
-  if (error) return "";
-  std::string found;
-  for (const fs::directory_entry& entry : walk) {
-    const std::string extension = entry.path().extension().string();
-    if (extension != ".wav" && extension != ".flac") continue;
-    if (entry.path().stem() == item && (found.empty() || entry.path().string() < found))
-      found = entry.path().string();
+// Where the audio of one utterance lies in an artifact, by the artifact's own list: `list.jsonl` of
+// synthesize and copy, `manifest.jsonl` of a corpus. Empty where it lists no such utterance.
+std::string find_audio(const fs::path& folder, const std::string& item, const std::string& set) {
+  for (const char* name : {"list.jsonl", "manifest.jsonl"}) {
+    const auto text = read_file(folder / name);
+    if (!text) continue;
+    std::istringstream lines(*text);
+    for (std::string line; std::getline(lines, line);) {
+      const auto row = parse_json(line);
+      if (!row || text_at(*row, "id") != item) continue;
+      const std::string its_set = text_at(*row, "set");
+      if (its_set.empty() || its_set == set) return (folder / text_at(*row, "audio")).string();
+    }
   }
-  return found;
+  return "";
+}
+
+// The set of recordings that a score is about: "wer/recordings" names it, "wer" means generated.
+std::string set_of(const std::string& score) {
+  const std::size_t slash = score.find('/');
+  return slash == std::string::npos ? "generated" : score.substr(slash + 1);
 }
 
 struct TracedInput {
@@ -261,7 +269,7 @@ Result<Value> trace_run(Context& context, const Value& run, const TraceOptions& 
   for (const TracedInput& input : inputs) {
     traced.push_back(input_json(input));
     if (options.item.empty() || input.path.empty()) continue;
-    const std::string file = find_audio(input.path, options.item);
+    const std::string file = find_audio(input.path, options.item, set_of(options.score));
     if (!file.empty()) audio.push_back(Object{{"input", input.name}, {"file", file}});
   }
   out["inputs"] = std::move(traced);

@@ -88,8 +88,8 @@ def artifact(cluster, stage, output):
     return pathlib.Path(shown["artifacts"][output]["path"])
 
 
-def score_by_hand(cluster, work, name, change):
-    """WER of the recordings as the evaluator gives it for a changed copy of their list."""
+def score_by_hand(cluster, work, name, change, with_corpus=False):
+    """Scores of the references as the evaluator gives them for a changed copy of their list; nothing when it refuses."""
     folder = work / name
     audio = folder / "audio"
     shutil.copytree(artifact(cluster, "copy", "audio"), audio)
@@ -101,12 +101,17 @@ def score_by_hand(cluster, work, name, change):
     shown = cluster.json("show", runs[0]["stages"]["score_references"]["task"])
     spec = {
         "contract": 1, "task": "0" * 64, "stage": "score", "attempt": 1, "parameters": shown["spec"]["parameters"],
-        "inputs": {"corpus": str(artifact(cluster, "prepare", "corpus")), "audio": str(audio)},
+        "inputs": {"audio": str(audio)},
         "outputs": {"report": str(folder / "report")}, "models": str(cluster.models), "resume": None,
         "slots": 1, "ranks": 1, "threads": 1,
     }
+    if with_corpus:
+        spec["inputs"]["corpus"] = str(artifact(cluster, "prepare", "corpus"))
     (folder / "spec.json").write_text(json.dumps(spec))
-    subprocess.run(["strata-evaluator", "score", "spec.json"], cwd=folder, env=ENVIRONMENT, check=True)
+    done = subprocess.run(["strata-evaluator", "score", "spec.json"], cwd=folder, env=ENVIRONMENT)
+    if with_corpus and done.returncode == 2:
+        return None
+    assert done.returncode == 0, done
     scores = {score["name"]: score for score in json.loads((folder / "scores.json").read_text())["scores"]}
     return scores
 
@@ -163,7 +168,7 @@ def main(work):
         item = json.loads((artifact(cluster, "synthesize", "audio") / "list.jsonl").read_text().splitlines()[0])["id"]
         trace = cluster.run("trace", "smallest", "--cell", cell, "--score", "wer", "--item", item)
         print(trace)
-        assert ".wav" in trace
+        assert f"/wavs/{item}.wav" in trace
 
         step("shuffled transcripts change the scores of real speech")
         sound = score_by_hand(cluster, work, "sound", lambda rows: None)
@@ -176,6 +181,7 @@ def main(work):
             recordings = [row for row in rows if row["set"] == "recordings"]
             recordings[0]["audio"], recordings[1]["audio"] = recordings[1]["audio"], recordings[0]["audio"]
 
+        assert score_by_hand(cluster, work, "refused", swap_texts, with_corpus=True) is None, "the corpus contradicts it"
         shuffled = score_by_hand(cluster, work, "shuffled", swap_texts)
         swapped = score_by_hand(cluster, work, "swapped", swap_audio)
         print("WER of recordings:", sound["wer/recordings"]["value"], shuffled["wer/recordings"]["value"], swapped["wer/recordings"]["value"])
