@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deploy/slurm tried on a real Slurm of two nodes, made here for the purpose and taken down again. About four minutes; as root.
+# deploy/slurm tried on a real Slurm of two nodes, made here for the purpose and taken down again. About five minutes; as root.
 #
 #   tests/integration/deploy/slurm_trial.sh [FOLDER WITH THE PROGRAMS]      (default: build/ci/bin)
 #
