@@ -12,11 +12,12 @@
 
 #include "base/files.h"
 #include "base/subprocess.h"
+#include "base/utf8.h"
 
 namespace strata {
 namespace {
 
-constexpr std::size_t kLineMax = 170;
+constexpr std::size_t kLineMax = 160;  // 100 is the aim (.clang-format)
 constexpr std::size_t kFileLinesMax = 600;
 
 struct SourceFile {
@@ -219,8 +220,8 @@ TEST(Tidy, LinesAndFilesKeepTheirLimits) {
     if (file.lines.size() > kFileLinesMax)
       complaints.add(file, kFileLinesMax, "two rooms? the file has more than 600 lines");
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
-      if (file.lines[i].size() > kLineMax)
-        complaints.add(file, i, fmt::format("{} columns", file.lines[i].size()));
+      const std::size_t columns = decode_utf8_lossy(file.lines[i]).size();
+      if (columns > kLineMax) complaints.add(file, i, fmt::format("{} columns", columns));
       if (file.lines[i].find('\t') != std::string::npos) complaints.add(file, i, "a tab");
     }
   }
