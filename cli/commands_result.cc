@@ -89,8 +89,7 @@ namespace {
 // The tasks of the sweep's runs that may have points of the metric: every seeded or long stage
 // reports some.
 Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& sweep,
-                                           const std::string& metric,
-                                           std::set<std::uint64_t>& seeds) {
+                                           const std::string& metric) {
   STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", sweep}}));
   std::vector<MetricCurve> out;
   std::map<std::string, std::map<std::int64_t, double>> by_task;  // runs share tasks: ask once
@@ -98,7 +97,6 @@ Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& 
     if (flag_at(run, "orphan")) continue;
     MetricCurve curve{.cell = text_at(run, "cell"),
                       .seed = static_cast<std::uint64_t>(integer_at(run, "seed"))};
-    seeds.insert(curve.seed);
     for (const auto& [stage, value] : object_at(run, "stages")) {
       const std::string task = text_at(value, "task");
       auto known = by_task.find(task);
@@ -123,9 +121,8 @@ Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& 
 
 Result<Plot> plot_for(Context& context, const PlotOptions& options) {
   if (options.x == "step") {
-    std::set<std::uint64_t> seeds;
-    STRATA_TRY(const auto curves, curves_of(context, options.sweep, options.y, seeds));
-    return plot_of_curves(options.sweep, options.y, curves, seeds.size());
+    STRATA_TRY(const auto curves, curves_of(context, options.sweep, options.y));
+    return plot_of_curves(options.sweep, options.y, curves);
   }
   STRATA_TRY(TableRequest request, table_request(context, options.sweep, {options.y}));
   Array rows = array_at(at(request.definition, "table"), "rows");

@@ -176,7 +176,7 @@ std::vector<PlotPoint> grouped(const std::vector<PlotPoint>& points, std::size_t
 }  // namespace
 
 Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
-                            const std::vector<MetricCurve>& curves, std::size_t seeds_expected) {
+                            const std::vector<MetricCurve>& curves) {
   std::vector<std::string> cells;
   for (const MetricCurve& curve : curves) {
     if (curve.values.empty() || std::find(cells.begin(), cells.end(), curve.cell) != cells.end())
@@ -194,8 +194,11 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
   std::size_t group_max = 1;
   for (const std::string& cell : cells) {
     std::vector<const MetricCurve*> seeds;
+    std::size_t seeds_expected = 0;
     for (const MetricCurve& curve : curves) {
-      if (curve.cell == cell && !curve.values.empty()) seeds.push_back(&curve);
+      if (curve.cell != cell) continue;
+      ++seeds_expected;
+      if (!curve.values.empty()) seeds.push_back(&curve);
     }
     const std::vector<PlotPoint> points = mean_curve(seeds);
     if (points.empty()) continue;

@@ -22,11 +22,11 @@ struct MetricCurve {  // of one run
   std::map<std::int64_t, double> values{};  // by step; finite
 };
 
-// Mean over the seeds of a cell at the steps that all of them have, with their range as a band; a
-// cell with fewer seeds than others says so in its name.
+// Mean over the seeds of a cell at the steps that all of them have, with their range as a band.
+// There is a curve for every run, empty where it has no points yet; a cell with such runs says so
+// in its name.
 [[nodiscard]] Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
-                                          const std::vector<MetricCurve>& curves,
-                                          std::size_t seeds_expected);
+                                          const std::vector<MetricCurve>& curves);
 
 [[nodiscard]] Value plot_as_json(const Plot& plot);
 

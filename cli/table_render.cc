@@ -154,6 +154,10 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
         "95 % interval includes zero.",
         table.baseline));
     out.push_back(
+        "Intervals are over utterances at these training seeds: they say nothing about other "
+        "seeds, "
+        "and are not corrected for the number of comparisons.");
+    out.push_back(
         "Bold: the best of a column, only if it has all its seeds and its paired interval against "
         "the "
         "baseline excludes zero.");

@@ -170,6 +170,8 @@ bool Server::counts_still(const AttemptId& attempt) const {
 void Server::take_points(PeerId peer, MetricBatch batch) {
   if (!options_.safe_mode.empty()) return;  // kept by the worker until acknowledged
   if (!counts_still(batch.attempt)) {
+    // While a commit fails, the core is ahead of the log: nothing is called over on its word alone.
+    if (commit_failed_) return;
     ++counts_.stale_reports;
     peers_.send(peer, MetricAck{.attempt = batch.attempt, .up_to = 0, .stale = true});
     return;

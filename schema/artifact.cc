@@ -4,6 +4,22 @@
 #include "base/json.h"
 
 namespace strata {
+namespace {
+
+// A relative path of plain parts: no leading slash, no empty, "." or ".." part. The empty path is
+// the single file.
+bool is_inside(std::string_view path) {
+  if (path.empty()) return true;
+  for (;;) {
+    const std::size_t slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    if (part.empty() || part == "." || part == "..") return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+}  // namespace
 
 std::string manifest_text(const Manifest& manifest) {
   Object files;
@@ -24,6 +40,10 @@ Result<Manifest> parse_manifest(std::string_view text) {
     return fail(ErrorCode::kInvalid, "artifact manifest.files: expected a map");
   Manifest manifest;
   for (const auto& [path, entry] : *files.if_object()) {
+    if (!is_inside(path)) {
+      return fail(ErrorCode::kInvalid, "artifact manifest.files: \"{}\" leads out of the artifact",
+                  path);
+    }
     Fields file(entry, "artifact manifest.files[" + path + "]");
     ManifestFile parsed{.bytes = file.integer("bytes"), .sha256 = file.text("sha256")};
     STRATA_CHECK_OK(file.finish());

@@ -23,20 +23,24 @@ const std::uint32_t* attempt_of(const TaskState& state) {
 }  // namespace
 
 const char* name_of(const TaskState& state) {
-  return std::visit(Overloaded{[](const Blocked&) { return "blocked"; }, [](const Queued&) { return "queued"; },
-                               [](const Leased&) { return "leased"; }, [](const Running&) { return "running"; },
-                               [](const TaskSucceeded&) { return "succeeded"; }, [](const TaskFailed&) { return "failed"; },
-                               [](const TaskCancelledState&) { return "cancelled"; },
-                               [](const TaskDiverged&) { return "diverged"; }},
-                    state);
+  return std::visit(
+      Overloaded{[](const Blocked&) { return "blocked"; }, [](const Queued&) { return "queued"; },
+                 [](const Leased&) { return "leased"; }, [](const Running&) { return "running"; },
+                 [](const TaskSucceeded&) { return "succeeded"; },
+                 [](const TaskFailed&) { return "failed"; },
+                 [](const TaskCancelledState&) { return "cancelled"; },
+                 [](const TaskDiverged&) { return "diverged"; }},
+      state);
 }
 
 bool is_final(const TaskState& state) {
-  return std::visit(Overloaded{[](const Blocked&) { return false; }, [](const Queued&) { return false; },
-                               [](const Leased&) { return false; }, [](const Running&) { return false; },
-                               [](const TaskSucceeded&) { return true; }, [](const TaskFailed&) { return true; },
-                               [](const TaskCancelledState&) { return true; }, [](const TaskDiverged&) { return true; }},
-                    state);
+  return std::visit(
+      Overloaded{[](const Blocked&) { return false; }, [](const Queued&) { return false; },
+                 [](const Leased&) { return false; }, [](const Running&) { return false; },
+                 [](const TaskSucceeded&) { return true; }, [](const TaskFailed&) { return true; },
+                 [](const TaskCancelledState&) { return true; },
+                 [](const TaskDiverged&) { return true; }},
+      state);
 }
 
 const Gang* gang_of(const TaskState& state) {
@@ -80,7 +84,8 @@ bool Cluster::is_outdated(const Task& task) const {
     if (is_outdated(producer)) return true;
     const auto made = producer.artifacts.find(input.output);
     const auto read = task.consumed.find(input.name);
-    return made != producer.artifacts.end() && read != task.consumed.end() && made->second.hash != read->second;
+    return made != producer.artifacts.end() && read != task.consumed.end() &&
+           made->second.hash != read->second;
   });
 }
 
@@ -93,11 +98,13 @@ bool Cluster::is_live(const AttemptId& attempt) const {
 
 std::set<TaskKey> Cluster::take_touched() { return std::exchange(touched_, {}); }
 
-// --- what may follow: a damaged or foreign log is told from a good one here, before apply() asserts ---
+// --- what may follow: a damaged or foreign log is told from a good one here, before apply()
+// asserts ---
 
 Status Cluster::check(const Event& event) const {
   const auto bad = [&](std::string_view why) {
-    return fail(ErrorCode::kDamaged, "event {} ({}) cannot follow: {}", events_applied_ + 1, name_of(event.body), why);
+    return fail(ErrorCode::kDamaged, "event {} ({}) cannot follow: {}", events_applied_ + 1,
+                name_of(event.body), why);
   };
   const auto need_task = [&](const TaskKey& key) -> Status {
     if (find_task(key) == nullptr) return bad("there is no task " + key.brief());
@@ -127,7 +134,8 @@ Status Cluster::check(const Event& event) const {
           },
           [&](const SweepSealed& e) -> Status {
             const auto it = sweeps_.find(e.sweep);
-            if (it == sweeps_.end() || it->second.generation != e.generation) return bad("it was not opened");
+            if (it == sweeps_.end() || it->second.generation != e.generation)
+              return bad("it was not opened");
             return {};
           },
           [&](const WantWithdrawn& e) -> Status {
@@ -138,7 +146,8 @@ Status Cluster::check(const Event& event) const {
           [&](const TaskRevived& e) -> Status {
             STRATA_CHECK_OK(need_task(e.task));
             const TaskState& state = tasks_.at(e.task).state;
-            if (!std::holds_alternative<TaskFailed>(state) && !std::holds_alternative<TaskCancelledState>(state)) {
+            if (!std::holds_alternative<TaskFailed>(state) &&
+                !std::holds_alternative<TaskCancelledState>(state)) {
               return bad("the task is " + std::string(name_of(state)));
             }
             return {};
@@ -146,7 +155,8 @@ Status Cluster::check(const Event& event) const {
           [&](const TaskCancelled& e) -> Status {
             STRATA_CHECK_OK(need_task(e.task));
             const Task& task = tasks_.at(e.task);
-            if (!task.wants.empty() || is_final(task.state) || gang_of(task.state) != nullptr) return bad("it is wanted, final or held");
+            if (!task.wants.empty() || is_final(task.state) || gang_of(task.state) != nullptr)
+              return bad("it is wanted, final or held");
             return {};
           },
           [&](const WorkerJoined& e) -> Status {
@@ -160,25 +170,30 @@ Status Cluster::check(const Event& event) const {
           },
           [&](const WorkerGone& e) -> Status {
             const Worker* worker = find_worker(e.worker);
-            if (worker == nullptr || !worker->attempts.empty()) return bad("it is unknown or still holds attempts");
+            if (worker == nullptr || !worker->attempts.empty())
+              return bad("it is unknown or still holds attempts");
             return {};
           },
           [&](const AttemptGranted& e) -> Status {
             STRATA_CHECK_OK(need_task(e.attempt.task));
             const Task& task = tasks_.at(e.attempt.task);
-            if (!std::holds_alternative<Queued>(task.state)) return bad("the task is " + std::string(name_of(task.state)));
-            if (e.attempt.number != task.attempts + 1) return bad("the attempt's number is not the next");
+            if (!std::holds_alternative<Queued>(task.state))
+              return bad("the task is " + std::string(name_of(task.state)));
+            if (e.attempt.number != task.attempts + 1)
+              return bad("the attempt's number is not the next");
             if (e.gang.empty()) return bad("an empty gang");
             if (inputs_of(task) != e.inputs) return bad("the inputs are not those that are there");
             for (const Grant& grant : e.gang) {
               const Worker* worker = find_worker(grant.worker);
-              if (worker == nullptr || grant.slots < 1 || worker->free < grant.slots) return bad("the slots are not free");
+              if (worker == nullptr || grant.slots < 1 || worker->free < grant.slots)
+                return bad("the slots are not free");
             }
             return {};
           },
           [&](const AttemptStarted& e) -> Status {
             STRATA_CHECK_OK(need_live(e.attempt));
-            if (!std::holds_alternative<Leased>(tasks_.at(e.attempt.task).state)) return bad("it had started");
+            if (!std::holds_alternative<Leased>(tasks_.at(e.attempt.task).state))
+              return bad("it had started");
             return {};
           },
           [&](const CheckpointCommitted& e) -> Status { return need_live(e.attempt); },
@@ -195,7 +210,8 @@ Status Cluster::check(const Event& event) const {
 // --- changes ---
 
 void Cluster::apply(const Event& event) {
-  if (const Status legal = check(event); !legal) assertion_failed(legal.error().message.c_str(), __FILE__, __LINE__);
+  if (const Status legal = check(event); !legal)
+    assertion_failed(legal.error().message.c_str(), __FILE__, __LINE__);
   ++events_applied_;
   std::visit([&](const auto& body) { on(body); }, event.body);
 }
@@ -275,13 +291,22 @@ void Cluster::on(const TaskWanted& e) {
     task.spec = e.spec;
     task.order = ++order_counter_;
     task.wants.insert(e.sweep);
-    for (const TaskInput& input : e.spec.inputs) tasks_.at(input.producer).consumers.insert(e.spec.key);
+    for (const TaskInput& input : e.spec.inputs)
+      tasks_.at(input.producer).consumers.insert(e.spec.key);
     enqueue_or_block(task, 0);
     return;
   }
   task.wants.insert(e.sweep);
-  // Resources, limits and secrets are no part of the key; the newest word counts, but never for a gang that is out.
-  if (gang_of(task.state) == nullptr) task.spec = e.spec;
+  // Resources, limits and secrets are no part of the key; the newest word counts, but never for a
+  // gang that is out. Outputs only grow: another sweep may take what this one does not.
+  if (gang_of(task.state) == nullptr) {
+    std::vector<std::string> outputs = task.spec.outputs;
+    task.spec = e.spec;
+    outputs.insert(outputs.end(), e.spec.outputs.begin(), e.spec.outputs.end());
+    std::sort(outputs.begin(), outputs.end());
+    outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
+    task.spec.outputs = std::move(outputs);
+  }
   if (const auto* queued = std::get_if<Queued>(&task.state)) set_state(task, Queued{*queued});
 }
 
@@ -310,7 +335,8 @@ void Cluster::on(const TaskCancelled& e) { set_state(touch(e.task), TaskCancelle
 
 void Cluster::on(const WorkerJoined& e) {
   worker_counter_ = e.worker.value();
-  workers_[e.worker] = {.name = e.name, .session = e.session, .slots = e.slots, .free = e.slots, .labels = e.labels};
+  workers_[e.worker] = {
+      .name = e.name, .session = e.session, .slots = e.slots, .free = e.slots, .labels = e.labels};
 }
 
 void Cluster::on(const WorkerDrained& e) { workers_.at(e.worker).draining = true; }
@@ -326,17 +352,32 @@ void Cluster::on(const AttemptGranted& e) {
     worker.attempts.insert(e.attempt);
   }
   task.attempts = e.attempt.number;
-  set_state(task, Leased{.attempt = e.attempt.number, .gang = e.gang, .inputs = e.inputs, .resume_from = e.resume_from});
+  set_state(task, Leased{.attempt = e.attempt.number,
+                         .gang = e.gang,
+                         .inputs = e.inputs,
+                         .resume_from = e.resume_from});
 }
 
 void Cluster::on(const AttemptStarted& e) {
   Task& task = touch(e.attempt.task);
   Leased leased = std::get<Leased>(task.state);
-  set_state(task, Running{.attempt = leased.attempt, .gang = std::move(leased.gang), .stop_reason = std::move(leased.stop_reason)});
+  set_state(task, Running{.attempt = leased.attempt,
+                          .gang = std::move(leased.gang),
+                          .inputs = std::move(leased.inputs),
+                          .stop_reason = std::move(leased.stop_reason)});
 }
 
 void Cluster::on(const CheckpointCommitted& e) {
-  touch(e.attempt.task).checkpoint = Checkpoint{.step = e.step, .artifact = e.artifact};
+  Task& task = touch(e.attempt.task);
+  const auto* leased = std::get_if<Leased>(&task.state);
+  const auto* running = std::get_if<Running>(&task.state);
+  task.checkpoint = Checkpoint{.step = e.step,
+                               .artifact = e.artifact,
+                               .inputs = leased != nullptr ? leased->inputs : running->inputs};
+  Artifact& artifact = artifacts_[e.artifact.hash];
+  artifact.producers.insert(e.attempt.task);
+  artifact.ref = e.artifact;
+  artifact.present = true;
 }
 
 void Cluster::on(const StopRequested& e) {
@@ -361,7 +402,9 @@ void Cluster::on(const AttemptEnded& e) {
                             enqueue_or_block(task, 0);
                           }
                         },
-                        [&](const Diverged& outcome) { set_state(task, TaskDiverged{.reason = outcome.reason}); }},
+                        [&](const Diverged& outcome) {
+                          set_state(task, TaskDiverged{.reason = outcome.reason});
+                        }},
              e.outcome);
 }
 
@@ -386,7 +429,8 @@ void Cluster::end_failed(Task& task, const Failed& outcome) {
   const bool charged = outcome.cause == FailureClass::kUser;
   std::int64_t& count = charged ? task.user_failures : task.infra_failures;
   ++count;
-  const std::int64_t limit = charged ? task.spec.retry.user_failures_max : task.spec.retry.infra_failures_max;
+  const std::int64_t limit =
+      charged ? task.spec.retry.user_failures_max : task.spec.retry.infra_failures_max;
   if (task.wants.empty()) {
     set_state(task, TaskCancelledState{});
   } else if (outcome.cause == FailureClass::kInvalid || count >= limit) {
@@ -397,16 +441,23 @@ void Cluster::end_failed(Task& task, const Failed& outcome) {
 }
 
 void Cluster::end_lost(Task& task, const Lost& outcome) {
-  end_failed(task, Failed{.cause = FailureClass::kInfra, .reason = outcome.reason, .delay_ms = outcome.delay_ms});
+  end_failed(task, Failed{.cause = FailureClass::kInfra,
+                          .reason = outcome.reason,
+                          .delay_ms = outcome.delay_ms});
 }
 
 void Cluster::on(const ArtifactEvicted& e) {
   Artifact& artifact = artifacts_.at(e.artifact);
   artifact.present = false;
   for (const TaskKey& producer : artifact.producers) {
-    for (const TaskKey& key : touch(producer).consumers) {
+    Task& made_by = touch(producer);
+    // A checkpoint that is gone is never resumed from: the next attempt begins anew.
+    if (made_by.checkpoint && made_by.checkpoint->artifact.hash == e.artifact)
+      made_by.checkpoint.reset();
+    for (const TaskKey& key : made_by.consumers) {
       Task& consumer = touch(key);
-      const bool waits = std::holds_alternative<Blocked>(consumer.state) || std::holds_alternative<Queued>(consumer.state);
+      const bool waits = std::holds_alternative<Blocked>(consumer.state) ||
+                         std::holds_alternative<Queued>(consumer.state);
       if (waits) enqueue_or_block(consumer, 0);
     }
   }

@@ -1,6 +1,7 @@
-// Everything that the coordinator knows and must not forget. Changed by apply() and by nothing else, from events only, so
-// replaying a log gives the same state, byte for byte. No clock in here: what depends on time (leases, back-off, who was
-// heard when) is soft state of Core and starts anew after a restart.
+// Everything that the coordinator knows and must not forget. Changed by apply() and by nothing
+// else, from events only, so replaying a log gives the same state, byte for byte. No clock in here:
+// what depends on time (leases, back-off, who was heard when) is soft state of Core and starts anew
+// after a restart.
 //
 // Thread rule: owned by one thread.
 #pragma once
@@ -17,13 +18,14 @@
 
 namespace strata::coordinator {
 
-// --- a task's life: blocked -> queued -> leased -> running -> one of the final four, and back to queued ---
+// --- a task's life: blocked -> queued -> leased -> running -> one of the final four, and back to
+// queued ---
 
 struct Blocked {};  // an input is not there yet
 struct Queued {     // waits for slots; after a failure not before `delay_ms` have passed
   std::int64_t delay_ms = 0;
 };
-struct Leased {     // granted to a gang, not yet known to run
+struct Leased {  // granted to a gang, not yet known to run
   std::uint32_t attempt = 0;
   Gang gang{};
   std::map<std::string, ArtifactRef> inputs{};
@@ -33,6 +35,7 @@ struct Leased {     // granted to a gang, not yet known to run
 struct Running {
   std::uint32_t attempt = 0;
   Gang gang{};
+  std::map<std::string, ArtifactRef> inputs{};
   std::string stop_reason{};
 };
 struct TaskSucceeded {
@@ -45,8 +48,8 @@ struct TaskCancelledState {};
 struct TaskDiverged {
   std::string reason{};
 };
-using TaskState =
-    std::variant<Blocked, Queued, Leased, Running, TaskSucceeded, TaskFailed, TaskCancelledState, TaskDiverged>;
+using TaskState = std::variant<Blocked, Queued, Leased, Running, TaskSucceeded, TaskFailed,
+                               TaskCancelledState, TaskDiverged>;
 
 [[nodiscard]] const char* name_of(const TaskState& state);  // "blocked", "queued", ...
 [[nodiscard]] bool is_final(const TaskState& state);
@@ -56,6 +59,7 @@ using TaskState =
 struct Checkpoint {
   std::int64_t step = 0;
   ArtifactRef artifact{};
+  std::map<std::string, ArtifactRef> inputs{};  // what it was made from: resumed only with the same
 };
 
 // Place in the queue: priority of the most urgent want first, then order of creation.
@@ -67,17 +71,17 @@ struct ReadyOrder {
 
 struct Task {
   TaskSpec spec{};
-  std::uint64_t order = 0;               // of creation: the last tie-breaker of scheduling
-  ReadyOrder queued_at{};                // its place in Cluster::ready() while it is queued
-  std::set<std::string> wants{};         // sweeps
+  std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
+  ReadyOrder queued_at{};         // its place in Cluster::ready() while it is queued
+  std::set<std::string> wants{};  // sweeps
   TaskState state{};
-  std::uint32_t attempts = 0;            // the newest attempt's number; the fencing token
-  std::int64_t user_failures = 0;        // since created or revived
+  std::uint32_t attempts = 0;      // the newest attempt's number; the fencing token
+  std::int64_t user_failures = 0;  // since created or revived
   std::int64_t infra_failures = 0;
   std::string last_failure{};
   std::optional<Checkpoint> checkpoint{};
-  std::map<std::string, ArtifactRef> artifacts{};   // of the attempt that succeeded last
-  std::map<std::string, ContentHash> consumed{};    // what that attempt really read
+  std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
+  std::map<std::string, ContentHash> consumed{};   // what that attempt really read
   std::set<TaskKey> consumers{};
 };
 
@@ -89,7 +93,7 @@ struct Sweep {
   bool cancelled = false;
   struct Run {
     RunSpec spec{};
-    std::int64_t generation = 0;   // older than the sweep's: an orphan, kept
+    std::int64_t generation = 0;  // older than the sweep's: an orphan, kept
   };
   std::map<RunKey, Run> runs{};
 };
@@ -105,15 +109,15 @@ struct Worker {
 };
 
 struct Artifact {
-  std::set<TaskKey> producers{};   // more than one where different tasks made the same bytes
+  std::set<TaskKey> producers{};  // more than one where different tasks made the same bytes
   ArtifactRef ref{};
   bool present = true;
 };
 
 class Cluster {
  public:
-  // REQUIRES: the event is legal in this state; Core decides only such events, and a log that holds another one is damaged
-  // (check() tells before apply() asserts).
+  // REQUIRES: the event is legal in this state; Core decides only such events, and a log that holds
+  // another one is damaged (check() tells before apply() asserts).
   void apply(const Event& event);
   // Why `event` cannot follow this state; for replaying a log that may be damaged.
   [[nodiscard]] Status check(const Event& event) const;
@@ -130,7 +134,8 @@ class Cluster {
   // Queued tasks in the order in which they may be placed.
   [[nodiscard]] const std::map<ReadyOrder, TaskKey>& ready() const { return ready_; }
 
-  // The artifacts that an attempt of this task would read now, by input. Empty optional: an input is not there.
+  // The artifacts that an attempt of this task would read now, by input. Empty optional: an input
+  // is not there.
   [[nodiscard]] std::optional<std::map<std::string, ArtifactRef>> inputs_of(const Task& task) const;
   // Its inputs, or its producers' results, have changed since it succeeded.
   [[nodiscard]] bool is_outdated(const Task& task) const;
@@ -159,7 +164,7 @@ class Cluster {
   void on(const ArtifactEvicted& e);
 
   Task& touch(const TaskKey& key);
-  void set_state(Task& task, TaskState state);         // keeps ready_ true
+  void set_state(Task& task, TaskState state);  // keeps ready_ true
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
   void release(const AttemptId& attempt, const Gang& gang);
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);

@@ -9,17 +9,31 @@
 namespace strata::coordinator {
 namespace {
 
-constexpr std::size_t kPlacementsPerPassMax = 1'000;  // the rest waits for the next step, so that no pass is long
+// A name that becomes a file of the worker's: never a way out of the attempt's folder.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.size() <= 128 && name.front() != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string::npos;
+}
+
+constexpr std::int64_t kLeaseMsMax = 30LL * 24 * 3600 * 1000;  // a month
+constexpr std::size_t kPlacementsPerPassMax =
+    1'000;  // the rest waits for the next step, so that no pass is long
 
 }  // namespace
 
-Core::Core(Options options, Cluster recovered, Instant now) : options_(std::move(options)), cluster_(std::move(recovered)) {
-  // Nobody knows how long ago the renewals came: every lease and every pause starts again at full length.
+Core::Core(Options options, Cluster recovered, Instant now)
+    : options_(std::move(options)), cluster_(std::move(recovered)) {
+  // Nobody knows how long ago the renewals came: every lease and every pause starts again at full
+  // length.
   for (const auto& [key, task] : cluster_.tasks()) {
     if (gang_of(task.state) != nullptr) {
-      lease_until_[{.task = key, .number = task.attempts}] = now + std::chrono::milliseconds(task.spec.lease_ms);
+      lease_until_[{.task = key, .number = task.attempts}] =
+          now + std::chrono::milliseconds(task.spec.lease_ms);
     } else if (const auto* queued = std::get_if<Queued>(&task.state)) {
-      if (queued->delay_ms > 0) not_before_[key] = now + std::chrono::milliseconds(queued->delay_ms);
+      if (queued->delay_ms > 0)
+        not_before_[key] = now + std::chrono::milliseconds(queued->delay_ms);
     }
   }
   for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
@@ -78,20 +92,23 @@ void Core::expire(Step& step) {
   }
   std::vector<WorkerId> gone;
   for (const auto& [id, worker] : cluster_.workers()) {
-    if (worker.attempts.empty() && step.now - presence_.at(id).heard >= options_.gone_after) gone.push_back(id);
+    if (worker.attempts.empty() && step.now - presence_.at(id).heard >= options_.gone_after)
+      gone.push_back(id);
   }
   for (const WorkerId id : gone) remove_worker(step, id, "silent and holding nothing");
 }
 
-// A worker that let a whole lease pass in silence gets nothing new until it is heard again, even where the lease is shorter
-// than slow_after: else a frozen worker would be given the same task at once.
+// A worker that let a whole lease pass in silence gets nothing new until it is heard again, even
+// where the lease is shorter than slow_after: else a frozen worker would be given the same task at
+// once.
 void Core::doubt_silent_workers(const AttemptId& attempt, Instant now) {
   const Task& task = *cluster_.find_task(attempt.task);
   const Gang* gang = gang_of(task.state);
   if (gang == nullptr) return;
   for (const Grant& grant : *gang) {
     Instant& heard = presence_.at(grant.worker).heard;
-    if (now - heard >= std::chrono::milliseconds(task.spec.lease_ms)) heard = std::min(heard, now - options_.slow_after);
+    if (now - heard >= std::chrono::milliseconds(task.spec.lease_ms))
+      heard = std::min(heard, now - options_.slow_after);
   }
 }
 
@@ -100,7 +117,8 @@ void Core::lose(Step& step, const AttemptId& attempt, const std::string& reason)
   STRATA_ASSERT(task != nullptr);
   const std::int64_t delay_ms = backoff_ms(task->infra_failures);
   lease_until_.erase(attempt);
-  record(step, AttemptEnded{.attempt = attempt, .outcome = Lost{.reason = reason, .delay_ms = delay_ms}});
+  record(step,
+         AttemptEnded{.attempt = attempt, .outcome = Lost{.reason = reason, .delay_ms = delay_ms}});
   not_before_[attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
 }
 
@@ -108,14 +126,16 @@ void Core::remove_worker(Step& step, WorkerId id, const std::string& reason) {
   const Worker* worker = cluster_.find_worker(id);
   STRATA_ASSERT(worker != nullptr);
   const std::set<AttemptId> attempts = worker->attempts;
-  for (const AttemptId& attempt : attempts) lose(step, attempt, fmt::format("{}: {}", worker->name, reason));
+  for (const AttemptId& attempt : attempts)
+    lose(step, attempt, fmt::format("{}: {}", worker->name, reason));
   record(step, WorkerGone{.worker = id, .reason = reason});
   presence_.erase(id);
 }
 
 std::int64_t Core::backoff_ms(std::int64_t failures) const {
   const auto doublings = static_cast<unsigned>(std::min<std::int64_t>(failures, 30));
-  return std::min<std::int64_t>(options_.backoff_first.count() << doublings, options_.backoff_max.count());
+  return std::min<std::int64_t>(options_.backoff_first.count() << doublings,
+                                options_.backoff_max.count());
 }
 
 // --- workers ---
@@ -123,11 +143,14 @@ std::int64_t Core::backoff_ms(std::int64_t failures) const {
 void Core::on(Step& step, const Hello& hello) {
   if (hello.protocol_min > kProtocolVersion || hello.protocol_max < kProtocolVersion) {
     return send(step, step.peer,
-                Refused{.reason = fmt::format("this coordinator speaks protocol {}, the worker ({}) {} to {}: install the same version on both",
-                                              kProtocolVersion, hello.build, hello.protocol_min, hello.protocol_max)});
+                Refused{.reason = fmt::format("this coordinator speaks protocol {}, the worker "
+                                              "({}) {} to {}: install the same version on both",
+                                              kProtocolVersion, hello.build, hello.protocol_min,
+                                              hello.protocol_max)});
   }
   if (hello.slots < 1 || hello.name.empty() || hello.session == 0) {
-    return send(step, step.peer, Refused{.reason = "a worker needs a name, a session and at least one slot"});
+    return send(step, step.peer,
+                Refused{.reason = "a worker needs a name, a session and at least one slot"});
   }
   WorkerId id;
   std::vector<WorkerId> earlier;  // lives of the same worker: over, because this one says so
@@ -142,23 +165,34 @@ void Core::on(Step& step, const Hello& hello) {
   for (const WorkerId known : earlier) remove_worker(step, known, "the worker was restarted");
   if (id == WorkerId()) {
     id = cluster_.next_worker_id();
-    record(step, WorkerJoined{.worker = id, .name = hello.name, .session = hello.session, .slots = hello.slots, .labels = hello.labels});
+    record(step, WorkerJoined{.worker = id,
+                              .name = hello.name,
+                              .session = hello.session,
+                              .slots = hello.slots,
+                              .labels = hello.labels});
   }
   presence_[id] = {.peer = step.peer, .heard = step.now};
-  send(step, step.peer, Welcome{.worker = id, .session = hello.session, .coordinator = options_.coordinator_id,
-                                .heartbeat_ms = options_.heartbeat_every.count(), .artifact_folder = options_.artifact_folder});
+  send(step, step.peer,
+       Welcome{.worker = id,
+               .session = hello.session,
+               .coordinator = options_.coordinator_id,
+               .heartbeat_ms = options_.heartbeat_every.count(),
+               .artifact_folder = options_.artifact_folder});
   heal(step, id, 0, hello.held);
 }
 
 void Core::on(Step& step, const Heartbeat& heartbeat) {
   const Worker* worker = cluster_.find_worker(heartbeat.worker);
-  if (worker == nullptr || worker->session != heartbeat.session) return send(step, step.peer, WhoAreYou{});
+  if (worker == nullptr || worker->session != heartbeat.session)
+    return send(step, step.peer, WhoAreYou{});
   presence_[heartbeat.worker] = {.peer = step.peer, .heard = step.now};
   heal(step, heartbeat.worker, heartbeat.sequence, heartbeat.held);
 }
 
-// What the worker says it holds against what the log says: renew what is right, drop what is not theirs any more.
-void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::vector<HeldAttempt>& held) {
+// What the worker says it holds against what the log says: renew what is right, drop what is not
+// theirs any more.
+void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence,
+                const std::vector<HeldAttempt>& held) {
   HeartbeatAck ack{.sequence = sequence};
   for (const HeldAttempt& entry : held) {
     if (!is_member(entry.attempt, worker)) {
@@ -168,7 +202,15 @@ void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::
     const Task& task = *cluster_.find_task(entry.attempt.task);
     lease_until_[entry.attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
     const bool runs = entry.phase == AttemptPhase::kRunning;
-    if (runs && std::holds_alternative<Leased>(task.state)) record(step, AttemptStarted{.attempt = entry.attempt});
+    if (runs && std::holds_alternative<Leased>(task.state))
+      record(step, AttemptStarted{.attempt = entry.attempt});
+  }
+  // An order that has not reached the worker yet, or that it cannot take yet, is as young as this
+  // sign of life: the worker counts its lease from no earlier than a heartbeat that was answered.
+  for (const AttemptId& attempt : cluster_.find_worker(worker)->attempts) {
+    const Task& task = *cluster_.find_task(attempt.task);
+    if (!std::holds_alternative<Leased>(task.state)) continue;
+    lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
   }
   send(step, step.peer, std::move(ack));
 }
@@ -176,14 +218,16 @@ void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::
 void Core::on(Step& step, const ReportStarted& report) {
   if (!is_member(report.attempt, report.worker)) return;
   const Task& task = *cluster_.find_task(report.attempt.task);
-  if (std::holds_alternative<Leased>(task.state)) record(step, AttemptStarted{.attempt = report.attempt});
+  if (std::holds_alternative<Leased>(task.state))
+    record(step, AttemptStarted{.attempt = report.attempt});
 }
 
 void Core::on(Step& step, const ReportCheckpoint& report) {
   if (!is_member(report.attempt, report.worker)) return;  // a stale one is never resumed from
   const Task& task = *cluster_.find_task(report.attempt.task);
   if (task.checkpoint && task.checkpoint->step >= report.step) return;
-  record(step, CheckpointCommitted{.attempt = report.attempt, .step = report.step, .artifact = report.artifact});
+  record(step, CheckpointCommitted{
+                   .attempt = report.attempt, .step = report.step, .artifact = report.artifact});
 }
 
 // What the worker reports, as the coordinator believes it.
@@ -191,13 +235,16 @@ Outcome Core::judge(const ReportEnded& report, const Task& task) const {
   if (const auto* done = std::get_if<Succeeded>(&report.outcome)) {
     for (const std::string& output : task.spec.outputs) {
       if (done->artifacts.contains(output)) continue;
-      return Failed{.cause = FailureClass::kUser, .reason = "it ended well but made no output \"" + output + "\"", .delay_ms = backoff_ms(task.user_failures)};
+      return Failed{.cause = FailureClass::kUser,
+                    .reason = "it ended well but made no output \"" + output + "\"",
+                    .delay_ms = backoff_ms(task.user_failures)};
     }
     return *done;
   }
   if (const auto* failed = std::get_if<Failed>(&report.outcome)) {
     const bool charged = failed->cause == FailureClass::kUser;
-    return Failed{.cause = failed->cause, .reason = failed->reason,
+    return Failed{.cause = failed->cause,
+                  .reason = failed->reason,
                   .delay_ms = backoff_ms(charged ? task.user_failures : task.infra_failures)};
   }
   if (const auto* lost = std::get_if<Lost>(&report.outcome)) {
@@ -211,7 +258,8 @@ void Core::on(Step& step, const ReportEnded& report) {
     const Task& task = *cluster_.find_task(report.attempt.task);
     for (const ContentHash& missing : report.missing_inputs) {
       const auto it = cluster_.artifacts().find(missing);
-      if (it != cluster_.artifacts().end() && it->second.present) record(step, ArtifactEvicted{.artifact = missing});
+      if (it != cluster_.artifacts().end() && it->second.present)
+        record(step, ArtifactEvicted{.artifact = missing});
     }
     Outcome outcome = judge(report, task);
     std::int64_t delay_ms = 0;
@@ -220,7 +268,8 @@ void Core::on(Step& step, const ReportEnded& report) {
     lease_until_.erase(report.attempt);
     record(step, AttemptEnded{.attempt = report.attempt, .outcome = std::move(outcome)});
     not_before_.erase(report.attempt.task);
-    if (delay_ms > 0) not_before_[report.attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
+    if (delay_ms > 0)
+      not_before_[report.attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
   }
   // A stale report changes nothing, but its sender must stop repeating it.
   send(step, step.peer, EndedAck{.attempt = report.attempt});
@@ -254,35 +303,73 @@ void Core::on(Step& step, const Goodbye& goodbye) {
 Status Core::check_submission(const SubmitTasks& s) const {
   if (s.sweep.empty()) return fail(ErrorCode::kInvalid, "submitting: the sweep has no name");
   if (s.tasks.size() > kTasksPerBatchMax || s.runs.size() > kTasksPerBatchMax) {
-    return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs", s.sweep, kTasksPerBatchMax);
+    return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs",
+                s.sweep, kTasksPerBatchMax);
   }
   const auto it = cluster_.sweeps().find(s.sweep);
   if (!s.first && (it == cluster_.sweeps().end() || it->second.sealed)) {
-    return fail(ErrorCode::kConflict, "submitting {}: this is not the first batch, and no submission is open; submit again", s.sweep);
+    return fail(
+        ErrorCode::kConflict,
+        "submitting {}: this is not the first batch, and no submission is open; submit again",
+        s.sweep);
   }
   if (s.first && !s.if_plan.empty() && s.if_plan != plan_id(s.sweep)) {
-    return fail(ErrorCode::kConflict, "submitting {}: the world has moved since plan {} (it is {} now); plan again", s.sweep,
-                s.if_plan, plan_id(s.sweep));
+    return fail(ErrorCode::kConflict,
+                "submitting {}: the world has moved since plan {} (it is {} now); plan again",
+                s.sweep, s.if_plan, plan_id(s.sweep));
   }
-  std::set<TaskKey> arriving;
+  std::map<TaskKey, const std::vector<std::string>*> arriving;  // with their outputs
   for (const TaskSpec& task : s.tasks) {
     if (task.key != compute_key(task)) {
-      return fail(ErrorCode::kInvalid, "submitting {}: the key of {} {} is not the hash of its content", s.sweep, task.stage, task.key.brief());
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: the key of {} {} is not the hash of its content", s.sweep,
+                  task.stage, task.key.brief());
     }
-    if (task.resources.slots < 1 || task.lease_ms < 1 || task.program.argv.empty()) {
-      return fail(ErrorCode::kInvalid, "submitting {}: {} {} needs a program, at least one slot and a lease", s.sweep, task.stage, task.key.brief());
+    if (task.resources.slots < 1 || task.lease_ms < 1 || task.lease_ms > kLeaseMsMax ||
+        task.program.argv.empty()) {
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: {} {} needs a program, at least one slot and a lease", s.sweep,
+                  task.stage, task.key.brief());
+    }
+    for (const std::string& output : task.outputs) {
+      if (is_plain_name(output)) continue;
+      return fail(
+          ErrorCode::kInvalid,
+          "submitting {}: {} {} has an output \"{}\": letters, digits, '_', '-' and '.' only",
+          s.sweep, task.stage, task.key.brief(), output.substr(0, 80));
     }
     for (const TaskInput& input : task.inputs) {
-      if (arriving.contains(input.producer) || cluster_.find_task(input.producer) != nullptr) continue;
-      return fail(ErrorCode::kInvalid, "submitting {}: {} {} takes \"{}\" from task {}, which is not there", s.sweep, task.stage,
-                  task.key.brief(), input.name, input.producer.brief());
+      if (!is_plain_name(input.name)) {
+        return fail(
+            ErrorCode::kInvalid,
+            "submitting {}: {} {} has an input \"{}\": letters, digits, '_', '-' and '.' only",
+            s.sweep, task.stage, task.key.brief(), input.name.substr(0, 80));
+      }
+      const auto* producer = cluster_.find_task(input.producer);
+      const auto in_batch = arriving.find(input.producer);
+      const std::vector<std::string>* outputs = in_batch != arriving.end() ? in_batch->second
+                                                : producer != nullptr      ? &producer->spec.outputs
+                                                                           : nullptr;
+      if (outputs != nullptr &&
+          std::find(outputs->begin(), outputs->end(), input.output) == outputs->end()) {
+        return fail(ErrorCode::kInvalid,
+                    "submitting {}: {} {} takes \"{}\" from task {}, which has no such output",
+                    s.sweep, task.stage, task.key.brief(), input.output.substr(0, 80),
+                    input.producer.brief());
+      }
+      if (arriving.contains(input.producer) || cluster_.find_task(input.producer) != nullptr)
+        continue;
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: {} {} takes \"{}\" from task {}, which is not there", s.sweep,
+                  task.stage, task.key.brief(), input.name, input.producer.brief());
     }
-    arriving.insert(task.key);
+    arriving.emplace(task.key, &task.outputs);
   }
   for (const RunSpec& run : s.runs) {
     for (const auto& [stage, key] : run.tasks) {
       if (arriving.contains(key) || cluster_.find_task(key) != nullptr) continue;
-      return fail(ErrorCode::kInvalid, "submitting {}: run {} names task {}, which is not there", s.sweep, run.key.brief(), key.brief());
+      return fail(ErrorCode::kInvalid, "submitting {}: run {} names task {}, which is not there",
+                  s.sweep, run.key.brief(), key.brief());
     }
   }
   return {};
@@ -290,7 +377,9 @@ Status Core::check_submission(const SubmitTasks& s) const {
 
 void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived) {
   const Task& task = *cluster_.find_task(key);
-  if (!std::holds_alternative<TaskFailed>(task.state) && !std::holds_alternative<TaskCancelledState>(task.state)) return;
+  if (!std::holds_alternative<TaskFailed>(task.state) &&
+      !std::holds_alternative<TaskCancelledState>(task.state))
+    return;
   record(step, TaskRevived{.task = key});
   not_before_.erase(key);
   ++revived;
@@ -301,7 +390,10 @@ void Core::on(Step& step, const SubmitTasks& s) {
   if (s.first) {
     const auto it = cluster_.sweeps().find(s.sweep);
     const std::int64_t generation = it == cluster_.sweeps().end() ? 1 : it->second.generation + 1;
-    record(step, SweepOpened{.sweep = s.sweep, .generation = generation, .priority = s.priority, .definition = s.definition});
+    record(step, SweepOpened{.sweep = s.sweep,
+                             .generation = generation,
+                             .priority = s.priority,
+                             .definition = s.definition});
   }
   const std::int64_t generation = cluster_.sweeps().at(s.sweep).generation;
   std::int64_t created = 0;
@@ -310,19 +402,27 @@ void Core::on(Step& step, const SubmitTasks& s) {
   for (const TaskSpec& spec : s.tasks) {
     const Task* known = cluster_.find_task(spec.key);
     ++(known == nullptr ? created : kept);
-    const bool says_something = known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
+    const bool says_something =
+        known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
     if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
     revive_if_ended(step, spec.key, revived);
   }
-  for (const RunSpec& run : s.runs) record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
+  for (const RunSpec& run : s.runs)
+    record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
   if (s.last) record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
-  answer(step, s.id, Object{{"sweep", s.sweep}, {"generation", generation}, {"created", created}, {"kept", kept},
-                            {"revived", revived}, {"runs", static_cast<std::int64_t>(s.runs.size())}});
+  answer(step, s.id,
+         Object{{"sweep", s.sweep},
+                {"generation", generation},
+                {"created", created},
+                {"kept", kept},
+                {"revived", revived},
+                {"runs", static_cast<std::int64_t>(s.runs.size())}});
 }
 
 void Core::on(Step& step, const CancelSweep& cancel) {
   if (!cluster_.sweeps().contains(cancel.sweep)) {
-    return refuse(step, cancel.request, {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
+    return refuse(step, cancel.request,
+                  {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
   }
   std::vector<TaskKey> unfinished;
   for (const auto& [key, task] : cluster_.tasks()) {
@@ -342,11 +442,14 @@ void Core::on(Step& step, const CancelSweep& cancel) {
     const std::string reason = "no sweep wants it any more";
     record(step, StopRequested{.attempt = attempt, .reason = reason});
     for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
-      send(step, presence_.at(grant.worker).peer, StopAttempt{.attempt = attempt, .reason = reason});
+      send(step, presence_.at(grant.worker).peer,
+           StopAttempt{.attempt = attempt, .reason = reason});
     }
     ++stopping;
   }
-  answer(step, cancel.request, Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
+  answer(
+      step, cancel.request,
+      Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
 }
 
 void Core::on(Step& step, const RetryTasks& retry) {
@@ -360,7 +463,9 @@ void Core::on(Step& step, const RetryTasks& retry) {
 
 void Core::on(Step& step, const DrainWorker& drain) {
   if (cluster_.find_worker(drain.worker) == nullptr) {
-    return refuse(step, drain.request, {ErrorCode::kNotFound, fmt::format("there is no worker {}", drain.worker.value())});
+    return refuse(
+        step, drain.request,
+        {ErrorCode::kNotFound, fmt::format("there is no worker {}", drain.worker.value())});
   }
   record(step, WorkerDrained{.worker = drain.worker});
   answer(step, drain.request, Object{{"worker", drain.worker.value()}});
@@ -392,11 +497,12 @@ std::set<WorkerId> Core::closed_workers(Instant now) const {
   return closed;
 }
 
-// In the order of the ready queue. The first gang that has to wait keeps its best worker free of everything behind it, so
-// that narrow tasks never starve a wide one.
+// In the order of the ready queue. The first gang that has to wait keeps its best worker free of
+// everything behind it, so that narrow tasks never starve a wide one.
 void Core::schedule(Step& step) {
   std::set<WorkerId> closed = closed_workers(step.now);
-  std::set<Resources> hopeless;  // shapes that found no place in this pass: nothing gets freer within it
+  std::set<Resources>
+      hopeless;  // shapes that found no place in this pass: nothing gets freer within it
   std::vector<std::pair<TaskKey, Gang>> placed;
   std::map<WorkerId, Worker> workers = cluster_.workers();
   for (const auto& [order, key] : cluster_.ready()) {
@@ -420,14 +526,20 @@ void Core::schedule(Step& step) {
   for (const auto& [key, gang] : placed) {
     const Task& task = *cluster_.find_task(key);
     std::optional<ArtifactRef> resume_from;
-    if (task.spec.resumable && task.checkpoint) resume_from = task.checkpoint->artifact;
     const AttemptId attempt{.task = key, .number = task.attempts + 1};
     auto inputs = cluster_.inputs_of(task);
     STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
-    record(step, AttemptGranted{.attempt = attempt, .gang = gang, .inputs = std::move(*inputs), .resume_from = resume_from});
+    if (task.spec.resumable && task.checkpoint && task.checkpoint->inputs == *inputs) {
+      resume_from = task.checkpoint->artifact;
+    }
+    record(step, AttemptGranted{.attempt = attempt,
+                                .gang = gang,
+                                .inputs = std::move(*inputs),
+                                .resume_from = resume_from});
     not_before_.erase(key);
     lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
-    send(step, presence_.at(gang.front().worker).peer, start_order(task, std::get<Leased>(task.state)));
+    send(step, presence_.at(gang.front().worker).peer,
+         start_order(task, std::get<Leased>(task.state)));
   }
 }
 
@@ -473,8 +585,10 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
     for (const TaskInput& input : task->spec.inputs) {
       const Task& producer = *cluster_.find_task(input.producer);
       if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
-      const std::string its = fmt::format("waits for {} of {} {}", input.output, producer.spec.stage, producer.spec.key.brief());
-      if (const auto* failed = std::get_if<TaskFailed>(&producer.state)) return its + ", which failed: " + failed->reason;
+      const std::string its = fmt::format("waits for {} of {} {}", input.output,
+                                          producer.spec.stage, producer.spec.key.brief());
+      if (const auto* failed = std::get_if<TaskFailed>(&producer.state))
+        return its + ", which failed: " + failed->reason;
       return fmt::format("{}, which is {}", its, name_of(producer.state));
     }
     return "waits for an input";
@@ -482,12 +596,15 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
   if (std::holds_alternative<Queued>(task->state)) {
     const auto pause = not_before_.find(key);
     if (pause != not_before_.end() && now < pause->second) {
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(pause->second - now).count() + 1;
+      const auto seconds =
+          std::chrono::duration_cast<std::chrono::seconds>(pause->second - now).count() + 1;
       return fmt::format("tries again in {} s after: {}", seconds, task->last_failure);
     }
-    const Placement placement = place(task->spec.resources, cluster_.workers(), closed_workers(now));
+    const Placement placement =
+        place(task->spec.resources, cluster_.workers(), closed_workers(now));
     if (const auto* waiting = std::get_if<Waiting>(&placement)) return waiting->reason;
-    if (const auto* infeasible = std::get_if<Infeasible>(&placement)) return "infeasible: " + infeasible->reason;
+    if (const auto* infeasible = std::get_if<Infeasible>(&placement))
+      return "infeasible: " + infeasible->reason;
     return "behind tasks that were queued before it";
   }
   if (const auto* leased = std::get_if<Leased>(&task->state)) {

@@ -1,12 +1,17 @@
 // The coordinator's rules: one function from an input and the time to events and effects.
 //
-//   1. step() decides, applies its own events to the cluster, and returns them with the effects they justify.
-//   2. The server collects the steps of a batch, commits ALL their events in one transaction, and only then performs the
-//      effects. Before the commit nothing happened; a failed commit is retried unchanged and nothing is stepped meanwhile.
-//   3. Effects may be lost or repeated: owed() derives again whatever is still to be done, and receivers tolerate repeats,
+//   1. step() decides, applies its own events to the cluster, and returns them with the effects
+//   they justify.
+//   2. The server collects the steps of a batch, commits ALL their events in one transaction, and
+//   only then performs the
+//      effects. Before the commit nothing happened; a failed commit is retried unchanged and
+//      nothing is stepped meanwhile.
+//   3. Effects may be lost or repeated: owed() derives again whatever is still to be done, and
+//   receivers tolerate repeats,
 //      because everything carries its attempt.
 //
-// Same inputs, same outputs, byte for byte. Thread rule: owned by one thread; no lock, no I/O, no clock in here.
+// Same inputs, same outputs, byte for byte. Thread rule: owned by one thread; no lock, no I/O, no
+// clock in here.
 #pragma once
 
 #include <map>
@@ -21,20 +26,23 @@
 
 namespace strata::coordinator {
 
-// Where a message came from and where its answer goes; given by the transport, good for the life of a connection.
+// Where a message came from and where its answer goes; given by the transport, good for the life of
+// a connection.
 using PeerId = StrongId<struct PeerTag>;
 
 struct Options {
-  std::string coordinator_id{};                      // random per store
+  std::string coordinator_id{};  // random per store
   std::string artifact_folder{};
   std::chrono::milliseconds heartbeat_every{5'000};  // what workers are told
   std::chrono::milliseconds slow_after{20'000};      // not heard for so long: gets nothing new
-  std::chrono::milliseconds gone_after{120'000};     // silent for so long and holding nothing: forgotten
-  std::chrono::milliseconds repeat_every{2'000};     // effects still owed are sent again
-  std::chrono::milliseconds backoff_first{1'000};    // of a failed task; doubles
+  std::chrono::milliseconds gone_after{
+      120'000};  // silent for so long and holding nothing: forgotten
+  std::chrono::milliseconds repeat_every{2'000};   // effects still owed are sent again
+  std::chrono::milliseconds backoff_first{1'000};  // of a failed task; doubles
   std::chrono::milliseconds backoff_max{60'000};
 };
-static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after, "two lost heartbeats must not cost a worker its work");
+static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after,
+              "two lost heartbeats must not cost a worker its work");
 
 // How the reason of a WorkerGone begins when the worker said goodbye; it was lost when it begins
 // otherwise.
@@ -75,25 +83,29 @@ struct Output {
 
 class Core {
  public:
-  // `recovered` is the replayed log (empty for a new store). Leases that it holds run from `now` at full length.
+  // `recovered` is the replayed log (empty for a new store). Leases that it holds run from `now` at
+  // full length.
   Core(Options options, Cluster recovered, Instant now);
 
   [[nodiscard]] Output step(const Input& input, Instant now, WallTime wall);
 
-  // What is still to be done about the state as it is: attempts granted and not started, stops not obeyed.
+  // What is still to be done about the state as it is: attempts granted and not started, stops not
+  // obeyed.
   [[nodiscard]] Effects owed() const;
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] std::set<TaskKey> take_touched() { return cluster_.take_touched(); }
 
-  // The one reason for which a task that is not final is where it is, for people: "needs 4 slots together, 2 free on gpu-07".
+  // The one reason for which a task that is not final is where it is, for people: "needs 4 slots
+  // together, 2 free on gpu-07".
   [[nodiscard]] std::string reason(const TaskKey& task, Instant now) const;
 
   // The id that a plan made now would carry; `submit --if-plan` is refused when it has changed.
   [[nodiscard]] std::string plan_id(const std::string& sweep) const;
 
  private:
-  // The parts of step(), one per input. They decide against the cluster as it is and record what they decide.
+  // The parts of step(), one per input. They decide against the cluster as it is and record what
+  // they decide.
   struct Step {  // one step under way
     Instant now{};
     WallTime wall{};
@@ -113,17 +125,18 @@ class Core {
   void on(Step& step, const RetryTasks& retry);
   void on(Step& step, const DrainWorker& drain);
 
-  void record(Step& step, EventBody body);       // applies it, too
+  void record(Step& step, EventBody body);  // applies it, too
   void send(Step& step, PeerId to, Message message);
   void answer(Step& step, std::uint64_t request, const Value& body);
   void refuse(Step& step, std::uint64_t request, const Error& error);
 
-  void schedule(Step& step);                     // one pass over the ready queue
-  void expire(Step& step);                       // leases that ran out, workers long silent
+  void schedule(Step& step);  // one pass over the ready queue
+  void expire(Step& step);    // leases that ran out, workers long silent
   void remove_worker(Step& step, WorkerId worker, const std::string& reason);
   void doubt_silent_workers(const AttemptId& attempt, Instant now);
   void lose(Step& step, const AttemptId& attempt, const std::string& reason);
-  void heal(Step& step, WorkerId worker, std::uint64_t sequence, const std::vector<HeldAttempt>& held);
+  void heal(Step& step, WorkerId worker, std::uint64_t sequence,
+            const std::vector<HeldAttempt>& held);
   void revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived);
   [[nodiscard]] Outcome judge(const ReportEnded& report, const Task& task) const;
   [[nodiscard]] std::int64_t backoff_ms(std::int64_t failures) const;

@@ -12,14 +12,17 @@ bool carries(const Worker& worker, const std::vector<std::string>& labels) {
 }
 
 std::string needs_text(const Resources& needs) {
-  std::string text = needs.slots == 1 ? "needs 1 slot" : fmt::format("needs {} slots together", needs.slots);
-  if (!needs.labels.empty()) text += fmt::format(" with label {}", fmt::join(needs.labels, " and "));
+  std::string text =
+      needs.slots == 1 ? "needs 1 slot" : fmt::format("needs {} slots together", needs.slots);
+  if (!needs.labels.empty())
+    text += fmt::format(" with label {}", fmt::join(needs.labels, " and "));
   return text;
 }
 
 }  // namespace
 
-Placement place(const Resources& needs, const std::map<WorkerId, Worker>& workers, const std::set<WorkerId>& closed) {
+Placement place(const Resources& needs, const std::map<WorkerId, Worker>& workers,
+                const std::set<WorkerId>& closed) {
   const Worker* fitting = nullptr;
   WorkerId fitting_id;
   const Worker* capable = nullptr;  // could hold it if empty; the one that lacks least now
@@ -43,15 +46,21 @@ Placement place(const Resources& needs, const std::map<WorkerId, Worker>& worker
   }
   if (fitting != nullptr) return Placed{.gang = {{.worker = fitting_id, .slots = needs.slots}}};
   if (workers.empty()) return Infeasible{.reason = needs_text(needs) + "; no worker has joined"};
-  if (!labelled) return Infeasible{.reason = needs_text(needs) + "; no worker that takes new tasks carries it"};
+  if (!labelled)
+    return Infeasible{.reason = needs_text(needs) + "; no worker that takes new tasks carries it"};
   if (capable == nullptr) {
-    return Infeasible{.reason = fmt::format("{}; the largest worker has {}", needs_text(needs), largest)};
+    return Infeasible{.reason =
+                          fmt::format("{}; the largest worker has {}", needs_text(needs), largest)};
   }
   if (closed.contains(capable_id) && capable->free >= needs.slots) {
-    return Waiting{.reason = fmt::format("{}; {} is silent, or kept free for a task before this one", needs_text(needs), capable->name),
-                   .best = capable_id};
+    return Waiting{
+        .reason = fmt::format("{}; {} is silent, or kept free for a task before this one",
+                              needs_text(needs), capable->name),
+        .best = capable_id};
   }
-  return Waiting{.reason = fmt::format("{}, {} free on {}", needs_text(needs), capable->free, capable->name), .best = capable_id};
+  return Waiting{
+      .reason = fmt::format("{}, {} free on {}", needs_text(needs), capable->free, capable->name),
+      .best = capable_id};
 }
 
 }  // namespace strata::coordinator

@@ -55,8 +55,10 @@ Instant Agent::next_due() const {
   for (const auto& [id, held] : held_) {
     due = std::min(due, held.phase == AttemptPhase::kStopping ? held.kill_at : held.lease_until);
   }
-  for (const auto& [id, ended] : ended_) due = std::min(due, ended.sent + options_.report_every);
-  if (shutting_down_) due = std::min(due, shut_down_by_);
+  if (id_) {
+    for (const auto& [id, ended] : ended_) due = std::min(due, ended.sent + options_.report_every);
+  }
+  if (shutting_down_ && held_.empty()) due = std::min(due, shut_down_by_);
   return due;
 }
 
@@ -183,7 +185,9 @@ void Agent::drop(const AttemptId& id, Actions& out) {
 void Agent::begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at,
                        Actions& out) {
   held.phase = AttemptPhase::kStopping;
-  held.kill_at = kill_at;
+  // Whatever grace was asked for, nothing outlives the lease: half of the margin stays for dying.
+  const auto lease = std::chrono::milliseconds(held.order.lease_ms);
+  held.kill_at = std::min(kill_at, held.lease_until + lease_margin(lease, options_) / 2);
   out.push_back(Terminate{.attempt = id, .reason = reason});
 }
 

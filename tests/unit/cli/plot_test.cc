@@ -101,8 +101,9 @@ TEST(Plot, CurvesAreMeansOverSeedsAtCommonStepsWithTheirRange) {
   std::vector<MetricCurve> curves = {
       {.cell = "a", .seed = 1, .values = {{1, 1.0}, {2, 2.0}, {3, 3.0}}},
       {.cell = "a", .seed = 2, .values = {{1, 3.0}, {2, 2.0}}},
-      {.cell = "b", .seed = 1, .values = {{1, 5.0}}}};
-  const auto plot = plot_of_curves("small", "loss", curves, 2);
+      {.cell = "b", .seed = 1, .values = {{1, 5.0}}},
+      {.cell = "b", .seed = 2}};
+  const auto plot = plot_of_curves("small", "loss", curves);
   ASSERT_TRUE(plot.has_value());
   ASSERT_EQ(plot->series.size(), 2U);
   ASSERT_EQ(plot->series[0].points.size(), 2U) << "step 3 is one seed's only";
@@ -127,7 +128,7 @@ TEST(Plot, LongCurvesAreAveragedInGroupsAndSaySo) {
     }
     ++cell;
   }
-  const auto plot = plot_of_curves("adma-figure2", "heldout_loss", curves, 2);
+  const auto plot = plot_of_curves("adma-figure2", "heldout_loss", curves);
   ASSERT_TRUE(plot.has_value());
   EXPECT_EQ(plot->series[0].points.size(), kCurvePointsMax);
   EXPECT_THAT(plot->footnotes.back(), HasSubstr("10 neighbouring steps"));

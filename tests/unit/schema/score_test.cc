@@ -46,6 +46,10 @@ TEST(Manifest, NamesItsContentAndReadsBack) {
   EXPECT_EQ(*parse_manifest(manifest_text(manifest)), manifest);
   EXPECT_EQ(ref_of(manifest).bytes, 7);
   EXPECT_EQ(ref_of(manifest).files, 2);
+  for (const char* path : {"../a", "/a", "a//b", "a/./b", "a/.."}) {
+    EXPECT_FALSE(parse_manifest(manifest_text({{path, {.bytes = 1, .sha256 = "x"}}})).has_value())
+        << path;
+  }
   Manifest other = manifest;
   other["c"].sha256 = "z";
   EXPECT_NE(ref_of(other).hash, ref_of(manifest).hash);

@@ -275,6 +275,62 @@ TEST(Leases, AWorkerThatLetOneRunOutInSilenceGetsNothingUntilItIsHeardAgain) {
   EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
 }
 
+TEST(Checkpoints, AreResumedFromUntilTheStoreLosesThem) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  const ArtifactRef checkpoint = testing::make_artifact("checkpoint");
+  const auto first = env.take<StartAttempt>();
+  env.from(worker, ReportCheckpoint{.worker = worker,
+                                    .attempt = first.at(0).attempt,
+                                    .step = 10,
+                                    .artifact = checkpoint});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = first[0].attempt,
+                               .outcome = Failed{.cause = FailureClass::kInfra, .reason = "lost"}});
+  env.pass(seconds(3));
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].resume_from, checkpoint);
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = second[0].attempt,
+                               .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
+                               .missing_inputs = {checkpoint.hash}});
+  env.pass(seconds(5));
+  env.heartbeat(worker);
+  const auto third = env.take<StartAttempt>();
+  ASSERT_EQ(third.size(), 1U);
+  EXPECT_FALSE(third[0].resume_from.has_value()) << "what is gone is not asked for again";
+}
+
+TEST(Checkpoints, AreNotResumedFromWithOtherInputs) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec prepare = make_task("prepare", 1);
+  const TaskSpec train = make_task("train", 1, {prepare});
+  env.submit(make_submission("s", {prepare, train}));
+  env.succeed(worker, env.take<StartAttempt>().at(0), "one");
+  const auto first = env.take<StartAttempt>();
+  const ContentHash corpus = first.at(0).inputs.at("from_prepare").hash;
+  env.from(worker, ReportCheckpoint{.worker = worker,
+                                    .attempt = first[0].attempt,
+                                    .step = 10,
+                                    .artifact = testing::make_artifact("checkpoint")});
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = first[0].attempt,
+                               .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
+                               .missing_inputs = {corpus}});
+  env.take<EndedAck>();
+  env.succeed(worker, env.take<StartAttempt>().at(0), "two");
+  env.pass(seconds(3));
+  env.heartbeat(worker);
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_NE(second[0].inputs.at("from_prepare").hash, corpus);
+  EXPECT_FALSE(second[0].resume_from.has_value());
+}
+
 TEST(Leases, HeartbeatsRenewThem) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);
@@ -384,6 +440,13 @@ TEST(Submission, WhatDoesNotHoldTogetherIsRefusedWholeAndChangesNothing) {
   EXPECT_FALSE(env.submit(make_submission("s", {forged})).ok)
       << "the key is not the hash of the content";
   EXPECT_FALSE(env.submit(make_submission("", {producer})).ok);
+  TaskSpec wrong_output = consumer;
+  wrong_output.inputs[0].output = "nothing";
+  wrong_output.key = compute_key(wrong_output);
+  EXPECT_FALSE(env.submit(make_submission("s", {producer, wrong_output})).ok) << "no such output";
+  TaskSpec way_out = producer;
+  way_out.outputs = {"../../etc"};
+  EXPECT_FALSE(env.submit(make_submission("s", {way_out})).ok) << "an output is a plain name";
   SubmitTasks second = make_submission("s", {producer});
   second.first = false;
   EXPECT_FALSE(env.submit(second).ok) << "no submission is open";
