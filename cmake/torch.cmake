@@ -23,7 +23,8 @@ target_link_libraries(strata_libtorch INTERFACE
 
 # NCCL alone (no torch CUDA): header and library of the wheel. Compiles and links everywhere, runs where a GPU is.
 set(nccl_root ${torch_root}/nvidia/nccl)
-if(EXISTS ${nccl_root}/include/nccl.h AND EXISTS ${nccl_root}/lib/libnccl.so.2)
+if(EXISTS ${nccl_root}/include/nccl.h AND EXISTS ${nccl_root}/lib/libnccl.so.2
+   AND EXISTS ${torch_root}/nvidia/cu13/include/crt/host_defines.h)
   add_library(strata_nccl INTERFACE)
   target_include_directories(strata_nccl SYSTEM INTERFACE ${nccl_root}/include ${torch_root}/nvidia/cu13/include)
   target_link_libraries(strata_nccl INTERFACE ${nccl_root}/lib/libnccl.so.2 ${torch_cuda_lib}/libcudart.so.13
