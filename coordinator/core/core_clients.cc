@@ -1,0 +1,210 @@
+// The part of the core that answers clients: submissions, cancelling, retrying, draining.
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "coordinator/core/core.h"
+
+namespace strata::coordinator {
+namespace {
+
+// A name that becomes a file of the worker's: never a way out of the attempt's folder.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.size() <= 128 && name.front() != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string::npos;
+}
+
+constexpr std::int64_t kLeaseMsMax = 30LL * 24 * 3600 * 1000;  // a month
+
+}  // namespace
+
+Status Core::check_submission(const SubmitTasks& s) const {
+  if (s.sweep.empty()) return fail(ErrorCode::kInvalid, "submitting: the sweep has no name");
+  if (s.tasks.size() > kTasksPerBatchMax || s.runs.size() > kTasksPerBatchMax) {
+    return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs",
+                s.sweep, kTasksPerBatchMax);
+  }
+  const auto it = cluster_.sweeps().find(s.sweep);
+  if (!s.first && (it == cluster_.sweeps().end() || it->second.sealed)) {
+    return fail(
+        ErrorCode::kConflict,
+        "submitting {}: this is not the first batch, and no submission is open; submit again",
+        s.sweep);
+  }
+  if (s.first && !s.if_plan.empty() && s.if_plan != plan_id(s.sweep)) {
+    return fail(ErrorCode::kConflict,
+                "submitting {}: the world has moved since plan {} (it is {} now); plan again",
+                s.sweep, s.if_plan, plan_id(s.sweep));
+  }
+  std::map<TaskKey, const std::vector<std::string>*> arriving;  // with their outputs
+  for (const TaskSpec& task : s.tasks) {
+    if (task.key != compute_key(task)) {
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: the key of {} {} is not the hash of its content", s.sweep,
+                  task.stage, task.key.brief());
+    }
+    if (task.resources.slots < 1 || task.lease_ms < 1 || task.lease_ms > kLeaseMsMax ||
+        task.program.argv.empty()) {
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: {} {} needs a program, at least one slot and a lease", s.sweep,
+                  task.stage, task.key.brief());
+    }
+    for (const std::string& output : task.outputs) {
+      if (is_plain_name(output)) continue;
+      return fail(
+          ErrorCode::kInvalid,
+          "submitting {}: {} {} has an output \"{}\": letters, digits, '_', '-' and '.' only",
+          s.sweep, task.stage, task.key.brief(), output.substr(0, 80));
+    }
+    for (const TaskInput& input : task.inputs) {
+      if (!is_plain_name(input.name)) {
+        return fail(
+            ErrorCode::kInvalid,
+            "submitting {}: {} {} has an input \"{}\": letters, digits, '_', '-' and '.' only",
+            s.sweep, task.stage, task.key.brief(), input.name.substr(0, 80));
+      }
+      const auto* producer = cluster_.find_task(input.producer);
+      const auto in_batch = arriving.find(input.producer);
+      const std::vector<std::string>* outputs = in_batch != arriving.end() ? in_batch->second
+                                                : producer != nullptr      ? &producer->spec.outputs
+                                                                           : nullptr;
+      if (outputs != nullptr &&
+          std::find(outputs->begin(), outputs->end(), input.output) == outputs->end()) {
+        return fail(ErrorCode::kInvalid,
+                    "submitting {}: {} {} takes \"{}\" from task {}, which has no such output",
+                    s.sweep, task.stage, task.key.brief(), input.output.substr(0, 80),
+                    input.producer.brief());
+      }
+      if (arriving.contains(input.producer) || cluster_.find_task(input.producer) != nullptr)
+        continue;
+      return fail(ErrorCode::kInvalid,
+                  "submitting {}: {} {} takes \"{}\" from task {}, which is not there", s.sweep,
+                  task.stage, task.key.brief(), input.name, input.producer.brief());
+    }
+    arriving.emplace(task.key, &task.outputs);
+  }
+  for (const RunSpec& run : s.runs) {
+    for (const auto& [stage, key] : run.tasks) {
+      if (arriving.contains(key) || cluster_.find_task(key) != nullptr) continue;
+      return fail(ErrorCode::kInvalid, "submitting {}: run {} names task {}, which is not there",
+                  s.sweep, run.key.brief(), key.brief());
+    }
+  }
+  return {};
+}
+
+void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived) {
+  const Task& task = *cluster_.find_task(key);
+  if (!std::holds_alternative<TaskFailed>(task.state) &&
+      !std::holds_alternative<TaskCancelledState>(task.state))
+    return;
+  record(step, TaskRevived{.task = key});
+  not_before_.erase(key);
+  ++revived;
+}
+
+void Core::on(Step& step, const SubmitTasks& s) {
+  if (const Status valid = check_submission(s); !valid) return refuse(step, s.id, valid.error());
+  if (s.first) {
+    const auto it = cluster_.sweeps().find(s.sweep);
+    const std::int64_t generation = it == cluster_.sweeps().end() ? 1 : it->second.generation + 1;
+    record(step, SweepOpened{.sweep = s.sweep,
+                             .generation = generation,
+                             .priority = s.priority,
+                             .definition = s.definition});
+  }
+  const std::int64_t generation = cluster_.sweeps().at(s.sweep).generation;
+  std::int64_t created = 0;
+  std::int64_t kept = 0;
+  std::int64_t revived = 0;
+  for (const TaskSpec& spec : s.tasks) {
+    const Task* known = cluster_.find_task(spec.key);
+    ++(known == nullptr ? created : kept);
+    const bool says_something =
+        known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
+    if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
+    revive_if_ended(step, spec.key, revived);
+  }
+  for (const RunSpec& run : s.runs)
+    record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
+  if (s.last) record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
+  answer(step, s.id,
+         Object{{"sweep", s.sweep},
+                {"generation", generation},
+                {"created", created},
+                {"kept", kept},
+                {"revived", revived},
+                {"runs", static_cast<std::int64_t>(s.runs.size())}});
+}
+
+void Core::on(Step& step, const CancelSweep& cancel) {
+  if (!cluster_.sweeps().contains(cancel.sweep)) {
+    return refuse(step, cancel.request,
+                  {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
+  }
+  std::vector<TaskKey> unfinished;
+  for (const auto& [key, task] : cluster_.tasks()) {
+    if (task.wants.contains(cancel.sweep) && !is_final(task.state)) unfinished.push_back(key);
+  }
+  std::int64_t stopping = 0;
+  for (const TaskKey& key : unfinished) {
+    record(step, WantWithdrawn{.sweep = cancel.sweep, .task = key});
+    const Task& task = *cluster_.find_task(key);
+    if (!task.wants.empty()) continue;  // somebody else's now
+    const Gang* gang = gang_of(task.state);
+    if (gang == nullptr) {
+      record(step, TaskCancelled{.task = key});
+      continue;
+    }
+    const AttemptId attempt{.task = key, .number = task.attempts};
+    const std::string reason = "no sweep wants it any more";
+    record(step, StopRequested{.attempt = attempt, .reason = reason});
+    for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
+      send(step, presence_.at(grant.worker).peer,
+           StopAttempt{.attempt = attempt, .reason = reason});
+    }
+    ++stopping;
+  }
+  answer(
+      step, cancel.request,
+      Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
+}
+
+void Core::on(Step& step, const RetryTasks& retry) {
+  std::int64_t revived = 0;
+  for (const TaskKey& key : retry.tasks) {
+    const Task* task = cluster_.find_task(key);
+    if (task != nullptr && !task->wants.empty()) revive_if_ended(step, key, revived);
+  }
+  answer(step, retry.request, Object{{"revived", revived}});
+}
+
+void Core::on(Step& step, const DrainWorker& drain) {
+  if (cluster_.find_worker(drain.worker) == nullptr) {
+    return refuse(
+        step, drain.request,
+        {ErrorCode::kNotFound, fmt::format("there is no worker {}", drain.worker.value())});
+  }
+  record(step, WorkerDrained{.worker = drain.worker});
+  answer(step, drain.request, Object{{"worker", drain.worker.value()}});
+}
+
+std::string Core::plan_id(const std::string& sweep) const {
+  const auto it = cluster_.sweeps().find(sweep);
+  std::string world = sweep;
+  if (it != cluster_.sweeps().end()) {
+    world += fmt::format("|{}", it->second.generation);
+    for (const auto& [key, run] : it->second.runs) {
+      for (const auto& [stage, task] : run.spec.tasks) {
+        // Progress is no move of the world: only what `plan` would print differently is.
+        const TaskState& state = cluster_.find_task(task)->state;
+        world += fmt::format("|{}:{}", task.brief(), is_final(state) ? name_of(state) : "pending");
+      }
+    }
+  }
+  return content_hash_of(world).hex().substr(0, 12);
+}
+
+}  // namespace strata::coordinator
