@@ -331,6 +331,18 @@ TEST(Checkpoints, AreNotResumedFromWithOtherInputs) {
   EXPECT_FALSE(second[0].resume_from.has_value());
 }
 
+TEST(Leases, AnOrderThatItsWorkerCannotTakeYetIsAsYoungAsItsHeartbeat) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  TaskSpec task = make_task("train", 1);
+  task.lease_ms = 60'000;
+  env.submit(make_submission("s", {task}));
+  env.pass(seconds(50));
+  env.heartbeat(worker);
+  env.pass(seconds(50));
+  EXPECT_EQ(env.state(task), "leased");
+}
+
 TEST(Leases, HeartbeatsRenewThem) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);

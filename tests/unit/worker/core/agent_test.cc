@@ -183,6 +183,18 @@ TEST(Agent, StopAsksFirstAndKillsWhenThatDoesNotHelp) {
   EXPECT_EQ(env.count<Kill>(), 1) << "again until its end is seen";
 }
 
+TEST(Agent, AStopAskedForJustBeforeTheLeaseEndsIsOverBeforeIt) {
+  Env env;
+  env.welcome();
+  const Instant granted = env.now;
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.now = granted + seconds(53);
+  env.step(Message(StopAttempt{.attempt = order.attempt, .reason = "cancelled"}));
+  while (env.count<Kill>() == 0 && env.now < granted + seconds(120)) env.tick(milliseconds(250));
+  EXPECT_LT(env.now, granted + milliseconds(order.lease_ms));
+}
+
 TEST(Agent, ShutsDownAfterItsGangsAreOverAndTheirEndsAreKnown) {
   Env env;
   env.welcome();
