@@ -7,8 +7,8 @@ namespace {
 
 struct Step {
   char32_t point = 0;
-  std::size_t length =
-      1;  // bytes consumed; for a bad sequence the length of its maximal ill-formed part
+  // Bytes consumed; for a bad sequence the length of its maximal ill-formed part.
+  std::size_t length = 1;
   bool ok = false;
 };
 

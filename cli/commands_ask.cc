@@ -233,8 +233,8 @@ Result<int> run_logs(Context& context, const std::string& prefix, bool follow) {
     if (!context.wait(kFollowSeconds)) return kExitOk;
     log.clear();
     STRATA_TRY(const LogPlace now, log_place(context, place.task));
-    place.ended =
-        now.ended || now.attempt != place.attempt;  // what it still wrote is read once more
+    // What it still wrote is read once more.
+    place.ended = now.ended || now.attempt != place.attempt;
   }
 }
 

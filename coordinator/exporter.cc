@@ -231,8 +231,8 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
 }
 
 struct Exporter::State {
-  std::shared_ptr<Collected> collected =
-      std::make_shared<Collected>();  // the library holds a weak one
+  // The library holds a weak one.
+  std::shared_ptr<Collected> collected = std::make_shared<Collected>();
   std::unique_ptr<prometheus::Exposer> exposer;
   std::string address;
 };

@@ -18,8 +18,8 @@
 
 namespace strata::coordinator {
 
-inline constexpr std::size_t kStagesShownMax =
-    50;  // the rest are counted together as stage="other"
+// The rest are counted together as stage="other".
+inline constexpr std::size_t kStagesShownMax = 50;
 inline constexpr std::size_t kSweepsShownMax = 100;  // the newest ones
 
 inline constexpr std::array<double, 10> kCommitBucketsSeconds{0.001, 0.0025, 0.005, 0.01, 0.025,

@@ -16,8 +16,8 @@
 namespace strata::coordinator {
 
 inline constexpr std::size_t kPrefixDigitsMin = 4;
-inline constexpr std::size_t kWatchReasonsMax =
-    256;  // distinct reasons asked of the core for one `watch`
+// Distinct reasons asked of the core for one `watch`.
+inline constexpr std::size_t kWatchReasonsMax = 256;
 inline constexpr std::size_t kWatchFailedMax = 100;  // failed tasks listed in one answer
 inline constexpr std::size_t kWatchRunningMax = 500;
 

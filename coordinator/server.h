@@ -32,8 +32,8 @@ namespace strata::coordinator {
 inline constexpr std::size_t kInputsPerBatch = 256;
 inline constexpr std::chrono::milliseconds kBatchTime{10};
 inline constexpr std::size_t kInputsWaitingMax = 10'000;  // while commits fail
-inline constexpr std::size_t kEventsPerBatchMax =
-    4'096;  // no further input is stepped into a batch of so many
+// No further input is stepped into a batch of so many.
+inline constexpr std::size_t kEventsPerBatchMax = 4'096;
 
 struct ServerOptions {
   std::string build{};

@@ -15,8 +15,8 @@
 namespace strata::evaluator {
 namespace {
 
-constexpr std::size_t kTestSamplesMin =
-    8'000;  // half a second: shorter self-test inputs are no speech
+// Half a second: shorter self-test inputs are no speech.
+constexpr std::size_t kTestSamplesMin = 8'000;
 constexpr std::uint64_t kNoiseSeed = 42;
 constexpr double kTestLevelMin = 1e-4;  // root mean square
 constexpr double kSameEmbedding = 0.99999;

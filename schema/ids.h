@@ -15,8 +15,8 @@
 namespace strata {
 
 using WorkerId = StrongId<struct WorkerTag>;
-using RequestId =
-    StrongId<struct RequestTag>;  // a client's question, unique within the server's life
+// A client's question, unique within the server's life.
+using RequestId = StrongId<struct RequestTag>;
 
 // 32 bytes of SHA-256 with a tag, printed as 64 lower-case hex digits.
 template <class Tag>

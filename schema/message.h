@@ -92,7 +92,8 @@ struct Goodbye {  // nothing runs there any more, and nothing is owed
   bool operator==(const Goodbye&) const = default;
 };
 
-struct Leaving {  // it was asked to end: gets nothing new; repeated with each heartbeat till Goodbye
+// It was asked to end: gets nothing new. Repeated with each heartbeat till Goodbye.
+struct Leaving {
   WorkerId worker{};
   std::uint64_t session = 0;
   bool operator==(const Leaving&) const = default;

@@ -41,8 +41,8 @@ struct Resources {
 
 struct RetryPolicy {
   std::int64_t user_failures_max = 3;  // failures of the program itself, before the task fails
-  std::int64_t infra_failures_max =
-      20;  // lost workers and the like are not charged to the user, but they are bounded
+  // Lost workers and the like are not charged to the user, but they are bounded.
+  std::int64_t infra_failures_max = 20;
   bool operator==(const RetryPolicy&) const = default;
 };
 

@@ -7,8 +7,10 @@
 
 namespace strata::trainer {
 
-Status save_checkpoint(const std::filesystem::path& folder, const Value& recipe, const TrainingState& state) {
-  const std::filesystem::path beside = folder.parent_path() / (".writing-" + folder.filename().string());
+Status save_checkpoint(const std::filesystem::path& folder, const Value& recipe,
+                       const TrainingState& state) {
+  const std::filesystem::path beside =
+      folder.parent_path() / (".writing-" + folder.filename().string());
   std::error_code error;
   std::filesystem::remove_all(beside, error);
   STRATA_CHECK_OK(make_folder(beside));
@@ -23,7 +25,9 @@ Status save_checkpoint(const std::filesystem::path& folder, const Value& recipe,
   STRATA_CHECK_OK(write_file_atomic(beside / "checkpoint.json", to_pretty_json(about)));
   std::filesystem::remove_all(folder, error);
   std::filesystem::rename(beside, folder, error);
-  if (error) return fail(ErrorCode::kUnavailable, "renaming {} to {}: {}", beside.string(), folder.string(), error.message());
+  if (error)
+    return fail(ErrorCode::kUnavailable, "renaming {} to {}: {}", beside.string(), folder.string(),
+                error.message());
   return {};
 }
 
@@ -31,7 +35,8 @@ Result<TrainingState> load_checkpoint(const std::filesystem::path& folder, const
   STRATA_TRY(const std::string text, read_file(folder / "checkpoint.json"));
   auto about = parse_json(text);
   if (!about) {
-    return fail(ErrorCode::kDamaged, "{}: {}", (folder / "checkpoint.json").string(), about.error().message);
+    return fail(ErrorCode::kDamaged, "{}: {}", (folder / "checkpoint.json").string(),
+                about.error().message);
   }
   Fields fields(*about, (folder / "checkpoint.json").string());
   TrainingState state;
@@ -43,17 +48,21 @@ Result<TrainingState> load_checkpoint(const std::filesystem::path& folder, const
   const Value& early = fields.required_child("early");
   STRATA_CHECK_OK(fields.finish());
   if (format != kCheckpointFormat) {
-    return fail(ErrorCode::kUnsupported, "{}: checkpoint format {}, this program reads {}", folder.string(), format, kCheckpointFormat);
+    return fail(ErrorCode::kUnsupported, "{}: checkpoint format {}, this program reads {}",
+                folder.string(), format, kCheckpointFormat);
   }
   if (written_for != recipe) {
-    return fail(ErrorCode::kInvalid, "{}: the checkpoint belongs to other parameters or another seed; start without it",
+    return fail(ErrorCode::kInvalid,
+                "{}: the checkpoint belongs to other parameters or another seed; start without it",
                 folder.string());
   }
-  if (early.if_array() == nullptr) return fail(ErrorCode::kDamaged, "{}: \"early\" is no list", folder.string());
+  if (early.if_array() == nullptr)
+    return fail(ErrorCode::kDamaged, "{}: \"early\" is no list", folder.string());
   state.early = *early.if_array();
   STRATA_TRY(const std::string found, sha256_file(folder / "state.safetensors"));
   if (found != hash) {
-    return fail(ErrorCode::kDamaged, "{}: state.safetensors is not what was written (sha256 {}, expected {})",
+    return fail(ErrorCode::kDamaged,
+                "{}: state.safetensors is not what was written (sha256 {}, expected {})",
                 folder.string(), found, hash);
   }
   STRATA_TRY(state.tensors, read_tensors(folder / "state.safetensors"));

@@ -1,6 +1,12 @@
 // A checkpoint folder: everything from which training resumes exactly.
-//   state.safetensors  "model.*", "moment1.*", "moment2.*", "average.*", and "early.*" once the early weights were taken
-//   checkpoint.json    {"format": 1, "update", "average_calls", "recipe", "early": [lines], "sha256" of state.safetensors}
+//
+//   state.safetensors
+//       "model.*", "moment1.*", "moment2.*", "average.*", and "early.*" once the early weights
+//       were taken
+//
+//   checkpoint.json
+//       {"format": 1, "update", "average_calls", "recipe", "early": [lines], "sha256" of
+//       state.safetensors}
 // Random numbers need no state: they are a function of (seed, update, utterance).
 #pragma once
 
@@ -14,16 +20,20 @@ namespace strata::trainer {
 inline constexpr std::int64_t kCheckpointFormat = 1;
 
 struct TrainingState {
-  std::int64_t update = 0;         // updates done
+  std::int64_t update = 0;  // updates done
   std::int64_t average_calls = 0;
   NamedTensors tensors{};
   Array early{};  // validation lines of the early weights
 };
 
-// `recipe` is what the state depends on (parameters and seed). The folder appears complete or not at all.
-[[nodiscard]] Status save_checkpoint(const std::filesystem::path& folder, const Value& recipe, const TrainingState& state);
+// `recipe` is what the state depends on (parameters and seed). The folder appears complete or not
+// at all.
+[[nodiscard]] Status save_checkpoint(const std::filesystem::path& folder, const Value& recipe,
+                                     const TrainingState& state);
 
-// kDamaged when the bytes are not those written, kInvalid when the checkpoint belongs to another recipe.
-[[nodiscard]] Result<TrainingState> load_checkpoint(const std::filesystem::path& folder, const Value& recipe);
+// kDamaged when the bytes are not those written, kInvalid when the checkpoint belongs to another
+// recipe.
+[[nodiscard]] Result<TrainingState> load_checkpoint(const std::filesystem::path& folder,
+                                                    const Value& recipe);
 
 }  // namespace strata::trainer

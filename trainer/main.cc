@@ -1,4 +1,5 @@
-// strata-trainer: the training program of Strata. Each subcommand is a stage that keeps docs/stages.md, or a tool.
+// strata-trainer: the training program of Strata. Each subcommand is a stage that keeps
+// docs/stages.md, or a tool.
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -42,8 +43,10 @@ struct Subcommand {
 };
 
 constexpr Subcommand kSubcommands[] = {
-    {"prepare", "recordings and transcripts in, a corpus out", run_stage<strata::trainer::run_prepare>},
-    {"extract", "what a speech teacher hears in every recording", run_stage<with_torch<strata::trainer::run_extract>>},
+    {"prepare", "recordings and transcripts in, a corpus out",
+     run_stage<strata::trainer::run_prepare>},
+    {"extract", "what a speech teacher hears in every recording",
+     run_stage<with_torch<strata::trainer::run_extract>>},
     {"synthesize", "a trained model speaks the held-out texts",
      run_stage<with_torch<strata::trainer::run_synthesize>>},
     {"copy", "recordings, vocoder copies and other speakers to compare with",
@@ -52,17 +55,21 @@ constexpr Subcommand kSubcommands[] = {
      [](const std::filesystem::path& file) {
        const auto spec = strata::trainer::read_stage_spec(file);
        if (!spec) std::fprintf(stderr, "strata-trainer: %s\n", spec.error().message.c_str());
-       return spec ? strata::trainer::exit_code::kSucceeded : strata::trainer::exit_code_of(spec.error());
+       return spec ? strata::trainer::exit_code::kSucceeded
+                   : strata::trainer::exit_code_of(spec.error());
      }},
     {"train", "a model from a corpus, with checkpoints", run_stage<strata::trainer::run_train>},
-    {"probe", "losses, gradients and values of a tiny model, for comparison with other implementations", strata::trainer::run_probe},
+    {"probe",
+     "losses, gradients and values of a tiny model, for comparison with other implementations",
+     strata::trainer::run_probe},
 };
 
 int usage() {
   std::fprintf(stderr, "usage: strata-trainer SUBCOMMAND FILE.json\n\n");
   for (const Subcommand& subcommand : kSubcommands) {
-    std::fprintf(stderr, "  %-12.*s %.*s\n", static_cast<int>(subcommand.name.size()), subcommand.name.data(),
-                 static_cast<int>(subcommand.help.size()), subcommand.help.data());
+    std::fprintf(stderr, "  %-12.*s %.*s\n", static_cast<int>(subcommand.name.size()),
+                 subcommand.name.data(), static_cast<int>(subcommand.help.size()),
+                 subcommand.help.data());
   }
   return strata::trainer::exit_code::kInvalid;
 }
@@ -70,7 +77,8 @@ int usage() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Under mpirun our parent is the daemon of this node; without one it is the worker. Either way we do not outlive it.
+  // Under mpirun our parent is the daemon of this node; without one it is the worker. Either way we
+  // do not outlive it.
   strata::die_with_parent(SIGKILL);
   if (argc != 3) return usage();
   for (const Subcommand& subcommand : kSubcommands) {

@@ -28,7 +28,8 @@ Result<std::vector<std::int64_t>> read_whole_numbers(const Value* value, std::st
   std::vector<std::int64_t> numbers;
   for (const Value& item : *array) {
     const auto number = item.if_number() == nullptr ? std::nullopt : item.if_number()->to_integer();
-    if (!number || *number < 0) return fail(ErrorCode::kDamaged, "{} holds something else than whole numbers", what);
+    if (!number || *number < 0)
+      return fail(ErrorCode::kDamaged, "{} holds something else than whole numbers", what);
     numbers.push_back(*number);
   }
   return numbers;
@@ -36,14 +37,19 @@ Result<std::vector<std::int64_t>> read_whole_numbers(const Value* value, std::st
 
 Result<RawTensor> read_entry(const std::string& name, const Value& entry, std::string_view data) {
   const Value* dtype = entry.find("dtype");
-  if (dtype == nullptr || dtype->if_string() == nullptr) return fail(ErrorCode::kDamaged, "tensor {}: no dtype", name);
+  if (dtype == nullptr || dtype->if_string() == nullptr)
+    return fail(ErrorCode::kDamaged, "tensor {}: no dtype", name);
   RawTensor tensor;
   tensor.dtype = *dtype->if_string();
   const std::uint64_t width = width_of(tensor.dtype);
-  if (width == 0) return fail(ErrorCode::kUnsupported, "tensor {}: dtype {} is not supported", name, tensor.dtype);
-  STRATA_TRY(tensor.shape, read_whole_numbers(entry.find("shape"), fmt::format("tensor {}: shape", name)));
+  if (width == 0)
+    return fail(ErrorCode::kUnsupported, "tensor {}: dtype {} is not supported", name,
+                tensor.dtype);
+  STRATA_TRY(tensor.shape,
+             read_whole_numbers(entry.find("shape"), fmt::format("tensor {}: shape", name)));
   if (tensor.shape.size() > kSafetensorsDimensionsMax) {
-    return fail(ErrorCode::kTooLarge, "tensor {}: {} dimensions, at most {}", name, tensor.shape.size(), kSafetensorsDimensionsMax);
+    return fail(ErrorCode::kTooLarge, "tensor {}: {} dimensions, at most {}", name,
+                tensor.shape.size(), kSafetensorsDimensionsMax);
   }
   std::uint64_t size = width;
   for (const std::int64_t extent : tensor.shape) {
@@ -53,14 +59,18 @@ Result<RawTensor> read_entry(const std::string& name, const Value& entry, std::s
     }
     size *= e;
   }
-  STRATA_TRY(const auto offsets, read_whole_numbers(entry.find("data_offsets"), fmt::format("tensor {}: data_offsets", name)));
-  if (offsets.size() != 2 || offsets[0] > offsets[1] || static_cast<std::uint64_t>(offsets[1]) > data.size()) {
-    return fail(ErrorCode::kDamaged, "tensor {}: data_offsets lie outside of the {} data bytes", name, data.size());
+  STRATA_TRY(const auto offsets, read_whole_numbers(entry.find("data_offsets"),
+                                                    fmt::format("tensor {}: data_offsets", name)));
+  if (offsets.size() != 2 || offsets[0] > offsets[1] ||
+      static_cast<std::uint64_t>(offsets[1]) > data.size()) {
+    return fail(ErrorCode::kDamaged, "tensor {}: data_offsets lie outside of the {} data bytes",
+                name, data.size());
   }
   const auto begin = static_cast<std::size_t>(offsets[0]);
   const auto end = static_cast<std::size_t>(offsets[1]);
   if (end - begin != size) {
-    return fail(ErrorCode::kDamaged, "tensor {}: {} bytes for a shape that needs {}", name, end - begin, size);
+    return fail(ErrorCode::kDamaged, "tensor {}: {} bytes for a shape that needs {}", name,
+                end - begin, size);
   }
   tensor.bytes = data.substr(begin, end - begin);
   return tensor;
@@ -68,26 +78,34 @@ Result<RawTensor> read_entry(const std::string& name, const Value& entry, std::s
 
 }  // namespace
 
-Result<RawTensors> parse_safetensors(std::string_view file, std::map<std::string, std::string>* metadata) {
-  if (file.size() < kLengthBytes) return fail(ErrorCode::kDamaged, "safetensors: {} bytes are too few", file.size());
+Result<RawTensors> parse_safetensors(std::string_view file,
+                                     std::map<std::string, std::string>* metadata) {
+  if (file.size() < kLengthBytes)
+    return fail(ErrorCode::kDamaged, "safetensors: {} bytes are too few", file.size());
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < kLengthBytes; ++i) {
     length |= static_cast<std::uint64_t>(static_cast<unsigned char>(file[i])) << (8 * i);
   }
-  if (length > kSafetensorsHeaderMax) return fail(ErrorCode::kTooLarge, "safetensors: a header of {} bytes", length);
+  if (length > kSafetensorsHeaderMax)
+    return fail(ErrorCode::kTooLarge, "safetensors: a header of {} bytes", length);
   if (length > file.size() - kLengthBytes) {
     return fail(ErrorCode::kDamaged, "safetensors: the header of {} bytes is cut off", length);
   }
   auto header = parse_json(file.substr(kLengthBytes, length));
-  if (!header) return tl::unexpected(Error{ErrorCode::kDamaged, header.error().message}.while_doing("safetensors header"));
-  if (header->if_object() == nullptr) return fail(ErrorCode::kDamaged, "safetensors: the header is no map");
+  if (!header)
+    return tl::unexpected(
+        Error{ErrorCode::kDamaged, header.error().message}.while_doing("safetensors header"));
+  if (header->if_object() == nullptr)
+    return fail(ErrorCode::kDamaged, "safetensors: the header is no map");
   const std::string_view data = file.substr(kLengthBytes + length);
   RawTensors tensors;
   for (const auto& [name, entry] : *header->if_object()) {
     if (name == "__metadata__") {
-      if (entry.if_object() == nullptr) return fail(ErrorCode::kDamaged, "safetensors: __metadata__ is no map");
+      if (entry.if_object() == nullptr)
+        return fail(ErrorCode::kDamaged, "safetensors: __metadata__ is no map");
       for (const auto& [key, item] : *entry.if_object()) {
-        if (item.if_string() == nullptr) return fail(ErrorCode::kDamaged, "safetensors: __metadata__.{} is no string", key);
+        if (item.if_string() == nullptr)
+          return fail(ErrorCode::kDamaged, "safetensors: __metadata__.{} is no string", key);
         if (metadata != nullptr) metadata->emplace(key, *item.if_string());
       }
       continue;
@@ -98,7 +116,8 @@ Result<RawTensors> parse_safetensors(std::string_view file, std::map<std::string
   return tensors;
 }
 
-std::string format_safetensors(const RawTensors& tensors, const std::map<std::string, std::string>& metadata) {
+std::string format_safetensors(const RawTensors& tensors,
+                               const std::map<std::string, std::string>& metadata) {
   Object header;
   if (!metadata.empty()) {
     Object entries;
@@ -111,7 +130,8 @@ std::string format_safetensors(const RawTensors& tensors, const std::map<std::st
     Array shape;
     for (const std::int64_t extent : tensor.shape) shape.emplace_back(extent);
     const std::uint64_t end = offset + tensor.bytes.size();
-    header.emplace(name, Object{{"dtype", tensor.dtype}, {"shape", std::move(shape)},
+    header.emplace(name, Object{{"dtype", tensor.dtype},
+                                {"shape", std::move(shape)},
                                 {"data_offsets", Array{Value(offset), Value(end)}}});
     offset = end;
   }
@@ -119,7 +139,8 @@ std::string format_safetensors(const RawTensors& tensors, const std::map<std::st
   text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
   std::string file;
   file.reserve(kLengthBytes + text.size() + offset);
-  for (std::size_t i = 0; i < kLengthBytes; ++i) file += static_cast<char>((text.size() >> (8 * i)) & 0xFF);
+  for (std::size_t i = 0; i < kLengthBytes; ++i)
+    file += static_cast<char>((text.size() >> (8 * i)) & 0xFF);
   file += text;
   for (const auto& [name, tensor] : tensors) file += tensor.bytes;
   return file;

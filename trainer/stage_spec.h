@@ -1,4 +1,5 @@
-// The spec file of the stage contract (docs/stages.md, version 1), as every subcommand of the trainer reads it.
+// The spec file of the stage contract (docs/stages.md, version 1), as every subcommand of the
+// trainer reads it.
 #pragma once
 
 #include <cstdint>

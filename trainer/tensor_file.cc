@@ -11,20 +11,22 @@
 namespace strata::trainer {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kTypes{{{"F64", at::kDouble},
-                                                                              {"F32", at::kFloat},
-                                                                              {"F16", at::kHalf},
-                                                                              {"BF16", at::kBFloat16},
-                                                                              {"I64", at::kLong},
-                                                                              {"I32", at::kInt},
-                                                                              {"I16", at::kShort},
-                                                                              {"I8", at::kChar},
-                                                                              {"U8", at::kByte},
-                                                                              {"BOOL", at::kBool}}};
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kTypes{
+    {{"F64", at::kDouble},
+     {"F32", at::kFloat},
+     {"F16", at::kHalf},
+     {"BF16", at::kBFloat16},
+     {"I64", at::kLong},
+     {"I32", at::kInt},
+     {"I16", at::kShort},
+     {"I8", at::kChar},
+     {"U8", at::kByte},
+     {"BOOL", at::kBool}}};
 
 }  // namespace
 
-Result<NamedTensors> read_tensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata) {
+Result<NamedTensors> read_tensors(const std::filesystem::path& path,
+                                  std::map<std::string, std::string>* metadata) {
   STRATA_TRY(const std::string file, read_file(path, kSafetensorsFileMax));
   auto raw = parse_safetensors(file, metadata);
   if (!raw) return tl::unexpected(raw.error().while_doing(path.string()));
@@ -34,7 +36,8 @@ Result<NamedTensors> read_tensors(const std::filesystem::path& path, std::map<st
       for (const auto& [spelling, type] : kTypes) {
         if (spelling != entry.dtype) continue;
         at::Tensor tensor = at::empty(entry.shape, type);
-        if (!entry.bytes.empty()) std::memcpy(tensor.data_ptr(), entry.bytes.data(), entry.bytes.size());
+        if (!entry.bytes.empty())
+          std::memcpy(tensor.data_ptr(), entry.bytes.data(), entry.bytes.size());
         tensors.emplace(name, std::move(tensor));
       }
     }
@@ -48,12 +51,15 @@ Status write_tensors(const std::filesystem::path& path, const NamedTensors& tens
     RawTensors raw;
     NamedTensors kept;  // contiguous copies live until the bytes are written
     for (const auto& [name, tensor] : tensors) {
-      const at::Tensor& plain = kept.emplace(name, tensor.detach().cpu().contiguous()).first->second;
+      const at::Tensor& plain =
+          kept.emplace(name, tensor.detach().cpu().contiguous()).first->second;
       RawTensor entry;
       for (const auto& [spelling, type] : kTypes) {
         if (type == plain.scalar_type()) entry.dtype = spelling;
       }
-      if (entry.dtype.empty()) return fail(ErrorCode::kUnsupported, "{}: tensor {} has a type we cannot store", path.string(), name);
+      if (entry.dtype.empty())
+        return fail(ErrorCode::kUnsupported, "{}: tensor {} has a type we cannot store",
+                    path.string(), name);
       entry.shape = plain.sizes().vec();
       entry.bytes = {static_cast<const char*>(plain.data_ptr()), plain.nbytes()};
       raw.emplace(name, std::move(entry));

@@ -13,8 +13,8 @@ namespace strata::trainer {
 using NamedTensors = std::map<std::string, at::Tensor, std::less<>>;
 
 // Contiguous CPU tensors that own their memory.
-[[nodiscard]] Result<NamedTensors> read_tensors(const std::filesystem::path& path,
-                                                std::map<std::string, std::string>* metadata = nullptr);
+[[nodiscard]] Result<NamedTensors> read_tensors(
+    const std::filesystem::path& path, std::map<std::string, std::string>* metadata = nullptr);
 // Atomic: the path holds the old file or the whole new one.
 [[nodiscard]] Status write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
                                    const std::map<std::string, std::string>& metadata = {});

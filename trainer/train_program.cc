@@ -24,15 +24,19 @@ struct TrainConfig {
   TrainOptions options{};
 };
 
-std::int64_t whole(Fields& fields, std::string_view key, std::int64_t least, std::int64_t most, std::optional<std::int64_t> fallback = {}) {
+std::int64_t whole(Fields& fields, std::string_view key, std::int64_t least, std::int64_t most,
+                   std::optional<std::int64_t> fallback = {}) {
   const std::int64_t value = fields.integer(key, fallback);
-  fields.require(value >= least && value <= most, key, fmt::format("expected {} to {}", least, most));
+  fields.require(value >= least && value <= most, key,
+                 fmt::format("expected {} to {}", least, most));
   return value;
 }
 
-double real(Fields& fields, std::string_view key, double least, double most, std::optional<double> fallback = {}) {
+double real(Fields& fields, std::string_view key, double least, double most,
+            std::optional<double> fallback = {}) {
   const double value = fields.number(key, fallback);
-  fields.require(value >= least && value <= most, key, fmt::format("expected {} to {}", least, most));
+  fields.require(value >= least && value <= most, key,
+                 fmt::format("expected {} to {}", least, most));
   return value;
 }
 
@@ -58,7 +62,8 @@ Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) 
   options.schedule.base = real(fields, "lr", 0, 10, options.schedule.base);
   options.schedule.warmup = whole(fields, "warmup", 0, kUpdatesMax, options.schedule.warmup);
   options.schedule.total = options.updates;
-  fields.require(options.schedule.warmup < options.updates, "warmup", "must be less than updates: the rate falls after it");
+  fields.require(options.schedule.warmup < options.updates, "warmup",
+                 "must be less than updates: the rate falls after it");
   options.adamw.weight_decay = real(fields, "weight_decay", 0, 10, options.adamw.weight_decay);
   options.clip = real(fields, "clip", 1e-6, 1e6, options.clip);
   options.draw.drop_audio = real(fields, "drop_audio", 0, 1, options.draw.drop_audio);
@@ -69,7 +74,8 @@ Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) 
   options.checkpoint_every = whole(fields, "checkpoint_every", 0, kUpdatesMax, 0);
   options.validate_every = whole(fields, "validate_every", 0, kUpdatesMax, 0);
   options.seed = seed;
-  options.seed_data = static_cast<std::uint64_t>(fields.integer("seed_data", static_cast<std::int64_t>(seed)));
+  options.seed_data =
+      static_cast<std::uint64_t>(fields.integer("seed_data", static_cast<std::int64_t>(seed)));
   const Value* ema = fields.child("ema");
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(options.ema, read_ema(ema));
@@ -93,11 +99,13 @@ Result<TrainConfig> read_config(const StageSpec& spec) {
 Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
   if (!started_by_mpirun() && spec.ranks == 1) return make_single_communicator();
   if (!started_by_mpirun()) {
-    return fail(ErrorCode::kInvalid, "the spec asks for {} ranks: start me with mpirun -n {}", spec.ranks, spec.ranks);
+    return fail(ErrorCode::kInvalid, "the spec asks for {} ranks: start me with mpirun -n {}",
+                spec.ranks, spec.ranks);
   }
   STRATA_TRY(auto communicator, make_mpi_communicator());
   if (communicator->size() != spec.ranks) {
-    return fail(ErrorCode::kInvalid, "mpirun started {} ranks, the spec says {}", communicator->size(), spec.ranks);
+    return fail(ErrorCode::kInvalid, "mpirun started {} ranks, the spec says {}",
+                communicator->size(), spec.ranks);
   }
   return communicator;
 }
@@ -107,58 +115,72 @@ struct Settings {  // all that a run is made of, checked
   AlignConfig align{};
 };
 
-Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config, const Dataset& data, int ranks) {
+Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config,
+                               const Dataset& data, int ranks) {
   Settings settings;
-  STRATA_TRY(settings.model, read_model_config(config.model, "parameters.model", static_cast<std::int64_t>(data.vocabulary().size()),
+  STRATA_TRY(settings.model, read_model_config(config.model, "parameters.model",
+                                               static_cast<std::int64_t>(data.vocabulary().size()),
                                                data.mel_bands()));
-  const std::optional<std::int64_t> width = data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
-  STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align, "parameters.align",
-                                               settings.model.depth, width));
+  const std::optional<std::int64_t> width =
+      data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
+  STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align,
+                                               "parameters.align", settings.model.depth, width));
   const auto count = static_cast<std::int64_t>(data.train().size());
   if (settings.model.mel != data.mel_bands()) {
-    return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands", settings.model.mel, data.mel_bands());
+    return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands",
+                settings.model.mel, data.mel_bands());
   }
   if (settings.model.vocabulary < static_cast<std::int64_t>(data.vocabulary().size())) {
-    return fail(ErrorCode::kInvalid, "parameters.model.vocab is {}, the corpus has {} characters", settings.model.vocabulary,
-                data.vocabulary().size());
+    return fail(ErrorCode::kInvalid, "parameters.model.vocab is {}, the corpus has {} characters",
+                settings.model.vocabulary, data.vocabulary().size());
   }
   if (settings.align.has_speech() && !width) {
-    return fail(ErrorCode::kInvalid, "parameters.align.speech.layer is {}, but the spec names no input \"features\"",
+    return fail(ErrorCode::kInvalid,
+                "parameters.align.speech.layer is {}, but the spec names no input \"features\"",
                 settings.align.speech_layer);
   }
   if (settings.align.has_speech() && settings.align.speech_width != *width) {
-    return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}", settings.align.speech_width, *width);
+    return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}",
+                settings.align.speech_width, *width);
   }
   if (count < config.options.batch) {
-    return fail(ErrorCode::kInvalid, "the corpus has {} training utterances, fewer than parameters.train.batch {}", count,
-                config.options.batch);
+    return fail(ErrorCode::kInvalid,
+                "the corpus has {} training utterances, fewer than parameters.train.batch {}",
+                count, config.options.batch);
   }
   if (config.options.batch < ranks) {
-    return fail(ErrorCode::kInvalid, "parameters.train.batch {} leaves some of {} ranks without an utterance", config.options.batch, ranks);
+    return fail(ErrorCode::kInvalid,
+                "parameters.train.batch {} leaves some of {} ranks without an utterance",
+                config.options.batch, ranks);
   }
-  if (data.heldout().size() < 2) return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
-  for (const char* name : {"weights", "weights_early", "validation"}) STRATA_CHECK_OK(spec.output(name).map([](const auto&) {}));
+  if (data.heldout().size() < 2)
+    return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
+  for (const char* name : {"weights", "weights_early", "validation"})
+    STRATA_CHECK_OK(spec.output(name).map([](const auto&) {}));
   return settings;
 }
 
-Status write_weights(const std::filesystem::path& folder, const NamedTensors& weights, const Settings& settings,
-                     const TrainConfig& config, const Dataset& data, std::int64_t update) {
+Status write_weights(const std::filesystem::path& folder, const NamedTensors& weights,
+                     const Settings& settings, const TrainConfig& config, const Dataset& data,
+                     std::int64_t update) {
   STRATA_CHECK_OK(make_folder(folder));
   STRATA_CHECK_OK(write_tensors(folder / "model.safetensors", weights));
   const Value about = Object{{"format", kWeightsFormat},
                              {"model", to_value(settings.model)},
                              {"vocabulary", data.vocabulary().format()},
-                             {"mel", Object{{"kind", name_of(config.mel)}, {"mean", data.normalise().mean},
+                             {"mel", Object{{"kind", name_of(config.mel)},
+                                            {"mean", data.normalise().mean},
                                             {"deviation", data.normalise().deviation}}},
                              {"update", update}};
   return write_file_atomic(folder / "model.json", to_pretty_json(about));
 }
 
-Status write_outputs(const StageSpec& spec, const Settings& settings, const TrainConfig& config, const Dataset& data,
-                     TrainingLoop& loop) {
-  STRATA_CHECK_OK(write_weights(*spec.output("weights"), loop.last_weights(), settings, config, data, config.options.updates));
-  STRATA_CHECK_OK(write_weights(*spec.output("weights_early"), loop.early_weights(), settings, config, data,
-                                config.options.early_update()));
+Status write_outputs(const StageSpec& spec, const Settings& settings, const TrainConfig& config,
+                     const Dataset& data, TrainingLoop& loop) {
+  STRATA_CHECK_OK(write_weights(*spec.output("weights"), loop.last_weights(), settings, config,
+                                data, config.options.updates));
+  STRATA_CHECK_OK(write_weights(*spec.output("weights_early"), loop.early_weights(), settings,
+                                config, data, config.options.early_update()));
   std::string lines;
   for (const Value& line : loop.validation_lines()) lines += to_canonical_json(line) + "\n";
   STRATA_CHECK_OK(make_folder(*spec.output("validation")));
@@ -174,7 +196,8 @@ TrainHooks make_hooks(std::optional<Progress>& progress, const Value& recipe, st
     return progress->report(update, total, metrics);
   };
   hooks.checkpoint = [&progress, recipe](const TrainingState& state) -> Status {
-    const std::filesystem::path folder = std::filesystem::path(kCheckpoints) / fmt::format("{:08}", state.update);
+    const std::filesystem::path folder =
+        std::filesystem::path(kCheckpoints) / fmt::format("{:08}", state.update);
     STRATA_CHECK_OK(save_checkpoint(folder, recipe, state));
     return progress->announce_checkpoint(state.update, folder);
   };
@@ -197,16 +220,19 @@ Result<int> run_train(const StageSpec& spec) {
   config.options.draw.dropout = settings.model.dropout;
   // ---- the model, the same on every rank because its seed is
   STRATA_TRY(const auto model, from_torch("making the model", [&] {
-    return std::make_shared<AcousticModel>(settings.model, settings.align, config.options.seed);
-  }));
+               return std::make_shared<AcousticModel>(settings.model, settings.align,
+                                                      config.options.seed);
+             }));
   // ---- train
   std::optional<Progress> progress;
   if (communicator->rank() == 0) {
     STRATA_TRY(progress, Progress::open("."));
-    log_info("trainer", "{} parameters, {} training and {} held-out utterances, {} ranks", model->parameter_count(),
-             data.train().size(), data.heldout().size(), communicator->size());
+    log_info("trainer", "{} parameters, {} training and {} held-out utterances, {} ranks",
+             model->parameter_count(), data.train().size(), data.heldout().size(),
+             communicator->size());
   }
-  const Value recipe = Object{{"parameters", spec.parameters}, {"seed", static_cast<std::int64_t>(*spec.seed)}};
+  const Value recipe =
+      Object{{"parameters", spec.parameters}, {"seed", static_cast<std::int64_t>(*spec.seed)}};
   const SystemClock clock;
   TrainingLoop loop(*model, data.train(), data.heldout(), *communicator, clock, config.options,
                     make_hooks(progress, recipe, config.options.updates));

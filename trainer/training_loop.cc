@@ -15,7 +15,10 @@ constexpr std::string_view kBackbonePrefix = "backbone.";
 Array to_lines(const std::vector<HeldOutLoss>& losses, std::int64_t update, const char* which) {
   Array lines;
   for (const HeldOutLoss& item : losses) {
-    lines.emplace_back(Object{{"id", item.id}, {"update", update}, {"which", which}, {"loss", item.loss},
+    lines.emplace_back(Object{{"id", item.id},
+                              {"update", update},
+                              {"which", which},
+                              {"loss", item.loss},
                               {"loss_permuted", item.permuted}});
   }
   return lines;
@@ -25,15 +28,17 @@ Array to_lines(const std::vector<HeldOutLoss>& losses, std::int64_t update, cons
 NamedTensors backbone_only(const NamedTensors& named) {
   NamedTensors weights;
   for (const auto& [name, tensor] : named) {
-    if (name.starts_with(kBackbonePrefix)) weights.emplace(name.substr(kBackbonePrefix.size()), tensor.clone());
+    if (name.starts_with(kBackbonePrefix))
+      weights.emplace(name.substr(kBackbonePrefix.size()), tensor.clone());
   }
   return weights;
 }
 
 }  // namespace
 
-TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train, const std::vector<Utterance>& heldout,
-                           Communicator& communicator, const Clock& clock, const TrainOptions& options, TrainHooks hooks)
+TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
+                           const std::vector<Utterance>& heldout, Communicator& communicator,
+                           const Clock& clock, const TrainOptions& options, TrainHooks hooks)
     : model_(model),
       train_(train),
       heldout_(heldout),
@@ -82,14 +87,17 @@ Result<Ending> TrainingLoop::run() {
 }
 
 TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
-  const auto indices = global_batch(options_.seed_data, train_.size(), static_cast<std::size_t>(options_.batch), update);
+  const auto indices = global_batch(options_.seed_data, train_.size(),
+                                    static_cast<std::size_t>(options_.batch), update);
   Step step;
   for (const std::size_t i : indices) step.batch.push_back(&train_[i]);
-  for (const std::size_t i : share_of_rank(indices, communicator_.rank(), communicator_.size())) step.share.push_back(&train_[i]);
+  for (const std::size_t i : share_of_rank(indices, communicator_.rank(), communicator_.size()))
+    step.share.push_back(&train_[i]);
   step.sizes = padded_sizes(step.batch);
   step.counts.utterances = static_cast<double>(step.batch.size());
   for (const Utterance* utterance : step.batch) {
-    const Chance chance = chance_of(options_.seed, update, utterance->id, utterance->frames(), options_.draw);
+    const Chance chance =
+        chance_of(options_.seed, update, utterance->id, utterance->frames(), options_.draw);
     step.counts.span_elements += static_cast<double>(chance.span.length * utterance->mel.size(1));
     step.frames += static_cast<double>(utterance->frames());
   }
@@ -98,14 +106,17 @@ TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
 }
 
 void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
-  const std::size_t most = options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
+  const std::size_t most =
+      options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
   for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
     const std::size_t end = std::min(step.share.size(), begin + most);
-    const std::vector<const Utterance*> utterances(step.share.begin() + static_cast<std::ptrdiff_t>(begin),
-                                                   step.share.begin() + static_cast<std::ptrdiff_t>(end));
-    const Batch batch = collate(utterances, step.sizes);                       // mel (B, N, mel)
-    const Draws draws = draw(options_.seed, update, batch, options_.draw);     // noise (B, N, mel), span (B, N)
-    const Losses losses = compute_losses(model_, batch, draws, step.counts);   // scalars
+    const std::vector<const Utterance*> utterances(
+        step.share.begin() + static_cast<std::ptrdiff_t>(begin),
+        step.share.begin() + static_cast<std::ptrdiff_t>(end));
+    const Batch batch = collate(utterances, step.sizes);  // mel (B, N, mel)
+    // Noise (B, N, mel), span (B, N).
+    const Draws draws = draw(options_.seed, update, batch, options_.draw);
+    const Losses losses = compute_losses(model_, batch, draws, step.counts);  // scalars
     losses.total.backward();
     step.flow += losses.flow.item<double>();
     if (losses.speech.defined()) step.speech += losses.speech.item<double>();
@@ -121,7 +132,8 @@ Status TrainingLoop::sum_over_ranks(Step& step) {
   step.speech = parts[1];
   step.text = parts[2];
   step.stop = parts[3] > 0;
-  step.total = step.flow + model_.align().speech_weight * step.speech + model_.align().text_weight * step.text;
+  step.total = step.flow + model_.align().speech_weight * step.speech +
+               model_.align().text_weight * step.text;
   return {};
 }
 
@@ -140,17 +152,22 @@ Status TrainingLoop::after_update(const Step& step) {
   if (options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last) {
     STRATA_TRY(const auto losses, validate_average());
     if (hooks_.progress) {
-      STRATA_CHECK_OK(hooks_.progress(done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}}));
+      STRATA_CHECK_OK(hooks_.progress(
+          done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}}));
     }
   }
-  const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 && !last && !step.stop;
+  const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 &&
+                   !last && !step.stop;
   if (due && hooks_.checkpoint) STRATA_CHECK_OK(hooks_.checkpoint(state()));
   return {};
 }
 
 Status TrainingLoop::report(const Step& step) {
   if (!hooks_.progress) return {};
-  Metrics metrics{{"loss", step.total}, {"loss_flow", step.flow}, {"learning_rate", step.rate}, {"gradient_norm", step.norm}};
+  Metrics metrics{{"loss", step.total},
+                  {"loss_flow", step.flow},
+                  {"learning_rate", step.rate},
+                  {"gradient_norm", step.norm}};
   if (model_.align().has_speech()) metrics.emplace("loss_speech", step.speech);
   if (model_.align().has_text()) metrics.emplace("loss_text", step.text);
   const double seconds = std::chrono::duration<double>(clock_.now() - reported_at_).count();
@@ -180,10 +197,13 @@ Status TrainingLoop::keep_last_lines() {
   STRATA_TRY(const auto losses, validate_average());
   for (Value& line : to_lines(losses, done_, "last")) lines_.push_back(std::move(line));
   if (!hooks_.progress) return {};
-  return hooks_.progress(done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
+  return hooks_.progress(
+      done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
 }
 
-NamedTensors TrainingLoop::last_weights() { return backbone_only(parameters_.named(average_.average())); }
+NamedTensors TrainingLoop::last_weights() {
+  return backbone_only(parameters_.named(average_.average()));
+}
 
 TrainingState TrainingLoop::state() {
   TrainingState state{.update = done_, .average_calls = average_.calls()};
@@ -203,7 +223,8 @@ Status TrainingLoop::restore(const TrainingState& saved) {
   return from_torch("restoring a checkpoint", [&]() -> Status {
     const torch::NoGradGuard no_grad;
     if (saved.update >= options_.updates) {
-      return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}", saved.update, options_.updates);
+      return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}",
+                  saved.update, options_.updates);
     }
     TrainingState own = state();
     early_weights_.clear();
@@ -219,7 +240,9 @@ Status TrainingLoop::restore(const TrainingState& saved) {
       it->second.copy_(tensor);  // a view of the flat buffers
       own.tensors.erase(it);
     }
-    if (!own.tensors.empty()) return fail(ErrorCode::kInvalid, "the checkpoint lacks tensor {}", own.tensors.begin()->first);
+    if (!own.tensors.empty())
+      return fail(ErrorCode::kInvalid, "the checkpoint lacks tensor {}",
+                  own.tensors.begin()->first);
     done_ = saved.update;
     average_.set_calls(saved.average_calls);
     lines_ = saved.early;

@@ -1,5 +1,6 @@
-// The training loop, from the first update (or a checkpoint) to the last. Knows no files and no processes: what it reports
-// goes to the hooks, what it sums over ranks goes through the communicator.
+// The training loop, from the first update (or a checkpoint) to the last. Knows no files and no
+// processes: what it reports goes to the hooks, what it sums over ranks goes through the
+// communicator.
 #pragma once
 
 #include <algorithm>
@@ -19,15 +20,16 @@ namespace strata::trainer {
 
 struct TrainOptions {
   std::int64_t updates = 0;
-  std::int64_t batch = 8;         // utterances of an update, over all ranks
-  std::int64_t micro_batch = 0;   // utterances of one forward on a rank; 0: the whole share. No part of the result
+  std::int64_t batch = 8;  // utterances of an update, over all ranks
+  // Utterances of one forward on a rank; 0: the whole share. No part of the result.
+  std::int64_t micro_batch = 0;
   Schedule schedule{};
   AdamWOptions adamw{};
   double clip = 1.0;
   EmaOptions ema{};
   DrawOptions draw{};
-  std::uint64_t seed = 0;         // initial weights, noise, spans, times, drops, dropout
-  std::uint64_t seed_data = 0;    // order of the utterances
+  std::uint64_t seed = 0;       // initial weights, noise, spans, times, drops, dropout
+  std::uint64_t seed_data = 0;  // order of the utterances
   std::int64_t progress_every = 10;
   std::int64_t checkpoint_every = 0;  // 0: only on request
   std::int64_t validate_every = 0;    // 0: only the early and the last weights
@@ -40,29 +42,33 @@ struct TrainOptions {
 struct TrainHooks {
   std::function<Status(std::int64_t update, const Metrics&)> progress{};
   std::function<Status(const TrainingState&)> checkpoint{};
-  std::function<bool()> stop_requested{};  // asked once an update; one rank's yes stops all at the same update
+  std::function<bool()>
+      stop_requested{};  // asked once an update; one rank's yes stops all at the same update
 };
 
 enum class Ending { kFinished, kStopped, kDiverged };
 
 class TrainingLoop {
  public:
-  // All references outlive the loop. REQUIRES: batch <= train.size(), ranks <= batch, heldout.size() >= 2.
-  TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train, const std::vector<Utterance>& heldout,
-               Communicator& communicator, const Clock& clock, const TrainOptions& options, TrainHooks hooks);
+  // All references outlive the loop. REQUIRES: batch <= train.size(), ranks <= batch,
+  // heldout.size() >= 2.
+  TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
+               const std::vector<Utterance>& heldout, Communicator& communicator,
+               const Clock& clock, const TrainOptions& options, TrainHooks hooks);
 
   // Goes on from `state`, which a run of the same recipe reached.
   [[nodiscard]] Status restore(const TrainingState& state);
   [[nodiscard]] Result<Ending> run();
 
-  // After kFinished: averaged weights of the backbone, as load_weights takes them, and their held-out losses.
+  // After kFinished: averaged weights of the backbone, as load_weights takes them, and their
+  // held-out losses.
   [[nodiscard]] NamedTensors last_weights();
   [[nodiscard]] const NamedTensors& early_weights() const { return early_weights_; }
   // {"id", "update", "which": "early" | "last", "loss", "loss_permuted"}
   [[nodiscard]] const Array& validation_lines() const { return lines_; }
 
  private:
-  struct Step {  // what one update was
+  struct Step {                             // what one update was
     std::vector<const Utterance*> batch{};  // global
     std::vector<const Utterance*> share{};  // this rank's
     PaddedSizes sizes{};

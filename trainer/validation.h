@@ -1,5 +1,6 @@
-// The held-out loss: flow matching inside a fixed middle span at fixed times with fixed noise, the same for every run, so
-// that runs compare utterance by utterance. With permuted transcripts it tells how much the model uses the text.
+// The held-out loss: flow matching inside a fixed middle span at fixed times with fixed noise, the
+// same for every run, so that runs compare utterance by utterance. With permuted transcripts it
+// tells how much the model uses the text.
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@ namespace strata::trainer {
 
 inline constexpr double kValidationSpan = 0.7;  // the middle part of the frames that is filled in
 inline constexpr std::array<double, 4> kValidationTimes{0.15, 0.4, 0.65, 0.9};
-inline constexpr std::uint64_t kValidationSeed = 0;  // of no run: the noise depends on the utterance's id alone
+// Of no run: the noise depends on the utterance's id alone.
+inline constexpr std::uint64_t kValidationSeed = 0;
 
 struct HeldOutLoss {
   std::string id{};
@@ -22,11 +24,14 @@ struct HeldOutLoss {
   double permuted = 0;  // with the transcript of another utterance
 };
 
-// The utterance whose transcript stands in for that of `index`: half the list further on, never itself. REQUIRES: count >= 2.
+// The utterance whose transcript stands in for that of `index`: half the list further on, never
+// itself. REQUIRES: count >= 2.
 [[nodiscard]] std::size_t permuted_partner(std::size_t index, std::size_t count);
 
-// Every utterance alone (no padding), its mean over times and elements. Ranks share the work; all get all results.
-[[nodiscard]] Result<std::vector<HeldOutLoss>> validate(AcousticModel& model, const std::vector<Utterance>& heldout,
+// Every utterance alone (no padding), its mean over times and elements. Ranks share the work; all
+// get all results.
+[[nodiscard]] Result<std::vector<HeldOutLoss>> validate(AcousticModel& model,
+                                                        const std::vector<Utterance>& heldout,
                                                         Communicator& communicator);
 
 // The mean loss and the mean text use (permuted - loss).

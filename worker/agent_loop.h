@@ -20,17 +20,17 @@
 
 namespace strata::worker {
 
-inline constexpr std::chrono::milliseconds kLookEvery{
-    200};  // at progress files, while something runs
-inline constexpr std::chrono::milliseconds kLookEveryUnsettled{
-    10};  // while processes are being killed
-inline constexpr std::chrono::milliseconds kRefreshEvery{
-    1'000};                                  // of the address file, while nobody answers
+// At progress files, while something runs.
+inline constexpr std::chrono::milliseconds kLookEvery{200};
+// While processes are being killed.
+inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};
+// Of the address file, while nobody answers.
+inline constexpr std::chrono::milliseconds kRefreshEvery{1'000};
 inline constexpr int kSilentHeartbeats = 2;  // unanswered: the coordinator may have moved
-inline constexpr std::chrono::milliseconds kMetricsLinger{
-    3'000};  // at the end, for the last acknowledgements
-inline constexpr std::chrono::hours kAbandonedAfter{
-    24 * 7};  // then half-built artifacts of dead workers go
+// At the end, for the last acknowledgements.
+inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};
+// Then half-built artifacts of dead workers go.
+inline constexpr std::chrono::hours kAbandonedAfter{24 * 7};
 inline constexpr std::size_t kMessagesPerRound = 256;  // then other things get their turn
 
 enum class LoopEnd { kDone, kRefused };

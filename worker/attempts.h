@@ -29,10 +29,10 @@
 
 namespace strata::worker {
 
-inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{
-    2'000};  // of a batch that nobody acknowledged
-inline constexpr std::size_t kSpooledAttemptsMax =
-    256;  // ended ones whose metrics nobody acknowledged yet
+// Of a batch that nobody acknowledged.
+inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{2'000};
+// Ended ones whose metrics nobody acknowledged yet.
+inline constexpr std::size_t kSpooledAttemptsMax = 256;
 
 struct AttemptsOptions {
   std::filesystem::path folder{};    // absolute; attempts lie in its subfolder

@@ -22,8 +22,8 @@
 
 namespace strata::worker {
 
-inline constexpr std::chrono::milliseconds kGuardPatience{
-    2'000};  // for a guard to obey, before it is killed as well
+// For a guard to obey, before it is killed as well.
+inline constexpr std::chrono::milliseconds kGuardPatience{2'000};
 
 [[nodiscard]] Status become_subreaper();
 

@@ -13,8 +13,8 @@
 
 namespace strata::worker {
 
-inline constexpr std::size_t kSecretShownMin =
-    4;  // shorter values are not searched for: they would blot out plain text
+// Shorter values are not searched for: they would blot out plain text.
+inline constexpr std::size_t kSecretShownMin = 4;
 
 class Secrets {
  public:

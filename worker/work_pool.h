@@ -17,8 +17,8 @@
 
 namespace strata::worker {
 
-inline constexpr std::size_t kWorkThreads =
-    2;  // one long copy must not hold up everybody's small ones
+// One long copy must not hold up everybody's small ones.
+inline constexpr std::size_t kWorkThreads = 2;
 inline constexpr std::size_t kJobsQueuedMax = 64;
 
 class WorkPool {

@@ -11,8 +11,8 @@
 
 namespace strata {
 
-inline constexpr std::int64_t kAudioSamplesMax =
-    1LL << 28;  // 3 h at 24 kHz: longer files are cut up before they get here
+// 3 h at 24 kHz: longer files are cut up before they get here.
+inline constexpr std::int64_t kAudioSamplesMax = 1LL << 28;
 inline constexpr int kAudioRateMax = 384'000;
 inline constexpr int kAudioChannelsMax = 64;
 

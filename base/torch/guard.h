@@ -10,7 +10,8 @@
 
 namespace strata {
 
-// Runs `f`; an exception of torch becomes an Error that begins with `what`. `f` returns a plain value, void, or a Result.
+// Runs `f`; an exception of torch becomes an Error that begins with `what`. `f` returns a plain
+// value, void, or a Result.
 template <class F>
 auto from_torch(std::string_view what, F&& f) {
   using Returned = std::invoke_result_t<F>;
@@ -18,7 +19,8 @@ auto from_torch(std::string_view what, F&& f) {
     try {
       return std::invoke(std::forward<F>(f));
     } catch (const std::exception& e) {
-      return Returned(tl::unexpected(Error{ErrorCode::kInternal, fmt::format("{}: {}", what, e.what())}));
+      return Returned(
+          tl::unexpected(Error{ErrorCode::kInternal, fmt::format("{}: {}", what, e.what())}));
     }
   } else {
     try {
@@ -29,7 +31,8 @@ auto from_torch(std::string_view what, F&& f) {
         return Result<Returned>(std::invoke(std::forward<F>(f)));
       }
     } catch (const std::exception& e) {
-      return Result<Returned>(tl::unexpected(Error{ErrorCode::kInternal, fmt::format("{}: {}", what, e.what())}));
+      return Result<Returned>(
+          tl::unexpected(Error{ErrorCode::kInternal, fmt::format("{}: {}", what, e.what())}));
     }
   }
 }

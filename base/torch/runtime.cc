@@ -10,7 +10,8 @@ Status set_up_torch(int threads) {
     at::set_num_interop_threads(1);
     at::globalContext().setFlushDenormal(true);
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-    // With the line above alone every fresh tensor would be filled with NaN first, to no end but time.
+    // With the line above alone every fresh tensor would be filled with NaN first, to no end but
+    // time.
     at::globalContext().setDeterministicFillUninitializedMemory(false);
   });
 }

@@ -5,8 +5,9 @@
 
 namespace strata {
 
-// `threads` intra-op threads (default one a rank: two spinning threads on two shared cores cost up to eight times), one
-// inter-op thread, denormals flushed, deterministic algorithms. Also asserts that the loaded library is the one compiled against.
+// `threads` intra-op threads (default one a rank: two spinning threads on two shared cores cost up
+// to eight times), one inter-op thread, denormals flushed, deterministic algorithms. Also asserts
+// that the loaded library is the one compiled against.
 Status set_up_torch(int threads);
 
 }  // namespace strata

@@ -11,8 +11,8 @@
 namespace strata::cli {
 
 inline constexpr std::size_t kSeriesMax = 24;  // more is no picture any more
-inline constexpr std::size_t kCurvePointsMax =
-    400;  // of one series; longer ones are averaged in groups by the caller
+// Of one series; longer ones are averaged in groups by the caller.
+inline constexpr std::size_t kCurvePointsMax = 400;
 
 struct PlotPoint {
   double x = 0;

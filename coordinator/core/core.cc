@@ -9,8 +9,8 @@
 namespace strata::coordinator {
 namespace {
 
-constexpr std::size_t kPlacementsPerPassMax =
-    1'000;  // the rest waits for the next step, so that no pass is long
+// The rest waits for the next step, so that no pass is long.
+constexpr std::size_t kPlacementsPerPassMax = 1'000;
 
 }  // namespace
 

@@ -35,8 +35,8 @@ struct Options {
   std::string artifact_folder{};
   std::chrono::milliseconds heartbeat_every{5'000};  // what workers are told
   std::chrono::milliseconds slow_after{20'000};      // not heard for so long: gets nothing new
-  std::chrono::milliseconds gone_after{
-      120'000};  // silent for so long and holding nothing: forgotten
+  // Silent for so long and holding nothing: forgotten.
+  std::chrono::milliseconds gone_after{120'000};
   std::chrono::milliseconds repeat_every{2'000};   // effects still owed are sent again
   std::chrono::milliseconds backoff_first{1'000};  // of a failed task; doubles
   std::chrono::milliseconds backoff_max{60'000};

@@ -194,8 +194,8 @@ Result<double> sign_flip_p(std::span<const double> differences, const BootstrapO
   const double observed = std::abs(std::accumulate(differences.begin(), differences.end(), 0.0));
   double scale = 0;
   for (const double d : differences) scale += std::abs(d);
-  const double threshold =
-      observed - 1e-12 * scale;  // sums that differ by rounding only are ties, and ties count
+  // Sums that differ by rounding only are ties, and ties count.
+  const double threshold = observed - 1e-12 * scale;
   const auto flipped = [&](auto sign) {
     double sum = 0;
     for (std::size_t i = 0; i < differences.size(); ++i)

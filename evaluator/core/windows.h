@@ -10,8 +10,8 @@ namespace strata::evaluator {
 
 struct WindowOptions {
   std::size_t length_max = 480'000;  // samples: 30 s at 16 kHz
-  std::size_t search =
-      80'000;  // how far back from the end of a full window a quiet place is looked for: 5 s
+  // How far back from the end of a full window a quiet place is looked for: 5 s.
+  std::size_t search = 80'000;
   std::size_t quiet = 1'600;  // length over which loudness is measured: 0.1 s
 };
 

@@ -27,8 +27,8 @@ struct WorldOptions {
   std::uint64_t seed = 1;
   int workers = 3;
   int sweeps = 3;
-  std::chrono::seconds faults_for{
-      900};  // virtual; afterwards nothing fails any more and everything must end
+  // Virtual; afterwards nothing fails any more and everything must end.
+  std::chrono::seconds faults_for{900};
   std::chrono::seconds end_within{7200};  // after the faults
 };
 

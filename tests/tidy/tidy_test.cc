@@ -17,7 +17,9 @@
 namespace strata {
 namespace {
 
-constexpr std::size_t kLineMax = 160;  // 100 is the aim (.clang-format)
+constexpr std::size_t kLineMax = 100;  // as in .clang-format
+// Of a line that holds a string, which clang-format leaves whole.
+constexpr std::size_t kLiteralLineMax = 200;
 constexpr std::size_t kFileLinesMax = 600;
 
 struct SourceFile {
@@ -221,7 +223,9 @@ TEST(Tidy, LinesAndFilesKeepTheirLimits) {
       complaints.add(file, kFileLinesMax, "two rooms? the file has more than 600 lines");
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       const std::size_t columns = decode_utf8_lossy(file.lines[i]).size();
-      if (columns > kLineMax) complaints.add(file, i, fmt::format("{} columns", columns));
+      const bool literal = file.lines[i].find('"') != std::string::npos;
+      if (columns > (literal ? kLiteralLineMax : kLineMax))
+        complaints.add(file, i, fmt::format("{} columns", columns));
       if (file.lines[i].find('\t') != std::string::npos) complaints.add(file, i, "a tab");
     }
   }

@@ -1,5 +1,6 @@
-// What the ranks of a gang do together. One rank, MPI, or NCCL; the training loop knows only this interface.
-// Not safe to call from two threads. An error means that the gang is broken: the rank ends, nobody tries to go on.
+// What the ranks of a gang do together. One rank, MPI, or NCCL; the training loop knows only this
+// interface. Not safe to call from two threads. An error means that the gang is broken: the rank
+// ends, nobody tries to go on.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +26,16 @@ class Communicator {
 // One rank: everything is done already.
 [[nodiscard]] std::unique_ptr<Communicator> make_single_communicator();
 
-// MPI_COMM_WORLD; MPI is initialised now and finalised when the object goes. At most one per process.
+// MPI_COMM_WORLD; MPI is initialised now and finalised when the object goes. At most one per
+// process.
 [[nodiscard]] Result<std::unique_ptr<Communicator>> make_mpi_communicator();
 // Whether a launcher of MPI started this process.
 [[nodiscard]] bool started_by_mpirun();
 
 // NCCL over the device `device` of each rank. `meeting` passes the identity of the gang round.
-// Values are staged through device memory. An error without a device, or with a library older than the header.
-[[nodiscard]] Result<std::unique_ptr<Communicator>> make_nccl_communicator(Communicator& meeting, int device);
+// Values are staged through device memory. An error without a device, or with a library older than
+// the header.
+[[nodiscard]] Result<std::unique_ptr<Communicator>> make_nccl_communicator(Communicator& meeting,
+                                                                           int device);
 
 }  // namespace strata::trainer

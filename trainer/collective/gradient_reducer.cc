@@ -25,7 +25,8 @@ FlatParameters::FlatParameters(torch::nn::Module& module) {
     const at::Tensor view = values_.slice(0, piece->offset, end).view(piece->shape);
     view.copy_(parameter);
     parameter.set_data(view);
-    // Autograd adds into a gradient that is there already, in place: it stays a view of the flat buffer.
+    // Autograd adds into a gradient that is there already, in place: it stays a view of the flat
+    // buffer.
     parameter.mutable_grad() = gradients_.slice(0, piece->offset, end).view(piece->shape);
   }
 }
@@ -44,9 +45,11 @@ void GradientReducer::start() { parameters_.gradients().zero_(); }
 
 Status GradientReducer::finish() {
   float* data = parameters_.gradients().data_ptr<float>();
-  for (std::int64_t at = 0; at < parameters_.total() && communicator_.size() > 1; at += kBucketElements) {
+  for (std::int64_t at = 0; at < parameters_.total() && communicator_.size() > 1;
+       at += kBucketElements) {
     const std::int64_t size = std::min(kBucketElements, parameters_.total() - at);
-    STRATA_CHECK_OK(communicator_.all_reduce_sum(std::span(data + at, static_cast<std::size_t>(size))));
+    STRATA_CHECK_OK(
+        communicator_.all_reduce_sum(std::span(data + at, static_cast<std::size_t>(size))));
   }
   return {};
 }

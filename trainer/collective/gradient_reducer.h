@@ -1,6 +1,7 @@
-// Parameters, gradients and optimizer state as flat buffers, and the reduction of gradients over ranks.
-// Every parameter and its gradient are views into two long tensors, laid out in the order in which backward reaches them
-// (last registered first), so that a bucket is a slice and the optimizer is one call.
+// Parameters, gradients and optimizer state as flat buffers, and the reduction of gradients over
+// ranks. Every parameter and its gradient are views into two long tensors, laid out in the order in
+// which backward reaches them (last registered first), so that a bucket is a slice and the
+// optimizer is one call.
 #pragma once
 
 #include <string>
@@ -12,10 +13,12 @@
 
 namespace strata::trainer {
 
-inline constexpr std::int64_t kBucketElements = 1 << 20;      // 4 MiB of float32 a message
-inline constexpr std::int64_t kAlignmentElements = 16;        // 64 bytes: every parameter starts on a cache line
+inline constexpr std::int64_t kBucketElements = 1 << 20;  // 4 MiB of float32 a message
+// 64 bytes: every parameter starts on a cache line.
+inline constexpr std::int64_t kAlignmentElements = 16;
 
-// REQUIRES: all parameters are float32 on the CPU. Takes over the storage of the module's parameters.
+// REQUIRES: all parameters are float32 on the CPU. Takes over the storage of the module's
+// parameters.
 class FlatParameters {
  public:
   explicit FlatParameters(torch::nn::Module& module);
@@ -37,9 +40,9 @@ class FlatParameters {
   at::Tensor gradients_;
 };
 
-// Handed to the training loop: start() before the first backward of an update, finish() after the last one.
-// A parameter that no rank used keeps the gradient 0; one that only some ranks used gets their sum. Several backward
-// passes between start() and finish() accumulate.
+// Handed to the training loop: start() before the first backward of an update, finish() after the
+// last one. A parameter that no rank used keeps the gradient 0; one that only some ranks used gets
+// their sum. Several backward passes between start() and finish() accumulate.
 class GradientReducer {
  public:
   GradientReducer(FlatParameters& parameters, Communicator& communicator)

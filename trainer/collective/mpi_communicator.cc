@@ -20,7 +20,8 @@ Status check(int code, std::string_view what) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   MPI_Error_string(code, text, &length);
-  return fail(ErrorCode::kUnavailable, "MPI {}: {}", what, std::string_view(text, static_cast<std::size_t>(length)));
+  return fail(ErrorCode::kUnavailable, "MPI {}: {}", what,
+              std::string_view(text, static_cast<std::size_t>(length)));
 }
 
 class MpiCommunicator final : public Communicator {
@@ -37,7 +38,8 @@ class MpiCommunicator final : public Communicator {
   Status broadcast(std::span<char> bytes, int root) override {
     for (std::size_t at = 0; at < bytes.size(); at += kPieceMax) {
       const auto piece = static_cast<int>(std::min(kPieceMax, bytes.size() - at));
-      STRATA_CHECK_OK(check(MPI_Bcast(bytes.data() + at, piece, MPI_CHAR, root, MPI_COMM_WORLD), "broadcast"));
+      STRATA_CHECK_OK(
+          check(MPI_Bcast(bytes.data() + at, piece, MPI_CHAR, root, MPI_COMM_WORLD), "broadcast"));
     }
     return {};
   }
@@ -48,7 +50,9 @@ class MpiCommunicator final : public Communicator {
   Status reduce(std::span<T> values, MPI_Datatype type) {
     for (std::size_t at = 0; at < values.size(); at += kPieceMax) {
       const auto piece = static_cast<int>(std::min(kPieceMax, values.size() - at));
-      STRATA_CHECK_OK(check(MPI_Allreduce(MPI_IN_PLACE, values.data() + at, piece, type, MPI_SUM, MPI_COMM_WORLD), "all-reduce"));
+      STRATA_CHECK_OK(check(
+          MPI_Allreduce(MPI_IN_PLACE, values.data() + at, piece, type, MPI_SUM, MPI_COMM_WORLD),
+          "all-reduce"));
     }
     return {};
   }
@@ -68,9 +72,11 @@ bool started_by_mpirun() {
 Result<std::unique_ptr<Communicator>> make_mpi_communicator() {
   int initialised = 0;
   STRATA_CHECK_OK(check(MPI_Initialized(&initialised), "start"));
-  if (initialised != 0) return fail(ErrorCode::kConflict, "MPI was started already: one communicator per process");
+  if (initialised != 0)
+    return fail(ErrorCode::kConflict, "MPI was started already: one communicator per process");
   int provided = 0;
-  STRATA_CHECK_OK(check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "start"));
+  STRATA_CHECK_OK(
+      check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "start"));
   // Errors come back as values; the caller ends the rank, and mpirun the gang.
   STRATA_CHECK_OK(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "set-up"));
   int rank = 0;

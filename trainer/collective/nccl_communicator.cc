@@ -9,7 +9,8 @@
 namespace strata::trainer {
 namespace {
 
-constexpr std::size_t kStagingBytes = std::size_t{32} << 20;  // values pass through the device in pieces of this size
+// Values pass through the device in pieces of this size.
+constexpr std::size_t kStagingBytes = std::size_t{32} << 20;
 
 Status check(cudaError_t code, std::string_view what) {
   if (code == cudaSuccess) return {};
@@ -41,15 +42,21 @@ class NcclCommunicator final : public Communicator {
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
-  Status all_reduce_sum(std::span<float> values) override { return through_device(values, [&](std::size_t n) {
-    return ncclAllReduce(staging_, staging_, n, ncclFloat32, ncclSum, handle_, stream_);
-  }); }
-  Status all_reduce_sum(std::span<double> values) override { return through_device(values, [&](std::size_t n) {
-    return ncclAllReduce(staging_, staging_, n, ncclFloat64, ncclSum, handle_, stream_);
-  }); }
-  Status broadcast(std::span<char> bytes, int root) override { return through_device(bytes, [&](std::size_t n) {
-    return ncclBroadcast(staging_, staging_, n, ncclChar, root, handle_, stream_);
-  }); }
+  Status all_reduce_sum(std::span<float> values) override {
+    return through_device(values, [&](std::size_t n) {
+      return ncclAllReduce(staging_, staging_, n, ncclFloat32, ncclSum, handle_, stream_);
+    });
+  }
+  Status all_reduce_sum(std::span<double> values) override {
+    return through_device(values, [&](std::size_t n) {
+      return ncclAllReduce(staging_, staging_, n, ncclFloat64, ncclSum, handle_, stream_);
+    });
+  }
+  Status broadcast(std::span<char> bytes, int root) override {
+    return through_device(bytes, [&](std::size_t n) {
+      return ncclBroadcast(staging_, staging_, n, ncclChar, root, handle_, stream_);
+    });
+  }
   Status barrier() override {
     float one = 1;
     return all_reduce_sum(std::span(&one, 1));
@@ -61,9 +68,13 @@ class NcclCommunicator final : public Communicator {
     constexpr std::size_t kPiece = kStagingBytes / sizeof(T);
     for (std::size_t at = 0; at < values.size(); at += kPiece) {
       const std::span<T> piece = values.subspan(at, std::min(kPiece, values.size() - at));
-      STRATA_CHECK_OK(check(cudaMemcpyAsync(staging_, piece.data(), piece.size_bytes(), cudaMemcpyHostToDevice, stream_), "copy"));
+      STRATA_CHECK_OK(check(cudaMemcpyAsync(staging_, piece.data(), piece.size_bytes(),
+                                            cudaMemcpyHostToDevice, stream_),
+                            "copy"));
       STRATA_CHECK_OK(check(collective(piece.size()), "collective"));
-      STRATA_CHECK_OK(check(cudaMemcpyAsync(piece.data(), staging_, piece.size_bytes(), cudaMemcpyDeviceToHost, stream_), "copy"));
+      STRATA_CHECK_OK(check(cudaMemcpyAsync(piece.data(), staging_, piece.size_bytes(),
+                                            cudaMemcpyDeviceToHost, stream_),
+                            "copy"));
       STRATA_CHECK_OK(check(cudaStreamSynchronize(stream_), "wait"));
     }
     return {};
@@ -82,13 +93,15 @@ Result<std::unique_ptr<Communicator>> make_nccl_communicator(Communicator& meeti
   STRATA_CHECK_OK(check(ncclGetVersion(&version), "version"));
   if (version < NCCL_VERSION_CODE) {
     return fail(ErrorCode::kUnsupported,
-                "NCCL {} was loaded but this program was built for {}: put the folder of the newer library first", version,
-                NCCL_VERSION_CODE);
+                "NCCL {} was loaded but this program was built for {}: put the folder of the newer "
+                "library first",
+                version, NCCL_VERSION_CODE);
   }
   int devices = 0;
   const cudaError_t counted = cudaGetDeviceCount(&devices);
   if (counted != cudaSuccess || devices == 0) {
-    return fail(ErrorCode::kUnsupported, "NCCL needs a GPU and this machine shows none ({}): use mpi instead",
+    return fail(ErrorCode::kUnsupported,
+                "NCCL needs a GPU and this machine shows none ({}): use mpi instead",
                 counted == cudaSuccess ? "no device" : cudaGetErrorString(counted));
   }
   if (device < 0 || device >= devices) {

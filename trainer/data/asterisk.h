@@ -15,8 +15,8 @@
 
 namespace strata::trainer {
 
-inline constexpr std::size_t kDecodeBatch =
-    32;  // files for one ffmpeg process: starting one for each would cost 60 ms a file
+// Files for one ffmpeg process: starting one for each would cost 60 ms a file.
+inline constexpr std::size_t kDecodeBatch = 32;
 
 struct AsteriskOptions {
   std::string language = "en";

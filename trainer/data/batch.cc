@@ -33,8 +33,9 @@ Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes
   batch.text = at::full({count, sizes.text}, -1, integers);                     // (B, T)
   batch.text_lengths = at::zeros({count}, integers);                            // (B)
   if (first.features.defined()) {
-    batch.features = at::zeros({count, sizes.feature_frames, first.features.size(1)}, at::kFloat);  // (B, Z, width)
-    batch.feature_lengths = at::zeros({count}, integers);                                           // (B)
+    batch.features = at::zeros({count, sizes.feature_frames, first.features.size(1)},
+                               at::kFloat);                // (B, Z, width)
+    batch.feature_lengths = at::zeros({count}, integers);  // (B)
   }
   for (std::int64_t b = 0; b < count; ++b) {
     const Utterance& utterance = *utterances[static_cast<std::size_t>(b)];
@@ -44,7 +45,8 @@ Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes
     batch.ids.push_back(utterance.id);
     batch.mel[b].slice(0, 0, utterance.frames()).copy_(utterance.mel);
     batch.lengths[b] = utterance.frames();
-    std::copy(utterance.text.begin(), utterance.text.end(), batch.text.data_ptr<std::int64_t>() + b * sizes.text);
+    std::copy(utterance.text.begin(), utterance.text.end(),
+              batch.text.data_ptr<std::int64_t>() + b * sizes.text);
     batch.text_lengths[b] = letters;
     if (first.features.defined()) {
       batch.features[b].slice(0, 0, utterance.feature_frames()).copy_(utterance.features);

@@ -11,13 +11,15 @@ namespace strata::trainer {
 
 struct Utterance {
   std::string id{};
-  at::Tensor mel{};                // (frames, mel) float32, normalised
+  at::Tensor mel{};                  // (frames, mel) float32, normalised
   std::vector<std::int64_t> text{};  // token ids 0..vocabulary-1, one per code point
-  at::Tensor features{};           // (teacher frames, width) float32, or undefined
+  at::Tensor features{};             // (teacher frames, width) float32, or undefined
   double seconds = 0;
 
   [[nodiscard]] std::int64_t frames() const { return mel.size(0); }
-  [[nodiscard]] std::int64_t feature_frames() const { return features.defined() ? features.size(0) : 0; }
+  [[nodiscard]] std::int64_t feature_frames() const {
+    return features.defined() ? features.size(0) : 0;
+  }
 };
 
 struct Batch {
@@ -33,8 +35,9 @@ struct Batch {
   [[nodiscard]] std::int64_t frames() const { return mel.size(1); }
 };
 
-// The least padded sizes. Unmasked attention, GRN over time and the heads' interpolation all see the padding, so every
-// rank pads its share to the sizes of the whole global batch: then the result does not depend on how it was divided.
+// The least padded sizes. Unmasked attention, GRN over time and the heads' interpolation all see
+// the padding, so every rank pads its share to the sizes of the whole global batch: then the result
+// does not depend on how it was divided.
 struct PaddedSizes {
   std::int64_t frames = 0;          // N
   std::int64_t text = 0;            // T
@@ -42,7 +45,9 @@ struct PaddedSizes {
 };
 [[nodiscard]] PaddedSizes padded_sizes(const std::vector<const Utterance*>& utterances);
 
-// REQUIRES: at least one utterance; all have the same mel width; features either in all of them, of one width, or in none.
-[[nodiscard]] Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes& at_least = {});
+// REQUIRES: at least one utterance; all have the same mel width; features either in all of them, of
+// one width, or in none.
+[[nodiscard]] Batch collate(const std::vector<const Utterance*>& utterances,
+                            const PaddedSizes& at_least = {});
 
 }  // namespace strata::trainer

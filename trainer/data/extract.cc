@@ -88,8 +88,8 @@ class Teacher {
     std::vector<at::Tensor> windows;
     for (std::int64_t start = 0; start < std::ssize(samples); start += window_) {
       const std::int64_t count = std::min(window_, std::ssize(samples) - start);
-      at::Tensor window =
-          at::zeros({1, window_}, at::kFloat);  // (1, samples), silence after the speech
+      // (1, samples), silence after the speech.
+      at::Tensor window = at::zeros({1, window_}, at::kFloat);
       std::memcpy(window.data_ptr(), samples.data() + start,
                   static_cast<std::size_t>(count) * sizeof(float));
       STRATA_TRY(const at::Tensor heard, archive_.run_one({window, options_.layer}));

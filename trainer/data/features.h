@@ -1,8 +1,14 @@
 // The folder of teacher features that `extract` writes:
-//   features-00000.safetensors …  one tensor (frames, width) for each item, named by its id, F16 or
-//   F32; shards of bounded size index.jsonl                   {"id", "file", "frames", "sha256"}
-//   ordered by id; sha256 is that of the recording report.json                   {"teacher":
-//   {"name", "identity", "layer", "dtype"}, "width", "frames_per_second", "items", "bytes"}
+//
+//   features-00000.safetensors …
+//       one tensor (frames, width) for each item, named by its id, F16 or F32; bounded shards
+//
+//   index.jsonl
+//       {"id", "file", "frames", "sha256"} ordered by id; sha256 is that of the recording
+//
+//   report.json
+//       {"teacher": {"name", "identity", "layer", "dtype"}, "width", "frames_per_second", "items",
+//       "bytes"}
 #pragma once
 
 #include <cstdint>
@@ -18,8 +24,8 @@
 
 namespace strata::trainer {
 
-inline constexpr std::int64_t kFeatureShardBytes =
-    1LL << 30;  // a shard is closed when it holds this much
+// A shard is closed when it holds this much.
+inline constexpr std::int64_t kFeatureShardBytes = 1LL << 30;
 
 struct FeatureEntry {
   std::string file{};

@@ -17,7 +17,8 @@ std::vector<std::size_t> permutation(std::uint64_t seed, std::size_t count) {
   return order;
 }
 
-std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count, std::size_t batch, std::int64_t update) {
+std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count, std::size_t batch,
+                                      std::int64_t update) {
   STRATA_ASSERT(batch > 0);
   STRATA_ASSERT(batch <= count);
   const std::size_t per_epoch = count / batch;

@@ -27,25 +27,28 @@ std::uint64_t update_seed(std::uint64_t seed, std::int64_t update) {
 
 Span span_of(std::int64_t frames, double fraction, double u) {
   // float32, as the reference computes it: 0.9 * 30 must not become 26.
-  const auto length = static_cast<std::int64_t>(static_cast<float>(fraction) * static_cast<float>(frames));
-  const auto start = static_cast<std::int64_t>(static_cast<float>(frames - length) * static_cast<float>(u));
+  const auto length =
+      static_cast<std::int64_t>(static_cast<float>(fraction) * static_cast<float>(frames));
+  const auto start =
+      static_cast<std::int64_t>(static_cast<float>(frames - length) * static_cast<float>(u));
   return {start, length};
 }
 
-Chance chance_of(std::uint64_t seed, std::int64_t update, const std::string& id, std::int64_t frames,
-                 const DrawOptions& options) {
+Chance chance_of(std::uint64_t seed, std::int64_t update, const std::string& id,
+                 std::int64_t frames, const DrawOptions& options) {
   Random random(derive_seed(derive_seed(update_seed(seed, update), id), "span and time"));
   const double fraction = options.span_least + (1 - options.span_least) * random.uniform();
   const Span span = span_of(frames, fraction, random.uniform());
   return {.span = span, .time = random.uniform()};
 }
 
-Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const DrawOptions& options) {
+Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch,
+           const DrawOptions& options) {
   Draws draws;
   const std::uint64_t base = update_seed(seed, update);
-  draws.noise = at::empty_like(batch.mel);                                  // (B, N, mel)
-  draws.time = at::empty({batch.size()}, batch.mel.options());              // (B)
-  draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);        // (B, N)
+  draws.noise = at::empty_like(batch.mel);                            // (B, N, mel)
+  draws.time = at::empty({batch.size()}, batch.mel.options());        // (B)
+  draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);  // (B, N)
   draws.dropout.rate = options.dropout;
   const auto lengths = to_vector(batch.lengths);
   for (std::size_t b = 0; b < batch.ids.size(); ++b) {
@@ -55,7 +58,8 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const Dr
     draws.span[row].slice(0, chance.span.start, chance.span.start + chance.span.length).fill_(true);
     draws.time[row].fill_(chance.time);
     draws.noise[row].normal_(0, 1, at::detail::createCPUGenerator(derive_seed(own, "noise")));
-    if (options.dropout > 0) draws.dropout.rows.push_back(at::detail::createCPUGenerator(derive_seed(own, "dropout")));
+    if (options.dropout > 0)
+      draws.dropout.rows.push_back(at::detail::createCPUGenerator(derive_seed(own, "dropout")));
   }
   Random random(derive_seed(base, "drop"));
   draws.drop_audio = random.uniform() < options.drop_audio;
@@ -65,20 +69,23 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch, const Dr
 }
 
 Counts count(const Batch& batch, const Draws& draws) {
-  return {.span_elements = static_cast<double>(draws.span.sum().item<std::int64_t>() * batch.mel.size(2)),
+  return {.span_elements =
+              static_cast<double>(draws.span.sum().item<std::int64_t>() * batch.mel.size(2)),
           .utterances = static_cast<double>(batch.size())};
 }
 
-at::Tensor speech_loss_sum(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& lengths,
-                           SpeechLoss kind) {
+at::Tensor speech_loss_sum(const at::Tensor& prediction, const at::Tensor& target,
+                           const at::Tensor& lengths, SpeechLoss kind) {
   at::Tensor loss;  // (B, Z), for each frame
   if (kind == SpeechLoss::kL1) {
     loss = (prediction - target).abs().mean(2);
   } else {
     const at::Tensor cosine = at::cosine_similarity(prediction, target, 2, kCosineFloor);
-    loss = kind == SpeechLoss::kNegCosine ? -cosine : at::softplus(-cosine);  // softplus(-c) = -log sigmoid(c)
+    loss = kind == SpeechLoss::kNegCosine
+               ? -cosine
+               : at::softplus(-cosine);  // softplus(-c) = -log sigmoid(c)
   }
-  const at::Tensor valid = frame_mask(lengths, target.size(1));                          // (B, Z)
+  const at::Tensor valid = frame_mask(lengths, target.size(1));  // (B, Z)
   return (loss.masked_fill(valid.logical_not(), 0).sum(1) / lengths.clamp_min(1)).sum();
 }
 
@@ -91,18 +98,19 @@ at::Tensor text_loss_sum(const at::Tensor& logits, const at::Tensor& frames, con
   return (per_utterance / text_lengths.clamp_min(1)).sum();
 }
 
-Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& draws, const Counts& counts,
-                      const Observer& observe) {
+Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& draws,
+                      const Counts& counts, const Observer& observe) {
   STRATA_ASSERT(counts.span_elements > 0);
   const AlignConfig& align = model.align();
-  const at::Tensor& x1 = batch.mel;                                    // (B, N, mel), pads are 0
-  const at::Tensor t = draws.time.view({-1, 1, 1});                    // (B, 1, 1)
-  const at::Tensor span = draws.span.unsqueeze(2);                     // (B, N, 1)
+  const at::Tensor& x1 = batch.mel;                  // (B, N, mel), pads are 0
+  const at::Tensor t = draws.time.view({-1, 1, 1});  // (B, 1, 1)
+  const at::Tensor span = draws.span.unsqueeze(2);   // (B, N, 1)
 
   BackboneInput input;
-  input.noisy = (1 - t) * draws.noise + t * x1;                        // (B, N, mel)
-  input.condition = x1.masked_fill(span, 0);                           // (B, N, mel)
-  input.text = model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);  // (B, N, text_dim)
+  input.noisy = (1 - t) * draws.noise + t * x1;  // (B, N, mel)
+  input.condition = x1.masked_fill(span, 0);     // (B, N, mel)
+  // (B, N, text_dim).
+  input.text = model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);
   input.time = draws.time;
   input.drop_audio = draws.drop_audio;
   input.dropout = draws.dropout;
@@ -112,25 +120,33 @@ Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& dra
   if (observe) observe("pred", output.velocity);
 
   Losses losses;
-  const at::Tensor error = (output.velocity - (x1 - draws.noise)).masked_fill(span.logical_not(), 0);  // (B, N, mel)
+  const at::Tensor error =
+      (output.velocity - (x1 - draws.noise)).masked_fill(span.logical_not(), 0);  // (B, N, mel)
   losses.flow = error.square().sum() / counts.span_elements;
   losses.total = losses.flow;
   if (align.has_text()) {
-    const at::Tensor logits = model.text_aligner()->forward(output.blocks[static_cast<std::size_t>(align.text_layer - 1)]);
-    const at::Tensor frames = (batch.lengths + 1).div(2, "floor");                                    // (B)
-    if (observe) observe("text_logits", logits.masked_fill(frame_mask(frames, logits.size(1)).logical_not().unsqueeze(2), 0));
+    const at::Tensor logits = model.text_aligner()->forward(
+        output.blocks[static_cast<std::size_t>(align.text_layer - 1)]);
+    const at::Tensor frames = (batch.lengths + 1).div(2, "floor");  // (B)
+    if (observe)
+      observe("text_logits",
+              logits.masked_fill(frame_mask(frames, logits.size(1)).logical_not().unsqueeze(2), 0));
     losses.text = text_loss_sum(logits, frames, batch.text, batch.text_lengths) / counts.utterances;
     losses.total = losses.total + align.text_weight * losses.text;
   }
   if (align.has_speech()) {
     STRATA_ASSERT(batch.features.defined());
-    const at::Tensor projection =                                                                     // (B, Z, width)
-        model.speech_aligner()->forward(output.blocks[static_cast<std::size_t>(align.speech_layer - 1)], batch.features.size(1));
+    const at::Tensor projection =  // (B, Z, width)
+        model.speech_aligner()->forward(
+            output.blocks[static_cast<std::size_t>(align.speech_layer - 1)],
+            batch.features.size(1));
     if (observe) {
       const at::Tensor valid = frame_mask(batch.feature_lengths, projection.size(1)).unsqueeze(2);
       observe("speech_projection", projection.masked_fill(valid.logical_not(), 0));
     }
-    losses.speech = speech_loss_sum(projection, batch.features, batch.feature_lengths, align.speech_loss) / counts.utterances;
+    losses.speech =
+        speech_loss_sum(projection, batch.features, batch.feature_lengths, align.speech_loss) /
+        counts.utterances;
     losses.total = losses.total + align.speech_weight * losses.speech;
   }
   return losses;

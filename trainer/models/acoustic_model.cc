@@ -8,8 +8,10 @@
 namespace strata::trainer {
 namespace {
 
-torch::nn::Conv1d conv(std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t stride = 1) {
-  return torch::nn::Conv1d(torch::nn::Conv1dOptions(from, to, kernel).stride(stride).padding(kernel / 2));
+torch::nn::Conv1d conv(std::int64_t from, std::int64_t to, std::int64_t kernel,
+                       std::int64_t stride = 1) {
+  return torch::nn::Conv1d(
+      torch::nn::Conv1dOptions(from, to, kernel).stride(stride).padding(kernel / 2));
 }
 
 // One group: normalises over channels and time together, padding included.
@@ -20,7 +22,11 @@ torch::nn::GroupNorm whole_norm(std::int64_t width) {
 }  // namespace
 
 SpeechAligner::SpeechAligner(std::int64_t dim, std::int64_t hidden, std::int64_t width)
-    : first_(nullptr), second_(nullptr), last_(nullptr), first_norm_(nullptr), second_norm_(nullptr) {
+    : first_(nullptr),
+      second_(nullptr),
+      last_(nullptr),
+      first_norm_(nullptr),
+      second_norm_(nullptr) {
   first_ = register_module("conv1", conv(dim, hidden, 3));
   first_norm_ = register_module("norm1", whole_norm(hidden));
   second_ = register_module("conv2", conv(hidden, hidden, 3));
@@ -29,15 +35,21 @@ SpeechAligner::SpeechAligner(std::int64_t dim, std::int64_t hidden, std::int64_t
 }
 
 at::Tensor SpeechAligner::forward(const at::Tensor& block, std::int64_t frames) {
-  // One ratio for the whole batch, from the padded length: source = (i + 0.5) * N / frames - 0.5, clamped.
-  at::Tensor h = at::upsample_linear1d(block.transpose(1, 2), {frames}, /*align_corners=*/false);  // (B, dim, Z)
-  h = at::mish(first_norm_(first_(h)));    // (B, hidden, Z)
-  h = at::mish(second_norm_(second_(h)));  // (B, hidden, Z)
-  return last_(h).transpose(1, 2);         // (B, Z, width)
+  // One ratio for the whole batch, from the padded length: source = (i + 0.5) * N / frames - 0.5,
+  // clamped.
+  at::Tensor h = at::upsample_linear1d(block.transpose(1, 2), {frames},
+                                       /*align_corners=*/false);  // (B, dim, Z)
+  h = at::mish(first_norm_(first_(h)));                           // (B, hidden, Z)
+  h = at::mish(second_norm_(second_(h)));                         // (B, hidden, Z)
+  return last_(h).transpose(1, 2);                                // (B, Z, width)
 }
 
 TextAligner::TextAligner(std::int64_t dim, std::int64_t hidden, std::int64_t vocabulary)
-    : first_(nullptr), second_(nullptr), last_(nullptr), first_norm_(nullptr), second_norm_(nullptr) {
+    : first_(nullptr),
+      second_(nullptr),
+      last_(nullptr),
+      first_norm_(nullptr),
+      second_norm_(nullptr) {
   first_ = register_module("conv1", conv(dim, hidden, 3, 2));
   first_norm_ = register_module("norm1", whole_norm(hidden));
   second_ = register_module("conv2", conv(hidden, hidden, 3));
@@ -56,18 +68,20 @@ std::shared_ptr<Backbone> make_backbone(const ModelConfig& config) {
   return std::make_shared<Unett>(config);
 }
 
-AcousticModel::AcousticModel(const ModelConfig& config, const AlignConfig& align, std::uint64_t seed)
+AcousticModel::AcousticModel(const ModelConfig& config, const AlignConfig& align,
+                             std::uint64_t seed)
     : config_(config), align_(align) {
   torch::manual_seed(derive_seed(seed, "init/backbone"));
   backbone_ = register_module("backbone", make_backbone(config));
   if (align.has_text()) {
     torch::manual_seed(derive_seed(seed, "init/text"));
-    text_ = register_module("text_aligner", std::make_shared<TextAligner>(config.dim, align.hidden, config.vocabulary));
+    text_ = register_module(
+        "text_aligner", std::make_shared<TextAligner>(config.dim, align.hidden, config.vocabulary));
   }
   if (align.has_speech()) {
     torch::manual_seed(derive_seed(seed, "init/speech"));
-    speech_ = register_module("speech_aligner",
-                              std::make_shared<SpeechAligner>(config.dim, align.hidden, align.speech_width));
+    speech_ = register_module("speech_aligner", std::make_shared<SpeechAligner>(
+                                                    config.dim, align.hidden, align.speech_width));
   }
 }
 
@@ -83,17 +97,20 @@ Status load_weights(Backbone& backbone, const NamedTensors& weights) {
     std::size_t used = 0;
     for (auto& entry : backbone.named_parameters()) {
       const auto it = weights.find(entry.key());
-      if (it == weights.end()) return fail(ErrorCode::kInvalid, "the weights hold no tensor {}", entry.key());
+      if (it == weights.end())
+        return fail(ErrorCode::kInvalid, "the weights hold no tensor {}", entry.key());
       if (it->second.sizes() != entry.value().sizes()) {
-        return fail(ErrorCode::kInvalid, "tensor {} has shape [{}], the model needs [{}]", entry.key(),
-                    fmt::join(it->second.sizes(), ", "), fmt::join(entry.value().sizes(), ", "));
+        return fail(ErrorCode::kInvalid, "tensor {} has shape [{}], the model needs [{}]",
+                    entry.key(), fmt::join(it->second.sizes(), ", "),
+                    fmt::join(entry.value().sizes(), ", "));
       }
       entry.value().copy_(it->second);
       ++used;
     }
     if (used != weights.size()) {
       for (const auto& [name, tensor] : weights) {
-        if (!backbone.named_parameters().contains(name)) return fail(ErrorCode::kInvalid, "tensor {} belongs to no part of the model", name);
+        if (!backbone.named_parameters().contains(name))
+          return fail(ErrorCode::kInvalid, "tensor {} belongs to no part of the model", name);
       }
     }
     return {};

@@ -1,4 +1,5 @@
-// A backbone with the two alignment heads of A-DMA, which are trained with it and dropped afterwards.
+// A backbone with the two alignment heads of A-DMA, which are trained with it and dropped
+// afterwards.
 #pragma once
 
 #include "trainer/models/backbone.h"
@@ -30,12 +31,15 @@ class TextAligner : public torch::nn::Module {
   torch::nn::GroupNorm first_norm_, second_norm_;
 };
 
-[[nodiscard]] constexpr std::int64_t text_aligner_frames(std::int64_t frames) { return (frames + 1) / 2; }
+[[nodiscard]] constexpr std::int64_t text_aligner_frames(std::int64_t frames) {
+  return (frames + 1) / 2;
+}
 
 // Parameters: first the backbone's, then the text head's, then the speech head's.
 class AcousticModel : public torch::nn::Module {
  public:
-  // The backbone is drawn first, from its own seed: cells that differ only in their heads start from the same backbone.
+  // The backbone is drawn first, from its own seed: cells that differ only in their heads start
+  // from the same backbone.
   AcousticModel(const ModelConfig& config, const AlignConfig& align, std::uint64_t seed);
 
   [[nodiscard]] Backbone& backbone() { return *backbone_; }
@@ -53,8 +57,8 @@ class AcousticModel : public torch::nn::Module {
   std::shared_ptr<SpeechAligner> speech_;
 };
 
-// Copies `weights` (names as in Backbone::named_parameters) into the backbone; a missing, left-over or wrongly shaped
-// tensor is an error that names it.
+// Copies `weights` (names as in Backbone::named_parameters) into the backbone; a missing, left-over
+// or wrongly shaped tensor is an error that names it.
 [[nodiscard]] Status load_weights(Backbone& backbone, const NamedTensors& weights);
 
 }  // namespace strata::trainer

@@ -1,5 +1,6 @@
 // The interface behind which a velocity model stands: DiT (F5-TTS) or UNetT (E2-TTS).
-// Source: "Accelerating diffusion TTS training by alignment" (A-DMA), F5-TTS and E2-TTS; docs/models.md has the equations.
+// Source: "Accelerating diffusion TTS training by alignment" (A-DMA), F5-TTS and E2-TTS;
+// docs/models.md has the equations.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,8 @@
 
 namespace strata::trainer {
 
-// Dropout whose mask for a row comes from that row's own generator, so that it does not depend on who shares the batch.
-// An empty one drops nothing (evaluation).
+// Dropout whose mask for a row comes from that row's own generator, so that it does not depend on
+// who shares the batch. An empty one drops nothing (evaluation).
 struct RowDropout {
   double rate = 0;
   std::vector<at::Generator> rows{};
@@ -27,10 +28,10 @@ struct RowDropout {
 using Observer = std::function<void(std::string_view name, const at::Tensor& value)>;
 
 struct BackboneInput {
-  at::Tensor noisy{};      // (B, N, mel): x_t
-  at::Tensor condition{};  // (B, N, mel): the known part of the mel, 0 elsewhere
-  at::Tensor text{};       // (B, N, text_dim), from embed_text
-  at::Tensor time{};       // (B), in [0, 1]
+  at::Tensor noisy{};       // (B, N, mel): x_t
+  at::Tensor condition{};   // (B, N, mel): the known part of the mel, 0 elsewhere
+  at::Tensor text{};        // (B, N, text_dim), from embed_text
+  at::Tensor time{};        // (B), in [0, 1]
   bool drop_audio = false;  // for guidance: the condition is hidden
   // (B, N) bool, true on frames. Undefined: nothing is masked (training, single utterances).
   at::Tensor mask{};
@@ -39,15 +40,16 @@ struct BackboneInput {
 };
 
 struct BackboneOutput {
-  at::Tensor velocity{};              // (B, N, mel)
+  at::Tensor velocity{};             // (B, N, mel)
   std::vector<at::Tensor> blocks{};  // each (B, N, dim): the output of block k at index k-1
 };
 
 class Backbone : public torch::nn::Module {
  public:
-  // `text` (B, T) ids 0..V-1 padded with -1 -> (B, frames, text_dim). `drop_text` hides the text, for guidance.
-  // Apart from forward so that a sampler embeds once and steps many times.
-  [[nodiscard]] virtual at::Tensor embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) = 0;
+  // `text` (B, T) ids 0..V-1 padded with -1 -> (B, frames, text_dim). `drop_text` hides the text,
+  // for guidance. Apart from forward so that a sampler embeds once and steps many times.
+  [[nodiscard]] virtual at::Tensor embed_text(const at::Tensor& text, std::int64_t frames,
+                                              bool drop_text) = 0;
   [[nodiscard]] virtual BackboneOutput forward(const BackboneInput& input) = 0;
 };
 

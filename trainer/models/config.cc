@@ -31,7 +31,8 @@ const char* name_of(SkipConnection skip) {
 
 }  // namespace
 
-Result<ModelConfig> read_model_config(const Value& value, const std::string& where, std::optional<std::int64_t> vocabulary,
+Result<ModelConfig> read_model_config(const Value& value, const std::string& where,
+                                      std::optional<std::int64_t> vocabulary,
                                       std::optional<std::int64_t> mel) {
   Fields fields(value, where);
   ModelConfig config;
@@ -56,18 +57,27 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
     config.pe_attn_heads.reset();
   } else {
     config.pe_attn_heads = size_field(fields, "pe_attn_heads", 1, 0);
-    fields.require(*config.pe_attn_heads <= config.heads, "pe_attn_heads", "there are not so many heads");
+    fields.require(*config.pe_attn_heads <= config.heads, "pe_attn_heads",
+                   "there are not so many heads");
   }
   const std::string skip = fields.choice("skip", {"concat", "add", "none"}, "concat");
-  config.skip = skip == "concat" ? SkipConnection::kConcat : skip == "add" ? SkipConnection::kAdd : SkipConnection::kNone;
-  // Padding is not masked in training, as in the A-DMA code. "upstream" (F5-TTS since 2025-06) is refused, not ignored.
+  config.skip = skip == "concat" ? SkipConnection::kConcat
+                : skip == "add"  ? SkipConnection::kAdd
+                                 : SkipConnection::kNone;
+  // Padding is not masked in training, as in the A-DMA code. "upstream" (F5-TTS since 2025-06) is
+  // refused, not ignored.
   const std::string masks = fields.text("masks", "original");
   fields.require(masks == "original", "masks", "only \"original\" is supported");
-  fields.require(config.dim_head % 2 == 0, "dim_head", "must be even: rotation turns pairs of channels");
-  fields.require(config.dim % 16 == 0, "dim", "must be a multiple of 16, the groups of the position convolution");
-  fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim", "must be even: half sines, half cosines");
-  fields.require(dit || config.depth % 2 == 0, "depth", "must be even: the second half takes the first half's skips");
-  fields.require(config.dropout >= 0 && config.dropout < 1, "dropout", "expected a number from 0 up to 1");
+  fields.require(config.dim_head % 2 == 0, "dim_head",
+                 "must be even: rotation turns pairs of channels");
+  fields.require(config.dim % 16 == 0, "dim",
+                 "must be a multiple of 16, the groups of the position convolution");
+  fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim",
+                 "must be even: half sines, half cosines");
+  fields.require(dit || config.depth % 2 == 0, "depth",
+                 "must be even: the second half takes the first half's skips");
+  fields.require(config.dropout >= 0 && config.dropout < 1, "dropout",
+                 "expected a number from 0 up to 1");
   STRATA_CHECK_OK(fields.finish());
   return config;
 }
@@ -90,13 +100,15 @@ Value to_value(const ModelConfig& config) {
                 {"dropout", config.dropout}};
 }
 
-Result<AlignConfig> read_align_config(const Value* value, const std::string& where, std::int64_t depth,
+Result<AlignConfig> read_align_config(const Value* value, const std::string& where,
+                                      std::int64_t depth,
                                       std::optional<std::int64_t> speech_width) {
   AlignConfig config;
   if (value == nullptr || value->is_null()) return config;
   Fields fields(*value, where);
   config.hidden = size_field(fields, "hidden", config.hidden);
-  const std::string expectation = fmt::format("expected 0 (no head) to {}, the depth of the model", depth);
+  const std::string expectation =
+      fmt::format("expected 0 (no head) to {}, the depth of the model", depth);
   if (const Value* text = fields.child("text")) {
     Fields head(*text, where + ".text");
     config.text_layer = head.integer("layer");
@@ -110,7 +122,8 @@ Result<AlignConfig> read_align_config(const Value* value, const std::string& whe
     head.require(config.speech_layer >= 0 && config.speech_layer <= depth, "layer", expectation);
     config.speech_weight = weight_field(head, config.speech_weight);
     config.speech_width = size_field(head, "width", speech_width.value_or(config.speech_width));
-    const std::string loss = head.choice("loss", {"neg_cosine", "neg_log_sigmoid", "l1"}, "neg_cosine");
+    const std::string loss =
+        head.choice("loss", {"neg_cosine", "neg_log_sigmoid", "l1"}, "neg_cosine");
     config.speech_loss = loss == "neg_cosine"        ? SpeechLoss::kNegCosine
                          : loss == "neg_log_sigmoid" ? SpeechLoss::kNegLogSigmoid
                                                      : SpeechLoss::kL1;

@@ -1,4 +1,5 @@
-// What makes a model: sizes and switches, read from the parameters of a run and stored beside its weights (model.json).
+// What makes a model: sizes and switches, read from the parameters of a run and stored beside its
+// weights (model.json).
 #pragma once
 
 #include <cstdint>
@@ -22,18 +23,22 @@ struct ModelConfig {
   std::int64_t heads = 12;
   std::int64_t dim_head = 64;
   std::int64_t ff_mult = 2;
-  std::int64_t mel = 100;         // mel bands
-  std::int64_t vocabulary = 0;    // entries of the vocabulary, V; the embedding has V+1 rows, row 0 is filler
+  std::int64_t mel = 100;  // mel bands
+  // Entries of the vocabulary, V; the embedding has V+1 rows, row 0 is filler.
+  std::int64_t vocabulary = 0;
   std::int64_t text_dim = 512;
-  std::int64_t conv_layers = 4;   // ConvNeXtV2 blocks of the text encoder; 0: bare embedding without positions
+  // ConvNeXtV2 blocks of the text encoder; 0: bare embedding without positions.
+  std::int64_t conv_layers = 4;
   bool text_mask_padding = false;
-  std::optional<std::int64_t> pe_attn_heads = 1;  // how many heads are rotated; nothing: all of them
+  // How many heads are rotated; nothing: all of them.
+  std::optional<std::int64_t> pe_attn_heads = 1;
   bool long_skip = false;
   SkipConnection skip = SkipConnection::kConcat;
   double dropout = 0.1;
 };
 
-// `vocabulary` and `mel` may stand in the map (probe, model.json) or come from the corpus (train): then pass them.
+// `vocabulary` and `mel` may stand in the map (probe, model.json) or come from the corpus (train):
+// then pass them.
 [[nodiscard]] Result<ModelConfig> read_model_config(const Value& value, const std::string& where,
                                                     std::optional<std::int64_t> vocabulary = {},
                                                     std::optional<std::int64_t> mel = {});
@@ -56,9 +61,10 @@ struct AlignConfig {
   [[nodiscard]] bool has_speech() const { return speech_layer > 0; }
 };
 
-// {"text": {"layer", "weight"}, "speech": {"layer", "weight", "width", "loss"}, "hidden"}; null or absent: no heads.
-// `speech_width` stands in for an absent "width".
-[[nodiscard]] Result<AlignConfig> read_align_config(const Value* value, const std::string& where, std::int64_t depth,
+// {"text": {"layer", "weight"}, "speech": {"layer", "weight", "width", "loss"}, "hidden"}; null or
+// absent: no heads. `speech_width` stands in for an absent "width".
+[[nodiscard]] Result<AlignConfig> read_align_config(const Value* value, const std::string& where,
+                                                    std::int64_t depth,
                                                     std::optional<std::int64_t> speech_width = {});
 
 }  // namespace strata::trainer

@@ -16,16 +16,19 @@ at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at
 DitBlock::DitBlock(const ModelConfig& config)
     : modulation_(adopt(*this, "attn_norm.linear", torch::nn::Linear(config.dim, 6 * config.dim))),
       attention_(register_module("attn", std::make_shared<Attention>(config))),
-      feed_forward_(register_module("ff", std::make_shared<FeedForward>(config.dim, config.ff_mult))) {}
+      feed_forward_(
+          register_module("ff", std::make_shared<FeedForward>(config.dim, config.ff_mult))) {}
 
 at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
                              const BackboneInput& input) {
-  const auto e = modulation_(at::silu(time)).chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
+  const auto e =
+      modulation_(at::silu(time))
+          .chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
   const at::Tensor attended =
       attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask, input.dropout);
-  const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);                    // (B, N, dim)
+  const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);  // (B, N, dim)
   const at::Tensor fed = feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout);
-  return at::addcmul(h, e[5].unsqueeze(1), fed);                                       // (B, N, dim)
+  return at::addcmul(h, e[5].unsqueeze(1), fed);  // (B, N, dim)
 }
 
 Dit::Dit(const ModelConfig& config)
@@ -34,13 +37,16 @@ Dit::Dit(const ModelConfig& config)
       text_(register_module("text_embed", std::make_shared<TextEmbedding>(config))),
       input_(register_module("input_embed", std::make_shared<InputEmbedding>(config))) {
   for (std::int64_t i = 0; i < config.depth; ++i) {
-    blocks_.push_back(adopt(*this, fmt::format("transformer_blocks.{}", i), std::make_shared<DitBlock>(config)));
+    blocks_.push_back(
+        adopt(*this, fmt::format("transformer_blocks.{}", i), std::make_shared<DitBlock>(config)));
   }
   if (config.long_skip) {
-    long_skip_ = register_module("long_skip_connection",
-                                 torch::nn::Linear(torch::nn::LinearOptions(2 * config.dim, config.dim).bias(false)));
+    long_skip_ = register_module(
+        "long_skip_connection",
+        torch::nn::Linear(torch::nn::LinearOptions(2 * config.dim, config.dim).bias(false)));
   }
-  final_modulation_ = adopt(*this, "norm_out.linear", torch::nn::Linear(config.dim, 2 * config.dim));
+  final_modulation_ =
+      adopt(*this, "norm_out.linear", torch::nn::Linear(config.dim, 2 * config.dim));
   project_ = register_module("proj_out", torch::nn::Linear(config.dim, config.mel));
   zero_what_starts_at_zero();
 }
@@ -49,7 +55,8 @@ void Dit::zero_what_starts_at_zero() {
   const torch::NoGradGuard no_grad;
   for (auto& entry : named_parameters()) {
     const std::string& name = entry.key();
-    const bool modulates = name.find("attn_norm.linear.") != std::string::npos || name.starts_with("norm_out.linear.");
+    const bool modulates =
+        name.find("attn_norm.linear.") != std::string::npos || name.starts_with("norm_out.linear.");
     if (modulates || name.starts_with("proj_out.")) entry.value().zero_();
   }
 }

@@ -5,12 +5,14 @@
 
 namespace strata::trainer {
 
-// x += gate_a * Attention(AdaLN(x)); x += gate_m * FeedForward(AdaLN(x)). The identity at initialisation.
+// x += gate_a * Attention(AdaLN(x)); x += gate_m * FeedForward(AdaLN(x)). The identity at
+// initialisation.
 class DitBlock : public torch::nn::Module {
  public:
   explicit DitBlock(const ModelConfig& config);
   // x (B, N, dim), time (B, dim).
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table, const BackboneInput& input);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
+                     const BackboneInput& input);
 
  private:
   torch::nn::Linear modulation_;

@@ -17,16 +17,19 @@ constexpr std::int64_t kPositionKernel = 31;
 constexpr std::int64_t kPositionGroups = 16;
 
 torch::nn::Conv1d convolution(std::int64_t channels, std::int64_t kernel, std::int64_t groups) {
-  return torch::nn::Conv1d(torch::nn::Conv1dOptions(channels, channels, kernel).padding(kernel / 2).groups(groups));
+  return torch::nn::Conv1d(
+      torch::nn::Conv1dOptions(channels, channels, kernel).padding(kernel / 2).groups(groups));
 }
 
-// f of each float32 in double, rounded once: the tables are then the same whichever vector library torch was built with.
+// f of each float32 in double, rounded once: the tables are then the same whichever vector library
+// torch was built with.
 template <class F>
 at::Tensor exact(const at::Tensor& x, F f) {
   at::Tensor y = at::empty_like(x);
   const float* from = x.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
-  for (std::int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(f(static_cast<double>(from[i])));
+  for (std::int64_t i = 0; i < x.numel(); ++i)
+    to[i] = static_cast<float>(f(static_cast<double>(from[i])));
   return y;
 }
 
@@ -36,7 +39,8 @@ at::Tensor RowDropout::operator()(const at::Tensor& x) const {
   if (rate == 0 || rows.empty()) return x;
   STRATA_ASSERT(x.size(0) == static_cast<std::int64_t>(rows.size()));
   const at::Tensor keep = at::empty_like(x, at::MemoryFormat::Contiguous);
-  for (std::size_t b = 0; b < rows.size(); ++b) keep[static_cast<std::int64_t>(b)].bernoulli_(1 - rate, rows[b]);
+  for (std::size_t b = 0; b < rows.size(); ++b)
+    keep[static_cast<std::int64_t>(b)].bernoulli_(1 - rate, rows[b]);
   return x * keep.div_(1 - rate);
 }
 
@@ -45,28 +49,34 @@ TimeEmbedding::TimeEmbedding(std::int64_t dim)
       second_(adopt(*this, "time_mlp.2", torch::nn::Linear(dim, dim))) {}
 
 at::Tensor TimeEmbedding::sinusoids(const at::Tensor& time) {
-  const auto step = static_cast<float>(-std::log(kWaveBase) / static_cast<double>(kTimeFrequencies - 1));
-  const at::Tensor exponents = at::arange(kTimeFrequencies, at::kFloat) * step;                        // (128)
-  const at::Tensor omega = exact(exponents, [](double e) { return std::exp(e); }).to(time.dtype());    // (128)
-  const at::Tensor angles = kTimeScale * time.unsqueeze(1) * omega.unsqueeze(0);                       // (B, 128)
-  return at::cat({angles.sin(), angles.cos()}, 1);                                                     // (B, 256)
+  const auto step =
+      static_cast<float>(-std::log(kWaveBase) / static_cast<double>(kTimeFrequencies - 1));
+  const at::Tensor exponents = at::arange(kTimeFrequencies, at::kFloat) * step;  // (128)
+  // (128).
+  const at::Tensor omega = exact(exponents, [](double e) { return std::exp(e); }).to(time.dtype());
+  const at::Tensor angles = kTimeScale * time.unsqueeze(1) * omega.unsqueeze(0);  // (B, 128)
+  return at::cat({angles.sin(), angles.cos()}, 1);                                // (B, 256)
 }
 
-at::Tensor TimeEmbedding::forward(const at::Tensor& time) { return second_(at::silu(first_(sinusoids(time)))); }
+at::Tensor TimeEmbedding::forward(const at::Tensor& time) {
+  return second_(at::silu(first_(sinusoids(time))));
+}
 
 GlobalResponseNorm::GlobalResponseNorm(std::int64_t width)
     : gamma_(register_parameter("gamma", torch::zeros({1, 1, width}))),
       beta_(register_parameter("beta", torch::zeros({1, 1, width}))) {}
 
 at::Tensor GlobalResponseNorm::forward(const at::Tensor& x) {
-  const at::Tensor strength = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true);              // (B, 1, C)
-  const at::Tensor relative = strength / (strength.mean(-1, /*keepdim=*/true) + kNormEpsilon);  // (B, 1, C)
+  const at::Tensor strength = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true);  // (B, 1, C)
+  const at::Tensor relative =
+      strength / (strength.mean(-1, /*keepdim=*/true) + kNormEpsilon);  // (B, 1, C)
   return x * (1 + gamma_ * relative) + beta_;
 }
 
 ConvNextBlock::ConvNextBlock(std::int64_t width)
     : depthwise_(register_module("dwconv", convolution(width, kTextKernel, width))),
-      norm_(register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kNormEpsilon)))),
+      norm_(register_module(
+          "norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kNormEpsilon)))),
       widen_(register_module("pwconv1", torch::nn::Linear(width, 2 * width))),
       response_(register_module("grn", std::make_shared<GlobalResponseNorm>(2 * width))),
       narrow_(register_module("pwconv2", torch::nn::Linear(2 * width, width))) {}
@@ -80,28 +90,34 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
 TextEmbedding::TextEmbedding(const ModelConfig& config)
     : mask_padding_(config.text_mask_padding),
       width_(config.text_dim),
-      embedding_(register_module("text_embed", torch::nn::Embedding(config.vocabulary + 1, config.text_dim))) {
+      embedding_(register_module("text_embed",
+                                 torch::nn::Embedding(config.vocabulary + 1, config.text_dim))) {
   for (std::int64_t i = 0; i < config.conv_layers; ++i) {
-    blocks_.push_back(adopt(*this, fmt::format("text_blocks.{}", i), std::make_shared<ConvNextBlock>(width_)));
+    blocks_.push_back(
+        adopt(*this, fmt::format("text_blocks.{}", i), std::make_shared<ConvNextBlock>(width_)));
   }
 }
 
 at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames) {
   // Computed in float32 as the reference does; frames past the table's end share its last row.
-  const at::Tensor exponent = at::arange(0, width, 2, at::kFloat) / static_cast<double>(width);       // (C/2)
-  const at::Tensor theta = 1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); });    // (C/2)
-  const at::Tensor row = at::arange(frames, at::kFloat).clamp_max(static_cast<double>(kTextPositionsMax - 1));
-  const at::Tensor angles = row.unsqueeze(1) * theta.unsqueeze(0);                                    // (N, C/2)
-  return at::cat({exact(angles, [](double a) { return std::cos(a); }),                                // (N, C)
-                  exact(angles, [](double a) { return std::sin(a); })}, 1);
+  const at::Tensor exponent =
+      at::arange(0, width, 2, at::kFloat) / static_cast<double>(width);  // (C/2)
+  const at::Tensor theta =
+      1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); });  // (C/2)
+  const at::Tensor row =
+      at::arange(frames, at::kFloat).clamp_max(static_cast<double>(kTextPositionsMax - 1));
+  const at::Tensor angles = row.unsqueeze(1) * theta.unsqueeze(0);      // (N, C/2)
+  return at::cat({exact(angles, [](double a) { return std::cos(a); }),  // (N, C)
+                  exact(angles, [](double a) { return std::sin(a); })},
+                 1);
 }
 
 at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text) {
-  at::Tensor ids = text.slice(1, 0, frames) + 1;                                       // 0 is filler and padding
-  ids = at::constant_pad_nd(ids, {0, frames - ids.size(1)}, 0);                        // (B, N)
-  const at::Tensor filler = (ids == 0).unsqueeze(2);                                   // (B, N, 1): before the drop
+  at::Tensor ids = text.slice(1, 0, frames) + 1;                 // 0 is filler and padding
+  ids = at::constant_pad_nd(ids, {0, frames - ids.size(1)}, 0);  // (B, N)
+  const at::Tensor filler = (ids == 0).unsqueeze(2);             // (B, N, 1): before the drop
   if (drop_text) ids = at::zeros_like(ids);
-  at::Tensor x = embedding_(ids);                                                      // (B, N, C)
+  at::Tensor x = embedding_(ids);  // (B, N, C)
   if (blocks_.empty()) return x;
   x = x + positions(width_, frames).to(x.options());
   if (mask_padding_) x = x.masked_fill(filler, 0);
@@ -113,9 +129,12 @@ at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, b
 }
 
 InputEmbedding::InputEmbedding(const ModelConfig& config)
-    : project_(register_module("proj", torch::nn::Linear(2 * config.mel + config.text_dim, config.dim))),
-      first_(adopt(*this, "conv_pos_embed.conv1d.0", convolution(config.dim, kPositionKernel, kPositionGroups))),
-      second_(adopt(*this, "conv_pos_embed.conv1d.2", convolution(config.dim, kPositionKernel, kPositionGroups))) {}
+    : project_(
+          register_module("proj", torch::nn::Linear(2 * config.mel + config.text_dim, config.dim))),
+      first_(adopt(*this, "conv_pos_embed.conv1d.0",
+                   convolution(config.dim, kPositionKernel, kPositionGroups))),
+      second_(adopt(*this, "conv_pos_embed.conv1d.2",
+                    convolution(config.dim, kPositionKernel, kPositionGroups))) {}
 
 at::Tensor InputEmbedding::forward(const BackboneInput& input) {
   const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
@@ -125,20 +144,26 @@ at::Tensor InputEmbedding::forward(const BackboneInput& input) {
   return x + h.transpose(1, 2);
 }
 
-RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head, const at::TensorOptions& options) {
-  const at::Tensor exponent = at::arange(0, dim_head, 2, at::kFloat) / static_cast<double>(dim_head);
-  const at::Tensor omega = (1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); })).to(options);  // (d/2)
-  const at::Tensor angles = at::arange(frames, options).unsqueeze(1) * omega.unsqueeze(0);                // (N, d/2)
+RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head,
+                         const at::TensorOptions& options) {
+  const at::Tensor exponent =
+      at::arange(0, dim_head, 2, at::kFloat) / static_cast<double>(dim_head);
+  const at::Tensor omega = (1.0 / exact(exponent, [](double e) {
+                              return std::pow(kWaveBase, e);
+                            })).to(options);  // (d/2)
+  // (N, d/2).
+  const at::Tensor angles = at::arange(frames, options).unsqueeze(1) * omega.unsqueeze(0);
   return {angles.cos(), angles.sin()};
 }
 
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads) {
   if (heads == 0) return x;
-  const at::Tensor turned = x.slice(1, 0, heads);        // (B, heads, N, d)
-  const at::Tensor even = turned.slice(3, 0, {}, 2);     // (B, heads, N, d/2)
+  const at::Tensor turned = x.slice(1, 0, heads);     // (B, heads, N, d)
+  const at::Tensor even = turned.slice(3, 0, {}, 2);  // (B, heads, N, d/2)
   const at::Tensor odd = turned.slice(3, 1, {}, 2);
   const at::Tensor rotated =
-      at::stack({even * table.cos - odd * table.sin, odd * table.cos + even * table.sin}, 4).flatten(3);
+      at::stack({even * table.cos - odd * table.sin, odd * table.cos + even * table.sin}, 4)
+          .flatten(3);
   return heads == x.size(1) ? rotated : at::cat({rotated, x.slice(1, heads)}, 1);
 }
 
@@ -160,9 +185,12 @@ at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, con
   const at::Tensor k = rotate(split(key_(x)), table, rotated_heads_);
   const at::Tensor v = split(value_(x));
   std::optional<at::Tensor> keys;
-  if (mask.defined()) keys = mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
-  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, keys);       // (B, H, N, d), scale 1/sqrt(d)
-  const at::Tensor out = dropout(out_(mixed.transpose(1, 2).flatten(2)));         // (B, N, dim)
+  if (mask.defined())
+    keys =
+        mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
+  // (B, H, N, d), scale 1/sqrt(d).
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, keys);
+  const at::Tensor out = dropout(out_(mixed.transpose(1, 2).flatten(2)));  // (B, N, dim)
   return mask.defined() ? out.masked_fill(mask.logical_not().unsqueeze(2), 0) : out;
 }
 

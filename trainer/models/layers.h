@@ -1,4 +1,5 @@
-// The pieces of which both backbones are made. Names of parameters are those of the F5-TTS checkpoints.
+// The pieces of which both backbones are made. Names of parameters are those of the F5-TTS
+// checkpoints.
 #pragma once
 
 #include <string>
@@ -8,15 +9,17 @@
 
 namespace strata::trainer {
 
-// Registers `module` below `owner` at a dotted path ("time_mlp.0"), making plain containers on the way, so that parameter
-// names are those of the published checkpoints. Returns the module.
+// Registers `module` below `owner` at a dotted path ("time_mlp.0"), making plain containers on the
+// way, so that parameter names are those of the published checkpoints. Returns the module.
 template <class M>
 M adopt(torch::nn::Module& owner, std::string_view path, M module) {
   const std::size_t dot = path.find('.');
   const std::string head(path.substr(0, dot));
   if (dot == std::string_view::npos) return owner.register_module(head, std::move(module));
   const auto* known = owner.named_children().find(head);
-  auto container = known == nullptr ? owner.register_module(head, std::make_shared<torch::nn::Module>()) : *known;
+  auto container = known == nullptr
+                       ? owner.register_module(head, std::make_shared<torch::nn::Module>())
+                       : *known;
   return adopt(*container, path.substr(dot + 1), std::move(module));
 }
 
@@ -68,7 +71,8 @@ class TextEmbedding : public torch::nn::Module {
   std::vector<std::shared_ptr<ConvNextBlock>> blocks_;
 };
 
-// x_t, condition and text side by side -> (B, N, dim), plus a convolution that knows where a frame stands.
+// x_t, condition and text side by side -> (B, N, dim), plus a convolution that knows where a frame
+// stands.
 class InputEmbedding : public torch::nn::Module {
  public:
   InputEmbedding(const ModelConfig& config);
@@ -83,7 +87,8 @@ class InputEmbedding : public torch::nn::Module {
 struct RotaryTable {
   at::Tensor cos{}, sin{};
 };
-[[nodiscard]] RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head, const at::TensorOptions& options);
+[[nodiscard]] RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head,
+                                       const at::TensorOptions& options);
 // Rotates adjacent channel pairs of x (B, H, N, d) in the first `heads` heads; the others pass.
 [[nodiscard]] at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads);
 
@@ -91,7 +96,8 @@ class Attention : public torch::nn::Module {
  public:
   explicit Attention(const ModelConfig& config);
   // x (B, N, dim); mask (B, N) bool or undefined: zero output at hidden frames, and hidden keys.
-  at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask, const RowDropout& dropout);
+  at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
+                     const RowDropout& dropout);
 
  private:
   std::int64_t heads_, dim_head_, rotated_heads_;

@@ -12,14 +12,16 @@ constexpr double kNormFloor = 1e-12;
 RmsNorm::RmsNorm(std::int64_t dim) : gain_(register_parameter("g", torch::ones({dim}))) {}
 
 at::Tensor RmsNorm::forward(const at::Tensor& x) {
-  const at::Tensor length = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, true).clamp_min(kNormFloor);  // (B, N, 1)
+  const at::Tensor length =
+      at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, true).clamp_min(kNormFloor);  // (B, N, 1)
   return x / length * std::sqrt(static_cast<double>(x.size(-1))) * gain_;
 }
 
 UnettLayer::UnettLayer(const ModelConfig& config, bool joins) {
   // Registered under the numbers that the published checkpoints use.
   if (joins) {
-    join_ = register_module("0", torch::nn::Linear(torch::nn::LinearOptions(2 * config.dim, config.dim).bias(false)));
+    join_ = register_module(
+        "0", torch::nn::Linear(torch::nn::LinearOptions(2 * config.dim, config.dim).bias(false)));
   }
   attention_norm_ = register_module("1", std::make_shared<RmsNorm>(config.dim));
   attention_ = register_module("2", std::make_shared<Attention>(config));
@@ -27,9 +29,10 @@ UnettLayer::UnettLayer(const ModelConfig& config, bool joins) {
   feed_forward_ = register_module("4", std::make_shared<FeedForward>(config.dim, config.ff_mult));
 }
 
-at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table, const at::Tensor& mask,
-                               const BackboneInput& input) {
-  if (skip.defined()) x = join_.is_empty() ? x + skip : join_(at::cat({x, skip}, 2));  // (B, N+1, dim)
+at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table,
+                               const at::Tensor& mask, const BackboneInput& input) {
+  if (skip.defined())
+    x = join_.is_empty() ? x + skip : join_(at::cat({x, skip}, 2));  // (B, N+1, dim)
   x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout) + x;
   return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout) + x;
 }
@@ -43,7 +46,8 @@ Unett::Unett(const ModelConfig& config)
       project_(nullptr) {
   for (std::int64_t i = 0; i < config.depth; ++i) {
     const bool joins = i >= config.depth / 2 && config.skip == SkipConnection::kConcat;
-    layers_.push_back(adopt(*this, fmt::format("layers.{}", i), std::make_shared<UnettLayer>(config, joins)));
+    layers_.push_back(
+        adopt(*this, fmt::format("layers.{}", i), std::make_shared<UnettLayer>(config, joins)));
   }
   norm_ = register_module("norm_out", std::make_shared<RmsNorm>(config.dim));
   project_ = register_module("proj_out", torch::nn::Linear(config.dim, config.mel));
@@ -62,9 +66,11 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
   observe("text", input.text);
   const at::Tensor embedded = input_->forward(input);  // (B, N, dim)
   observe("input", embedded);
-  at::Tensor x = at::cat({time.unsqueeze(1), embedded}, 1);  // (B, N+1, dim): the time token in front
+  // (B, N+1, dim): the time token in front.
+  at::Tensor x = at::cat({time.unsqueeze(1), embedded}, 1);
   const RotaryTable table = rotary_table(x.size(1), config_.dim_head, x.options());
-  const at::Tensor mask = input.mask.defined() ? at::constant_pad_nd(input.mask, {1, 0}, 1) : at::Tensor();  // (B, N+1)
+  const at::Tensor mask =
+      input.mask.defined() ? at::constant_pad_nd(input.mask, {1, 0}, 1) : at::Tensor();  // (B, N+1)
   BackboneOutput output;
   std::vector<at::Tensor> skips;  // inputs of the first half, taken back last in, first out
   for (std::size_t k = 0; k < layers_.size(); ++k) {

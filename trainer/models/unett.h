@@ -1,5 +1,5 @@
-// UNetT: the flat U-Net transformer of E2-TTS. Time is one more token in front; the first half's inputs are skipped to
-// the second half. Nothing starts at zero.
+// UNetT: the flat U-Net transformer of E2-TTS. Time is one more token in front; the first half's
+// inputs are skipped to the second half. Nothing starts at zero.
 #pragma once
 
 #include "trainer/models/layers.h"
@@ -21,8 +21,8 @@ class UnettLayer : public torch::nn::Module {
   // `joins`: the layer takes a skip by concatenation and so has the weight for it.
   UnettLayer(const ModelConfig& config, bool joins);
   // x (B, N+1, dim); `skip` of the same shape, or undefined; mask (B, N+1) or undefined.
-  at::Tensor forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table, const at::Tensor& mask,
-                     const BackboneInput& input);
+  at::Tensor forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table,
+                     const at::Tensor& mask, const BackboneInput& input);
 
  private:
   torch::nn::Linear join_ = nullptr;

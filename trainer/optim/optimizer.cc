@@ -17,13 +17,17 @@ double clip_gradients(at::Tensor& gradients, double limit) {
 }
 
 AdamW::AdamW(const AdamWOptions& options, std::int64_t total)
-    : options_(options), first_(at::zeros({total}, at::kFloat)), second_(at::zeros({total}, at::kFloat)) {}
+    : options_(options),
+      first_(at::zeros({total}, at::kFloat)),
+      second_(at::zeros({total}, at::kFloat)) {}
 
-void AdamW::step(at::Tensor& values, const at::Tensor& gradients, double learning_rate, std::int64_t update) {
+void AdamW::step(at::Tensor& values, const at::Tensor& gradients, double learning_rate,
+                 std::int64_t update) {
   const torch::NoGradGuard no_grad;
   const at::Tensor count = at::full({}, static_cast<double>(update + 1), at::kFloat);
-  at::_fused_adamw_({values}, {gradients}, {first_}, {second_}, {}, {count}, learning_rate, options_.beta1, options_.beta2,
-                    options_.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  at::_fused_adamw_({values}, {gradients}, {first_}, {second_}, {}, {count}, learning_rate,
+                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
+                    /*amsgrad=*/false, /*maximize=*/false);
 }
 
 WeightAverage::WeightAverage(const EmaOptions& options, const at::Tensor& values)

@@ -1,4 +1,5 @@
-// What follows a backward pass: clipping, AdamW, and the average of the weights; each over flat buffers.
+// What follows a backward pass: clipping, AdamW, and the average of the weights; each over flat
+// buffers.
 #pragma once
 
 #include "base/torch/tensor.h"
@@ -6,7 +7,8 @@
 
 namespace strata::trainer {
 
-// Scales `gradients` so that their L2 norm is at most `limit`; returns the norm before. coefficient = limit/(norm+1e-6).
+// Scales `gradients` so that their L2 norm is at most `limit`; returns the norm before. coefficient
+// = limit/(norm+1e-6).
 [[nodiscard]] double clip_gradients(at::Tensor& gradients, double limit);
 
 struct AdamWOptions {
@@ -16,13 +18,14 @@ struct AdamWOptions {
   double weight_decay = 0.01;  // on every parameter, without exception
 };
 
-// torch's fused AdamW. It differs from torch::optim::AdamW in the last digits and is 3.5 times as fast; it is the only one
-// used here, so that results compare.
+// torch's fused AdamW. It differs from torch::optim::AdamW in the last digits and is 3.5 times as
+// fast; it is the only one used here, so that results compare.
 class AdamW {
  public:
   AdamW(const AdamWOptions& options, std::int64_t total);
   // `update` counts from 0.
-  void step(at::Tensor& values, const at::Tensor& gradients, double learning_rate, std::int64_t update);
+  void step(at::Tensor& values, const at::Tensor& gradients, double learning_rate,
+            std::int64_t update);
   [[nodiscard]] at::Tensor& first_moment() { return first_; }    // (total)
   [[nodiscard]] at::Tensor& second_moment() { return second_; }  // (total)
 

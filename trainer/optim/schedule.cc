@@ -8,7 +8,8 @@
 namespace strata::trainer {
 namespace {
 
-constexpr double kLeastFactor = 1e-8;  // where warm-up begins and decay ends; the reference never uses exactly 0
+// Where warm-up begins and decay ends; the reference never uses exactly 0.
+constexpr double kLeastFactor = 1e-8;
 
 }  // namespace
 
@@ -16,7 +17,8 @@ double learning_rate(const Schedule& schedule, std::int64_t update) {
   STRATA_ASSERT(schedule.total > schedule.warmup);
   const auto u = static_cast<double>(update);
   const auto warmup = static_cast<double>(schedule.warmup);
-  if (update < schedule.warmup) return schedule.base * (kLeastFactor + (1 - kLeastFactor) * u / warmup);
+  if (update < schedule.warmup)
+    return schedule.base * (kLeastFactor + (1 - kLeastFactor) * u / warmup);
   const auto decay = static_cast<double>(schedule.total - schedule.warmup);
   return schedule.base * (1 + (kLeastFactor - 1) * std::min(u - warmup, decay) / decay);
 }

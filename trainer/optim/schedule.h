@@ -5,11 +5,13 @@
 
 namespace strata::trainer {
 
-// Linear from ~0 over `warmup` updates to `base`, then linear to ~0 at `total`. `update` counts from 0.
+// Linear from ~0 over `warmup` updates to `base`, then linear to ~0 at `total`. `update` counts
+// from 0.
 struct Schedule {
   double base = 7.5e-5;
   std::int64_t warmup = 20'000;
-  std::int64_t total = 0;  // REQUIRES: > warmup; the reference misbehaves otherwise, so the spec is refused before
+  // REQUIRES: > warmup; the reference misbehaves otherwise, so the spec is refused before.
+  std::int64_t total = 0;
 };
 [[nodiscard]] double learning_rate(const Schedule& schedule, std::int64_t update);
 

@@ -10,8 +10,8 @@
 namespace strata::trainer {
 
 inline constexpr std::int64_t kStepsMax = 4096;
-inline constexpr std::int64_t kDurationMax =
-    4096;  // frames, prompt included (F5-TTS: CFM.sample, max_duration)
+// Frames, prompt included (F5-TTS: CFM.sample, max_duration).
+inline constexpr std::int64_t kDurationMax = 4096;
 // Texts shorter than this are spoken slowly: the ratio of so few letters says little (F5-TTS:
 // utils_infer).
 inline constexpr std::size_t kShortTextBytes = 10;
@@ -22,8 +22,8 @@ inline constexpr double kShortTextSpeed = 0.3;
 // - 2).
 [[nodiscard]] std::vector<double> time_grid(std::int64_t steps, std::optional<double> sway);
 inline constexpr double kSwayMin = -1;
-inline constexpr double kSwayMax =
-    1.75;  // 2 / (pi - 2) = 1.7519: above it the times would not increase
+// 2 / (pi - 2) = 1.7519: above it the times would not increase.
+inline constexpr double kSwayMax = 1.75;
 
 // Frames of prompt and new speech together: prompt + int(prompt / bytes of its text * bytes of the
 // new text / speed), with UTF-8 bytes. A prompt without text gives the new speech the prompt's

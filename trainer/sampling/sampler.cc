@@ -30,8 +30,8 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
   STRATA_ASSERT(std::ssize(input.prompt_frames) == batch);
   const at::TensorOptions integers(at::kLong);
   const at::Tensor positions = at::arange(frames, integers).unsqueeze(0);  // (1, N)
-  const at::Tensor prompts =
-      positions < at::tensor(input.prompt_frames, integers).unsqueeze(1);  // (B, N)
+  // (B, N).
+  const at::Tensor prompts = positions < at::tensor(input.prompt_frames, integers).unsqueeze(1);
   const at::Tensor condition =
       at::where(prompts.unsqueeze(-1), input.condition, at::zeros({}, input.condition.options()));
 
@@ -55,8 +55,8 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
     step.time = at::full({step.noisy.size(0)}, t, y.options());
     at::Tensor v = backbone.forward(step).velocity;
     if (!guided) return v;
-    const std::vector<at::Tensor> halves =
-        v.chunk(2, 0);  // with the condition and the text, and without
+    // With the condition and the text, and without.
+    const std::vector<at::Tensor> halves = v.chunk(2, 0);
     return at::Tensor(halves[0] + (halves[0] - halves[1]) * options.cfg);
   };
   const at::Tensor y =

@@ -16,8 +16,8 @@ namespace strata::trainer {
 
 enum class Solver { kEuler, kMidpoint };
 
-inline constexpr double kGuidanceNone =
-    1e-5;  // weaker guidance is none: the unconditional half is not computed
+// Weaker guidance is none: the unconditional half is not computed.
+inline constexpr double kGuidanceNone = 1e-5;
 inline constexpr double kGuidanceMax = 100;
 
 struct SamplingOptions {

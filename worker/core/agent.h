@@ -97,8 +97,8 @@ class Agent {
     StartAttempt order{};
     AttemptPhase phase = AttemptPhase::kStarting;
     Instant lease_until{};  // ours: the coordinator's less the margin
-    std::uint64_t first_heartbeat =
-        0;                 // the first one that names it, so the first whose answer renews it
+    // The first one that names it, so the first whose answer renews it.
+    std::uint64_t first_heartbeat = 0;
     Instant kill_at{};     // when stopping
     bool dropped = false;  // not ours any more: killed, never reported
   };

@@ -38,7 +38,8 @@ constexpr const char* kToyAsr = R"(
 def forward(self, wav: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
   assert wav.size(1) == 16000
   loud = wav.abs().view(wav.size(0), 10, 1600).amax(2)
-  tokens = torch.where(loud > 0.0, (loud * 8.0).long().clamp(0, 8), torch.full_like(loud, 9.0).long())
+  end = torch.full_like(loud, 9.0).long()
+  tokens = torch.where(loud > 0.0, (loud * 8.0).long().clamp(0, 8), end)
   return tokens, -loud.sum(1), (loud.sum(1) == 0).float()
 )";
 // Loudness, and how fast the signal moves.
@@ -66,7 +67,8 @@ def forward(self, wav: Tensor) -> Tensor:
 constexpr const char* kNanMos = R"(
 def forward(self, wav: Tensor) -> Tensor:
   good = 5.0 - (wav[:, 1:] - wav[:, :-1]).abs().mean(1)
-  return torch.where(wav.abs().amax(1) > 0.99, torch.zeros_like(good) / 0.0, torch.where(wav.abs().sum(1) == 0, torch.ones_like(good), good))
+  heard = torch.where(wav.abs().sum(1) == 0, torch.ones_like(good), good)
+  return torch.where(wav.abs().amax(1) > 0.99, torch.zeros_like(good) / 0.0, heard)
 )";
 
 class ToyJudges : public ScratchFolder {

@@ -1,5 +1,6 @@
-// Golden values of the tiny model, measured on the reference implementations in float64 (docs/models.md says how).
-// Tables of sines differ in the last float32 digit between libraries, so losses agree to 1e-6, not to 1e-9.
+// Golden values of the tiny model, measured on the reference implementations in float64
+// (docs/models.md says how). Tables of sines differ in the last float32 digit between libraries, so
+// losses agree to 1e-6, not to 1e-9.
 #include "trainer/probe.h"
 
 #include <gtest/gtest.h>
@@ -12,10 +13,12 @@ namespace strata::trainer {
 namespace {
 
 constexpr double kTolerance = 1e-6;
-// One value alone: the angle 1000 * t * omega carries a float32 rounding of omega, up to 1.8e-5 at t = 0.3.
+// One value alone: the angle 1000 * t * omega carries a float32 rounding of omega, up to 1.8e-5 at
+// t = 0.3.
 constexpr double kOneValue = 5e-6;
 
-constexpr const char* kAlign = R"("align": {"text": {"layer": 2}, "speech": {"layer": 3, "width": 24}, "hidden": 32})";
+constexpr const char* kAlign =
+    R"("align": {"text": {"layer": 2}, "speech": {"layer": 3, "width": 24}, "hidden": 32})";
 constexpr const char* kSwitches = R"("text_mask_padding": true, "pe_attn_heads": null)";
 
 Value run(const std::string& request) {
@@ -36,7 +39,8 @@ double number(const Value& report, std::initializer_list<std::string> path) {
   return at->to_double().value_or(std::nan(""));
 }
 
-void expect_losses(const Value& report, double total, double cfm, double speech, double ctc, double norm) {
+void expect_losses(const Value& report, double total, double cfm, double speech, double ctc,
+                   double norm) {
   EXPECT_NEAR(number(report, {"loss", "total"}), total, kTolerance);
   EXPECT_NEAR(number(report, {"loss", "cfm"}), cfm, kTolerance);
   EXPECT_NEAR(number(report, {"loss", "speech"}), speech, kTolerance);
@@ -61,10 +65,13 @@ TEST(Probe, LossesAndGradientsAreThoseOfTheReference) {
   const Value report = run(fmt::format(R"({{"model": "dit", {}}})", kAlign));
   expect_losses(report, 2.7575032434, 2.3107365336, 0.0052492626, 4.4151744718, 3.66756583);
   EXPECT_EQ(number(report, {"parameters"}), 305352);
-  EXPECT_NEAR(number(report, {"gradients", "backbone.text_embed.text_embed.weight"}), 0.1320516366, kTolerance);
-  EXPECT_NEAR(number(report, {"gradients", "backbone.transformer_blocks.0.attn.to_q.weight"}), 0.0730146570, kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.text_embed.text_embed.weight"}), 0.1320516366,
+              kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.transformer_blocks.0.attn.to_q.weight"}),
+              0.0730146570, kTolerance);
   EXPECT_NEAR(number(report, {"gradients", "backbone.proj_out.weight"}), 1.3731526890, kTolerance);
-  EXPECT_NEAR(number(report, {"gradients", "backbone.input_embed.conv_pos_embed.conv1d.0.weight"}), 0.4513967121, kTolerance);
+  EXPECT_NEAR(number(report, {"gradients", "backbone.input_embed.conv_pos_embed.conv1d.0.weight"}),
+              0.4513967121, kTolerance);
 }
 
 TEST(Probe, EveryIntermediateValueIsThatOfTheReference) {
@@ -90,8 +97,8 @@ TEST(Probe, EveryIntermediateValueIsThatOfTheReference) {
 }
 
 TEST(Probe, DroppingTextAndAudioGivesTheReferenceLosses) {
-  expect_losses(run(fmt::format(R"({{"model": "dit", "drop": "both", {}}})", kAlign)), 2.7758576240, 2.3218198530, 0.0094374951,
-                4.4460027586, 3.75669847);
+  expect_losses(run(fmt::format(R"({{"model": "dit", "drop": "both", {}}})", kAlign)), 2.7758576240,
+                2.3218198530, 0.0094374951, 4.4460027586, 3.75669847);
 }
 
 TEST(Probe, MaskedTextPaddingAndAllHeadsRotatedGiveTheReferenceLosses) {
@@ -103,8 +110,11 @@ TEST(Probe, MaskedTextPaddingAndAllHeadsRotatedGiveTheReferenceLosses) {
 
 TEST(Probe, EverySpeechLossHasTheReferenceValue) {
   const auto speech = [](const char* loss, const std::string& switches) {
-    return number(run(fmt::format(R"({{"model": "dit"{}, "align": {{"text": {{"layer": 2}}, "hidden": 32,
-      "speech": {{"layer": 3, "width": 24, "loss": "{}"}}}}}})", switches, loss)), {"loss", "speech"});
+    return number(
+        run(fmt::format(R"({{"model": "dit"{}, "align": {{"text": {{"layer": 2}}, "hidden": 32,
+      "speech": {{"layer": 3, "width": 24, "loss": "{}"}}}}}})",
+                        switches, loss)),
+        {"loss", "speech"});
   };
   EXPECT_NEAR(speech("neg_cosine", ""), 0.0052492626, kTolerance);
   EXPECT_NEAR(speech("neg_log_sigmoid", ""), 0.7010245789, kTolerance);
@@ -121,7 +131,8 @@ TEST(Probe, WithoutHeadsTheBackboneIsThatOfThePlainReference) {
   EXPECT_NEAR(number(plain, {"loss", "total"}), 2.3107365336, kTolerance);
   EXPECT_NEAR(number(plain, {"grad_norm"}), 3.45240675, 3 * kTolerance);
   EXPECT_EQ(plain.find("gradients")->if_object()->size(), 91U);
-  EXPECT_NEAR(number(run(fmt::format(R"({{"model": "dit", {}}})", kSwitches)), {"grad_norm"}), 3.12493315, 3 * kTolerance);
+  EXPECT_NEAR(number(run(fmt::format(R"({{"model": "dit", {}}})", kSwitches)), {"grad_norm"}),
+              3.12493315, 3 * kTolerance);
 }
 
 TEST(Probe, UnettGivesTheReferenceLossAndPrediction) {
@@ -142,9 +153,11 @@ TEST(Probe, Float32AgreesToFourDigits) {
 }
 
 TEST(Probe, WhatItDoesNotSupportIsRefusedByName) {
-  for (const char* request : {R"({"model": "dit", "masks": "upstream"})", R"({"model": "dit", "dropout": 0.1})",
-                              R"({"model": "lstm"})", R"({"dim": 64})", R"({"model": "dit", "align": {"text": {"layer": 5}}})",
-                              R"({"model": "dit", "depht": 4})", R"({"model": "dit", "frames": []})"}) {
+  for (const char* request :
+       {R"({"model": "dit", "masks": "upstream"})", R"({"model": "dit", "dropout": 0.1})",
+        R"({"model": "lstm"})", R"({"dim": 64})",
+        R"({"model": "dit", "align": {"text": {"layer": 5}}})", R"({"model": "dit", "depht": 4})",
+        R"({"model": "dit", "frames": []})"}) {
     const auto report = probe(*parse_json(request));
     ASSERT_FALSE(report.has_value()) << request;
     EXPECT_EQ(report.error().code, ErrorCode::kInvalid) << request;

@@ -26,17 +26,20 @@ TEST(Safetensors, TheBytesAreThoseOfTheFormat) {
 }
 
 TEST(Safetensors, AnEntryOutsideOfTheDataIsRefusedByName) {
-  const auto parsed = parse_safetensors(with_header(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "1234"));
+  const auto parsed = parse_safetensors(
+      with_header(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "1234"));
   ASSERT_FALSE(parsed.has_value());
   EXPECT_EQ(parsed.error().code, ErrorCode::kDamaged);
   EXPECT_NE(parsed.error().message.find("tensor w"), std::string::npos);
 }
 
 TEST(Safetensors, AShapeThatDoesNotFitItsBytesIsRefused) {
-  EXPECT_FALSE(parse_safetensors(with_header(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "1234")));
   EXPECT_FALSE(parse_safetensors(
-      with_header(R"({"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "")));
-  EXPECT_FALSE(parse_safetensors(with_header(R"({"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234")));
+      with_header(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "1234")));
+  EXPECT_FALSE(parse_safetensors(with_header(
+      R"({"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "")));
+  EXPECT_FALSE(parse_safetensors(
+      with_header(R"({"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234")));
 }
 
 TEST(Safetensors, AHeaderLongerThanTheFileIsRefused) {
@@ -47,8 +50,9 @@ TEST(Safetensors, AHeaderLongerThanTheFileIsRefused) {
 
 TEST(Safetensors, AnyChangedOrCutFileIsReadOrRefusedButNeverOverrun) {
   const std::string data(48, 'x');
-  const std::string whole = format_safetensors({{"a", {"F32", {2, 3}, std::string_view(data).substr(0, 24)}},
-                                                {"b", {"I64", {3}, std::string_view(data).substr(24)}}});
+  const std::string whole =
+      format_safetensors({{"a", {"F32", {2, 3}, std::string_view(data).substr(0, 24)}},
+                          {"b", {"I64", {3}, std::string_view(data).substr(24)}}});
   Random random(7);
   for (int round = 0; round < 4000; ++round) {
     std::string file = whole.substr(0, random.bounded(whole.size() + 1));
@@ -77,7 +81,8 @@ TEST(TensorFile, TensorsOfEveryTypeComeBackAsTheyWere) {
   const auto back = read_tensors(*folder / "t.safetensors", &metadata);
   ASSERT_TRUE(back.has_value());
   ASSERT_EQ(back->size(), tensors.size());
-  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(torch::equal(back->at(name), tensor)) << name;
+  for (const auto& [name, tensor] : tensors)
+    EXPECT_TRUE(torch::equal(back->at(name), tensor)) << name;
   EXPECT_EQ(metadata.at("made by"), "a test");
   std::filesystem::remove_all(*folder);
 }

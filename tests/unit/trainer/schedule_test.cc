@@ -1,4 +1,5 @@
-// Learning rate, weight average and data order: arithmetic with golden values of the reference trainer.
+// Learning rate, weight average and data order: arithmetic with golden values of the reference
+// trainer.
 #include "trainer/optim/schedule.h"
 
 #include <gtest/gtest.h>
@@ -13,20 +14,24 @@ namespace {
 
 TEST(Schedule, LearningRatesAreThoseOfTheReference) {
   const Schedule schedule{.base = 7.5e-5, .warmup = 10, .total = 50};
-  const std::vector<std::pair<std::int64_t, double>> expected{{0, 7.5e-13},   {1, 7.500001e-6}, {5, 3.75e-5},      {9, 6.75e-5},  {10, 7.5e-5},
-                                                              {11, 7.3125e-5}, {30, 3.75e-5},   {49, 1.875001e-6}, {50, 7.5e-13}, {99, 7.5e-13}};
-  for (const auto& [update, rate] : expected) EXPECT_NEAR(learning_rate(schedule, update), rate, 1e-6 * rate + 1e-15) << update;
+  const std::vector<std::pair<std::int64_t, double>> expected{
+      {0, 7.5e-13},    {1, 7.500001e-6}, {5, 3.75e-5},      {9, 6.75e-5},  {10, 7.5e-5},
+      {11, 7.3125e-5}, {30, 3.75e-5},    {49, 1.875001e-6}, {50, 7.5e-13}, {99, 7.5e-13}};
+  for (const auto& [update, rate] : expected)
+    EXPECT_NEAR(learning_rate(schedule, update), rate, 1e-6 * rate + 1e-15) << update;
 }
 
 TEST(Schedule, TheAverageFollowsTheReference) {
   // The weight is the number of the call, counted from 1.
   double average = 0;
-  const std::vector<std::pair<int, double>> expected{{101, 101}, {111, 103.0218}, {121, 105.38373}, {131, 107.97955}};
+  const std::vector<std::pair<int, double>> expected{
+      {101, 101}, {111, 103.0218}, {121, 105.38373}, {131, 107.97955}};
   auto next = expected.begin();
   for (int call = 1; call <= 131; ++call) {
     const EmaDecision decision = ema_decision({}, call - 1);
     if (decision.step == EmaStep::kCopy) average = call;
-    if (decision.step == EmaStep::kBlend) average = decision.decay * average + (1 - decision.decay) * call;
+    if (decision.step == EmaStep::kBlend)
+      average = decision.decay * average + (1 - decision.decay) * call;
     if (next == expected.end() || call != next->first) continue;
     EXPECT_NEAR(average, (next++)->second, 1e-4) << call;
   }
@@ -34,8 +39,10 @@ TEST(Schedule, TheAverageFollowsTheReference) {
 }
 
 TEST(Schedule, TheDecayGrowsAsInTheReference) {
-  const std::vector<std::pair<std::int64_t, double>> expected{{110, 0.79782}, {1000, 0.98928}, {20000, 0.998638}, {100000, 0.999536}, {200000, 0.999708}};
-  for (const auto& [calls, decay] : expected) EXPECT_NEAR(ema_decision({}, calls).decay, decay, 5e-6) << calls;
+  const std::vector<std::pair<std::int64_t, double>> expected{
+      {110, 0.79782}, {1000, 0.98928}, {20000, 0.998638}, {100000, 0.999536}, {200000, 0.999708}};
+  for (const auto& [calls, decay] : expected)
+    EXPECT_NEAR(ema_decision({}, calls).decay, decay, 5e-6) << calls;
 }
 
 TEST(Order, AnEpochTakesEveryUtteranceAtMostOnceAndEpochsDiffer) {

@@ -19,7 +19,8 @@ class StageSpecTest : public ::testing::Test {
 };
 
 TEST_F(StageSpecTest, ASpecOfTheContractIsReadWhole) {
-  const auto spec = read(R"({"contract": 1, "task": "ab", "stage": "train", "attempt": 3, "parameters": {"model": {"dim": 128}},
+  const auto spec = read(
+      R"({"contract": 1, "task": "ab", "stage": "train", "attempt": 3, "parameters": {"model": {"dim": 128}},
     "seed": 7, "inputs": {"corpus": "/in", "features": null}, "outputs": {"weights": "out/w"}, "models": "/m",
     "resume": null, "slots": 1, "ranks": 2, "threads": 3})");
   ASSERT_TRUE(spec.has_value()) << spec.error().message;

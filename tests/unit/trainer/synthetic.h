@@ -13,7 +13,8 @@
 
 namespace strata::trainer {
 
-// Tests run on one thread, like a rank: bit-exactness is promised for that, and spinning threads cost more than they give.
+// Tests run on one thread, like a rank: bit-exactness is promised for that, and spinning threads
+// cost more than they give.
 inline const bool kOneThread = set_up_torch(1).has_value();
 
 inline ModelConfig tiny_config() {
@@ -55,11 +56,13 @@ inline std::vector<Utterance> synthetic_utterances(std::size_t count, std::uint6
     utterance.features = at::empty({frames / 2, 6}, at::kFloat);
     float* mel = utterance.mel.data_ptr<float>();
     for (std::int64_t j = 0; j < frames * 8; ++j) {
-      mel[j] = static_cast<float>(std::sin(pitch * static_cast<double>(j / 8) + 0.7 * static_cast<double>(j % 8)));
+      mel[j] = static_cast<float>(
+          std::sin(pitch * static_cast<double>(j / 8) + 0.7 * static_cast<double>(j % 8)));
     }
     float* features = utterance.features.data_ptr<float>();
     for (std::int64_t j = 0; j < frames / 2 * 6; ++j) {
-      features[j] = static_cast<float>(std::cos(2 * pitch * static_cast<double>(j / 6) + static_cast<double>(j % 6)));
+      features[j] = static_cast<float>(
+          std::cos(2 * pitch * static_cast<double>(j / 6) + static_cast<double>(j % 6)));
     }
     utterance.seconds = static_cast<double>(frames) / 86;
     utterances.push_back(std::move(utterance));

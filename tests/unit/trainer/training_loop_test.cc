@@ -24,20 +24,22 @@ TrainOptions tiny_options(std::int64_t updates) {
 
 // A run with everything around it; `record` collects what the hooks were told.
 struct Rehearsal {
-  explicit Rehearsal(const TrainOptions& options, const AlignConfig& align = tiny_align(), std::uint64_t corpus = 1)
+  explicit Rehearsal(const TrainOptions& options, const AlignConfig& align = tiny_align(),
+                     std::uint64_t corpus = 1)
       : train(synthetic_utterances(10, corpus)),
         heldout(synthetic_utterances(3, 77)),
         communicator(make_single_communicator()),
         model(tiny_config(), align, options.seed),
         loop(model, train, heldout, *communicator, clock, options,
-             {.progress = [this](std::int64_t update, const Metrics& m) { return record(update, m); },
-              .checkpoint =
-                  [this](const TrainingState& state) -> Status {
-                    saved = state;
-                    for (auto& [name, tensor] : saved.tensors) tensor = tensor.clone();
-                    return {};
-                  },
-              .stop_requested = [this] { return stop_at == static_cast<std::int64_t>(losses.size()) + 1; }}) {}
+             {.progress = [this](std::int64_t update,
+                                 const Metrics& m) { return record(update, m); },
+              .checkpoint = [this](const TrainingState& state) -> Status {
+                saved = state;
+                for (auto& [name, tensor] : saved.tensors) tensor = tensor.clone();
+                return {};
+              },
+              .stop_requested =
+                  [this] { return stop_at == static_cast<std::int64_t>(losses.size()) + 1; }}) {}
   Status record(std::int64_t, const Metrics& metrics) {
     if (metrics.contains("loss")) losses.push_back(metrics.at("loss"));
     return {};
@@ -66,11 +68,13 @@ void expect_same_tensors(const NamedTensors& a, const NamedTensors& b) {
 TEST(TrainingLoop, TenLossesOfASmallRunAreThoseOnRecord) {
   Rehearsal run(tiny_options(10));
   EXPECT_EQ(run.run(), Ending::kFinished);
-  // Recorded from this program after its losses and gradients had matched the reference implementation (probe_test).
+  // Recorded from this program after its losses and gradients had matched the reference
+  // implementation (probe_test).
   const std::vector<double> expected{2.1985572, 2.2224023, 2.1033598, 1.9428038, 1.9200235,
                                      2.1510091, 1.7256383, 1.8353583, 1.9778919, 1.6951474};
   ASSERT_EQ(run.losses.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(run.losses[i], expected[i], 2e-4 * expected[i]) << i;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(run.losses[i], expected[i], 2e-4 * expected[i]) << i;
 }
 
 TEST(TrainingLoop, AnInterruptedRunEndsLikeAnUndisturbedOneBitForBit) {
@@ -106,7 +110,8 @@ TEST(TrainingLoop, MicroBatchesAddUpToTheUndividedBatch) {
   Rehearsal divided(options);
   divided.run();
   ASSERT_EQ(whole.losses.size(), divided.losses.size());
-  for (std::size_t i = 0; i < whole.losses.size(); ++i) EXPECT_NEAR(whole.losses[i], divided.losses[i], 1e-4 * whole.losses[i]);
+  for (std::size_t i = 0; i < whole.losses.size(); ++i)
+    EXPECT_NEAR(whole.losses[i], divided.losses[i], 1e-4 * whole.losses[i]);
 }
 
 TEST(TrainingLoop, LearningLowersTheLoss) {
@@ -124,7 +129,8 @@ TEST(TrainingLoop, LearningLowersTheLoss) {
 
 TEST(TrainingLoop, ALossThatIsNoNumberEndsTheRunAsDiverged) {
   Rehearsal run(tiny_options(10));
-  for (Utterance& utterance : run.train) utterance.mel.fill_(std::numeric_limits<float>::infinity());
+  for (Utterance& utterance : run.train)
+    utterance.mel.fill_(std::numeric_limits<float>::infinity());
   EXPECT_EQ(run.run(), Ending::kDiverged);
   EXPECT_TRUE(run.losses.empty());
 }
@@ -168,7 +174,8 @@ class CheckpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = *make_temporary_folder("/tmp", "strata-checkpoint-");
-    state_ = {.update = 5, .average_calls = 5, .tensors = {{"model.w", torch::ones({3})}}, .early = {}};
+    state_ = {
+        .update = 5, .average_calls = 5, .tensors = {{"model.w", torch::ones({3})}}, .early = {}};
     ASSERT_TRUE(save_checkpoint(folder_ / "5", Object{{"seed", 1}}, state_));
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -209,7 +216,9 @@ TEST_F(CheckpointTest, ReplacesAnOlderOneOfTheSameNameWhole) {
 
 // Two linear maps of which the loss may use only one.
 struct TwoParts : torch::nn::Module {
-  TwoParts() : a(register_module("a", torch::nn::Linear(2, 2))), b(register_module("b", torch::nn::Linear(2, 2))) {}
+  TwoParts()
+      : a(register_module("a", torch::nn::Linear(2, 2))),
+        b(register_module("b", torch::nn::Linear(2, 2))) {}
   torch::nn::Linear a, b;
 };
 

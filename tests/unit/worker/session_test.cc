@@ -49,8 +49,8 @@ TEST(Session, AReusedPidIsNotKilled) {
   const pid_t pid = sleeper("a#1");
   auto record = record_of(pid);
   ASSERT_TRUE(record);
-  record->started -=
-      1;  // the session that was recorded began earlier: the number has changed hands
+  // The session that was recorded began earlier: the number has changed hands.
+  record->started -= 1;
   EXPECT_TRUE(members_of(*record).empty());
   EXPECT_TRUE(end_session(*record, kPatience));
   EXPECT_FALSE(*poll_exit(pid)) << "it lives";

@@ -282,10 +282,10 @@ TEST(Checkpoints, AreResumedFromUntilTheStoreLosesThem) {
   env.submit(make_submission("s", {task}));
   const ArtifactRef checkpoint = testing::make_artifact("checkpoint");
   const auto first = env.take<StartAttempt>();
-  env.from(worker, ReportCheckpoint{.worker = worker,
-                                    .attempt = first.at(0).attempt,
-                                    .step = 10,
-                                    .artifact = checkpoint});
+  env.from(
+      worker,
+      ReportCheckpoint{
+          .worker = worker, .attempt = first.at(0).attempt, .step = 10, .artifact = checkpoint});
   env.from(worker, ReportEnded{.worker = worker,
                                .attempt = first[0].attempt,
                                .outcome = Failed{.cause = FailureClass::kInfra, .reason = "lost"}});

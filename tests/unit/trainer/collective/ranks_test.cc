@@ -1,5 +1,6 @@
-// Run by `mpirun -n 2`: several ranks must give what one rank gives. Each rank computes the undivided run by itself and
-// compares. Exit code 0 when all is well; no gtest, whose output of two ranks nobody could read.
+// Run by `mpirun -n 2`: several ranks must give what one rank gives. Each rank computes the
+// undivided run by itself and compares. Exit code 0 when all is well; no gtest, whose output of two
+// ranks nobody could read.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -62,20 +63,26 @@ int run() {
   expect(communicator.all_reduce_sum(std::span(values)).has_value(), "all-reduce works");
   expect(values.front() == 3 && values.back() == 3, "1 + 2 = 3, first and last");
   char word[] = {communicator.rank() == 0 ? 'a' : 'b'};
-  expect(communicator.broadcast(std::span(word), 0).has_value() && word[0] == 'a', "broadcast gives rank 0's bytes");
+  expect(communicator.broadcast(std::span(word), 0).has_value() && word[0] == 'a',
+         "broadcast gives rank 0's bytes");
 
   const auto alone = make_single_communicator();
   const Outcome together = train(communicator, -1);
   const Outcome single = train(*alone, -1);
   expect(together.losses.size() == 6 && single.losses.size() == 6, "six losses");
   for (std::size_t i = 0; i < 6; ++i) {
-    if (communicator.rank() == 0) std::printf("update %zu: %.9g on two ranks, %.9g on one\n", i + 1, together.losses[i], single.losses[i]);
-    expect(std::abs(together.losses[i] - single.losses[i]) < kTolerance * single.losses[i], "two ranks give the losses of one");
+    if (communicator.rank() == 0)
+      std::printf("update %zu: %.9g on two ranks, %.9g on one\n", i + 1, together.losses[i],
+                  single.losses[i]);
+    expect(std::abs(together.losses[i] - single.losses[i]) < kTolerance * single.losses[i],
+           "two ranks give the losses of one");
   }
-  expect(std::abs(together.validation - single.validation) < kTolerance * single.validation, "and its held-out loss");
+  expect(std::abs(together.validation - single.validation) < kTolerance * single.validation,
+         "and its held-out loss");
 
   const Outcome stopped = train(communicator, 3);
-  expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3, "one rank's stop stops both at the same update");
+  expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3,
+         "one rank's stop stops both at the same update");
   expect(communicator.barrier().has_value(), "barrier works");
   return 0;
 }

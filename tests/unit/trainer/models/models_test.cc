@@ -1,4 +1,5 @@
-// Properties that the model must have whatever its weights: sizes, what starts at zero, what depends on what.
+// Properties that the model must have whatever its weights: sizes, what starts at zero, what
+// depends on what.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,18 +11,22 @@
 namespace strata::trainer {
 namespace {
 
-std::int64_t parameters_of(ModelConfig config, std::int64_t vocabulary, const AlignConfig& align = {}) {
+std::int64_t parameters_of(ModelConfig config, std::int64_t vocabulary,
+                           const AlignConfig& align = {}) {
   config.vocabulary = vocabulary;
   return AcousticModel(config, align, 0).parameter_count();
 }
 
-Draws some_draws(const Batch& batch) { return draw(5, 0, batch, {.drop_audio = 0, .drop_both = 0}); }
+Draws some_draws(const Batch& batch) {
+  return draw(5, 0, batch, {.drop_audio = 0, .drop_both = 0});
+}
 
 // Moves every parameter off its initial value, so that nothing is zero by construction.
 void stir(torch::nn::Module& module) {
   const torch::NoGradGuard no_grad;
   torch::manual_seed(3);
-  for (at::Tensor& parameter : module.parameters()) parameter.add_(torch::randn_like(parameter) * 0.1);
+  for (at::Tensor& parameter : module.parameters())
+    parameter.add_(torch::randn_like(parameter) * 0.1);
 }
 
 TEST(Models, ParameterCountsAreThoseOfTheReferences) {
@@ -70,11 +75,12 @@ TEST(Models, UnettPredictsSomethingAtInitialisation) {
   const auto utterances = synthetic_utterances(2, 1);
   const Batch batch = collate(pointers(utterances));
   const Draws draws = some_draws(batch);
-  (void)compute_losses(model, batch, draws, count(batch, draws), [](std::string_view name, const at::Tensor& value) {
-    if (name == "pred") {
-      EXPECT_GT(value.abs().max().item<float>(), 0.01F);
-    }
-  });
+  (void)compute_losses(model, batch, draws, count(batch, draws),
+                       [](std::string_view name, const at::Tensor& value) {
+                         if (name == "pred") {
+                           EXPECT_GT(value.abs().max().item<float>(), 0.01F);
+                         }
+                       });
 }
 
 std::vector<std::string> parameters_with_gradient(const AlignConfig& align) {
@@ -92,15 +98,18 @@ std::vector<std::string> parameters_with_gradient(const AlignConfig& align) {
 }
 
 TEST(Models, WithoutHeadsTheFirstGradientReachesOnlyTheOutput) {
-  EXPECT_EQ(parameters_with_gradient({}), (std::vector<std::string>{"backbone.proj_out.weight", "backbone.proj_out.bias"}));
+  EXPECT_EQ(parameters_with_gradient({}),
+            (std::vector<std::string>{"backbone.proj_out.weight", "backbone.proj_out.bias"}));
 }
 
 TEST(Models, WithHeadsTheFirstGradientReachesTextAndInputAndGatesUpToTheLastTap) {
   for (const std::string& name : parameters_with_gradient(tiny_align())) {
     const bool early_gate = name.find("transformer_blocks.0.attn_norm") != std::string::npos ||
                             name.find("transformer_blocks.1.attn_norm") != std::string::npos;
-    const bool expected = early_gate || name.find("text_embed") != std::string::npos || name.find("proj_out") != std::string::npos ||
-                          name.find("input_embed") != std::string::npos || name.find("aligner") != std::string::npos;
+    const bool expected = early_gate || name.find("text_embed") != std::string::npos ||
+                          name.find("proj_out") != std::string::npos ||
+                          name.find("input_embed") != std::string::npos ||
+                          name.find("aligner") != std::string::npos;
     EXPECT_TRUE(expected) << name;
   }
   AcousticModel model(tiny_config(), tiny_align(), 1);
@@ -108,8 +117,14 @@ TEST(Models, WithHeadsTheFirstGradientReachesTextAndInputAndGatesUpToTheLastTap)
   const Batch batch = collate(pointers(utterances));
   const Draws draws = some_draws(batch);
   compute_losses(model, batch, draws, count(batch, draws)).total.backward();
-  const at::Tensor rows =  // of the modulation: shift, scale, gate of attention, then of feed-forward
-      model.named_parameters()["backbone.transformer_blocks.0.attn_norm.linear.weight"].grad().abs().sum(1).view({6, 32}).sum(1);
+  const at::Tensor
+      rows =  // of the modulation: shift, scale, gate of attention, then of feed-forward
+      model.named_parameters()["backbone.transformer_blocks.0.attn_norm.linear.weight"]
+          .grad()
+          .abs()
+          .sum(1)
+          .view({6, 32})
+          .sum(1);
   for (const int chunk : {0, 1, 3, 4}) EXPECT_EQ(rows[chunk].item<float>(), 0.0F) << chunk;
   for (const int chunk : {2, 5}) EXPECT_GT(rows[chunk].item<float>(), 0.0F) << chunk;
 }
@@ -119,15 +134,17 @@ TEST(Objective, CtcOfUniformLogitsIsTheClosedForm) {
   const std::int64_t frames = 264;
   const std::int64_t letters = 80;
   const std::int64_t classes = 80;
-  const at::Tensor text = (torch::arange(letters, torch::kLong) % 7).unsqueeze(0);  // no two neighbours alike
-  const at::Tensor loss = text_loss_sum(torch::zeros({1, frames, classes}, torch::kDouble), torch::tensor({frames}),
-                                        text, torch::tensor({letters}));
+  // No two neighbours alike.
+  const at::Tensor text = (torch::arange(letters, torch::kLong) % 7).unsqueeze(0);
+  const at::Tensor loss = text_loss_sum(torch::zeros({1, frames, classes}, torch::kDouble),
+                                        torch::tensor({frames}), text, torch::tensor({letters}));
   EXPECT_NEAR(loss.item<double>() * static_cast<double>(letters), 922.3947, 1e-3);
 }
 
 TEST(Objective, AnImpossibleTranscriptCountsZero) {
   const at::Tensor text = torch::tensor({{1L, 1L, 1L}});  // three equal letters need five frames
-  const at::Tensor loss = text_loss_sum(torch::zeros({1, 4, 12}), torch::tensor({4L}), text, torch::tensor({3L}));
+  const at::Tensor loss =
+      text_loss_sum(torch::zeros({1, 4, 12}), torch::tensor({4L}), text, torch::tensor({3L}));
   EXPECT_EQ(loss.item<float>(), 0.0F);
 }
 
@@ -157,11 +174,13 @@ TEST(Objective, TheGradientOfTheTotalIsTheWeightedSumOfItsParts) {
     model.zero_grad();
     pick(compute_losses(model, batch, draws, count(batch, draws))).backward();
     std::vector<at::Tensor> flat;
-    for (const at::Tensor& p : model.parameters()) flat.push_back((p.grad().defined() ? p.grad() : torch::zeros_like(p)).flatten());
+    for (const at::Tensor& p : model.parameters())
+      flat.push_back((p.grad().defined() ? p.grad() : torch::zeros_like(p)).flatten());
     return torch::cat(flat).clone();
   };
   const at::Tensor total = gradient([](const Losses& l) { return l.total; });
-  const at::Tensor sum = gradient([](const Losses& l) { return l.flow; }) + gradient([](const Losses& l) { return l.speech; }) +
+  const at::Tensor sum = gradient([](const Losses& l) { return l.flow; }) +
+                         gradient([](const Losses& l) { return l.speech; }) +
                          0.1 * gradient([](const Losses& l) { return l.text; });
   EXPECT_LT((total - sum).norm().item<double>(), 1e-5 * total.norm().item<double>());
 }
@@ -244,7 +263,8 @@ TEST(Layers, RotationKeepsLengthsAndLogitsDependOnDistanceOnly) {
   const at::Tensor logits = torch::matmul(rq, rk.transpose(2, 3))[0];  // (2, 12, 12)
   EXPECT_NEAR(logits[0][3][1].item<double>(), logits[0][9][7].item<double>(), 1e-12);
   EXPECT_GT((logits[0][3][1] - logits[0][3][2]).abs().item<double>(), 1e-6);
-  EXPECT_LT((logits[1] - logits[1][0][0]).abs().max().item<double>(), 1e-12);  // the second head is not rotated
+  EXPECT_LT((logits[1] - logits[1][0][0]).abs().max().item<double>(),
+            1e-12);  // the second head is not rotated
 }
 
 TEST(Layers, GlobalResponseNormIsTheIdentityAtInitialisation) {
@@ -255,8 +275,9 @@ TEST(Layers, GlobalResponseNormIsTheIdentityAtInitialisation) {
 
 TEST(Layers, SinusoidsAreThoseOfTheReference) {
   const at::Tensor time = TimeEmbedding::sinusoids(torch::tensor({0.3}, torch::kDouble))[0];
-  const std::vector<std::pair<int, double>> expected{{0, -0.999756}, {1, 0.554912}, {2, 0.951201}, {127, 0.0299955},
-                                                     {128, -0.0220966}, {129, -0.831909}, {255, 0.999550}};
+  const std::vector<std::pair<int, double>> expected{
+      {0, -0.999756},    {1, 0.554912},    {2, 0.951201},  {127, 0.0299955},
+      {128, -0.0220966}, {129, -0.831909}, {255, 0.999550}};
   for (const auto& [i, value] : expected) EXPECT_NEAR(time[i].item<double>(), value, 2e-5) << i;
   const at::Tensor row = TextEmbedding::positions(512, 2)[1];
   EXPECT_NEAR(row[0].item<double>(), 0.5403023, 1e-6);
@@ -283,13 +304,16 @@ TEST(Layers, InterpolationToTheSameLengthChangesNothingAndKeepsRamps) {
 TEST(Models, WeightsThatDoNotFitAreRefusedByName) {
   AcousticModel model(tiny_config(), {}, 1);
   NamedTensors weights;
-  for (const auto& entry : model.backbone().named_parameters()) weights.emplace(entry.key(), entry.value().detach().clone());
+  for (const auto& entry : model.backbone().named_parameters())
+    weights.emplace(entry.key(), entry.value().detach().clone());
   EXPECT_TRUE(load_weights(model.backbone(), weights).has_value());
   NamedTensors more = weights;
   more.emplace("stranger", torch::zeros({1}));
-  EXPECT_NE(load_weights(model.backbone(), more).error().message.find("stranger"), std::string::npos);
+  EXPECT_NE(load_weights(model.backbone(), more).error().message.find("stranger"),
+            std::string::npos);
   weights.erase("proj_out.bias");
-  EXPECT_NE(load_weights(model.backbone(), weights).error().message.find("proj_out.bias"), std::string::npos);
+  EXPECT_NE(load_weights(model.backbone(), weights).error().message.find("proj_out.bias"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 namespace strata::trainer {
 namespace {
 
-constexpr double kTolerance =
-    2e-5;  // the frequency tables are in float: exp and sin of another library differ by 1e-6
+// The frequency tables are in float: exp and sin of another library differ by 1e-6.
+constexpr double kTolerance = 2e-5;
 
 // The tiny models of the golden tables: parameters and inputs made by arithmetic alone, in double.
 std::shared_ptr<Backbone> tiny(bool dit) {
