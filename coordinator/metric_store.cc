@@ -54,7 +54,6 @@ struct MetricStore::State {
     std::uint64_t last = stored_up_to(series);
     for (const MetricPoint& point : batch.points) {
       if (point.sequence <= last) continue;
-      if (point.sequence != last + 1) break;
       Object metrics;
       for (const auto& [name, value] : point.values) metrics.emplace(name, value);
       run.run(
@@ -74,7 +73,7 @@ MetricStore::MetricStore(MetricStore&&) noexcept = default;
 MetricStore& MetricStore::operator=(MetricStore&&) noexcept = default;
 
 Result<MetricStore> MetricStore::open(const std::filesystem::path& file) {
-  STRATA_TRY(auto database, open_store(file, "NORMAL", metric_migrations()));
+  STRATA_TRY(auto database, open_store(file, "FULL", metric_migrations()));
   return MetricStore(std::make_unique<State>(std::move(database)));
 }
 

@@ -1,10 +1,11 @@
-// Metric points, beside the event log and in a file of their own (synchronous=NORMAL: a power cut
-// may take the newest, and the worker still has what was not acknowledged).
+// Metric points, beside the event log and in a file of their own (synchronous=FULL: what was
+// acknowledged survives a power cut, because the worker has forgotten it).
 //
-// A point is stored once, whatever is repeated. Points of an attempt arrive in order of their
-// sequence without gaps: what comes after a gap is not stored, so the cumulative acknowledgement
-// never covers a point that is not here. Nothing is deleted when a task goes back to a checkpoint:
-// which points belong to the living branch is decided at reading. Thread rule: one thread.
+// A point is stored once, whatever is repeated. A worker sends an attempt's points in order, from
+// the oldest that is not acknowledged, so a gap means that acknowledged points were lost with a
+// disk: nobody has them any more, and what follows is stored. Nothing is deleted when a task goes
+// back to a checkpoint: which points belong to the living branch is decided at reading. Thread
+// rule: one thread.
 #pragma once
 
 #include <cstdint>

@@ -77,7 +77,7 @@ Status Server::turn() {
     step_waiting(began + kBatchTime);
   }
   store_points();
-  if (!commit_failed_ || parts_.clock.now() >= commit_due_) finish_batch();
+  if (!commit_failed_ || parts_.clock.now() >= commit_due_) STRATA_CHECK_OK(finish_batch());
   for (const Send& answer : parts_.queries.take()) peers_.send(answer.to, answer.message);
   peers_.flush();
   measure(began);
@@ -294,22 +294,26 @@ void Server::step_waiting(Instant until) {
   batch_.touched.merge(core_.take_touched());
 }
 
-void Server::finish_batch() {
+Status Server::finish_batch() {
   if (!batch_.events.empty()) {
     const Instant before = parts_.clock.now();
     const Status committed = parts_.events.commit(batch_.events, batch_.touched, core_.cluster());
     if (!committed) {
+      // Only what time may heal is tried again. Another try would end like this one, and a restart
+      // finds out what the store still says.
+      if (committed.error().code != ErrorCode::kUnavailable) return committed;
       ++counts_.commit_failures;
       commit_failed_ = true;
       commit_due_ = parts_.clock.now() + options_.commit_retry;
       pause(committed.error().message);
-      return;
+      return {};
     }
     counts_.add_commit(seconds(parts_.clock.now() - before));
   }
   commit_failed_ = false;
   if (!paused_.empty() && options_.safe_mode.empty()) resume();
   perform(std::exchange(batch_, {}));
+  return {};
 }
 
 void Server::perform(Batch batch) {

@@ -95,7 +95,7 @@ class Server {
   void queue_input(PeerId peer, InputBody body);
   void step_waiting(Instant until);
   void count_stale(const InputBody& body);
-  void finish_batch();
+  [[nodiscard]] Status finish_batch();
   void perform(Batch batch);
   void store_points();
   void answer_questions(const std::vector<Question>& questions);

@@ -84,6 +84,13 @@ class RealService final : public Service {
   Server server_;
 };
 
+// By the marker workers know that they look at the same folder as we do.
+Status mark_artifact_folder(const fs::path& folder, const std::string& coordinator_id) {
+  const fs::path marker = folder / artifact_folder_marker(coordinator_id);
+  STRATA_CHECK_OK(make_folder(marker.parent_path()));
+  return write_file_atomic(marker, "a coordinator keeps its artifacts in this folder\n");
+}
+
 Status announce(Parts& parts, const ServiceOptions& options, const CurveKeys& keys) {
   STRATA_CHECK_OK(
       write_file_atomic(parts.folder.path() / "last_address", parts.socket.address(), 0600));
@@ -119,8 +126,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
              StoreFolder::open(options.store, options.force_network_filesystem));
   if (options.artifacts.empty()) options.artifacts = folder.path() / "artifacts";
   options.artifacts = fs::absolute(options.artifacts);
-  STRATA_CHECK_OK(make_folder(options.artifacts));
   STRATA_TRY(EventStore events, EventStore::open(folder.events_file()));
+  STRATA_CHECK_OK(mark_artifact_folder(options.artifacts, events.coordinator_id()));
   STRATA_TRY(MetricStore metrics, MetricStore::open(folder.metrics_file()));
   LiveView live;
   STRATA_TRY(Replayed replayed, events.replay([&](const Event& event) { live.note(event); }));

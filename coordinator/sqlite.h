@@ -22,13 +22,15 @@ namespace strata::coordinator {
 
 inline constexpr int kBusyTimeoutMs = 5'000;
 
-// kDamaged for a corrupt file, kConflict for a broken constraint, else kUnavailable (a full disk, a
+// kDamaged for a corrupt file, kConflict for a broken constraint, kTooLarge for a value that
+// no row holds, else kUnavailable (a full disk, a
 // locked file).
 [[nodiscard]] inline Error sqlite_error(std::string_view doing, const SQLite::Exception& e) {
   ErrorCode code = ErrorCode::kUnavailable;
   switch (e.getErrorCode()) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: code = ErrorCode::kDamaged; break;
+    case SQLITE_TOOBIG: code = ErrorCode::kTooLarge; break;
     case SQLITE_CONSTRAINT: code = ErrorCode::kConflict; break;
     default: break;
   }

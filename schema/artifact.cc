@@ -21,6 +21,10 @@ bool is_inside(std::string_view path) {
 
 }  // namespace
 
+std::string artifact_folder_marker(std::string_view coordinator_id) {
+  return fmt::format("coordinators/{}", coordinator_id);
+}
+
 std::string manifest_text(const Manifest& manifest) {
   Object files;
   for (const auto& [path, file] : manifest) {

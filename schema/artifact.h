@@ -14,6 +14,10 @@ namespace strata {
 
 inline constexpr std::size_t kArtifactFilesMax = 1'000'000;
 
+// The file, below the root of a shared artifact folder, by which a coordinator says that it uses
+// the folder. A machine that does not see it looks at another folder: a mount that is missing.
+[[nodiscard]] std::string artifact_folder_marker(std::string_view coordinator_id);
+
 struct ArtifactRef {
   ContentHash hash{};
   std::int64_t bytes = 0;

@@ -16,7 +16,7 @@ LoopEnd AgentLoop::run() {
   step(TimePassed{});
   for (;;) {
     const Instant now = clock_.now();
-    if (may_leave(now)) return exit_->refused ? LoopEnd::kRefused : LoopEnd::kDone;
+    if (may_leave(now)) return ended();
     wait(now);
     read_signals();
     receive();
@@ -27,6 +27,11 @@ LoopEnd AgentLoop::run() {
     if (later >= agent_.next_due()) step(TimePassed{});
     refresh_link(later);
   }
+}
+
+LoopEnd AgentLoop::ended() const {
+  if (exit_->refused) return LoopEnd::kRefused;
+  return store_missing_ ? LoopEnd::kNoStore : LoopEnd::kDone;
 }
 
 bool AgentLoop::may_leave(Instant now) const {
@@ -78,12 +83,11 @@ void AgentLoop::on_message(const Message& message) {
       log_info("worker", "welcome as worker {} of coordinator {}", welcome->worker.value(),
                welcome->coordinator);
     }
-    if (auto store = ArtifactStore::open(welcome->artifact_folder)) {
-      if (!id_) store->remove_abandoned(kAbandonedAfter);
-      attempts_.use_store(std::move(*store));
-    } else {
-      log_error("worker", "{}: stages with inputs or outputs will fail here",
-                store.error().message);
+    if (const Status status = open_store(*welcome); !status) {
+      log_error("worker", "{}", status.error().message);
+      step(message);  // says who we are, so that we can say goodbye
+      store_missing_ = true;
+      return step(ShutDown{.reason = status.error().message});
     }
     id_ = welcome->worker;
     attempts_.resend_metrics();
@@ -91,6 +95,22 @@ void AgentLoop::on_message(const Message& message) {
       heartbeat_every_ = std::chrono::milliseconds(welcome->heartbeat_ms);
   }
   step(message);
+}
+
+// A coordinator that was restarted may use another folder. One that is in use already is not
+// looked at again: what it cannot do for the moment is said by each attempt that needs it.
+Status AgentLoop::open_store(const Welcome& welcome) {
+  if (artifact_folder_ == welcome.artifact_folder) return {};
+  STRATA_TRY(ArtifactStore store,
+             ArtifactStore::open(welcome.artifact_folder, welcome.coordinator));
+  artifact_folder_ = welcome.artifact_folder;
+  attempts_.use_store(store);
+  const bool queued = pool_.submit([store]() -> WorkPool::Completion {
+    store.remove_abandoned(kAbandonedAfter);
+    return [] {};
+  });
+  if (!queued) log_warning("worker", "half-built artifacts are not looked for: too much to do");
+  return {};
 }
 
 void AgentLoop::step(const Input& input) {

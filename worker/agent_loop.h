@@ -33,7 +33,8 @@ inline constexpr std::chrono::milliseconds kMetricsLinger{3'000};
 inline constexpr std::chrono::hours kAbandonedAfter{24 * 7};
 inline constexpr std::size_t kMessagesPerRound = 256;  // then other things get their turn
 
-enum class LoopEnd { kDone, kRefused };
+// kNoStore: this machine does not see the coordinator's artifacts, so it could run nothing.
+enum class LoopEnd { kDone, kRefused, kNoStore };
 
 class AgentLoop {
  public:
@@ -56,12 +57,14 @@ class AgentLoop {
   void read_signals();
   void receive();
   void on_message(const Message& message);
+  [[nodiscard]] Status open_store(const Welcome& welcome);
   void step(const Input& input);
   void perform(const Action& action);
   void send(const Message& message);
   void send_metrics();
   void refresh_link(Instant now);
   [[nodiscard]] bool may_leave(Instant now) const;
+  [[nodiscard]] LoopEnd ended() const;
 
   Agent& agent_;
   link::CoordinatorLink& link_;
@@ -77,6 +80,8 @@ class AgentLoop {
   Instant refreshed_at_{};
   std::chrono::milliseconds heartbeat_every_{5'000};
   bool queue_full_told_ = false;
+  std::string artifact_folder_{};  // of the store in use
+  bool store_missing_ = false;
 };
 
 }  // namespace strata::worker

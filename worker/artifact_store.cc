@@ -181,14 +181,25 @@ Status remove_tree(const fs::path& path) {
 
 }  // namespace
 
-Result<ArtifactStore> ArtifactStore::open(const fs::path& root) {
+Result<ArtifactStore> ArtifactStore::open(const fs::path& root, std::string_view coordinator_id) {
   if (root.empty()) return fail(ErrorCode::kInvalid, "artifact store: no folder was named");
   std::error_code error;
   const fs::path absolute = fs::absolute(root, error);
   if (error)
     return fail(ErrorCode::kUnavailable, "artifact store {}: {}", root.string(), error.message());
+  ArtifactStore store(absolute, absolute / artifact_folder_marker(coordinator_id));
+  STRATA_CHECK_OK(store.reachable());
   STRATA_CHECK_OK(make_folder(absolute / "tmp"));
-  return ArtifactStore(absolute);
+  return store;
+}
+
+Status ArtifactStore::reachable() const {
+  struct stat info {};
+  if (::stat(marker_.c_str(), &info) == 0) return {};
+  return fail(ErrorCode::kUnavailable,
+              "artifact store {}: this machine does not see the coordinator's folder there ({}: "
+              "{}); mount it at this path",
+              root_.string(), marker_.string(), std::strerror(errno));
 }
 
 fs::path ArtifactStore::folder(const ContentHash& hash) const {
@@ -262,11 +273,14 @@ Result<Manifest> ArtifactStore::manifest(const ContentHash& hash) const {
 }
 
 Status ArtifactStore::verify(const ContentHash& hash, Verify how) const {
+  STRATA_CHECK_OK(reachable());
   STRATA_TRY(const Manifest files, manifest(hash));
   for (const auto& [name, file] : files) {
     const fs::path path = join(content(hash), name);
     struct stat info {};
-    if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    const bool found = ::lstat(path.c_str(), &info) == 0;
+    if (!found && errno != ENOENT && errno != ENOTDIR) return system_failure("reading", path);
+    if (!found || !S_ISREG(info.st_mode)) {
       return fail(ErrorCode::kDamaged, "artifact {}: {} is missing", hash.brief(), path.string());
     }
     if (info.st_size != file.bytes) {

@@ -4,7 +4,9 @@
 // is there is read-only and is never changed.
 //
 // Several workers and threads may use one store at once; nothing is locked, because a rename
-// decides.
+// decides. The folder is the coordinator's, which leaves a marker in it: where the marker is not to
+// be seen the folder is another one (an empty mount point, as a rule), and nothing may be concluded
+// from what it lacks.
 #pragma once
 
 #include <chrono>
@@ -24,8 +26,9 @@ enum class Verify { kSizes, kHashes };
 
 class ArtifactStore {
  public:
-  // The folder is made when it is missing.
-  static Result<ArtifactStore> open(const std::filesystem::path& root);
+  // kUnavailable: the marker of that coordinator is not there.
+  static Result<ArtifactStore> open(const std::filesystem::path& root,
+                                    std::string_view coordinator_id);
 
   // `source` is a folder or a file. kInvalid: a symbolic link, a device or the like in it, or a
   // name that is no UTF-8; kNotFound: no such source. An artifact that is there already stays as it
@@ -37,7 +40,7 @@ class ArtifactStore {
     return folder(hash) / "content";
   }
   [[nodiscard]] Result<Manifest> manifest(const ContentHash& hash) const;
-  // kNotFound: not there. kDamaged: not what was written.
+  // kNotFound: not there. kDamaged: not what was written. kUnavailable: cannot be told now.
   [[nodiscard]] Status verify(const ContentHash& hash, Verify how) const;
   [[nodiscard]] Status remove(const ContentHash& hash) const;
   // Deletes what killed workers left under tmp, if nothing has touched it for so long.
@@ -46,11 +49,15 @@ class ArtifactStore {
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
  private:
-  explicit ArtifactStore(std::filesystem::path root) : root_(std::move(root)) {}
+  ArtifactStore(std::filesystem::path root, std::filesystem::path marker)
+      : root_(std::move(root)), marker_(std::move(marker)) {}
   [[nodiscard]] std::filesystem::path folder(const ContentHash& hash) const;
   Status publish(const std::filesystem::path& built, const ContentHash& hash) const;
 
+  [[nodiscard]] Status reachable() const;
+
   std::filesystem::path root_;
+  std::filesystem::path marker_;
 };
 
 }  // namespace strata::worker

@@ -8,7 +8,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "worker/outcome.h"
-#include "worker/results.h"
 
 namespace strata::worker {
 namespace {
@@ -80,35 +79,35 @@ void Attempts::launch(const StartAttempt& order, Instant now) {
       running_.emplace(id, Attempt{.order = order, .directory = {options_.folder / "attempts", id}})
           .first;
   it->second.began = now;
+  ended_folders_.keep(it->second.directory.folder());
   auto slots = slots_.take(slots_of(order.gang));
   if (!slots)
     return end(
         id, Failed{.cause = FailureClass::kInfra, .reason = "the worker has no slots left for it"},
         {});
   it->second.slots = std::move(*slots);
-  if (order.inputs.empty() && !order.resume_from) return on_prepared(id, {}, "");
+  if (order.inputs.empty() && !order.resume_from) return on_prepared(id, {});
   if (!store_)
     return end(
         id, Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"},
         {});
   submit(id,
          [this, order, store = *store_, how = options_.verify_inputs]() -> WorkPool::Completion {
-           std::string why;
-           auto missing = missing_inputs(store, order, how, why);
-           return [this, id = order.attempt, missing = std::move(missing), why] {
-             on_prepared(id, missing, why);
+           return [this, id = order.attempt, inputs = check_inputs(store, order, how)] {
+             on_prepared(id, inputs);
            };
          });
 }
 
-void Attempts::on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing,
-                           const std::string& why) {
+void Attempts::on_prepared(const AttemptId& id, const InputCheck& inputs) {
   Attempt* attempt = find(id);
   STRATA_ASSERT(attempt != nullptr);
   attempt->in_pool = false;
   if (attempt->stop_reason) return end(id, Stopped{.reason = *attempt->stop_reason}, {});
-  if (!missing.empty())
-    return end(id, Failed{.cause = FailureClass::kData, .reason = why}, missing);
+  if (!inputs.why.empty()) {
+    const FailureClass cause = inputs.unknown ? FailureClass::kInfra : FailureClass::kData;
+    return end(id, Failed{.cause = cause, .reason = inputs.why}, inputs.lost);
+  }
   const auto status = start_program(*attempt);
   if (status) {
     log_info("worker", "attempt {} ({}): started on {} slots in {}", id.text(),

@@ -23,6 +23,7 @@
 #include "worker/inventory.h"
 #include "worker/launcher.h"
 #include "worker/progress_tail.h"
+#include "worker/results.h"
 #include "worker/run_directory.h"
 #include "worker/secrets.h"
 #include "worker/work_pool.h"
@@ -94,8 +95,7 @@ class Attempts {
   Attempt* find(const AttemptId& id);
   void pump(const AttemptId& id);
   void submit(const AttemptId& id, WorkPool::Job job);
-  void on_prepared(const AttemptId& id, const std::vector<ContentHash>& missing,
-                   const std::string& why);
+  void on_prepared(const AttemptId& id, const InputCheck& inputs);
   Status start_program(Attempt& attempt);
   void store_checkpoint(const AttemptId& id, Attempt& attempt);
   void finish(const AttemptId& id, Attempt& attempt);

@@ -1,8 +1,8 @@
 // strata-worker: owns the slots of this machine and runs what the coordinator gives it.
 //
 // SIGTERM or SIGINT drains it: running programs are asked for a checkpoint and to stop; a second
-// one kills them. Exit codes: 0 ended as asked, 1 could not start, 2 wrong usage, 3 the coordinator
-// refused it for good.
+// one kills them. Exit codes: 0 ended as asked, 1 could not start, or does not see
+// the coordinator's artifacts, 2 wrong usage, 3 the coordinator refused it for good.
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -164,7 +164,12 @@ int run(const Settings& settings) {
   worker::AgentLoop loop(agent, *link, attempts, launcher, pool, clock, signals.get());
   const worker::LoopEnd end = loop.run();
   strata::log_info("worker", "ended");
-  return end == worker::LoopEnd::kRefused ? kExitRefused : 0;
+  switch (end) {
+    case worker::LoopEnd::kDone: return 0;
+    case worker::LoopEnd::kRefused: return kExitRefused;
+    case worker::LoopEnd::kNoStore: return kExitFailed;
+  }
+  return kExitFailed;
 }
 
 }  // namespace

@@ -57,18 +57,23 @@ Outcome collect_results(const ArtifactStore* store, const StartAttempt& order,
   return succeeded;
 }
 
-std::vector<ContentHash> missing_inputs(const ArtifactStore& store, const StartAttempt& order,
-                                        Verify how, std::string& why) {
-  std::vector<ContentHash> missing;
+InputCheck check_inputs(const ArtifactStore& store, const StartAttempt& order, Verify how) {
+  InputCheck result;
   const auto check = [&](const std::string& what, const ContentHash& hash) {
     const auto status = store.verify(hash, how);
     if (status) return;
-    missing.push_back(hash);
-    why += fmt::format("{}{}: {}", why.empty() ? "" : "; ", what, status.error().message);
+    const Error& error = status.error();
+    result.why += fmt::format("{}{}: {}", result.why.empty() ? "" : "; ", what, error.message);
+    // An error of the file system is no loss: making the artifact again may cost days.
+    if (error.code == ErrorCode::kNotFound || error.code == ErrorCode::kDamaged) {
+      result.lost.push_back(hash);
+    } else {
+      result.unknown = true;
+    }
   };
   for (const auto& [name, ref] : order.inputs) check("input " + name, ref.hash);
   if (order.resume_from) check("checkpoint", order.resume_from->hash);
-  return missing;
+  return result;
 }
 
 }  // namespace strata::worker

@@ -16,10 +16,13 @@ namespace strata::worker {
                                       const RunDirectory& directory,
                                       std::map<std::string, std::string> recorded);
 
-// The inputs, and the checkpoint, that the store does not have as they were stored; `why` says it
-// for people.
-[[nodiscard]] std::vector<ContentHash> missing_inputs(const ArtifactStore& store,
-                                                      const StartAttempt& order, Verify how,
-                                                      std::string& why);
+// Whether the inputs, and the checkpoint, are there as they were stored.
+struct InputCheck {
+  std::string why{};                // for people; empty: all is well
+  std::vector<ContentHash> lost{};  // known not to be there: somebody has to make them again
+  bool unknown = false;             // the store could not tell about some of them now
+};
+[[nodiscard]] InputCheck check_inputs(const ArtifactStore& store, const StartAttempt& order,
+                                      Verify how);
 
 }  // namespace strata::worker

@@ -15,11 +15,14 @@ namespace strata::worker {
 namespace {
 
 constexpr std::size_t kLogTailBytes = 8'192;
+// 64 bits: two tasks of one worker never share a folder.
+constexpr std::size_t kFolderDigits = 16;
 
 }  // namespace
 
 RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt)
-    : folder_(attempts / fmt::format("{}-{}", attempt.task.brief(), attempt.number)) {}
+    : folder_(attempts /
+              fmt::format("{}-{}", attempt.task.hex().substr(0, kFolderDigits), attempt.number)) {}
 
 Status RunDirectory::create() const {
   std::error_code error;
@@ -94,8 +97,10 @@ EndedFolders::EndedFolders(const std::filesystem::path& attempts, std::size_t ke
   for (auto& [time, path] : found) folders_.push_back(std::move(path));
 }
 
+void EndedFolders::keep(const std::filesystem::path& folder) { std::erase(folders_, folder); }
+
 void EndedFolders::add(const std::filesystem::path& folder) {
-  std::erase(folders_, folder);
+  keep(folder);
   folders_.push_back(folder);
 }
 

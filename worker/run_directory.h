@@ -1,4 +1,4 @@
-// The folder of one attempt, `<worker folder>/attempts/<first 8 digits of the task>-<number>/`:
+// The folder of one attempt, `<worker folder>/attempts/<first 16 digits of the task>-<number>/`:
 //
 //   spec.json       what the program reads (docs/stages.md)
 //   log.txt         its standard output and error
@@ -70,6 +70,8 @@ class EndedFolders {
   // Takes up what is there, oldest first by the time of their last change.
   EndedFolders(const std::filesystem::path& attempts, std::size_t kept);
   void add(const std::filesystem::path& folder);
+  // An attempt begins in this folder: it is none of an ended one any more.
+  void keep(const std::filesystem::path& folder);
   // The oldest ones beyond the number kept; the caller removes them.
   [[nodiscard]] std::vector<std::filesystem::path> take_surplus();
 

@@ -78,15 +78,24 @@ std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task&
 }
 
 bool Cluster::is_outdated(const Task& task) const {
-  if (!std::holds_alternative<TaskSucceeded>(task.state)) return false;
-  return std::any_of(task.spec.inputs.begin(), task.spec.inputs.end(), [&](const TaskInput& input) {
-    const Task& producer = tasks_.at(input.producer);
-    if (is_outdated(producer)) return true;
-    const auto made = producer.artifacts.find(input.output);
-    const auto read = task.consumed.find(input.name);
-    return made != producer.artifacts.end() && read != task.consumed.end() &&
-           made->second.hash != read->second;
-  });
+  std::vector<const Task*> left{&task};
+  std::set<TaskKey> seen{task.spec.key};  // each ancestor once, by however many ways it is reached
+  while (!left.empty()) {
+    const Task& one = *left.back();
+    left.pop_back();
+    if (!std::holds_alternative<TaskSucceeded>(one.state)) continue;
+    for (const TaskInput& input : one.spec.inputs) {
+      const Task& producer = tasks_.at(input.producer);
+      const auto made = producer.artifacts.find(input.output);
+      const auto read = one.consumed.find(input.name);
+      if (made != producer.artifacts.end() && read != one.consumed.end() &&
+          made->second.hash != read->second) {
+        return true;
+      }
+      if (seen.insert(input.producer).second) left.push_back(&producer);
+    }
+  }
+  return false;
 }
 
 bool Cluster::is_live(const AttemptId& attempt) const {

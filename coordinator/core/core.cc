@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "coordinator/core/admission.h"
 #include "coordinator/core/placement.h"
 
 namespace strata::coordinator {
@@ -139,10 +140,8 @@ void Core::on(Step& step, const Hello& hello) {
                                               kProtocolVersion, hello.build, hello.protocol_min,
                                               hello.protocol_max)});
   }
-  if (hello.slots < 1 || hello.name.empty() || hello.session == 0) {
-    return send(step, step.peer,
-                Refused{.reason = "a worker needs a name, a session and at least one slot"});
-  }
+  if (const Status fit = check_hello(hello); !fit)
+    return send(step, step.peer, Refused{.reason = fit.error().message});
   WorkerId id;
   std::vector<WorkerId> earlier;  // lives of the same worker: over, because this one says so
   for (const auto& [known, worker] : cluster_.workers()) {
@@ -223,25 +222,14 @@ void Core::on(Step& step, const ReportCheckpoint& report) {
 
 // What the worker reports, as the coordinator believes it.
 Outcome Core::judge(const ReportEnded& report, const Task& task) const {
-  if (const auto* done = std::get_if<Succeeded>(&report.outcome)) {
-    for (const std::string& output : task.spec.outputs) {
-      if (done->artifacts.contains(output)) continue;
-      return Failed{.cause = FailureClass::kUser,
-                    .reason = "it ended well but made no output \"" + output + "\"",
-                    .delay_ms = backoff_ms(task.user_failures)};
-    }
-    return *done;
-  }
-  if (const auto* failed = std::get_if<Failed>(&report.outcome)) {
+  Outcome outcome = admitted(report.outcome, task.spec);
+  if (auto* failed = std::get_if<Failed>(&outcome)) {
     const bool charged = failed->cause == FailureClass::kUser;
-    return Failed{.cause = failed->cause,
-                  .reason = failed->reason,
-                  .delay_ms = backoff_ms(charged ? task.user_failures : task.infra_failures)};
+    failed->delay_ms = backoff_ms(charged ? task.user_failures : task.infra_failures);
+  } else if (auto* lost = std::get_if<Lost>(&outcome)) {
+    lost->delay_ms = backoff_ms(task.infra_failures);
   }
-  if (const auto* lost = std::get_if<Lost>(&report.outcome)) {
-    return Lost{.reason = lost->reason, .delay_ms = backoff_ms(task.infra_failures)};
-  }
-  return report.outcome;
+  return outcome;
 }
 
 void Core::on(Step& step, const ReportEnded& report) {
@@ -277,16 +265,16 @@ void Core::on(Step& step, const Goodbye& goodbye) {
   if (worker == nullptr || worker->session != goodbye.session) return;
   // What it still holds in the books was granted while it was leaving and never began, or its end
   // did not reach us in time. Either way nothing of it runs, and it is nobody's failure.
+  const std::string reason = for_people(goodbye.reason);
   const std::set<AttemptId> unheard_of = worker->attempts;
   for (const AttemptId& attempt : unheard_of) {
     lease_until_.erase(attempt);
     not_before_.erase(attempt.task);
-    record(step,
-           AttemptEnded{.attempt = attempt,
-                        .outcome = Stopped{.reason = fmt::format("{}: {}{}", worker->name,
-                                                                 kWorkerEnded, goodbye.reason)}});
+    record(step, AttemptEnded{.attempt = attempt,
+                              .outcome = Stopped{.reason = fmt::format("{}: {}{}", worker->name,
+                                                                       kWorkerEnded, reason)}});
   }
-  remove_worker(step, goodbye.worker, std::string(kWorkerEnded) + goodbye.reason);
+  remove_worker(step, goodbye.worker, std::string(kWorkerEnded) + reason);
 }
 
 // --- scheduling ---

@@ -3,25 +3,22 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/utf8.h"
+#include "coordinator/core/admission.h"
 #include "coordinator/core/core.h"
 
 namespace strata::coordinator {
-namespace {
-
-// A name that becomes a file of the worker's: never a way out of the attempt's folder.
-bool is_plain_name(const std::string& name) {
-  return !name.empty() && name.size() <= 128 && name.front() != '.' &&
-         name.find_first_not_of(
-             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-             std::string::npos;
-}
-
-constexpr std::int64_t kLeaseMsMax = 30LL * 24 * 3600 * 1000;  // a month
-
-}  // namespace
 
 Status Core::check_submission(const SubmitTasks& s) const {
-  if (s.sweep.empty()) return fail(ErrorCode::kInvalid, "submitting: the sweep has no name");
+  if (!is_name(s.sweep)) {
+    return fail(ErrorCode::kInvalid,
+                "submitting: the sweep needs a name, UTF-8 of at most {} bytes", kNameBytesMax);
+  }
+  if (s.priority < -kPriorityMax || s.priority > kPriorityMax || !is_valid_utf8(s.definition)) {
+    return fail(ErrorCode::kInvalid,
+                "submitting {}: its priority is not within ±{}, or its definition is not UTF-8",
+                s.sweep, kPriorityMax);
+  }
   if (s.tasks.size() > kTasksPerBatchMax || s.runs.size() > kTasksPerBatchMax) {
     return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs",
                 s.sweep, kTasksPerBatchMax);
@@ -40,31 +37,9 @@ Status Core::check_submission(const SubmitTasks& s) const {
   }
   std::map<TaskKey, const std::vector<std::string>*> arriving;  // with their outputs
   for (const TaskSpec& task : s.tasks) {
-    if (task.key != compute_key(task)) {
-      return fail(ErrorCode::kInvalid,
-                  "submitting {}: the key of {} {} is not the hash of its content", s.sweep,
-                  task.stage, task.key.brief());
-    }
-    if (task.resources.slots < 1 || task.lease_ms < 1 || task.lease_ms > kLeaseMsMax ||
-        task.program.argv.empty()) {
-      return fail(ErrorCode::kInvalid,
-                  "submitting {}: {} {} needs a program, at least one slot and a lease", s.sweep,
-                  task.stage, task.key.brief());
-    }
-    for (const std::string& output : task.outputs) {
-      if (is_plain_name(output)) continue;
-      return fail(
-          ErrorCode::kInvalid,
-          "submitting {}: {} {} has an output \"{}\": letters, digits, '_', '-' and '.' only",
-          s.sweep, task.stage, task.key.brief(), output.substr(0, 80));
-    }
+    if (const Status fit = check_task(task); !fit)
+      return tl::unexpected(fit.error().while_doing("submitting " + s.sweep));
     for (const TaskInput& input : task.inputs) {
-      if (!is_plain_name(input.name)) {
-        return fail(
-            ErrorCode::kInvalid,
-            "submitting {}: {} {} has an input \"{}\": letters, digits, '_', '-' and '.' only",
-            s.sweep, task.stage, task.key.brief(), input.name.substr(0, 80));
-      }
       const auto* producer = cluster_.find_task(input.producer);
       const auto in_batch = arriving.find(input.producer);
       const std::vector<std::string>* outputs = in_batch != arriving.end() ? in_batch->second
@@ -86,6 +61,8 @@ Status Core::check_submission(const SubmitTasks& s) const {
     arriving.emplace(task.key, &task.outputs);
   }
   for (const RunSpec& run : s.runs) {
+    if (const Status fit = check_run(run); !fit)
+      return tl::unexpected(fit.error().while_doing("submitting " + s.sweep));
     for (const auto& [stage, key] : run.tasks) {
       if (arriving.contains(key) || cluster_.find_task(key) != nullptr) continue;
       return fail(ErrorCode::kInvalid, "submitting {}: run {} names task {}, which is not there",

@@ -102,6 +102,21 @@ TEST_F(WorkerDaemon, RunsTasksAndHandsArtifactsFromOneToTheNext) {
   EXPECT_EQ(server_.events<AttemptGranted>().size(), 2U);
 }
 
+TEST_F(WorkerDaemon, WithoutTheCoordinatorsArtifactFolderEndsAndTakesNothing) {
+  std::filesystem::rename(server_.artifacts(), temporary_ / "unmounted");
+  server_.submit("sweep", {counting(3, 0.01)});
+  Daemon& worker = start("w1");
+  ASSERT_TRUE(server_.serve_until([&] { return !server_.events<WorkerGone>().empty(); }));
+  const auto ended = worker.wait(std::chrono::seconds(10));
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->code, 1);
+  std::ifstream log(temporary_ / "w1.log");
+  const std::string said{std::istreambuf_iterator<char>(log), {}};
+  EXPECT_NE(said.find("does not see the coordinator's folder"), std::string::npos) << said;
+  EXPECT_FALSE(std::filesystem::exists(server_.artifacts())) << "no empty store is made";
+  EXPECT_TRUE(server_.events<ArtifactEvicted>().empty());
+}
+
 TEST_F(WorkerDaemon, KilledAndStartedAgainRunsTheTaskOnFromItsCheckpoint) {
   const TaskSpec task = counting(40, 0.03);
   Daemon& worker = start("w1");

@@ -144,7 +144,7 @@ void ClusterHarness::print_logs() const {
 
 std::filesystem::path ClusterHarness::attempt_folder(const std::string& worker, const TaskKey& key,
                                                      int number) const {
-  return folder_ / worker / "attempts" / fmt::format("{}-{}", key.brief(), number);
+  return folder_ / worker / "attempts" / fmt::format("{}-{}", key.hex().substr(0, 16), number);
 }
 
 }  // namespace strata::testing

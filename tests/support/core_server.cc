@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "link/address_file.h"
 #include "schema/codec.h"
+#include "tests/support/artifact_folder.h"
 
 namespace strata::testing {
 namespace {
@@ -25,6 +26,7 @@ CoreServer::CoreServer(std::filesystem::path folder) : folder_(std::move(folder)
               .repeat_every = std::chrono::milliseconds(500),
               .backoff_first = std::chrono::milliseconds(100),
               .backoff_max = std::chrono::milliseconds(400)};
+  mark_artifact_folder(artifacts(), options_.coordinator_id);
   core_ = std::make_unique<coordinator::Core>(options_, coordinator::Cluster(), clock_.now());
   listen();
 }

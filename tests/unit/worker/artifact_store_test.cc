@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "tests/support/artifact_folder.h"
 #include "tests/support/temporary_folder.h"
 
 namespace strata::worker {
@@ -27,7 +28,7 @@ class Store : public ::testing::Test {
         std::distance(std::filesystem::directory_iterator(temporary_ / "store/tmp"), {}));
   }
   strata::testing::TemporaryFolder temporary_;
-  ArtifactStore store_ = *ArtifactStore::open(temporary_ / "store");
+  ArtifactStore store_ = testing::open_artifact_store(temporary_ / "store");
 };
 
 TEST_F(Store, AFolderIsKnownByTheHashOfItsManifest) {
@@ -117,6 +118,26 @@ TEST_F(Store, WhatIsNotThereIsNotFound) {
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kNotFound);
   EXPECT_FALSE(store_.commit(temporary_ / "nothing", Take::kMove));
+}
+
+TEST_F(Store, AFolderWithoutTheCoordinatorsMarkerIsNotTheStore) {
+  std::filesystem::create_directories(temporary_ / "mount");
+  const auto opened = ArtifactStore::open(temporary_ / "mount", "other");
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(opened.error().message.find("coordinators/other"), std::string::npos)
+      << opened.error().message;
+  EXPECT_TRUE(std::filesystem::is_empty(temporary_ / "mount")) << "nothing is made there";
+}
+
+TEST_F(Store, NothingIsCalledMissingWhileTheFolderIsAway) {
+  const auto ref = store_.commit(folder_with("made", "xyz"), Take::kCopy);
+  std::filesystem::rename(temporary_ / "store", temporary_ / "unmounted");
+  std::filesystem::create_directories(temporary_ / "store");
+  EXPECT_EQ(store_.verify(ref->hash, Verify::kSizes).error().code, ErrorCode::kUnavailable);
+  std::filesystem::remove(temporary_ / "store");
+  std::filesystem::rename(temporary_ / "unmounted", temporary_ / "store");
+  EXPECT_TRUE(store_.verify(ref->hash, Verify::kSizes));
 }
 
 TEST_F(Store, SeveralThreadsMayStoreTheSameThingAtOnce) {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/files.h"
+#include "tests/support/artifact_folder.h"
 #include "tests/support/temporary_folder.h"
 
 namespace strata::worker {
@@ -77,7 +78,7 @@ class Running : public ::testing::Test {
   Secrets secrets_;
   Launcher launcher_{std::filesystem::path(STRATA_BINARY_DIR) / "bin/strata-guard"};
   WorkPool pool_;
-  ArtifactStore store_ = *ArtifactStore::open(temporary_ / "store");
+  ArtifactStore store_ = testing::open_artifact_store(temporary_ / "store");
   std::optional<Attempts> attempts_;
   std::vector<Input> told_;
 };
@@ -125,12 +126,23 @@ TEST_F(Running, AMissingInputIsReportedAndNothingIsStarted) {
   EXPECT_FALSE(std::filesystem::exists(folder_of(task)));
 }
 
+TEST_F(Running, AStoreThatIsAwayIsNoLossOfWhatItHolds) {
+  ASSERT_TRUE(write_file_atomic(temporary_ / "data", "forty-two"));
+  auto task = order("echo never");
+  task.inputs["corpus"] = *store_.commit(temporary_ / "data", Take::kCopy);
+  std::filesystem::rename(temporary_ / "store", temporary_ / "unmounted");
+  const auto ended = run(task);
+  EXPECT_EQ(failure(ended).cause, FailureClass::kInfra);
+  EXPECT_EQ(ended.missing_inputs, std::vector<ContentHash>{});
+  EXPECT_EQ(told_.size(), 1U);
+}
+
 TEST_F(Running, AnOutputThatWasNotWrittenFailsByNameAndNothingIsStored) {
   const auto ended = run(order("mkdir out/weights", {"report", "weights"}));
   EXPECT_EQ(failure(ended).cause, FailureClass::kUser);
   EXPECT_NE(failure(ended).reason.find("\"report\""), std::string::npos) << failure(ended).reason;
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary_ / "store"), {}), 1)
-      << "only tmp";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary_ / "store"), {}), 2)
+      << "only tmp and the marker";
 }
 
 TEST_F(Running, AProgramThatIsNowhereIsInvalidAtOnce) {

@@ -24,7 +24,7 @@ StartAttempt an_order() {
 TEST(RunDirectory, TheSpecIsWhatTheContractSays) {
   const StartAttempt order = an_order();
   const RunDirectory directory("/w/attempts", order.attempt);
-  const std::string folder = "/w/attempts/" + order.attempt.task.brief() + "-3";
+  const std::string folder = "/w/attempts/" + order.attempt.task.hex().substr(0, 16) + "-3";
   const auto spec = parse_json(stage_spec_text(
       order, directory,
       {.inputs = {{"corpus", "/store/c"}}, .resume = "/store/r", .models = "/models"}));

@@ -225,6 +225,22 @@ TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
   EXPECT_FALSE(env.cluster().is_outdated(*env.cluster().find_task(prepare.key)));
 }
 
+TEST(Tasks, WhetherADeepDiamondIsOutdatedIsFoundWithoutWalkingEveryWay) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  std::vector<TaskSpec> tasks{make_task("root", 1)};
+  for (std::uint64_t level = 1; level <= 60; ++level) {  // 2^60 ways from the last to the first
+    const TaskSpec above = tasks.back();
+    const TaskSpec left = make_task("left", level, {above});
+    const TaskSpec right = make_task("right", level, {above});
+    tasks.insert(tasks.end(), {left, right, make_task("join", level, {left, right})});
+  }
+  env.submit(make_submission("s", tasks));
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    env.succeed(worker, env.take<StartAttempt>().at(0));
+  EXPECT_FALSE(env.cluster().is_outdated(*env.cluster().find_task(tasks.back().key)));
+}
+
 TEST(Leases, ASilentGangIsGivenUpAndItsLateReportsChangeNothing) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1, "w1");

@@ -1,0 +1,134 @@
+#include "coordinator/core/admission.h"
+
+#include <algorithm>
+
+#include "base/utf8.h"
+
+namespace strata::coordinator {
+namespace {
+
+bool are_names(const std::vector<std::string>& texts) {
+  return texts.size() <= kLabelsMax && std::all_of(texts.begin(), texts.end(), is_name);
+}
+
+bool is_count(std::int64_t value, std::int64_t least) {
+  return value >= least && value <= kCountMax;
+}
+
+Status named(const TaskSpec& task, std::string_view what) {
+  return fail(ErrorCode::kInvalid, "{} {} {}", for_people(task.stage), task.key.brief(), what);
+}
+
+}  // namespace
+
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= kNameBytesMax && is_valid_utf8(text);
+}
+
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 128 && name.front() != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string_view::npos;
+}
+
+std::string for_people(std::string_view text) {
+  const bool cut = text.size() > kReasonBytesMax;
+  std::string clean = is_valid_utf8(text) && !cut
+                          ? std::string(text)
+                          : encode_utf8(decode_utf8_lossy(text.substr(0, kReasonBytesMax)));
+  if (cut) clean += " …";
+  return clean;
+}
+
+Status check_hello(const Hello& hello) {
+  if (!is_name(hello.name) || hello.session == 0 || !is_count(hello.slots, 1)) {
+    return fail(ErrorCode::kInvalid,
+                "a worker needs a name (UTF-8, at most {} bytes), a session and 1 to {} slots",
+                kNameBytesMax, kCountMax);
+  }
+  if (!are_names(hello.labels) || hello.build.size() > kNameBytesMax ||
+      !is_valid_utf8(hello.build)) {
+    return fail(ErrorCode::kInvalid,
+                "a worker has at most {} labels; they and its build are UTF-8 of at most {} bytes",
+                kLabelsMax, kNameBytesMax);
+  }
+  return {};
+}
+
+Status check_task(const TaskSpec& task) {
+  if (task.key != compute_key(task))
+    return named(task, "carries a key that is not the hash of its content");
+  const Resources& needs = task.resources;
+  if (!is_name(task.stage) || task.program.argv.empty() || task.lease_ms < 1 ||
+      task.lease_ms > kLeaseMsMax || !is_count(needs.slots, 1)) {
+    return named(task, "needs a stage, a program, at least one slot and a lease");
+  }
+  if (!is_count(needs.ranks, 0) || !is_count(needs.threads, 1) || !are_names(needs.labels) ||
+      !are_names(task.secrets) || !is_count(task.retry.user_failures_max, 0) ||
+      !is_count(task.retry.infra_failures_max, 0)) {
+    return named(task, "has ranks, threads, labels, secrets or retries out of range");
+  }
+  for (const std::string& argument : task.program.argv) {
+    if (!is_valid_utf8(argument) || argument.find('\0') != std::string::npos)
+      return named(task, "has a program argument that is not UTF-8");
+  }
+  constexpr std::string_view kPlain = "letters, digits, '_', '-' and '.' only";
+  for (const std::string& output : task.outputs) {
+    if (is_plain_name(output)) continue;
+    return named(task, fmt::format("has an output \"{}\": {}", for_people(output), kPlain));
+  }
+  for (const TaskInput& input : task.inputs) {
+    if (is_plain_name(input.name)) continue;
+    return named(task, fmt::format("has an input \"{}\": {}", for_people(input.name), kPlain));
+  }
+  return {};
+}
+
+Status check_run(const RunSpec& run) {
+  if (run.cell.size() <= kReasonBytesMax && is_valid_utf8(run.cell)) return {};
+  return fail(ErrorCode::kInvalid, "run {} has a cell label that is not UTF-8 of at most {} bytes",
+              run.key.brief(), kReasonBytesMax);
+}
+
+Outcome admitted(Outcome outcome, const TaskSpec& task) {
+  struct Admit {
+    const TaskSpec& task;
+    Outcome operator()(Succeeded& done) const {
+      for (const std::string& output : task.outputs) {
+        if (done.artifacts.contains(output)) continue;
+        return Failed{.cause = FailureClass::kUser,
+                      .reason = "it ended well but made no output \"" + output + "\""};
+      }
+      std::erase_if(done.artifacts, [&](const auto& made) {
+        return std::find(task.outputs.begin(), task.outputs.end(), made.first) ==
+               task.outputs.end();
+      });
+      std::map<std::string, std::string> recorded;
+      for (const auto& [name, text] : done.recorded) {
+        if (recorded.size() < kRecordedMax && is_name(name)) recorded[name] = for_people(text);
+      }
+      done.recorded = std::move(recorded);
+      return std::move(done);
+    }
+    Outcome operator()(Failed& o) const {
+      o.reason = for_people(o.reason);
+      return std::move(o);
+    }
+    Outcome operator()(Lost& o) const {
+      o.reason = for_people(o.reason);
+      return std::move(o);
+    }
+    Outcome operator()(Stopped& o) const {
+      o.reason = for_people(o.reason);
+      return std::move(o);
+    }
+    Outcome operator()(Diverged& o) const {
+      o.reason = for_people(o.reason);
+      return std::move(o);
+    }
+  };
+  return std::visit(Admit{task}, outcome);
+}
+
+}  // namespace strata::coordinator
