@@ -28,6 +28,7 @@ struct Builder {
   Status read_cell(std::size_t row, std::size_t column);
   Status read_all();
   Status compare_with_baseline();
+  void judge_differences(const TableRow& baseline);
   Status mark_unintelligible();
   void mark_best();
   void choose_decimals();
@@ -131,7 +132,30 @@ Status Builder::compare_with_baseline() {
           paired_difference(samples[row][column], samples[base_row][column], request.bootstrap));
     }
   }
+  judge_differences(*base);
   return {};
+}
+
+bool has_all_seeds(const TableCell& cell) {
+  return cell.estimate && cell.estimate->seeds == cell.seeds_expected;
+}
+
+void Builder::judge_differences(const TableRow& baseline) {
+  for (std::size_t column = 0; column < table.columns.size(); ++column) {
+    std::vector<Difference*> family;
+    for (TableRow& row : table.rows) {
+      TableCell& cell = row.cells[column];
+      family.push_back(cell.delta ? &*cell.delta : nullptr);
+    }
+    adjust_for_comparisons(family);
+    for (TableRow& row : table.rows) {
+      TableCell& cell = row.cells[column];
+      if (row.baseline || !cell.estimate || !baseline.cells[column].estimate) continue;
+      cell.compared = true;
+      cell.lacks = lacks_of(cell.delta ? &*cell.delta : nullptr,
+                            has_all_seeds(cell) && has_all_seeds(baseline.cells[column]));
+    }
+  }
 }
 
 Status Builder::mark_unintelligible() {
@@ -177,9 +201,8 @@ void Builder::mark_best() {
     }
     for (TableRow& row : table.rows) {
       TableCell& cell = row.cells[column];
-      const bool complete = cell.estimate && cell.estimate->seeds == cell.seeds_expected;
-      if (!complete || sign * cell.estimate->value < *best) continue;
-      cell.best = cell.delta && cell.delta->excludes_zero() && sign * cell.delta->value > 0;
+      if (!cell.estimate || sign * cell.estimate->value < *best) continue;
+      cell.best = verdict_of(about, cell) == Verdict::kBetter;
     }
   }
 }
@@ -306,6 +329,27 @@ std::vector<std::string> chosen_scores(const Value& definition, const Array& run
 }
 
 }  // namespace
+
+Verdict verdict_of(const TableColumn& column, const TableCell& cell) {
+  if (!cell.compared) return Verdict::kNotCompared;
+  if (!cell.lacks.empty()) return Verdict::kNothingClaimed;
+  if (!column.ranked) return Verdict::kNotRanked;
+  if (column.better == "none") return Verdict::kDiffers;
+  return (cell.delta->value > 0) == (column.better == "higher") ? Verdict::kBetter
+                                                                : Verdict::kWorse;
+}
+
+std::string verdict_text(const TableColumn& column, const TableCell& cell) {
+  switch (verdict_of(column, cell)) {
+    case Verdict::kNotCompared:
+    case Verdict::kNotRanked: return "";
+    case Verdict::kNothingClaimed: return std::string(name_of(cell.lacks.front()));
+    case Verdict::kBetter: return "better";
+    case Verdict::kWorse: return "worse";
+    case Verdict::kDiffers: return "differs";
+  }
+  return "";
+}
 
 bool AblationTable::has_unintelligible() const {
   return std::any_of(rows.begin(), rows.end(),

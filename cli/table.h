@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "cli/table_claim.h"
 #include "cli/table_statistics.h"
 
 namespace strata::cli {
@@ -44,9 +45,25 @@ struct TableCell {
   std::vector<Sample> samples{};  // what the mean is made of; without the items
   std::optional<Estimate> estimate{};
   std::optional<Difference> delta{};  // against the baseline cell
+  bool compared = false;              // there is a baseline cell, and this is another one
+  std::vector<Lack> lacks{};          // of one that is compared: why nothing is claimed
   bool best = false;                  // set in bold
   std::vector<std::size_t> notes{};   // indices into AblationTable::notes
 };
+
+// What a cell may say of itself beside the baseline.
+enum class Verdict {
+  kNotCompared,     // the baseline itself, or one of the two has no value
+  kNothingClaimed,  // a condition is missing: TableCell::lacks
+  kNotRanked,       // all hold, but the column is not intelligible somewhere
+  kBetter,
+  kWorse,
+  kDiffers,  // of a score of which neither less nor more is better
+};
+[[nodiscard]] Verdict verdict_of(const TableColumn& column, const TableCell& cell);
+// "better", "worse", "differs", or what is missing first: "one seed", "inside the noise". May be
+// empty.
+[[nodiscard]] std::string verdict_text(const TableColumn& column, const TableCell& cell);
 
 struct TableRow {
   std::string cell{};         // label

@@ -183,18 +183,36 @@ Value json_estimate(const Estimate& estimate) {
       {"count", estimate.utterances}};
 }
 
-Value json_cell(const AblationTable& table, const TableCell& cell) {
+// "better", "worse", "differs"; empty where nothing is claimed.
+std::string claim_of(const TableColumn& column, const TableCell& cell) {
+  return cell.lacks.empty() ? verdict_text(column, cell) : "";
+}
+
+Value json_delta(const Difference& delta) {
+  Array seeds;
+  for (const double value : delta.seed_deltas) seeds.push_back(value);
+  return Object{{"value", delta.value},
+                {"low", json_number(delta.low)},
+                {"high", json_number(delta.high)},
+                {"seeds", static_cast<std::int64_t>(delta.seeds)},
+                {"seed_deltas", std::move(seeds)},
+                {"count", delta.utterances},
+                {"p", json_number(delta.p)},
+                {"p_holm", json_number(delta.p_holm)},
+                {"comparisons", static_cast<std::int64_t>(delta.comparisons)},
+                {"inside_the_noise", delta.low.has_value() && !delta.excludes_zero()}};
+}
+
+Value json_cell(const AblationTable& table, const TableColumn& column, const TableCell& cell) {
   Object out{{"seeds_expected", static_cast<std::int64_t>(cell.seeds_expected)},
              {"bold", cell.best}};
   if (cell.estimate) out["estimate"] = json_estimate(*cell.estimate);
-  if (cell.delta) {
-    out["delta"] =
-        Object{{"value", cell.delta->value},
-               {"low", json_number(cell.delta->low)},
-               {"high", json_number(cell.delta->high)},
-               {"seeds", static_cast<std::int64_t>(cell.delta->seeds)},
-               {"inside_the_noise", cell.delta->low.has_value() && !cell.delta->excludes_zero()}};
-  }
+  if (cell.delta) out["delta"] = json_delta(*cell.delta);
+  const std::string claim = claim_of(column, cell);
+  out["verdict"] = claim.empty() ? Value() : Value(claim);
+  Array lacks;
+  for (const Lack lack : cell.lacks) lacks.push_back(std::string(name_of(lack)));
+  out["lacks"] = std::move(lacks);
   Array runs;
   for (const Sample& sample : cell.samples) {
     runs.push_back(Object{{"run", sample.run}, {"seed", sample.seed}, {"value", sample.value}});
@@ -208,67 +226,101 @@ Value json_cell(const AblationTable& table, const TableCell& cell) {
 
 }  // namespace
 
-std::string table_as_csv(const AblationTable& table) {
-  std::vector<std::string> header = {"cell"};
-  const std::size_t names = own_row_names(table);
-  header.insert(header.end(), table.row_names.begin(),
-                table.row_names.begin() + static_cast<std::ptrdiff_t>(names));
-  for (const char* name : {"baseline", "score", "unit", "better", "judge", "value", "low", "high",
-                           "seeds", "seeds_expected", "seed_low", "seed_high", "n", "delta",
-                           "delta_low", "delta_high", "delta_seeds", "bold", "notes"}) {
-    header.emplace_back(name);
-  }
-  std::string out = csv_line(header);
-  const auto estimate_fields = [](std::vector<std::string>& fields,
-                                  const std::optional<Estimate>& e, std::size_t expected) {
-    fields.push_back(e ? csv_number(e->value) : "");
-    fields.push_back(e ? csv_number(e->low) : "");
-    fields.push_back(e ? csv_number(e->high) : "");
-    fields.push_back(std::to_string(e ? e->seeds : 0));
-    fields.push_back(std::to_string(expected));
-    fields.push_back(e ? csv_number(e->seed_low) : "");
-    fields.push_back(e ? csv_number(e->seed_high) : "");
-    fields.push_back(e ? std::to_string(e->utterances) : "");
-  };
-  const auto column_fields = [](std::vector<std::string>& fields, const TableColumn& column,
-                                const std::string& score) {
-    fields.insert(fields.end(), {score, column.scale == 100 ? "fraction" : column.unit,
-                                 column.better, column.judge});
-  };
+namespace {
+
+void csv_column(std::vector<std::string>& fields, const TableColumn& column,
+                const std::string& score) {
+  fields.insert(fields.end(), {score, column.scale == 100 ? "fraction" : column.unit, column.better,
+                               column.judge});
+}
+
+void csv_estimate(std::vector<std::string>& fields, const std::optional<Estimate>& e,
+                  std::size_t expected) {
+  fields.push_back(e ? csv_number(e->value) : "");
+  fields.push_back(e ? csv_number(e->low) : "");
+  fields.push_back(e ? csv_number(e->high) : "");
+  fields.push_back(std::to_string(e ? e->seeds : 0));
+  fields.push_back(std::to_string(expected));
+  fields.push_back(e ? csv_number(e->seed_low) : "");
+  fields.push_back(e ? csv_number(e->seed_high) : "");
+  fields.push_back(e ? std::to_string(e->utterances) : "");
+}
+
+void csv_comparison(std::vector<std::string>& fields, const TableColumn& column,
+                    const TableCell& cell) {
+  const Difference none;
+  const Difference& delta = cell.delta ? *cell.delta : none;
+  fields.push_back(cell.delta ? csv_number(delta.value) : "");
+  fields.push_back(csv_number(delta.low));
+  fields.push_back(csv_number(delta.high));
+  fields.push_back(cell.delta ? std::to_string(delta.seeds) : "");
+  fields.push_back(csv_number(delta.p));
+  fields.push_back(csv_number(delta.p_holm));
+  fields.push_back(claim_of(column, cell));
+  std::string lacks;
+  for (const Lack lack : cell.lacks)
+    lacks += (lacks.empty() ? "" : "; ") + std::string(name_of(lack));
+  fields.push_back(lacks);
+  fields.emplace_back(cell.best ? "true" : "false");
+}
+
+std::string csv_rows(const AblationTable& table, std::size_t names) {
+  std::string out;
   for (const TableRow& row : table.rows) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      const TableColumn& column = table.columns[i];
       const TableCell& cell = row.cells[i];
       std::vector<std::string> fields = {row.cell};
       for (std::size_t k = 0; k < names; ++k)
         fields.push_back(row.keys[k].is_null() ? "" : brief_text(row.keys[k]));
       fields.emplace_back(row.baseline ? "true" : "false");
-      column_fields(fields, table.columns[i], table.columns[i].score);
-      estimate_fields(fields, cell.estimate, cell.seeds_expected);
-      fields.push_back(cell.delta ? csv_number(cell.delta->value) : "");
-      fields.push_back(cell.delta ? csv_number(cell.delta->low) : "");
-      fields.push_back(cell.delta ? csv_number(cell.delta->high) : "");
-      fields.push_back(cell.delta ? std::to_string(cell.delta->seeds) : "");
-      fields.emplace_back(cell.best ? "true" : "false");
+      csv_column(fields, column, column.score);
+      csv_estimate(fields, cell.estimate, cell.seeds_expected);
+      csv_comparison(fields, column, cell);
       std::string notes = joined_notes(table, cell.notes);
-      if (!row.intelligible && !table.columns[i].ranked)
+      if (!row.intelligible && !column.ranked)
         notes += (notes.empty() ? "" : "; ") + std::string(kNotIntelligible);
       fields.push_back(notes);
       out += csv_line(fields);
     }
   }
+  return out;
+}
+
+std::string csv_references(const AblationTable& table, std::size_t names) {
+  std::string out;
   for (const ReferenceRow& row : table.references) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       if (!row.cells[i]) continue;
+      const TableColumn& column = table.columns[i];
       std::vector<std::string> fields = {reference_label(row.set)};
       fields.resize(1 + names);
       fields.emplace_back("false");
-      column_fields(fields, table.columns[i], table.columns[i].score + "/" + row.set);
-      estimate_fields(fields, row.cells[i], row.cells[i]->seeds);
-      fields.insert(fields.end(), {"", "", "", "", "false", joined_notes(table, row.notes[i])});
+      csv_column(fields, column, column.score + "/" + row.set);
+      csv_estimate(fields, row.cells[i], row.cells[i]->seeds);
+      csv_comparison(fields, column, {});
+      fields.push_back(joined_notes(table, row.notes[i]));
       out += csv_line(fields);
     }
   }
   return out;
+}
+
+}  // namespace
+
+std::string table_as_csv(const AblationTable& table) {
+  std::vector<std::string> header = {"cell"};
+  const std::size_t names = own_row_names(table);
+  header.insert(header.end(), table.row_names.begin(),
+                table.row_names.begin() + static_cast<std::ptrdiff_t>(names));
+  for (const char* name :
+       {"baseline", "score",   "unit",      "better",         "judge",       "value",
+        "low",      "high",    "seeds",     "seeds_expected", "seed_low",    "seed_high",
+        "n",        "delta",   "delta_low", "delta_high",     "delta_seeds", "p",
+        "p_holm",   "verdict", "lacks",     "bold",           "notes"}) {
+    header.emplace_back(name);
+  }
+  return csv_line(header) + csv_rows(table, names) + csv_references(table, names);
 }
 
 std::string table_as_markdown(const AblationTable& table) {
@@ -354,7 +406,7 @@ Value table_as_json(const AblationTable& table) {
     for (std::size_t k = 0; k < row.keys.size(); ++k) keys[table.row_names[k]] = row.keys[k];
     Object scores;
     for (std::size_t i = 0; i < row.cells.size(); ++i)
-      scores[table.columns[i].score] = json_cell(table, row.cells[i]);
+      scores[table.columns[i].score] = json_cell(table, table.columns[i], row.cells[i]);
     rows.push_back(Object{{"cell", row.cell},
                           {"parameters", std::move(keys)},
                           {"baseline", row.baseline},

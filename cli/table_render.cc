@@ -39,6 +39,35 @@ std::string utterances_remark(const AblationTable& table) {
   return parts.empty() ? "" : fmt::format("Utterances: {}.", fmt::join(parts, ", "));
 }
 
+// The rule of table_claim.h, in words.
+std::vector<std::string> comparison_remarks(const AblationTable& table) {
+  std::vector<std::string> out;
+  out.push_back(fmt::format(
+      "Δ: paired difference to the baseline ({}) over the same seeds and utterances, with its "
+      "95 % interval.",
+      table.baseline));
+  out.push_back(fmt::format(
+      "“better”, “worse”: the cell and the baseline have all their seeds; these are {} or "
+      "more, and their paired differences all have the same sign; there are {} utterances or more; "
+      "the "
+      "interval of Δ excludes zero; and p is below {}, the sign-flip test over utterances after "
+      "Holm's correction for all comparisons of the column. Otherwise the cell names the first "
+      "of these that is missing: “{}”.",
+      kClaimSeedsMin, kClaimUtterancesMin, kClaimLevel,
+      fmt::join(
+          std::vector<std::string_view>{name_of(Lack::kSeedsMissing), name_of(Lack::kNoCommonSeed),
+                                        name_of(Lack::kOneSeed), name_of(Lack::kNoInterval),
+                                        name_of(Lack::kFewUtterances),
+                                        name_of(Lack::kSeedsDisagree), name_of(Lack::kInsideNoise),
+                                        name_of(Lack::kNotAfterHolm)},
+          "”, “")));
+  out.emplace_back(
+      "Intervals and p are over utterances at these training seeds: they say nothing about other "
+      "seeds.");
+  out.emplace_back("Bold: the best of a column, where it is “better”.");
+  return out;
+}
+
 std::string judges_remark(const AblationTable& table) {
   std::vector<std::string> parts;
   for (const TableColumn& column : table.columns) {
@@ -82,6 +111,9 @@ std::string estimate_text(const TableColumn& column, const Estimate& estimate) {
   return text;
 }
 
+// "p < 0.001", "p 0.012": two digits, since a p-value by drawing has no more.
+std::string p_text(double p) { return p < 0.001 ? "p < 0.001" : "p " + format_number(p, 2); }
+
 CellText cell_text(const TableColumn& column, const TableCell& cell) {
   CellText out;
   out.value = cell.estimate ? estimate_text(column, *cell.estimate) : "–";
@@ -94,23 +126,21 @@ CellText cell_text(const TableColumn& column, const TableCell& cell) {
     out.seeds += fmt::format("seeds {} … {}", shown(column, cell.estimate->seed_low),
                              shown(column, cell.estimate->seed_high));
   }
+  out.verdict = verdict_text(column, cell);
   if (!cell.delta) return out;
   const Difference& delta = *cell.delta;
   out.delta = "Δ " + shown_signed(column, delta.value);
-  if (!delta.low || !delta.high) {
-    out.verdict = "no interval";
-    return out;
+  if (delta.low && delta.high) {
+    out.delta += fmt::format(" [{}, {}]", shown_signed(column, *delta.low),
+                             shown_signed(column, *delta.high));
   }
-  out.delta +=
-      fmt::format(" [{}, {}]", shown_signed(column, *delta.low), shown_signed(column, *delta.high));
   if (delta.seeds < cell.seeds_expected && delta.seeds != seeds)
     out.delta +=
         fmt::format(" ({} common)", plural(static_cast<std::int64_t>(delta.seeds), "seed"));
-  if (!delta.excludes_zero()) {
-    out.verdict = "inside the noise";
-  } else if (column.ranked && column.better != "none") {
-    out.verdict = (delta.value > 0) == (column.better == "higher") ? "better" : "worse";
-  }
+  // Beside another lack a p-value would read as if it could do without.
+  const bool tested = cell.lacks.empty() || cell.lacks.front() == Lack::kNotAfterHolm;
+  if (delta.p_holm && tested)
+    out.verdict += (out.verdict.empty() ? "" : ", ") + p_text(*delta.p_holm);
   return out;
 }
 
@@ -148,19 +178,7 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
   }
   out.push_back(std::move(values));
   if (!table.baseline.empty()) {
-    out.push_back(fmt::format(
-        "Δ: paired difference to the baseline ({}) over the same seeds and utterances; “inside "
-        "the noise”: its "
-        "95 % interval includes zero.",
-        table.baseline));
-    out.push_back(
-        "Intervals are over utterances at these training seeds: they say nothing about other "
-        "seeds, "
-        "and are not corrected for the number of comparisons.");
-    out.push_back(
-        "Bold: the best of a column, only if it has all its seeds and its paired interval against "
-        "the "
-        "baseline excludes zero.");
+    for (std::string& remark : comparison_remarks(table)) out.push_back(std::move(remark));
   } else {
     out.push_back("The sweep names no baseline cell: no differences, and nothing is bold.");
   }
@@ -207,9 +225,10 @@ std::string text_of_cell(const TableColumn& column, const TableRow& row, const T
   }
   if (row.baseline) return text + "\n" + palette.paint(Tint::kDim, "baseline");
   if (!parts.delta.empty()) text += "\n" + parts.delta;
-  const Tint tint = parts.verdict == "better"  ? Tint::kGood
-                    : parts.verdict == "worse" ? Tint::kBad
-                                               : Tint::kDim;
+  const Verdict verdict = verdict_of(column, cell);
+  const Tint tint = verdict == Verdict::kBetter  ? Tint::kGood
+                    : verdict == Verdict::kWorse ? Tint::kBad
+                                                 : Tint::kDim;
   if (!parts.verdict.empty()) text += "\n" + palette.paint(tint, parts.verdict);
   return text;
 }

@@ -34,7 +34,7 @@ struct CellText {
   std::string value{};    // "97.1 [95.0, 98.9]", "–"
   std::string seeds{};    // "seeds 96.8 … 97.4", "1 of 2 seeds"; may be empty
   std::string delta{};    // "Δ +1.2 [−0.3, +2.7]"; may be empty
-  std::string verdict{};  // "inside the noise", "better", "worse"; may be empty
+  std::string verdict{};  // "better, p < 0.001", "one seed"; may be empty
 };
 [[nodiscard]] CellText cell_text(const TableColumn& column, const TableCell& cell);
 [[nodiscard]] std::string estimate_text(const TableColumn& column, const Estimate& estimate);

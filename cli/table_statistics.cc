@@ -29,6 +29,13 @@ std::vector<Share> pooled(const std::vector<const Sample*>& samples) {
 
 }  // namespace
 
+bool Difference::seeds_agree() const {
+  const auto all = [&](auto holds) {
+    return std::all_of(seed_deltas.begin(), seed_deltas.end(), holds);
+  };
+  return all([](double delta) { return delta > 0; }) || all([](double delta) { return delta < 0; });
+}
+
 Result<Estimate> estimate(std::span<const Sample> samples,
                           const evaluator::BootstrapOptions& options) {
   STRATA_ASSERT(!samples.empty());
@@ -66,17 +73,21 @@ Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell
                                                     const evaluator::BootstrapOptions& options) {
   std::vector<const Sample*> left;
   std::vector<const Sample*> right;
+  std::vector<double> deltas;
   double sum = 0;
   for (const Sample& a : cell) {
     for (const Sample& b : baseline) {
       if (a.seed != b.seed) continue;
       left.push_back(&a);
       right.push_back(&b);
-      sum += a.value - b.value;
+      deltas.push_back(a.value - b.value);
+      sum += deltas.back();
     }
   }
   if (left.empty()) return std::optional<Difference>{};
-  Difference out{.value = sum / static_cast<double>(left.size()), .seeds = left.size()};
+  Difference out{.value = sum / static_cast<double>(left.size()),
+                 .seeds = left.size(),
+                 .seed_deltas = std::move(deltas)};
   if (!left.front()->items.empty()) {
     const std::vector<Share> a = pooled(left);
     const std::vector<Share> b = pooled(right);
@@ -85,6 +96,13 @@ Result<std::optional<Difference>> paired_difference(std::span<const Sample> cell
                evaluator::bootstrap_difference(a, b, evaluator::each_alone(a.size()), options));
     out.low = drawn.low;
     out.high = drawn.high;
+    out.utterances = static_cast<std::int64_t>(a.size());
+    std::vector<double> differences;  // of an utterance: the mean over the common seeds
+    for (std::size_t i = 0; i < a.size(); ++i)
+      differences.push_back(a[i].numerator / a[i].denominator - b[i].numerator / b[i].denominator);
+    evaluator::BootstrapOptions flips = options;
+    flips.resamples = std::max(flips.resamples, kSignFlipDrawsMin);
+    STRATA_TRY(out.p, evaluator::sign_flip_p(differences, flips));
   }
   return std::optional<Difference>{out};
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "evaluator/core/statistics.h"
 
@@ -46,13 +47,24 @@ struct Estimate {
 [[nodiscard]] Result<Estimate> estimate(std::span<const Sample> samples,
                                         const evaluator::BootstrapOptions& options);
 
+// Sign flips are drawn at least so often: the smallest p is 1 / (draws + 1), and it must stay below
+// 0.05 when it is multiplied by the number of a column's comparisons.
+inline constexpr int kSignFlipDrawsMin = 10'000;
+
 struct Difference {
   double value = 0;  // mean over common seeds and utterances of cell - baseline
   std::optional<double> low{};
   std::optional<double> high{};
-  std::size_t seeds = 0;  // that both have
+  std::size_t seeds = 0;              // that both have
+  std::vector<double> seed_deltas{};  // one for each of them, ascending seed
+  std::int64_t utterances = 0;        // that were drawn from; 0: no values per utterance
+  std::optional<double> p{};          // sign-flip test over utterances, two-sided
+  std::optional<double> p_holm{};     // after Holm over `comparisons` of the column
+  std::size_t comparisons = 0;
   // Nothing to claim: the interval holds zero. Without an interval nothing is claimed either.
   [[nodiscard]] bool excludes_zero() const { return low && high && (*low > 0 || *high < 0); }
+  // All seeds differ from the baseline to the same side; a seed that does not differ disagrees.
+  [[nodiscard]] bool seeds_agree() const;
 };
 
 // Seed against the same seed, utterance against the same utterance. Nothing when no seed is common.

@@ -51,7 +51,7 @@ TEST(Table, RowsStandInTheOrderOfTheAxisWhateverTheAnswersOrder) {
   EXPECT_EQ(row_key_text("align.text.layer", table.rows[0].keys[0]), "–");
 }
 
-TEST(Table, MeansDeltasAndBoldAreThoseComputedByHand) {
+TEST(Table, MeansAndDeltasAreThoseComputedByHand) {
   const AblationTable table = table_of(request(good_runs()));
   const TableCell& base = table.rows[0].cells[0];
   const TableCell& mixed = table.rows[1].cells[0];
@@ -65,24 +65,36 @@ TEST(Table, MeansDeltasAndBoldAreThoseComputedByHand) {
   EXPECT_NEAR(mixed.delta->value, 0.0, 1e-12);
   EXPECT_NEAR(mixed.delta->low.value(), -0.1, 1e-12);
   EXPECT_NEAR(mixed.delta->high.value(), 0.1, 1e-12);
-  EXPECT_EQ(cell_text(table.columns[0], mixed).verdict, "inside the noise");
+  EXPECT_THAT(mixed.lacks,
+              ElementsAre(Lack::kFewUtterances, Lack::kSeedsDisagree, Lack::kInsideNoise));
   EXPECT_NEAR(best.delta->value, -0.1, 1e-12);
   EXPECT_NEAR(best.delta->high.value(), -0.1, 1e-12);
-  EXPECT_EQ(cell_text(table.columns[0], best).verdict, "better");
-  EXPECT_TRUE(best.best);
+  EXPECT_THAT(best.lacks, ElementsAre(Lack::kFewUtterances, Lack::kNotAfterHolm));
   EXPECT_FALSE(base.best);
   EXPECT_FALSE(mixed.best);
 }
 
+// The same numbers again and again, until there are enough utterances for a claim.
+std::vector<double> repeated(const std::vector<double>& items) {
+  std::vector<double> out;
+  while (out.size() < static_cast<std::size_t>(kClaimUtterancesMin))
+    out.insert(out.end(), items.begin(), items.end());
+  return out;
+}
+
 TEST(Table, TheBestIsNotBoldWhenItsPairedIntervalHoldsZero) {
-  Array runs = {run_answer({.text = 0, .seed = 1, .scores = {wer({0.2, 0.4})}}),
-                run_answer({.text = 2, .seed = 1, .scores = {wer({0.0, 0.5})}})};
-  TableRequest about = request(std::move(runs));
-  ASSERT_TRUE(about.definition.set("seeds", Array{1}).has_value());
-  const AblationTable table = table_of(about);
-  EXPECT_LT(table.rows[1].cells[0].estimate->value, table.rows[0].cells[0].estimate->value);
-  EXPECT_FALSE(table.rows[1].cells[0].best);
-  EXPECT_THAT(table_as_text(table, {}, 100), HasSubstr("inside the noise"));
+  Array runs;
+  for (const std::uint64_t seed : {1U, 2U}) {
+    runs.push_back(
+        run_answer({.text = 0, .seed = seed, .scores = {wer(repeated({0.2, 0.4, 0.4, 0.4}))}}));
+    runs.push_back(
+        run_answer({.text = 2, .seed = seed, .scores = {wer(repeated({0.0, 0.5, 0.4, 0.4}))}}));
+  }
+  const AblationTable table = table_of(request(std::move(runs)));
+  const TableCell& cell = table.rows[1].cells[0];
+  EXPECT_LT(cell.estimate->value, table.rows[0].cells[0].estimate->value);
+  EXPECT_FALSE(cell.best);
+  EXPECT_EQ(cell_text(table.columns[0], cell).verdict, "inside the noise");
 }
 
 TEST(Table, AFailedSeedIsSaidInItsCellWithRunAndReasonAndTakesTheBoldAway) {
@@ -166,14 +178,14 @@ TEST(Table, WhatIsNotIntelligibleIsNotRankedInAnyColumnOfAJudge) {
       const double gain = text == 8 ? 0.1 : 0.0;
       runs.push_back(run_answer({.text = text,
                                  .seed = seed,
-                                 .scores = {wer({0.95 - gain, 1.0 - gain}),
+                                 .scores = {wer(repeated({0.95 - gain, 1.0 - gain})),
                                             {.name = "sim",
-                                             .items = {0.5 + gain, 0.6 + gain},
+                                             .items = repeated({0.5 + gain, 0.6 + gain}),
                                              .judge = "ge2e@1",
                                              .unit = "cosine",
                                              .better = "higher"},
                                             {.name = "loss",
-                                             .items = {2.0 - gain, 3.0 - gain},
+                                             .items = repeated({2.0 - gain, 3.0 - gain}),
                                              .unit = "",
                                              .better = "lower"}}}));
     }
@@ -241,20 +253,20 @@ TEST(Table, TheTextIsThisOne) {
   const std::string text = table_as_text(table_of(request(std::move(runs))), {}, 100);
   EXPECT_THAT(text, HasSubstr("small\n\n"
                               "text layer  wer [%] ↓\n"
-                              "────────────────────────────\n"
+                              "──────────────────────────────\n"
                               "–           35 [25, 45]\n"
                               "            seeds 30 … 40\n"
                               "            baseline\n"
-                              "────────────────────────────\n"
+                              "──────────────────────────────\n"
                               "2           35 [15, 55]\n"
                               "            seeds 30 … 40\n"
                               "            Δ 0 [−10, +10]\n"
-                              "            inside the noise\n"
-                              "────────────────────────────\n"
+                              "            too few utterances\n"
+                              "──────────────────────────────\n"
                               "8           20 [10, 30]\n"
                               "            1 of 2 seeds (a)\n"
                               "            Δ −10 [−10, −10]\n"
-                              "            better\n"));
+                              "            seeds missing\n"));
 }
 
 TEST(Table, CsvHasOneLinePerCellAndScoreWithExactNumbers) {
@@ -262,7 +274,8 @@ TEST(Table, CsvHasOneLinePerCellAndScoreWithExactNumbers) {
   EXPECT_THAT(
       csv, HasSubstr("cell,align.text.layer,baseline,score,unit,better,judge,value,low,high,seeds,"
                      "seeds_expected,seed_low,"
-                     "seed_high,n,delta,delta_low,delta_high,delta_seeds,bold,notes\r\n"));
+                     "seed_high,n,delta,delta_low,delta_high,delta_seeds,p,p_holm,verdict,lacks,"
+                     "bold,notes\r\n"));
   EXPECT_THAT(csv, HasSubstr("text=8,8,false,wer,fraction,lower,whisper-base@1,0.25,"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
 }
