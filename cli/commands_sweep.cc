@@ -101,11 +101,10 @@ std::string submitted_text(const std::string& sweep, const Submitted& counts) {
     return fmt::format("nothing is new: all {} of {} exist ({})\n", plural(counts.kept, "task"),
                        sweep, plural(counts.runs, "run"));
   }
-  return fmt::format(
-      "submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n", sweep,
-      counts.generation, plural(counts.runs, "run"), format_count(counts.created),
-      format_count(std::max<std::int64_t>(counts.kept - counts.revived, 0)),
-      format_count(counts.revived));  // what is revived was kept in the coordinator's count
+  return fmt::format("submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n",
+                     sweep, counts.generation, plural(counts.runs, "run"),
+                     format_count(counts.created), format_count(counts.kept),
+                     format_count(counts.revived));
 }
 
 Value submitted_json(const std::string& sweep, const Submitted& counts) {

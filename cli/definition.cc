@@ -58,6 +58,15 @@ Object own_seeds(const SweepDefinition& definition, const Expansion& expansion) 
   return out;
 }
 
+// Cells whose names were written by hand; the others are named after what varies.
+Array own_labels(const SweepDefinition& definition) {
+  Array out;
+  for (const Case& given : definition.cases) {
+    if (!given.label.empty()) out.push_back(given.label);
+  }
+  return out;
+}
+
 Object as_value(const std::map<std::string, Value>& map) {
   Object out;
   for (const auto& [key, value] : map) out[key] = value;
@@ -95,6 +104,7 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
                 {"baseline", as_value(definition.baseline)},
                 {"cells", static_cast<std::int64_t>(expansion.cells)},
                 {"cell_seeds", own_seeds(definition, expansion)},
+                {"labelled", own_labels(definition)},
                 {"dropped", std::move(dropped)},
                 {"judge_as_teacher", texts(expansion.judge_as_teacher)},
                 {"stages", std::move(stages)},

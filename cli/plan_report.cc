@@ -154,6 +154,8 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
         *duration.seconds * static_cast<double>(std::max<std::int64_t>(task.resources.slots, 1));
     stage.slot_seconds += slot_seconds;
     plan.slot_seconds += slot_seconds;
+    const auto& labels = task.resources.labels;
+    plan.on_gpus = plan.on_gpus && std::find(labels.begin(), labels.end(), "gpu") != labels.end();
     ends[task.key] = begin + *duration.seconds;
     longest = std::max(longest, ends[task.key]);
   }
@@ -168,22 +170,38 @@ namespace {
 
 std::string cell_of(std::int64_t number) { return number == 0 ? "·" : format_count(number); }
 
-// Three digits; hours that are a blink are said in seconds.
-std::string slot_hours(double slot_seconds) {
-  const double hours = slot_seconds / 3600;
-  if (hours >= 99.95) return format_count(static_cast<std::int64_t>(hours + 0.5));
-  return hours >= 0.01 || slot_seconds == 0 ? format_number(hours, 3)
-                                            : format_number(slot_seconds, 2) + " s";
+constexpr double kHourSeconds = 3600;
+
+constexpr double kMinuteSeconds = 60;
+
+// One unit for a whole report, so that its numbers can be added up by eye.
+struct SlotUnit {
+  const char* name = "slot-hours";
+  double seconds = kHourSeconds;
+};
+
+// Hours, but where all of it together is a few minutes.
+SlotUnit unit_of(const PlanReport& plan) {
+  if (plan.slot_seconds < 6 * kMinuteSeconds) return {.name = "slot-seconds", .seconds = 1};
+  return plan.on_gpus ? SlotUnit{.name = "GPU-hours"} : SlotUnit{};
 }
 
-std::string stage_lines(const PlanReport& plan, const Palette& palette) {
+// Three digits: it is an estimate.
+std::string slot_time(double slot_seconds, const SlotUnit& unit) {
+  const double value = slot_seconds / unit.seconds;
+  if (value >= 99.95) return format_count(static_cast<std::int64_t>(value + 0.5));
+  if (value > 0 && value < 0.01) return "<0.01";
+  return format_number(value, 3);
+}
+
+std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Palette& palette) {
   TextTable table({{.header = "stage"},
                    {.header = "new", .right = true},
                    {.header = "retried", .right = true},
                    {.header = "outdated", .right = true},
                    {.header = "under way", .right = true},
                    {.header = "kept", .right = true},
-                   {.header = "slot-hours", .right = true},
+                   {.header = unit.name, .right = true},
                    {.header = "from"}});
   const auto add = [&](const std::string& name, const PlanCounts& counts, const std::string& hours,
                        const std::string& source) {
@@ -200,11 +218,11 @@ std::string stage_lines(const PlanReport& plan, const Palette& palette) {
     add(stage.stage, stage.counts,
         idle                      ? "·"
         : stage.slot_seconds == 0 ? "?"
-                                  : slot_hours(stage.slot_seconds),
+                                  : slot_time(stage.slot_seconds, unit),
         source);
   }
   table.rule();
-  add("all tasks", plan.tasks, slot_hours(plan.slot_seconds), "");
+  add("all tasks", plan.tasks, slot_time(plan.slot_seconds, unit), "");
   add("runs", plan.runs, "", plan.orphaned > 0 ? fmt::format("{} orphaned", plan.orphaned) : "");
   return table.text(palette);
 }
@@ -212,6 +230,7 @@ std::string stage_lines(const PlanReport& plan, const Palette& palette) {
 }  // namespace
 
 std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::int64_t now_ms) {
+  const SlotUnit unit = unit_of(plan);
   std::string out = fmt::format("{}  {}, {}, {}\n", palette.paint(Tint::kBold, plan.sweep),
                                 plural(static_cast<std::int64_t>(plan.cells), "cell"),
                                 plural(static_cast<std::int64_t>(plan.seeds), "seed"),
@@ -228,13 +247,12 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   }
   if (!plan.connected)
     lines.emplace_back("note", "no coordinator was asked: everything counts as new");
-  out += key_value_lines(lines, palette) + "\n" + stage_lines(plan, palette) + "\n";
+  out += key_value_lines(lines, palette) + "\n" + stage_lines(plan, unit, palette) + "\n";
   lines.clear();
   const bool assumed = std::any_of(plan.stages.begin(), plan.stages.end(), [](const StagePlan& s) {
     return s.source == EstimateSource::kAssumption;
   });
-  std::string cost =
-      fmt::format("{} slot-hours (GPU-hours where a slot is a GPU)", slot_hours(plan.slot_seconds));
+  std::string cost = fmt::format("{} {}", slot_time(plan.slot_seconds, unit), unit.name);
   if (assumed)
     cost += fmt::format(", FLOPs at an assumed {} GFLOP/s per slot (--gflops)",
                         format_count(static_cast<std::int64_t>(plan.gflops)));

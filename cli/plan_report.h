@@ -50,6 +50,7 @@ struct PlanReport {
   PlanCounts tasks{};
   std::vector<StagePlan> stages{};  // in pipeline order
   double slot_seconds = 0;
+  bool on_gpus = true;  // every task in slot_seconds asks for a worker labelled "gpu"
   std::int64_t unknown = 0;
   double gflops = kAssumedGflops;
   std::int64_t slots = 0;

@@ -93,12 +93,11 @@ void Core::on(Step& step, const SubmitTasks& s) {
                              .definition = s.definition});
   }
   const std::int64_t generation = cluster_.sweeps().at(s.sweep).generation;
-  std::int64_t created = 0;
-  std::int64_t kept = 0;
+  std::int64_t created = 0;  // a task counts once: it is created, revived or kept
   std::int64_t revived = 0;
   for (const TaskSpec& spec : s.tasks) {
     const Task* known = cluster_.find_task(spec.key);
-    ++(known == nullptr ? created : kept);
+    if (known == nullptr) ++created;
     const bool says_something =
         known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
     if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
@@ -111,7 +110,7 @@ void Core::on(Step& step, const SubmitTasks& s) {
          Object{{"sweep", s.sweep},
                 {"generation", generation},
                 {"created", created},
-                {"kept", kept},
+                {"kept", static_cast<std::int64_t>(s.tasks.size()) - created - revived},
                 {"revived", revived},
                 {"runs", static_cast<std::int64_t>(s.runs.size())}});
 }

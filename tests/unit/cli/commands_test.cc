@@ -67,6 +67,16 @@ TEST(Commands, SubmitIfPlanGivesFourWhenTheWorldMovedAndSaysNothingIsNewOtherwis
   EXPECT_EQ(again.printed, "nothing is new: all 21 tasks of smoke exist (10 runs)\n");
 }
 
+TEST(Commands, SubmitCountsEveryTaskOnceAsNewKeptOrRevived) {
+  const std::string file = std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml";
+  Desk desk;
+  desk.answers["submit"] =
+      Value(Object{{"created", 2}, {"kept", 16}, {"revived", 3}, {"runs", 10}, {"generation", 4}});
+  EXPECT_EQ(run_submit(desk.context, {.file = file}).value(), kExitOk);
+  EXPECT_EQ(desk.printed,
+            "submitted smoke (generation 4): 10 runs; tasks: 2 new, 16 kept, 3 revived\n");
+}
+
 TEST(Commands, ABadFileIsWrongUsage) {
   Desk desk;
   const auto done = run_plan(desk.context, "/nonexistent/sweep.yaml", {});

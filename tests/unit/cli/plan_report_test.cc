@@ -10,6 +10,7 @@ namespace strata::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TaskSpec task(const std::string& stage, int number, std::vector<TaskInput> inputs = {},
               double flops = 0) {
@@ -58,7 +59,37 @@ TEST(Plan, WithoutACoordinatorEverythingIsNewAndTheAssumptionIsStated) {
   EXPECT_THAT(text, HasSubstr("no coordinator was asked"));
   EXPECT_THAT(text, HasSubstr("assumed 1,000 GFLOP/s"));
   EXPECT_THAT(text, HasSubstr("2 cells by not (a = 1)"));
-  EXPECT_THAT(text, HasSubstr("3 slot-hours"));
+  EXPECT_THAT(text, HasSubstr("estimate  3 slot-hours, FLOPs at an assumed"));
+}
+
+TEST(Plan, AnEstimateIsANumberWithOneUnit) {
+  const auto said = [](double slot_seconds, bool on_gpus) {
+    PlanReport plan{.sweep = "s", .slot_seconds = slot_seconds, .on_gpus = on_gpus};
+    plan.stages.push_back({.stage = "train", .counts = {.fresh = 1}, .slot_seconds = slot_seconds});
+    return plan_as_text(plan, {}, 0);
+  };
+  EXPECT_THAT(said(0.65, true), HasSubstr("estimate  0.65 slot-seconds\n"));
+  EXPECT_THAT(said(0.65, true), HasSubstr("kept  slot-seconds  from\n"));
+  EXPECT_THAT(said(0.65, true), Not(HasSubstr("hours")));
+  EXPECT_THAT(said(359, false), HasSubstr("estimate  359 slot-seconds\n"));
+  EXPECT_THAT(said(1800, false), HasSubstr("estimate  0.5 slot-hours\n"));
+  EXPECT_THAT(said(11'520, false), HasSubstr("estimate  3.2 slot-hours\n"));
+  EXPECT_THAT(said(1240.4 * 3600, true), HasSubstr("estimate  1,240 GPU-hours\n"));
+  EXPECT_THAT(said(3600, false), Not(HasSubstr("seconds")));
+}
+
+TEST(Plan, HoursAreGpuHoursOnlyWhereEveryTaskOfTheEstimateAsksForGpus) {
+  Small small;
+  const auto said = [&] {
+    return plan_as_text(
+        make_plan(small.definition, small.expansion, Value(), {.gflops = 1000, .slots = 3}), {}, 0);
+  };
+  for (TaskSpec& spec : small.expansion.tasks) {
+    if (spec.stage == "train") spec.resources.labels = {"gpu"};
+  }
+  EXPECT_THAT(said(), HasSubstr("estimate  3 GPU-hours")) << "extract has no estimate";
+  small.expansion.tasks.back().resources.labels = {};
+  EXPECT_THAT(said(), HasSubstr("estimate  3 slot-hours"));
 }
 
 TEST(Plan, KnownTasksAreKeptRetriedUnderWayOrOutdatedAndHistoryBeatsTheAssumption) {
@@ -134,13 +165,14 @@ TEST(Definition, TheRecordHasWhatATableNeeds) {
   Small small;
   small.definition.seeds = {1, 2};
   small.definition.cases = {Case{.set = {{"a", Value(1)}}},
-                            Case{.set = {{"a", Value(0)}, {"b", Value("x")}}}};
+                            Case{.set = {{"a", Value(0)}, {"b", Value("x")}}, .label = "by hand"}};
   small.definition.table.scores = {"wer"};
   const Value record =
       definition_record(small.definition, small.expansion, {.path = "small.yaml", .sha256 = "ab"});
   EXPECT_EQ(to_canonical_json(*record.find("axes")),
             R"([{"parameter":"a","values":[1,0]},{"parameter":"b","values":["x"]}])");
   EXPECT_EQ(to_canonical_json(*record.find("cell_seeds")), R"({"a=0":[1],"a=1":[1],"a=2":[1]})");
+  EXPECT_EQ(to_canonical_json(*record.find("labelled")), R"(["by hand"])");
   EXPECT_EQ(to_canonical_json(*record.find("table.scores")), R"(["wer"])");
   EXPECT_EQ(record.find("table.do_not_rank_when"), nullptr);
 }

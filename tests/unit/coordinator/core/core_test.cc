@@ -128,7 +128,9 @@ TEST(Tasks, AFailedTaskIsRevivedBySubmittingAgain) {
                                                  .reason = "spec.json: corpus is missing"}});
   EXPECT_EQ(env.state(task), "failed");
   EXPECT_EQ(env.reason(task), "spec.json: corpus is missing");
-  env.submit(make_submission("s", {task}));
+  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
+            R"({"created":0,"generation":2,"kept":0,"revived":1,"runs":0,"sweep":"s"})")
+      << "what is revived was not kept";
   EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
 }
 
