@@ -34,6 +34,7 @@ struct TableOptions {
   std::string format = "text";
   std::vector<std::string> scores{};
   int resamples = 10'000;
+  bool no_published = false;  // leave out the numbers that the sweep's file expects
 };
 struct PlotOptions {
   std::string sweep{};

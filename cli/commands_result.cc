@@ -11,6 +11,7 @@
 #include "cli/plot.h"
 #include "cli/query.h"
 #include "cli/render/progress.h"
+#include "cli/table_latex.h"
 #include "cli/table_render.h"
 #include "cli/view.h"
 
@@ -69,6 +70,7 @@ Result<TableRequest> table_request(Context& context, const std::string& sweep,
 Result<int> run_table(Context& context, const TableOptions& options) {
   STRATA_TRY(TableRequest request, table_request(context, options.sweep, options.scores));
   request.bootstrap.resamples = options.resamples;
+  request.published = !options.no_published;
   STRATA_TRY(const AblationTable table, build_table(request));
   std::string text;
   if (options.format == "csv") {
@@ -96,7 +98,8 @@ Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& 
   for (const Value& run : array_at(answer, "runs")) {
     if (flag_at(run, "orphan")) continue;
     MetricCurve curve{.cell = text_at(run, "cell"),
-                      .seed = static_cast<std::uint64_t>(integer_at(run, "seed"))};
+                      .seed = static_cast<std::uint64_t>(integer_at(run, "seed")),
+                      .assignment = at(run, "assignment")};
     for (const auto& [stage, value] : object_at(run, "stages")) {
       const std::string task = text_at(value, "task");
       auto known = by_task.find(task);

@@ -187,6 +187,8 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   table->add_option("--resamples", a.table.resamples, "of the bootstrap")
       ->check(CLI::Range(100, 1'000'000))
       ->capture_default_str();
+  table->add_flag("--no-published", a.table.no_published,
+                  "without the published numbers that the sweep's file has");
   out.push_back({table, [&](Context& c) { return run_table(c, a.table); }, WordKind::kSweep});
 
   CLI::App* plot = app.add_subcommand("plot", "a score over a parameter, or a metric over steps");

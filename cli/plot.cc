@@ -6,6 +6,7 @@
 
 #include "cli/render/progress.h"
 #include "cli/table_render.h"
+#include "cli/view.h"
 
 namespace strata::cli {
 
@@ -47,14 +48,16 @@ std::vector<PlotTick> places_of(const std::vector<Value>& values, const std::str
   return out;
 }
 
+// By the parameters that are not on the x axis; a label stands there only where they do not name
+// the cell.
 std::string series_name(const AblationTable& table, const TableRow& row, std::size_t x) {
   std::string name;
   for (std::size_t k = 0; k < row.keys.size(); ++k) {
-    if (k == x) continue;
-    const std::string value = row_key_text(table.row_names[k], row.keys[k]);
-    name +=
-        (name.empty() ? "" : ", ") + table.row_headers[k] + " " + (value == "–" ? "none" : value);
+    if (k == x || table.row_names[k] == kCellColumn) continue;
+    name += (name.empty() ? "" : ", ") + table.row_headers[k] + " " +
+            row_key_text(table.row_names[k], row.keys[k]);
   }
+  if (row.labelled) name += (name.empty() ? "" : ": ") + row.cell;
   return name;
 }
 
@@ -175,13 +178,35 @@ std::vector<PlotPoint> grouped(const std::vector<PlotPoint>& points, std::size_t
 
 }  // namespace
 
+std::string named_by_axes(const Value& assignment) {
+  std::vector<std::string> parameters;
+  for (const auto& [parameter, value] : as_object(assignment)) parameters.push_back(parameter);
+  std::vector<std::string> names = short_names(parameters);
+  const auto last_word = [](const std::string& name) { return name.substr(name.rfind(' ') + 1); };
+  const bool shared =
+      names.size() > 1 && std::all_of(names.begin(), names.end(), [&](const auto& n) {
+        return n.find(' ') != std::string::npos && last_word(n) == last_word(names[0]);
+      });
+  std::string out;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string name = shared ? names[i].substr(0, names[i].rfind(' ')) : names[i];
+    out += (out.empty() ? "" : ", ") + name + " " +
+           row_key_text(parameters[i], at(assignment, parameters[i]));
+  }
+  return out.empty() ? "the only cell" : out;
+}
+
 Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
                             const std::vector<MetricCurve>& curves) {
+  const auto name_of = [](const MetricCurve& curve) {
+    return curve.cell.empty() ? named_by_axes(curve.assignment) : curve.cell;
+  };
   std::vector<std::string> cells;
   for (const MetricCurve& curve : curves) {
-    if (curve.values.empty() || std::find(cells.begin(), cells.end(), curve.cell) != cells.end())
+    if (curve.values.empty() ||
+        std::find(cells.begin(), cells.end(), name_of(curve)) != cells.end())
       continue;
-    cells.push_back(curve.cell);
+    cells.push_back(name_of(curve));
   }
   if (cells.empty())
     return fail(ErrorCode::kNotFound, "no run of sweep '{}' has points of the metric '{}'", sweep,
@@ -196,7 +221,7 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
     std::vector<const MetricCurve*> seeds;
     std::size_t seeds_expected = 0;
     for (const MetricCurve& curve : curves) {
-      if (curve.cell != cell) continue;
+      if (name_of(curve) != cell) continue;
       ++seeds_expected;
       if (!curve.values.empty()) seeds.push_back(&curve);
     }

@@ -19,6 +19,7 @@ namespace strata::cli {
 struct MetricCurve {  // of one run
   std::string cell{};
   std::uint64_t seed = 0;
+  Value assignment{};                       // what the cell sets, by parameter
   std::map<std::int64_t, double> values{};  // by step; finite
 };
 
@@ -27,6 +28,9 @@ struct MetricCurve {  // of one run
 // in its name.
 [[nodiscard]] Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
                                           const std::vector<MetricCurve>& curves);
+
+// "speech 4, text –": for a cell without a label.
+[[nodiscard]] std::string named_by_axes(const Value& assignment);
 
 [[nodiscard]] Value plot_as_json(const Plot& plot);
 

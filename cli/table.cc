@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/table_gather.h"
+#include "cli/table_published.h"
 #include "cli/view.h"
 #include "schema/expression.h"
 
@@ -294,21 +295,23 @@ Status Builder::read_references() {
   return {};
 }
 
-// Rows whose parameters are the same (an explicit cell with a label of its own) get their labels as
-// one more column.
-void tell_apart(AblationTable& table) {
-  std::vector<bool> alike(table.rows.size(), false);
+// Labels written by hand are one more column, and so are those of rows whose parameters are the
+// same; where no row has either, labels would only repeat the parameters.
+void name_rows(AblationTable& table, const Value& definition) {
+  bool any = false;
+  const Array& labelled = array_at(definition, "labelled");
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    for (std::size_t j = 0; j < table.rows.size(); ++j) {
-      if (i != j && table.rows[i].keys == table.rows[j].keys) alike[i] = true;
+    TableRow& row = table.rows[i];
+    row.labelled = std::find(labelled.begin(), labelled.end(), Value(row.cell)) != labelled.end();
+    for (std::size_t j = 0; labelled.empty() && j < table.rows.size(); ++j) {
+      if (i != j && row.keys == table.rows[j].keys) row.labelled = true;
     }
+    any = any || row.labelled;
   }
-  if (std::find(alike.begin(), alike.end(), true) == alike.end()) return;
-  table.row_names.emplace_back("cell");
-  table.row_headers.emplace_back("cell");
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    table.rows[i].keys.push_back(alike[i] ? Value(table.rows[i].cell) : Value(""));
-  }
+  if (!any) return;
+  table.row_names.emplace_back(kCellColumn);
+  table.row_headers.emplace_back(kCellColumn);
+  for (TableRow& row : table.rows) row.keys.emplace_back(row.cell);
 }
 
 std::vector<std::string> chosen_scores(const Value& definition, const Array& runs,
@@ -430,13 +433,14 @@ Result<AblationTable> build_table(const TableRequest& request) {
     table.rows.push_back({.cell = cell.label, .keys = cell.keys, .baseline = cell.baseline});
     table.rows.back().cells.resize(table.columns.size());
   }
-  tell_apart(table);
+  name_rows(table, request.definition);
   STRATA_CHECK_OK(builder.read_all());
   STRATA_CHECK_OK(builder.compare_with_baseline());
   STRATA_CHECK_OK(builder.mark_unintelligible());
   builder.mark_best();
   builder.choose_decimals();
   STRATA_CHECK_OK(builder.read_references());
+  if (request.published) table.published = published_of(request.definition, table);
   return std::move(table);
 }
 

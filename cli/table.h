@@ -19,6 +19,8 @@ namespace strata::cli {
 
 // The fallback for sweeps whose definition names no rule.
 inline constexpr std::string_view kDoNotRankDefault = "wer >= 0.9";
+// The row name that stands for no parameter but for the cell's label.
+inline constexpr std::string_view kCellColumn = "cell";
 inline constexpr std::string_view kNotIntelligible = "not intelligible: do not rank";
 
 struct TableRequest {
@@ -27,6 +29,7 @@ struct TableRequest {
   Array runs{};                                  // of the `runs` answer, with items
   std::map<std::string, std::string> reasons{};  // by task: why it failed or diverged
   std::vector<std::string> scores{};             // columns; empty: the definition's
+  bool published = true;                         // show what the definition expects, too
   evaluator::BootstrapOptions bootstrap{};
 };
 
@@ -67,6 +70,7 @@ enum class Verdict {
 
 struct TableRow {
   std::string cell{};         // label
+  bool labelled = false;      // written by hand, or the parameters do not tell the row apart
   std::vector<Value> keys{};  // values of row_names
   bool baseline = false;
   bool intelligible = true;
@@ -79,6 +83,17 @@ struct ReferenceRow {
   std::vector<std::vector<std::size_t>> notes{};
 };
 
+struct PublishedRow {
+  std::size_t row = 0;                          // of AblationTable::rows
+  std::vector<std::optional<double>> values{};  // one for each column, in the score's own unit
+};
+
+struct PublishedTable {  // table_published.h
+  std::string source{};
+  std::vector<PublishedRow> rows{};
+  std::vector<int> decimals{};  // one for each column, of shown values
+};
+
 struct AblationTable {
   std::string sweep{};
   std::string description{};
@@ -87,6 +102,7 @@ struct AblationTable {
   std::vector<TableColumn> columns{};
   std::vector<TableRow> rows{};
   std::vector<ReferenceRow> references{};
+  std::optional<PublishedTable> published{};
   std::vector<std::string> notes{};
   std::vector<std::uint64_t> seeds{};
   std::size_t orphans = 0;  // runs of older generations, left out

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "cli/render/progress.h"
+#include "cli/table_published.h"
 #include "cli/table_render.h"
 #include "cli/view.h"
 
@@ -19,10 +20,11 @@ std::string csv_field(const std::string& text) {
   return out + "\"";
 }
 
-// Without the label column that tell_apart() added: the first column of a CSV is the label already.
+// Without the label column: the first column of a CSV is the label already.
 std::size_t own_row_names(const AblationTable& table) {
-  return !table.row_names.empty() && table.row_names.back() == "cell" ? table.row_names.size() - 1
-                                                                      : table.row_names.size();
+  return !table.row_names.empty() && table.row_names.back() == kCellColumn
+             ? table.row_names.size() - 1
+             : table.row_names.size();
 }
 
 std::string csv_number(std::optional<double> value) { return value ? Number(*value).text() : ""; }
@@ -61,110 +63,6 @@ std::string markdown_cell(const TableColumn& column, const TableRow& row, const 
   if (!parts.verdict.empty()) out += "<br>*" + parts.verdict + "*";
   if (!row.intelligible && !column.ranked) out += "<br>*" + std::string(kNotIntelligible) + "*";
   return out;
-}
-
-// Text to LaTeX: what is special is escaped, what is not ASCII is written with commands that every
-// engine has.
-std::string latex_text(const std::string& text) {
-  static const std::vector<std::pair<std::string, std::string>> kReplacements = {
-      {"\\", "\\textbackslash{}"},
-      {"−", "$-$"},
-      {"Δ", "$\\Delta$"},
-      {"…", "\\ldots{}"},
-      {"–", "--"},
-      {"“", "``"},
-      {"”", "''"},
-      {"↓", "$\\downarrow$"},
-      {"↑", "$\\uparrow$"},
-      {"&", "\\&"},
-      {"%", "\\%"},
-      {"$", "\\$"},
-      {"#", "\\#"},
-      {"_", "\\_"},
-      {"{", "\\{"},
-      {"}", "\\}"},
-      {"~", "\\textasciitilde{}"},
-      {"^", "\\textasciicircum{}"},
-      {"<", "$<$"},
-      {">", "$>$"},
-      {"\n", " "}};
-  std::string out;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto found = std::find_if(
-        kReplacements.begin(), kReplacements.end(),
-        [&](const auto& pair) { return text.compare(i, pair.first.size(), pair.first) == 0; });
-    if (found == kReplacements.end()) {
-      out += text[i++];
-    } else {
-      out += found->second;
-      i += found->first.size();
-    }
-  }
-  return out;
-}
-
-std::string superscript(const std::vector<std::size_t>& notes) {
-  std::string text;
-  for (const std::size_t index : notes) text += (text.empty() ? "" : ",") + note_mark(index);
-  return text.empty() ? "" : "\\textsuperscript{" + text + "}";
-}
-
-// The value above, what qualifies it below in small print, so that a column keeps the width of its
-// numbers.
-std::string latex_cell(const TableColumn& column, const TableRow& row, const TableCell& cell) {
-  const CellText parts = cell_text(column, cell);
-  std::string value = latex_text(parts.value);
-  if (cell.best) value = "\\textbf{" + value + "}";
-  std::vector<std::string> lines = {value + superscript(cell.notes)};
-  const auto small = [&](const std::string& text) {
-    if (!text.empty()) lines.push_back("\\scriptsize " + latex_text(text));
-  };
-  std::string seeds = parts.seeds;
-  const std::size_t mark = seeds.find(" (");  // notes stand as superscripts here
-  if (!cell.notes.empty() && mark != std::string::npos)
-    seeds.erase(mark, seeds.find(')', mark) + 1 - mark);
-  small(seeds);
-  if (row.baseline) small("baseline");
-  small(parts.delta);
-  small(parts.verdict);
-  if (!row.intelligible && !column.ranked) small(std::string(kNotIntelligible));
-  std::string out = "\\begin{tabular}[t]{@{}l@{}}";
-  for (std::size_t i = 0; i < lines.size(); ++i) out += (i == 0 ? "" : " \\\\ ") + lines[i];
-  return out + "\\end{tabular}";
-}
-
-std::string latex_rows(const AblationTable& table) {
-  std::string out;
-  for (const TableRow& row : table.rows) {
-    std::string line;
-    for (std::size_t k = 0; k < row.keys.size(); ++k) {
-      line +=
-          (line.empty() ? "" : " & ") + latex_text(row_key_text(table.row_names[k], row.keys[k]));
-    }
-    for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      line += (line.empty() ? "" : " & ") + latex_cell(table.columns[i], row, row.cells[i]);
-    }
-    out += line + " \\\\\n\\addlinespace\n";
-  }
-  return out;
-}
-
-std::string latex_references(const AblationTable& table) {
-  std::string out;
-  for (const ReferenceRow& row : table.references) {
-    std::string line = latex_text(reference_label(row.set));
-    if (table.row_names.size() > 1) {
-      line = fmt::format("\\multicolumn{{{}}}{{l}}{{{}}}", table.row_names.size(), line);
-    }
-    for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      line += " & ";
-      line += row.cells[i] ? latex_text(estimate_text(table.columns[i], *row.cells[i])) +
-                                 superscript(row.notes[i])
-                           : "--";
-    }
-    out += line + " \\\\\n";
-  }
-  return out.empty() ? "" : "\\midrule\n" + out;
 }
 
 Value json_number(std::optional<double> value) { return value ? Value(*value) : Value(); }
@@ -264,9 +162,21 @@ void csv_comparison(std::vector<std::string>& fields, const TableColumn& column,
   fields.emplace_back(cell.best ? "true" : "false");
 }
 
+void csv_published(std::vector<std::string>& fields, const AblationTable& table, std::size_t row,
+                   std::size_t column) {
+  if (!table.published) return;
+  std::optional<double> value;
+  for (const PublishedRow& published : table.published->rows) {
+    if (published.row == row) value = published.values[column];
+  }
+  fields.push_back(csv_number(value));
+  fields.push_back(value ? table.published->source : "");
+}
+
 std::string csv_rows(const AblationTable& table, std::size_t names) {
   std::string out;
-  for (const TableRow& row : table.rows) {
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    const TableRow& row = table.rows[r];
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       const TableColumn& column = table.columns[i];
       const TableCell& cell = row.cells[i];
@@ -281,6 +191,7 @@ std::string csv_rows(const AblationTable& table, std::size_t names) {
       if (!row.intelligible && !column.ranked)
         notes += (notes.empty() ? "" : "; ") + std::string(kNotIntelligible);
       fields.push_back(notes);
+      csv_published(fields, table, r, i);
       out += csv_line(fields);
     }
   }
@@ -300,6 +211,7 @@ std::string csv_references(const AblationTable& table, std::size_t names) {
       csv_estimate(fields, row.cells[i], row.cells[i]->seeds);
       csv_comparison(fields, column, {});
       fields.push_back(joined_notes(table, row.notes[i]));
+      if (table.published) fields.insert(fields.end(), {"", ""});
       out += csv_line(fields);
     }
   }
@@ -320,10 +232,14 @@ std::string table_as_csv(const AblationTable& table) {
         "p_holm",   "verdict", "lacks",     "bold",           "notes"}) {
     header.emplace_back(name);
   }
+  // Beside the measured number, never below it: a reader who takes a column takes one kind.
+  if (table.published) header.insert(header.end(), {"published", "published_source"});
   return csv_line(header) + csv_rows(table, names) + csv_references(table, names);
 }
 
-std::string table_as_markdown(const AblationTable& table) {
+namespace {
+
+std::string markdown_header(const AblationTable& table) {
   std::string header = "|";
   std::string rule = "|";
   for (const std::string& name : table.row_headers) {
@@ -334,15 +250,18 @@ std::string table_as_markdown(const AblationTable& table) {
     header += " " + markdown_text(header_text(column)) + " |";
     rule += " --- |";
   }
-  std::string out = header + "\n" + rule + "\n";
-  for (const TableRow& row : table.rows) {
-    out += "|";
-    for (std::size_t k = 0; k < row.keys.size(); ++k)
-      out += " " + markdown_text(row_key_text(table.row_names[k], row.keys[k])) + " |";
-    for (std::size_t i = 0; i < row.cells.size(); ++i)
-      out += " " + markdown_cell(table.columns[i], row, row.cells[i]) + " |";
-    out += "\n";
-  }
+  return header + "\n" + rule + "\n";
+}
+
+std::string markdown_keys(const AblationTable& table, const TableRow& row) {
+  std::string out = "|";
+  for (std::size_t k = 0; k < row.keys.size(); ++k)
+    out += " " + markdown_text(row_key_text(table.row_names[k], row.keys[k])) + " |";
+  return out;
+}
+
+std::string markdown_references(const AblationTable& table) {
+  std::string out;
   for (const ReferenceRow& row : table.references) {
     out += "| *" + markdown_text(reference_label(row.set)) + "* |";
     for (std::size_t k = 1; k < table.row_names.size(); ++k) out += "  |";
@@ -354,41 +273,40 @@ std::string table_as_markdown(const AblationTable& table) {
     }
     out += "\n";
   }
-  out += "\n";
+  return out;
+}
+
+std::string markdown_published(const AblationTable& table) {
+  if (!table.published) return "";
+  std::string out = "\n**" + markdown_text(published_label(table.published->source)) +
+                    "**, not measured here:\n\n";
+  out += markdown_header(table);
+  for (const PublishedRow& row : table.published->rows) {
+    out += markdown_keys(table, table.rows[row.row]);
+    for (std::size_t i = 0; i < table.columns.size(); ++i)
+      out += " " + published_text(table, row, i) + " |";
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string table_as_markdown(const AblationTable& table) {
+  std::string out = markdown_header(table);
+  for (const TableRow& row : table.rows) {
+    out += markdown_keys(table, row);
+    for (std::size_t i = 0; i < row.cells.size(); ++i)
+      out += " " + markdown_cell(table.columns[i], row, row.cells[i]) + " |";
+    out += "\n";
+  }
+  out += markdown_references(table) + markdown_published(table) + "\n";
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
     out += fmt::format("({}) {}  \n", note_mark(i), markdown_text(table.notes[i]));
   }
   if (!table.notes.empty()) out += "\n";
   for (const std::string& remark : table_remarks(table)) out += "- " + markdown_text(remark) + "\n";
   return out;
-}
-
-std::string table_as_latex(const AblationTable& table) {
-  std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n";
-  out += fmt::format("\\caption{{{}}}\n",
-                     latex_text(table.description.empty() ? table.sweep : table.description));
-  out += fmt::format("\\begin{{tabular}}{{{}}}\n\\toprule\n",
-                     std::string(table.row_names.size() + table.columns.size(), 'l'));
-  std::string header;
-  for (const std::string& name : table.row_headers)
-    header += (header.empty() ? "" : " & ") + latex_text(name);
-  for (const TableColumn& column : table.columns)
-    header += (header.empty() ? "" : " & ") + latex_text(header_text(column));
-  out += header + " \\\\\n\\midrule\n" + latex_rows(table) + latex_references(table) +
-         "\\bottomrule\n\\end{tabular}\n";
-  out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
-  for (std::size_t i = 0; i < table.notes.size(); ++i) {
-    out +=
-        fmt::format("\\textsuperscript{{{}}}~{}\\\\\n", note_mark(i), latex_text(table.notes[i]));
-  }
-  for (const std::string& remark : table_remarks(table)) {
-    if (remark.starts_with("Trace a figure")) {
-      out += "% " + remark + "\n";  // for the author, not for the reader
-    } else {
-      out += latex_text(remark) + "\n";
-    }
-  }
-  return out + "\\end{minipage}\n\\end{table}\n";
 }
 
 Value table_as_json(const AblationTable& table) {
@@ -421,16 +339,33 @@ Value table_as_json(const AblationTable& table) {
     }
     references[row.set] = std::move(scores);
   }
+  Value published;
+  if (table.published) {
+    Object cells;
+    for (const PublishedRow& row : table.published->rows) {
+      Object scores;
+      for (std::size_t i = 0; i < row.values.size(); ++i) {
+        if (row.values[i]) scores[table.columns[i].score] = *row.values[i];
+      }
+      cells[table.rows[row.row].cell] = std::move(scores);
+    }
+    published = Object{{"source", table.published->source}, {"cells", std::move(cells)}};
+  }
   Array remarks;
   for (const std::string& remark : table_remarks(table)) remarks.push_back(remark);
   Array seeds;
   for (const std::uint64_t seed : table.seeds) seeds.push_back(seed);
   Array notes;
   for (const std::string& text : table.notes) notes.push_back(text);
-  return Object{{"sweep", table.sweep},          {"columns", std::move(columns)},
-                {"rows", std::move(rows)},       {"references", std::move(references)},
-                {"seeds", std::move(seeds)},     {"notes", std::move(notes)},
-                {"remarks", std::move(remarks)}, {"do_not_rank_when", table.rule}};
+  return Object{{"sweep", table.sweep},
+                {"columns", std::move(columns)},
+                {"rows", std::move(rows)},
+                {"references", std::move(references)},
+                {"published", std::move(published)},
+                {"seeds", std::move(seeds)},
+                {"notes", std::move(notes)},
+                {"remarks", std::move(remarks)},
+                {"do_not_rank_when", table.rule}};
 }
 
 }  // namespace strata::cli

@@ -5,6 +5,7 @@
 
 #include "cli/render/progress.h"
 #include "cli/render/text_table.h"
+#include "cli/table_published.h"
 
 namespace strata::cli {
 
@@ -195,6 +196,12 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
   for (const std::string& remark : {utterances_remark(table), judges_remark(table)}) {
     if (!remark.empty()) out.push_back(remark);
   }
+  if (table.published) {
+    out.push_back(fmt::format(
+        "{}: as written in the sweep's file{}; not measured here, and nothing is computed from it.",
+        published_label(table.published->source),
+        table.published->source.empty() ? "" : ", from " + table.published->source));
+  }
   if (!table.judge_as_teacher.empty()) {
     out.push_back(
         fmt::format("Teacher and judge of this sweep are of one family ({}): its scores are not "
@@ -207,8 +214,8 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
                               plural(static_cast<std::int64_t>(table.orphans), "run")));
   }
   if (!table.rows.empty() && !table.columns.empty()) {
-    out.push_back(fmt::format("Trace a figure: strata trace {} --cell '{}' --score {}", table.sweep,
-                              table.rows.front().cell, table.columns.front().score));
+    out.push_back(fmt::format("{}: strata trace {} --cell '{}' --score {}", kTraceRemark,
+                              table.sweep, table.rows.front().cell, table.columns.front().score));
   }
   return out;
 }
@@ -246,7 +253,7 @@ TextTable panel(const AblationTable& table, const Palette& palette, std::size_t 
     if (r > 0) out.rule();
     std::vector<std::string> cells;
     for (std::size_t k = 0; k < row.keys.size(); ++k)
-      cells.push_back(row_key_text(table.row_names[k], row.keys[k]));
+      cells.push_back(printable(row_key_text(table.row_names[k], row.keys[k])));
     for (std::size_t i = first; i < last; ++i) {
       std::string text = text_of_cell(table.columns[i], row, row.cells[i], palette);
       if (!row.intelligible && !table.columns[i].ranked)
@@ -278,6 +285,27 @@ std::string reference_lines(const AblationTable& table, const Palette& palette, 
   return out.empty() ? "" : out.text(palette);
 }
 
+// All in one block below the panels: single numbers are narrow.
+std::string published_lines(const AblationTable& table, const Palette& palette) {
+  if (!table.published) return "";
+  std::vector<Column> columns;
+  for (const std::string& name : table.row_headers) columns.push_back({.header = name});
+  for (const TableColumn& column : table.columns)
+    columns.push_back({.header = header_text(column), .right = true});
+  TextTable out(columns);
+  for (const PublishedRow& row : table.published->rows) {
+    const TableRow& measured = table.rows[row.row];
+    std::vector<std::string> cells;
+    for (std::size_t k = 0; k < measured.keys.size(); ++k)
+      cells.push_back(printable(row_key_text(table.row_names[k], measured.keys[k])));
+    for (std::size_t i = 0; i < table.columns.size(); ++i)
+      cells.push_back(published_text(table, row, i));
+    out.row(std::move(cells));
+  }
+  return palette.paint(Tint::kBold, printable(published_label(table.published->source))) +
+         ", not measured here\n" + out.text(palette) + "\n";
+}
+
 // Greedy: as many score columns as the width takes, at least one.
 std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& table,
                                                            std::size_t width) {
@@ -296,20 +324,29 @@ std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& 
 }  // namespace
 
 std::string table_as_text(const AblationTable& table, const Palette& palette, std::size_t width) {
-  std::string out = palette.paint(Tint::kBold, table.sweep);
-  if (!table.description.empty()) out += "  " + printable(table.description);
-  out += "\n\n";
+  std::string out = palette.paint(Tint::kBold, table.sweep) + "\n";
+  const auto say = [&](Tint tint, const std::string& text) {
+    for (const std::string& line : wrap_words(printable(text), width))
+      out += palette.paint(tint, line) + "\n";
+  };
+  if (!table.description.empty()) say(Tint::kPlain, table.description);
+  out += "\n";
   for (const auto& [first, last] : panels_of(table, width)) {
     out += panel(table, palette, first, last).text(palette) + "\n";
     const std::string references = reference_lines(table, palette, first, last);
     if (!references.empty()) out += references + "\n";
   }
+  out += published_lines(table, palette);
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
-    out += palette.paint(Tint::kWarn, "(" + note_mark(i) + ")") + " " + printable(table.notes[i]) +
-           "\n";
+    say(Tint::kWarn, "(" + note_mark(i) + ") " + table.notes[i]);
   }
-  for (const std::string& remark : table_remarks(table))
-    out += palette.paint(Tint::kDim, printable(remark)) + "\n";
+  for (const std::string& remark : table_remarks(table)) {
+    if (remark.starts_with(kTraceRemark)) {
+      out += palette.paint(Tint::kDim, printable(remark)) + "\n";  // whole, to be copied
+    } else {
+      say(Tint::kDim, remark);
+    }
+  }
   return out;
 }
 

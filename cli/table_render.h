@@ -1,4 +1,5 @@
-// The table as text, CSV, Markdown, LaTeX and JSON. Pure; all say the same, none says less.
+// The table as text, CSV, Markdown and JSON; table_latex.h has the LaTeX. Pure; all say the same,
+// none says less.
 #pragma once
 
 #include <string>
@@ -16,12 +17,11 @@ namespace strata::cli {
 // One line per cell and score, RFC 4180: values in the score's own unit, unrounded.
 [[nodiscard]] std::string table_as_csv(const AblationTable& table);
 [[nodiscard]] std::string table_as_markdown(const AblationTable& table);
-// For \usepackage{booktabs}.
-[[nodiscard]] std::string table_as_latex(const AblationTable& table);
 [[nodiscard]] Value table_as_json(const AblationTable& table);
 
 // What stands below every form: counts, judges, how intervals are made, what is bold and why, how
 // to trace.
+inline constexpr std::string_view kTraceRemark = "Trace a figure";  // the last one begins so
 [[nodiscard]] std::vector<std::string> table_remarks(const AblationTable& table);
 
 // Pieces shared by the forms.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "base/assert.h"
 #include "cli/render/colour.h"
@@ -28,6 +29,8 @@ constexpr const char* kGrey = "#666666";
 constexpr std::array<const char*, 8> kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                                  "#E69F00", "#56B4E9", "#000000", "#8C6D31"};
 constexpr std::array<const char*, 4> kDashes = {"", "9 5", "2 5", "12 4 2 4"};
+
+constexpr const char* kReferenceDash = "3 4";
 
 const char* colour_of(std::size_t series) { return kColours[series % kColours.size()]; }
 const char* dash_of(std::size_t series) {
@@ -144,27 +147,37 @@ struct Legend {
   double height = 0;
 };
 
-// Names in rows above the plot; no legend for a single series without a name.
+// Names in rows above the plot; no entry for a single series without a name. The line across the
+// plot has its name here, too: beside the line it would stand on the points.
 Legend legend_of(const Plot& plot, double left, double top) {
-  Legend out;
-  if (plot.series.size() == 1 && plot.series[0].name.empty()) return out;
   constexpr double kSample = 40;
   constexpr double kRow = 26;
+  Legend out;
   double x = left;
   double y = top + kRow * 0.65;
-  for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    const double width = kSample + 8 + text_width(plot.series[i].name, kFont - 2) + 22;
+  const auto entry = [&](const std::string& name, auto sample) {
+    const double width = kSample + 8 + text_width(name, kFont - 2) + 22;
     if (x > left && x + width > kWidth - kRight) {
       x = left;
       y += kRow;
     }
-    out.svg +=
-        line_at(x, y - 6, x + kSample, y - 6, colour_of(i), 3, plot.curves ? dash_of(i) : "");
-    if (!plot.curves) out.svg += marker(i, x + kSample / 2, y - 6);
-    out.svg += text_at(x + kSample + 8, y, plot.series[i].name, "start", kFont - 2, kInk);
+    out.svg += sample(x, y - 6) + text_at(x + kSample + 8, y, name, "start", kFont - 2, kInk);
     x += width;
+  };
+  for (std::size_t i = 0; i < plot.series.size(); ++i) {
+    if (plot.series.size() == 1 && plot.series[0].name.empty()) break;
+    entry(plot.series[i].name, [&](double at, double middle) {
+      return line_at(at, middle, at + kSample, middle, colour_of(i), 3,
+                     plot.curves ? dash_of(i) : "") +
+             (plot.curves ? "" : marker(i, at + kSample / 2, middle));
+    });
   }
-  out.height = y - top + kRow * 0.6;
+  if (plot.reference) {
+    entry(plot.reference->label, [&](double at, double middle) {
+      return line_at(at, middle, at + kSample, middle, kGrey, 2, kReferenceDash);
+    });
+  }
+  if (!out.svg.empty()) out.height = y - top + kRow * 0.6;
   return out;
 }
 
@@ -193,18 +206,43 @@ std::string curve(const Frame& frame, const PlotSeries& series, std::size_t inde
   return out;
 }
 
-std::string points(const Frame& frame, const PlotSeries& series, std::size_t index, double shift) {
+// Which series have a point at a place: these stand beside one another, centred on it.
+using Places = std::map<double, std::vector<std::size_t>>;
+
+Places places_of(const Plot& plot) {
+  Places out;
+  for (std::size_t i = 0; i < plot.series.size(); ++i) {
+    for (const PlotPoint& p : plot.series[i].points) {
+      if (out[p.x].empty() || out[p.x].back() != i) out[p.x].push_back(i);
+    }
+  }
+  return out;
+}
+
+double shift_at(const Places& places, double x, std::size_t series) {
+  constexpr double kApart = 13;
+  constexpr double kWidest = 60;  // all of them together
+  const std::vector<std::size_t>& here = places.at(x);
+  const auto last = static_cast<double>(here.size() - 1);
+  const auto rank = static_cast<double>(std::find(here.begin(), here.end(), series) - here.begin());
+  return (rank - last / 2) * (last * kApart > kWidest ? kWidest / last : kApart);
+}
+
+std::string points(const Frame& frame, const PlotSeries& series, std::size_t index,
+                   const Places& places) {
+  const auto place = [&](const PlotPoint& p) {
+    return frame.x(p.x) + shift_at(places, p.x, index);
+  };
   std::string out;
   std::string path;
   for (const PlotPoint& p : series.points) {
-    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(p.x) + shift,
-                        frame.y(p.y));
+    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", place(p), frame.y(p.y));
   }
   out += fmt::format(
       "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.55\"/>\n",
       path, colour_of(index));
   for (const PlotPoint& p : series.points) {
-    const double x = frame.x(p.x) + shift;
+    const double x = place(p);
     if (p.low && p.high) {
       out += line_at(x, frame.y(*p.low), x, frame.y(*p.high), colour_of(index), 2.4);
       out += line_at(x - 5, frame.y(*p.low), x + 5, frame.y(*p.low), colour_of(index), 2.4);
@@ -334,15 +372,12 @@ std::string plot_as_svg(const Plot& plot) {
   std::string body = axes(plot, frame, ranges.x, y_ticks);
   if (plot.reference) {
     const double y = frame.y(plot.reference->y);
-    body += line_at(frame.left, y, frame.right, y, kGrey, 2, "3 4");
-    body += text_at(frame.right - 4, y - 8, plot.reference->label, "end", kSmallFont, kGrey);
+    body += line_at(frame.left, y, frame.right, y, kGrey, 2, kReferenceDash);
   }
-  const double dodge = 13;
-  const double first = -dodge * (static_cast<double>(plot.series.size()) - 1) / 2;
+  const Places places = places_of(plot);
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    body += plot.curves ? curve(frame, plot.series[i], i)
-                        : points(frame, plot.series[i], i,
-                                 std::clamp(first + dodge * static_cast<double>(i), -30.0, 30.0));
+    body +=
+        plot.curves ? curve(frame, plot.series[i], i) : points(frame, plot.series[i], i, places);
   }
   double bottom = frame.bottom + 74;
   for (const std::string& note : plot.footnotes) {

@@ -34,6 +34,26 @@ std::vector<std::string> split_lines(std::string_view text) {
   }
 }
 
+std::vector<std::string> wrap_words(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines;
+  for (const std::string& paragraph : split_lines(text)) {
+    std::string line;
+    std::size_t begin = 0;
+    while (begin <= paragraph.size()) {
+      const std::size_t end = std::min(paragraph.find(' ', begin), paragraph.size());
+      const std::string word = paragraph.substr(begin, end - begin);
+      if (!line.empty() && display_width(line) + 1 + display_width(word) > width) {
+        lines.push_back(std::move(line));
+        line.clear();
+      }
+      line += (line.empty() ? "" : " ") + word;
+      begin = end + 1;
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
 TextTable::TextTable(std::vector<Column> columns)
     : columns_(std::move(columns)), widths_(columns_.size(), 0) {
   std::vector<Lines> headers;

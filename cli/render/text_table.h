@@ -40,6 +40,10 @@ class TextTable {
 [[nodiscard]] std::string key_value_lines(
     const std::vector<std::pair<std::string, std::string>>& lines, const Palette& palette = {});
 
+// Broken at spaces into lines of at most `width` columns; a word that is longer keeps its own line.
+// REQUIRES: no escape sequences.
+[[nodiscard]] std::vector<std::string> wrap_words(std::string_view text, std::size_t width);
+
 [[nodiscard]] std::vector<std::string> split_lines(std::string_view text);
 
 }  // namespace strata::cli

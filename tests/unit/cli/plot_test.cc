@@ -79,7 +79,7 @@ TEST(Plot, AScoreOverAParameterTakesItsNumbersFromTheTable) {
   const auto plot = plot_of_table(table, "align.text.layer", "wer");
   ASSERT_TRUE(plot.has_value()) << plot.error().message;
   ASSERT_EQ(plot->series.size(), 3U);
-  EXPECT_EQ(plot->series[0].name, "speech layer none");
+  EXPECT_EQ(plot->series[0].name, "speech layer –");
   EXPECT_EQ(plot->x_ticks.front().label, "none");
   EXPECT_DOUBLE_EQ(plot->series[0].points[0].y, 100 * table.rows[0].cells[0].estimate->value);
   EXPECT_DOUBLE_EQ(*plot->series[0].points[0].low, 100 * *table.rows[0].cells[0].estimate->low);
@@ -95,6 +95,70 @@ TEST(Plot, AnUnknownParameterOrScoreIsSaid) {
               HasSubstr("has no score 'mos'"));
   EXPECT_THAT(plot_of_table(table, "nothing", "wer").error().message,
               HasSubstr("has no parameter 'nothing'"));
+}
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t out = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+    ++out;
+  return out;
+}
+
+TEST(Plot, TheBaselineIsNamedInTheLegendAndNotOnThePoints) {
+  const auto plot = plot_of_table(grid_table(), "align.text.layer", "wer");
+  ASSERT_TRUE(plot.has_value());
+  const std::string svg = plot_as_svg(*plot);
+  EXPECT_EQ(count_of(svg, ">baseline</text>"), 1U);
+  EXPECT_LT(svg.find(">baseline</text>"), svg.find(">text layer</text>")) << "above the axes";
+}
+
+TEST(Plot, ACellWithALabelOfItsOwnIsASeriesAndTheOthersAreNamedByTheirParameters) {
+  AblationTable table = grid_table();
+  TableRow extra = table.rows.back();  // text 8, speech 8, written by hand
+  extra.cell = "both, two ranks";
+  extra.labelled = true;
+  table.rows.push_back(std::move(extra));
+  table.row_names.emplace_back(kCellColumn);
+  table.row_headers.emplace_back(kCellColumn);
+  for (TableRow& row : table.rows) row.keys.emplace_back(row.cell);
+  const auto plot = plot_of_table(table, "align.text.layer", "wer");
+  ASSERT_TRUE(plot.has_value()) << plot.error().message;
+  std::vector<std::string> names;
+  for (const PlotSeries& series : plot->series) names.push_back(series.name);
+  EXPECT_THAT(names, ElementsAre("speech layer –", "speech layer 4", "speech layer 8",
+                                 "speech layer 8: both, two ranks"));
+  EXPECT_EQ(plot->series[2].points.size(), 3U);
+  EXPECT_EQ(plot->series[3].points.size(), 1U);
+}
+
+TEST(Plot, PointsOfOnePlaceStandCentredOnIt) {
+  const Plot plot{.x_label = "x",
+                  .y_label = "y",
+                  .series = {{.name = "a", .points = {{.x = 0, .y = 1}}},
+                             {.name = "b", .points = {{.x = 0, .y = 1}, {.x = 1, .y = 2}}}},
+                  .x_ticks = {{0, "0"}, {1, "1"}}};
+  const std::string svg = plot_as_svg(plot);
+  // The line of "b" ends on the tick of 1: there is no other there.
+  const std::size_t label = svg.rfind(">1</text>", svg.find(">x</text>"));
+  const std::size_t tick = svg.rfind("<text x=\"", label) + 9;
+  EXPECT_THAT(svg, HasSubstr("L" + svg.substr(tick, svg.find('"', tick) - tick) + " "));
+}
+
+TEST(Plot, CellsWithoutALabelAreNamedByTheirAxes) {
+  const Value both = Object{{"align.speech.layer", 4}, {"align.text.layer", 0}};
+  EXPECT_EQ(named_by_axes(both), "speech 4, text –");
+  EXPECT_EQ(named_by_axes(Object{{"align.text.layer", 8}}), "text layer 8");
+  EXPECT_EQ(named_by_axes(Object{{"train.lr", 0.1}, {"model.dim", 8}}),
+            "model dim 8, train lr 0.1");
+  const auto plot =
+      plot_of_curves("small", "loss",
+                     {{.seed = 1, .assignment = both, .values = {{1, 1.0}}},
+                      {.seed = 1,
+                       .assignment = Object{{"align.speech.layer", 0}, {"align.text.layer", 8}},
+                       .values = {{1, 2.0}}}});
+  ASSERT_TRUE(plot.has_value()) << plot.error().message;
+  ASSERT_EQ(plot->series.size(), 2U) << "two cells, not one called nothing";
+  EXPECT_EQ(plot->series[0].name, "speech 4, text –");
 }
 
 TEST(Plot, CurvesAreMeansOverSeedsAtCommonStepsWithTheirRange) {

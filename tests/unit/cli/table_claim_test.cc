@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "cli/table_latex.h"
 #include "cli/table_render.h"
 #include "tests/unit/cli/answers.h"
 
@@ -191,7 +192,7 @@ TEST(TableClaim, ACellWithOtherSeedsThanTheBaselineSaysThatNoneIsCommon) {
 }
 
 TEST(TableClaim, TheCaptionNamesEveryConditionWithItsNumber) {
-  const std::string text = table_as_text(two_cells(20, {0.1, 0.05}), {}, 100);
+  const std::string text = table_as_text(two_cells(20, {0.1, 0.05}), {}, 1000);
   EXPECT_THAT(text, HasSubstr("“better”, “worse”: the cell and the baseline have all their seeds; "
                               "these are 2 or more, and their paired differences all have the same "
                               "sign; there are 20 utterances or more; the interval of Δ excludes "

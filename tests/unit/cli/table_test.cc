@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "cli/table_latex.h"
 #include "cli/table_render.h"
 #include "tests/unit/cli/answers.h"
 
@@ -306,6 +307,35 @@ TEST(Table, ARunningSweepSaysWhatIsNotFinishedInOneNote) {
   runs[5] = run_answer({.text = 2, .seed = 2, .state = "running"});
   const AblationTable table = table_of(request(std::move(runs)));
   EXPECT_THAT(table.notes, ElementsAre("not finished yet: running"));
+}
+
+TEST(Table, WithoutLabelsOfTheirOwnCellsHaveNoColumnForThem) {
+  const AblationTable table = table_of(request(good_runs()));
+  EXPECT_THAT(table.row_headers, ElementsAre("text layer"));
+}
+
+TEST(Table, WhereACellHasALabelOfItsOwnEveryRowHasOne) {
+  TableRequest about = request(good_runs());
+  ASSERT_TRUE(about.definition.set("labelled", Array{"text=8"}).has_value());
+  const AblationTable table = table_of(about);
+  EXPECT_THAT(table.row_headers, ElementsAre("text layer", "cell"));
+  for (const TableRow& row : table.rows) {
+    EXPECT_EQ(row.keys.back(), Value(row.cell)) << "no blank";
+    EXPECT_EQ(row.labelled, row.cell == "text=8");
+  }
+}
+
+TEST(Table, RowsWhoseParametersAreTheSameAreToldApartByTheirLabels) {
+  Array runs = good_runs();
+  Value twin = run_answer({.text = 8, .seed = 1, .scores = {wer({0.1, 0.3})}});
+  (*twin.if_object())["cell"] = "both, two ranks";
+  runs.push_back(std::move(twin));
+  const AblationTable table = table_of(request(std::move(runs)));
+  EXPECT_THAT(table.row_headers, ElementsAre("text layer", "cell"));
+  EXPECT_FALSE(table.rows[0].labelled);
+  EXPECT_TRUE(table.rows[2].labelled);
+  EXPECT_TRUE(table.rows[3].labelled);
+  EXPECT_EQ(table.rows[0].keys.back(), Value("text=0"));
 }
 
 TEST(Table, ShortNamesDropWhatAllShare) {

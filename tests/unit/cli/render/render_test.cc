@@ -37,6 +37,14 @@ TEST(TextTable, ColumnsAreAlignedByWhatIsSeen) {
             "second\n");
 }
 
+TEST(TextTable, LongTextIsBrokenAtSpacesAndLongWordsStayWhole) {
+  EXPECT_EQ(wrap_words("a bc def g", 4), (std::vector<std::string>{"a bc", "def", "g"}));
+  EXPECT_EQ(wrap_words("x longer y", 4), (std::vector<std::string>{"x", "longer", "y"}));
+  EXPECT_EQ(wrap_words("Δ Δ Δ", 3), (std::vector<std::string>{"Δ Δ", "Δ"}));
+  EXPECT_EQ(wrap_words("one\ntwo", 10), (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(wrap_words("", 10), (std::vector<std::string>{""}));
+}
+
 TEST(Progress, BarsAreAsWideAsAskedAndFullOnlyAtTheEnd) {
   EXPECT_EQ(bar(0, 4), "····");
   EXPECT_EQ(bar(0.5, 4), "██··");
