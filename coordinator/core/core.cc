@@ -12,6 +12,7 @@ namespace {
 
 // The rest waits for the next step, so that no pass is long.
 constexpr std::size_t kPlacementsPerPassMax = 1'000;
+constexpr std::size_t kClosedSessionsMax = 1'000;
 
 }  // namespace
 
@@ -160,6 +161,9 @@ void Core::on(Step& step, const Hello& hello) {
                               .session = hello.session,
                               .slots = hello.slots,
                               .labels = hello.labels});
+    const bool closed = std::find(closed_sessions_.begin(), closed_sessions_.end(),
+                                  hello.session) != closed_sessions_.end();
+    if (closed) record(step, WorkerDrained{.worker = id});
   }
   presence_[id] = {.peer = step.peer, .heard = step.now};
   send(step, step.peer,
@@ -254,13 +258,21 @@ void Core::on(Step& step, const ReportEnded& report) {
   send(step, step.peer, EndedAck{.attempt = report.attempt});
 }
 
+void Core::close_session(std::uint64_t session) {
+  std::erase(closed_sessions_, session);
+  closed_sessions_.push_back(session);
+  if (closed_sessions_.size() > kClosedSessionsMax) closed_sessions_.pop_front();
+}
+
 void Core::on(Step& step, const Leaving& leaving) {
+  close_session(leaving.session);
   const Worker* worker = cluster_.find_worker(leaving.worker);
   if (worker == nullptr || worker->session != leaving.session || worker->draining) return;
   record(step, WorkerDrained{.worker = leaving.worker});
 }
 
 void Core::on(Step& step, const Goodbye& goodbye) {
+  close_session(goodbye.session);
   const Worker* worker = cluster_.find_worker(goodbye.worker);
   if (worker == nullptr || worker->session != goodbye.session) return;
   // What it still holds in the books was granted while it was leaving and never began, or its end

@@ -14,6 +14,7 @@
 // clock in here.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
@@ -144,6 +145,7 @@ class Core {
   [[nodiscard]] Message start_order(const Task& task, const Leased& leased) const;
   [[nodiscard]] std::set<WorkerId> closed_workers(Instant now) const;
   [[nodiscard]] bool is_member(const AttemptId& attempt, WorkerId worker) const;
+  void close_session(std::uint64_t session);
 
   struct WorkerPresence {  // soft state
     PeerId peer{};
@@ -155,6 +157,9 @@ class Core {
   std::map<WorkerId, WorkerPresence> presence_;
   std::map<AttemptId, Instant> lease_until_;
   std::map<TaskKey, Instant> not_before_;
+  // Lives of workers that are drained or leave, the newest ones: one that was given up in silence
+  // and is heard again stays drained.
+  std::deque<std::uint64_t> closed_sessions_;
   Instant repeated_{};
 };
 

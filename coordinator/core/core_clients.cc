@@ -158,11 +158,13 @@ void Core::on(Step& step, const RetryTasks& retry) {
 }
 
 void Core::on(Step& step, const DrainWorker& drain) {
-  if (cluster_.find_worker(drain.worker) == nullptr) {
+  const Worker* worker = cluster_.find_worker(drain.worker);
+  if (worker == nullptr) {
     return refuse(
         step, drain.request,
         {ErrorCode::kNotFound, fmt::format("there is no worker {}", drain.worker.value())});
   }
+  close_session(worker->session);
   record(step, WorkerDrained{.worker = drain.worker});
   answer(step, drain.request, Object{{"worker", drain.worker.value()}});
 }

@@ -117,11 +117,57 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
         violate("I2: an acknowledged task of " + plan.sweep + " is gone");
     }
   }
+  check_leaving(input, output);
   if (statistics_.steps % 512 == 0) check_replay();
 }
 
-// After the commit: what counts as having been final.
-void World::note_committed() {
+namespace {
+
+// The session that this input closes: it gets nothing from this very step on.
+std::optional<std::uint64_t> closed_by(const coordinator::Input& input, const Cluster& cluster) {
+  if (const auto* leaving = std::get_if<Leaving>(&input.body)) return leaving->session;
+  if (const auto* goodbye = std::get_if<Goodbye>(&input.body)) return goodbye->session;
+  if (const auto* drain = std::get_if<coordinator::DrainWorker>(&input.body)) {
+    if (const auto* worker = cluster.find_worker(drain->worker)) return worker->session;
+  }
+  return {};
+}
+
+}  // namespace
+
+// A worker that is drained or leaves is granted nothing, and what it still held when it said
+// goodbye is nobody's failure.
+void World::check_leaving(const coordinator::Input& input, const coordinator::Output& output) {
+  const Cluster& cluster = core_->cluster();
+  const auto closed = closed_by(input, cluster);
+  for (const Event& event : output.events) {
+    if (const auto* granted = std::get_if<AttemptGranted>(&event.body)) {
+      for (const Grant& grant : granted->gang) {
+        const auto* worker = cluster.find_worker(grant.worker);
+        if (worker != nullptr &&
+            (worker->session == closed || closed_sessions_.contains(worker->session)))
+          violate("leaving: " + granted->attempt.text() + " is granted to " + worker->name +
+                  ", which is leaving");
+      }
+    }
+  }
+  const auto* goodbye = std::get_if<Goodbye>(&input.body);
+  if (goodbye == nullptr) return;
+  for (const auto& [id, worker] : cluster.workers()) {
+    if (worker.session == goodbye->session)
+      violate(worker.name + " said goodbye and is still there");
+  }
+  for (const Event& event : output.events) {
+    const auto* ended = std::get_if<AttemptEnded>(&event.body);
+    if (ended != nullptr && !std::holds_alternative<Stopped>(ended->outcome))
+      violate("leaving: " + ended->attempt.text() + " is charged with the end of its worker");
+  }
+}
+
+// After the commit: what counts as having been final, and who is leaving.
+void World::note_committed(const coordinator::Input& input) {
+  if (const auto session = closed_by(input, core_->cluster())) closed_sessions_.insert(*session);
+  if (std::holds_alternative<Goodbye>(input.body)) ++statistics_.goodbyes;
   for (const auto& [key, task] : core_->cluster().tasks()) {
     if (coordinator::is_final(task.state)) {
       final_states_[key] = coordinator::name_of(task.state);

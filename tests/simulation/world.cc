@@ -32,6 +32,9 @@ void Statistics::add(const Statistics& o) {
   partitions += o.partitions;
   coordinator_crashes += o.coordinator_crashes;
   worker_crashes += o.worker_crashes;
+  shut_downs += o.shut_downs;
+  goodbyes += o.goodbyes;
+  drains += o.drains;
   expiries += o.expiries;
   stale_reports += o.stale_reports;
   evictions += o.evictions;
@@ -48,14 +51,15 @@ std::string Statistics::text() const {
       "{:>10}\nmessages             {:>10}\n"
       "  dropped            {:>10}\n  duplicated         {:>10}\n  delayed            "
       "{:>10}\npartitions           {:>10}\n"
-      "coordinator crashes  {:>10}\nworker crashes       {:>10}\nleases expired       "
+      "coordinator crashes  {:>10}\nworker crashes       {:>10}\nworkers shut down    "
+      "{:>10}\n  goodbyes heard     {:>10}\nworkers drained      {:>10}\nleases expired       "
       "{:>10}\nstale reports        {:>10}\n"
       "artifacts evicted    {:>10}\nsweeps cancelled     {:>10}\nattempts             "
       "{:>10}\ntasks succeeded      {:>10}\n"
       "tasks ended else     {:>10}\n",
       simulated_hours, steps, events, messages, dropped, duplicated, delayed, partitions,
-      coordinator_crashes, worker_crashes, expiries, stale_reports, evictions, cancels, attempts,
-      tasks_succeeded, tasks_ended_otherwise);
+      coordinator_crashes, worker_crashes, shut_downs, goodbyes, drains, expiries, stale_reports,
+      evictions, cancels, attempts, tasks_succeeded, tasks_ended_otherwise);
 }
 
 World::World(WorldOptions options) : options_(options), random_(options.seed) {
@@ -72,7 +76,9 @@ World::World(WorldOptions options) : options_(options), random_(options.seed) {
             .lose_rank = maybe(0.1),
             .diverge = maybe(0.05),
             .evict = maybe(0.002),
-            .cancel = maybe(0.2)};
+            .cancel = maybe(0.2),
+            .shut_down = maybe(0.004),
+            .drain = maybe(0.002)};
   workers_.resize(static_cast<std::size_t>(options_.workers));
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i].name = fmt::format("w{}", i + 1);
@@ -152,6 +158,8 @@ void World::inject() {
   if (core_ && chance(fates_.crash_coordinator)) crash_coordinator();
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     if (workers_[i].agent && chance(fates_.crash_worker)) crash_worker(i);
+    if (workers_[i].agent && chance(fates_.shut_down)) shut_down_worker(i);
+    if (core_ && chance(fates_.drain)) drain_worker(i);
     if (chance(fates_.partition)) {
       ++statistics_.partitions;
       workers_[i].partitioned_until = now_ + between(seconds(1), seconds(90));
@@ -244,6 +252,11 @@ void World::start_coordinator() {
 void World::crash_coordinator() {
   ++statistics_.coordinator_crashes;
   trace("coordinator crashes");
+  // The lives that it had forgotten as workers are forgotten for good: no connection outlives it.
+  std::erase_if(closed_sessions_, [&](std::uint64_t session) {
+    return std::none_of(core_->cluster().workers().begin(), core_->cluster().workers().end(),
+                        [&](const auto& entry) { return entry.second.session == session; });
+  });
   core_.reset();
   // Mostly back soon; now and then away for longer than a lease.
   const Duration away =
@@ -268,7 +281,7 @@ void World::step_core(const coordinator::Input& input) {
     STRATA_ASSERT(bytes.has_value());
     log_.push_back(std::move(*bytes));
   }
-  note_committed();
+  note_committed(input);
   if (may_crash && chance(fates_.crash_coordinator)) {  // after it: the effects are owed
     trace("crash before the effects of " + std::string(name_of(output.events.front().body)));
     return crash_coordinator();
@@ -353,6 +366,7 @@ void World::start_worker(std::size_t index) {
   w.peer = peer_of(index, w.lives);
   w.last_arrival_up = now_;
   w.last_arrival_down = now_;
+  w.shutting_down = false;
   w.agent = std::make_unique<worker::Agent>(
       worker::Options{
           .name = w.name, .session = 1 + Random::hash(1000 * index + w.lives), .slots = w.slots},
@@ -367,6 +381,47 @@ void World::crash_worker(std::size_t index) {
   trace(w.name + " crashes");
   w.agent.reset();
   w.processes.clear();  // the guards see their worker die and end everything
+  schedule_at(now_ + between(seconds(1), seconds(100)), [this, index] { start_worker(index); });
+}
+
+void World::shut_down_worker(std::size_t index) {
+  SimWorker& w = workers_[index];
+  if (!w.agent || w.shutting_down) return;
+  ++statistics_.shut_downs;
+  trace(w.name + " is asked to end");
+  w.shutting_down = true;
+  const worker::ShutDown request{.reason = "asked by SIGTERM"};
+  if (chance(0.2)) {  // somebody is impatient: a second one means at once
+    schedule_at(now_ + between(milliseconds(100), seconds(15)),
+                [this, index, life = w.lives, request] {
+                  if (workers_[index].lives == life) step_agent(index, request);
+                });
+  }
+  step_agent(index, request);
+}
+
+void World::drain_worker(std::size_t index) {
+  const SimWorker& w = workers_[index];
+  for (const auto& [id, known] : core_->cluster().workers()) {
+    if (known.name != w.name) continue;
+    ++statistics_.drains;
+    trace("drain of " + w.name);
+    step_core({.peer = kClientPeer,
+               .body = coordinator::DrainWorker{.request = 2000 + index, .worker = id}});
+    break;
+  }
+  // Whoever drains a machine takes it away later; until then it holds slots that nobody gets.
+  schedule_at(now_ + between(seconds(10), seconds(300)), [this, index, life = w.lives] {
+    if (workers_[index].lives == life) shut_down_worker(index);
+  });
+}
+
+void World::end_worker(std::size_t index, const worker::Exit& exit) {
+  SimWorker& w = workers_[index];
+  if (exit.refused || !w.shutting_down) return violate("a worker exited: " + exit.reason);
+  if (!w.processes.empty()) return violate(w.name + " ended before its processes");
+  trace(w.name + " ends");
+  w.agent.reset();
   schedule_at(now_ + between(seconds(1), seconds(100)), [this, index] { start_worker(index); });
 }
 
@@ -401,7 +456,7 @@ void World::perform(std::size_t index, const worker::Action& action) {
       end_process(index, id, Failed{.cause = FailureClass::kInfra, .reason = "killed"});
     });
   } else if (const auto* exit = std::get_if<worker::Exit>(&action)) {
-    violate("a worker exited: " + exit->reason);
+    end_worker(index, *exit);
   }
 }
 
@@ -409,6 +464,7 @@ void World::launch(std::size_t index, const StartAttempt& order) {
   SimWorker& w = workers_[index];
   ++statistics_.attempts;
   trace(fmt::format("{} launches {} {}", w.name, order.spec.stage, order.attempt.text()));
+  if (w.shutting_down) return violate(w.name + " was asked to end and launches something");
   for (const auto& [input, ref] : order.inputs) {
     const auto it = store_.find(ref.hash);
     if (it == store_.end())

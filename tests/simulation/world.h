@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,9 @@ struct Statistics {
   std::int64_t partitions = 0;
   std::int64_t coordinator_crashes = 0;
   std::int64_t worker_crashes = 0;
+  std::int64_t shut_downs = 0;
+  std::int64_t goodbyes = 0;  // that were stepped
+  std::int64_t drains = 0;
   std::int64_t expiries = 0;
   std::int64_t stale_reports = 0;
   std::int64_t evictions = 0;
@@ -79,6 +83,7 @@ class World {
     std::int64_t slots = 1;
     std::unique_ptr<worker::Agent> agent{};  // null while it is down
     std::uint64_t lives = 0;
+    bool shutting_down = false;  // it got a SIGTERM
     coordinator::PeerId peer{};
     std::map<AttemptId, Process> processes{};
     Instant partitioned_until{};
@@ -95,7 +100,8 @@ class World {
   };
   struct Fates {  // chances per seed; some kinds are off entirely (swarm testing)
     double drop = 0, duplicate = 0, delay = 0, partition = 0, crash_coordinator = 0,
-           crash_worker = 0, fail_user = 0, lose_rank = 0, diverge = 0, evict = 0, cancel = 0;
+           crash_worker = 0, fail_user = 0, lose_rank = 0, diverge = 0, evict = 0, cancel = 0,
+           shut_down = 0, drain = 0;
   };
 
   void schedule_at(Instant when, std::function<void()> what);
@@ -119,6 +125,9 @@ class World {
 
   void start_worker(std::size_t index);
   void crash_worker(std::size_t index);
+  void shut_down_worker(std::size_t index);  // SIGTERM; it comes back when it has ended
+  void drain_worker(std::size_t index);      // a client asks for it; SIGTERM some time later
+  void end_worker(std::size_t index, const worker::Exit& exit);
   void step_agent(std::size_t index, const worker::Input& input);
   void perform(std::size_t index, const worker::Action& action);
   void wake_agent(std::size_t index);
@@ -127,7 +136,8 @@ class World {
   void tick_process(std::size_t index, const AttemptId& id);
 
   void check_step(const coordinator::Input& input, const coordinator::Output& output);
-  void note_committed();
+  void check_leaving(const coordinator::Input& input, const coordinator::Output& output);
+  void note_committed(const coordinator::Input& input);
   void check_workers();
   void check_replay();
   void check_end();
@@ -145,6 +155,8 @@ class World {
   std::vector<SimWorker> workers_;
   std::vector<Plan> plans_;
   std::map<TaskKey, std::string> final_states_;
+  // Sessions that were drained or whose Leaving was committed: granted nothing any more.
+  std::set<std::uint64_t> closed_sessions_;
   std::map<ContentHash, bool> store_;  // artifacts that exist; false: evicted
   std::deque<std::string> trace_;
   std::optional<std::string> violation_;

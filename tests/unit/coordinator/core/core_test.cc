@@ -441,6 +441,25 @@ TEST(Workers, OneThatIsLeavingGetsNothingNewAndNothingThereIsLostOrFailed) {
   EXPECT_EQ(env.take<StartAttempt>().size(), 2U) << "at once: nothing to wait for";
 }
 
+TEST(Workers, OneThatWasDrainedOrSaidGoodbyeGetsNothingWhenItIsHeardAgain) {
+  CoreEnv env;
+  const WorkerId drained = env.add_worker(1, "drained", 11);
+  env.step(coordinator::PeerId(1), coordinator::DrainWorker{.request = 1, .worker = drained});
+  env.take<Answer>();
+  env.pass(std::chrono::minutes(3));  // a partition: it is forgotten
+  ASSERT_TRUE(env.cluster().workers().empty());
+  const WorkerId left = env.add_worker(1, "left", 12);
+  env.from(left, Goodbye{.worker = left, .session = 12, .reason = "asked by SIGTERM"});
+  env.add_worker(1, "drained", 11);
+  env.add_worker(1, "left", 12);  // a Hello that came late
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  EXPECT_TRUE(env.nothing_sent());
+  EXPECT_EQ(env.state(task), "queued");
+  env.add_worker(1, "left", 13);  // its next life
+  EXPECT_EQ(env.take<StartAttempt>().size(), 1U);
+}
+
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
   env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,
