@@ -32,11 +32,15 @@ std::string text_at(const Value& value, std::string_view path) {
 ClusterHarness::ClusterHarness(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
 void ClusterHarness::start_coordinator() {
+  launch_coordinator();
+  ask("status", Value(Object{}));
+}
+
+void ClusterHarness::launch_coordinator() {
   coordinator_.reset();
   coordinator_ = std::make_unique<Daemon>("strata-coordinator",
                                           std::vector<std::string>{"--store", store().string()},
                                           folder_ / "coordinator.log");
-  ask("status", Value(Object{}));
 }
 
 Daemon& ClusterHarness::start_worker(const std::string& name, int slots) {
@@ -95,9 +99,14 @@ Value ClusterHarness::ask(const std::string& verb, const Value& body) {
   return parse_json(answer->body).value_or(Value());
 }
 
-void ClusterHarness::submit(const std::string& sweep, const std::vector<TaskSpec>& tasks) {
-  const SubmitTasks batch{
-      .sweep = sweep, .definition = sweep, .first = true, .last = true, .tasks = tasks};
+void ClusterHarness::submit(const std::string& sweep, const std::vector<TaskSpec>& tasks,
+                            const std::vector<RunSpec>& runs) {
+  const SubmitTasks batch{.sweep = sweep,
+                          .definition = sweep,
+                          .first = true,
+                          .last = true,
+                          .tasks = tasks,
+                          .runs = runs};
   const auto answer =
       with_link([&](link::CoordinatorLink& link) { return link.submit(batch, kAnswerWithin); });
   if (!answer || !answer->ok)

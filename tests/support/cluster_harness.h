@@ -20,7 +20,8 @@ class ClusterHarness {
  public:
   explicit ClusterHarness(std::filesystem::path folder);
 
-  void start_coordinator();  // returns when it answers
+  void start_coordinator();   // returns when it answers
+  void launch_coordinator();  // returns at once
   [[nodiscard]] Daemon& coordinator() { return *coordinator_; }
   Daemon& start_worker(const std::string& name, int slots = 2);
   [[nodiscard]] Daemon& worker(const std::string& name) { return *workers_.at(name); }
@@ -29,7 +30,8 @@ class ClusterHarness {
   // Repeated until answered: the coordinator may be on its way up. An answer that is not ok fails
   // the test.
   Value ask(const std::string& verb, const Value& body);
-  void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks);
+  void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks,
+              const std::vector<RunSpec>& runs = {});
 
   [[nodiscard]] Value task(const TaskKey& key);  // its row of `tasks`
   [[nodiscard]] std::string state(const TaskKey& key);

@@ -47,6 +47,7 @@ void Daemon::kill() {
 }
 
 std::optional<Exit> Daemon::wait(std::chrono::seconds patience) {
+  if (pid_ == 0) return {};
   for (std::chrono::milliseconds waited{0};; waited += kPoll) {
     const auto exit = poll_exit(pid_);
     if (!exit) return {};
