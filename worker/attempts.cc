@@ -69,6 +69,42 @@ void Attempts::drain_waiting() {
   while (!waiting_jobs_.empty() && pool_.submit(waiting_jobs_.front())) waiting_jobs_.pop_front();
 }
 
+// --- what the core is told ---
+
+void Attempts::tell(const AttemptId& id, Input input) {
+  told_.push_back({.input = std::move(input), .attempt = id, .since = now_});
+}
+
+bool Attempts::waits_for_points(const Told& told) const {
+  const auto spool = spools_.find(told.attempt);
+  if (spool == spools_.end() || now_ - told.since >= kPointsPatience) return false;
+  const auto oldest = spool->second.tail.oldest_pending_step();
+  if (!oldest) return false;
+  if (const auto* stored = std::get_if<CheckpointStored>(&told.input))
+    return *oldest <= stored->step;
+  // Points of a failure behind its last checkpoint are of a branch that is over.
+  const auto* ended = std::get_if<ProcessEnded>(&told.input);
+  return ended != nullptr && (std::holds_alternative<Succeeded>(ended->outcome) ||
+                              std::holds_alternative<Diverged>(ended->outcome));
+}
+
+std::vector<Input> Attempts::take_inputs() {
+  std::vector<Input> due;
+  std::vector<Told> waiting;
+  for (Told& told : told_) {
+    const bool behind = std::any_of(waiting.begin(), waiting.end(), [&](const Told& other) {
+      return other.attempt == told.attempt;
+    });
+    if (behind || waits_for_points(told)) {
+      waiting.push_back(std::move(told));
+    } else {
+      due.push_back(std::move(told.input));
+    }
+  }
+  told_ = std::move(waiting);
+  return due;
+}
+
 // --- the beginning ---
 
 void Attempts::launch(const StartAttempt& order, Instant now) {
@@ -113,7 +149,7 @@ void Attempts::on_prepared(const AttemptId& id, const InputCheck& inputs) {
     log_info("worker", "attempt {} ({}): started on {} slots in {}", id.text(),
              attempt->order.spec.stage, attempt->slots.size(),
              attempt->directory.folder().string());
-    inputs_.emplace_back(ProcessStarted{.attempt = id});
+    tell(id, ProcessStarted{.attempt = id});
     return;
   }
   const bool invalid =
@@ -244,25 +280,24 @@ void Attempts::store_checkpoint(const AttemptId& id, Attempt& attempt) {
                 folder ? "the artifact store cannot be reached" : folder.error().message);
     return pump(id);
   }
-  submit(
-      id,
-      [this, id, step = announced.step, folder = *folder,
-       store = *store_]() -> WorkPool::Completion {
-        // Its program still runs and may tidy up its folder, so the bytes are copied.
-        const auto ref = store.commit(folder, Take::kCopy);
-        return [this, id, step, ref] {
-          Attempt* owner = find(id);
-          STRATA_ASSERT(owner != nullptr);
-          owner->in_pool = false;
-          if (!ref) {
-            log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}",
-                        id.text(), step, ref.error().message);
-          } else if (owner->report) {
-            inputs_.emplace_back(CheckpointStored{.attempt = id, .step = step, .artifact = *ref});
-          }
-          pump(id);
-        };
-      });
+  submit(id,
+         [this, id, step = announced.step, folder = *folder,
+          store = *store_]() -> WorkPool::Completion {
+           // Its program still runs and may tidy up its folder, so the bytes are copied.
+           const auto ref = store.commit(folder, Take::kCopy);
+           return [this, id, step, ref] {
+             Attempt* owner = find(id);
+             STRATA_ASSERT(owner != nullptr);
+             owner->in_pool = false;
+             if (!ref) {
+               log_warning("worker", "attempt {}: the checkpoint of step {} is not stored: {}",
+                           id.text(), step, ref.error().message);
+             } else if (owner->report) {
+               tell(id, CheckpointStored{.attempt = id, .step = step, .artifact = *ref});
+             }
+             pump(id);
+           };
+         });
 }
 
 // --- the end ---
@@ -315,8 +350,8 @@ void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash
   }
   ended_folders_.add(it->second.directory.folder());
   running_.erase(it);
-  inputs_.emplace_back(ProcessEnded{
-      .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});
+  tell(id, ProcessEnded{
+               .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});
   forget_oldest_spool();
   remove_surplus_folders();
 }

@@ -32,6 +32,10 @@ namespace strata::worker {
 
 // Of a batch that nobody acknowledged.
 inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{2'000};
+// So long a checkpoint or a success waits for its points to be acknowledged: over a restart of the
+// coordinator, not over a metric store that is broken.
+inline constexpr std::chrono::milliseconds kPointsPatience{10'000};
+static_assert(kPointsPatience >= 3 * kMetricsRepeatEvery);
 // Ended ones whose metrics nobody acknowledged yet.
 inline constexpr std::size_t kSpooledAttemptsMax = 256;
 
@@ -61,7 +65,9 @@ class Attempts {
   // Collects what ended and reads what is new. Call when something happened, and every kLookEvery
   // while busy().
   void look(Instant now);
-  [[nodiscard]] std::vector<Input> take_inputs() { return std::exchange(inputs_, {}); }
+  // A checkpoint does not come before the points up to it are acknowledged, nor a success before
+  // all are: else both this process and the coordinator may die, and a series has a hole for good.
+  [[nodiscard]] std::vector<Input> take_inputs();
 
   // Batches that are due; each is sent again until acknowledged.
   [[nodiscard]] std::vector<MetricBatch> due_metrics(WorkerId worker, Instant now);
@@ -86,6 +92,11 @@ class Attempts {
     bool report = true;
     bool in_pool = false;
   };
+  struct Told {
+    Input input{};
+    AttemptId attempt{};
+    Instant since{};
+  };
   struct Spool {
     ProgressTail tail;
     bool ended = false;
@@ -93,6 +104,8 @@ class Attempts {
   };
 
   Attempt* find(const AttemptId& id);
+  void tell(const AttemptId& id, Input input);
+  [[nodiscard]] bool waits_for_points(const Told& told) const;
   void pump(const AttemptId& id);
   void submit(const AttemptId& id, WorkPool::Job job);
   void on_prepared(const AttemptId& id, const InputCheck& inputs);
@@ -120,7 +133,7 @@ class Attempts {
   std::map<pid_t, AttemptId> by_session_;
   std::deque<WorkPool::Job>
       waiting_jobs_;  // at most one for each attempt, and those that remove folders
-  std::vector<Input> inputs_;
+  std::vector<Told> told_;
   Instant now_{};
 };
 

@@ -56,6 +56,9 @@ class ProgressTail {
   void acknowledge(const MetricAck& ack);
   // Something is to be sent, or sent again.
   [[nodiscard]] bool pending() const { return !spool_.empty(); }
+  [[nodiscard]] std::optional<std::int64_t> oldest_pending_step() const {
+    return spool_.empty() ? std::nullopt : std::optional(spool_.front().step);
+  }
   [[nodiscard]] std::int64_t garbage() const { return garbage_ + metrics_.too_long(); }
   [[nodiscard]] const std::string& first_garbage() const { return first_garbage_; }
 

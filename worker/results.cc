@@ -59,8 +59,8 @@ Outcome collect_results(const ArtifactStore* store, const StartAttempt& order,
 
 InputCheck check_inputs(const ArtifactStore& store, const StartAttempt& order, Verify how) {
   InputCheck result;
-  const auto check = [&](const std::string& what, const ContentHash& hash) {
-    const auto status = store.verify(hash, how);
+  const auto check = [&](const std::string& what, const ContentHash& hash, Verify depth) {
+    const auto status = store.verify(hash, depth);
     if (status) return;
     const Error& error = status.error();
     result.why += fmt::format("{}{}: {}", result.why.empty() ? "" : "; ", what, error.message);
@@ -71,8 +71,10 @@ InputCheck check_inputs(const ArtifactStore& store, const StartAttempt& order, V
       result.unknown = true;
     }
   };
-  for (const auto& [name, ref] : order.inputs) check("input " + name, ref.hash);
-  if (order.resume_from) check("checkpoint", order.resume_from->hash);
+  for (const auto& [name, ref] : order.inputs) check("input " + name, ref.hash, how);
+  // Every byte of a checkpoint: a program that finds a damaged one can only say that its spec is
+  // wrong, and the task would be over, while here it is called lost and the task begins before it.
+  if (order.resume_from) check("checkpoint", order.resume_from->hash, Verify::kHashes);
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <functional>
 
 #include "base/files.h"
@@ -212,9 +213,25 @@ TEST_F(Running, AResumedAttemptFindsItsCheckpoint) {
   EXPECT_TRUE(std::holds_alternative<Succeeded>(run(task).outcome));
 }
 
-TEST_F(Running, MetricsAreSentUntilAcknowledgedEvenAfterTheEnd) {
+TEST_F(Running, ADamagedCheckpointIsCalledLostAndNothingIsStarted) {
+  ASSERT_TRUE(make_folder(temporary_ / "c"));
+  ASSERT_TRUE(write_file_atomic(temporary_ / "c" / "model", "state\n"));
+  auto task = order("echo never");
+  task.resume_from = *store_.commit(temporary_ / "c", Take::kMove);
+  const auto stored = store_.content(task.resume_from->hash) / "model";
+  std::filesystem::permissions(stored, std::filesystem::perms::owner_write,
+                               std::filesystem::perm_options::add);
+  std::ofstream(stored) << "stbte\n";  // as many bytes as before
+  const auto ended = run(task);
+  EXPECT_EQ(failure(ended).cause, FailureClass::kData);
+  EXPECT_EQ(ended.missing_inputs, std::vector<ContentHash>{task.resume_from->hash});
+  EXPECT_EQ(told_.size(), 1U);
+}
+
+TEST_F(Running, MetricsAreSentUntilAcknowledgedAndThenTheSuccessIsTold) {
   const auto task = order(R"(echo '{"step": 1, "metrics": {"loss": 2}}' > progress.jsonl)");
-  run(task);
+  attempts_->launch(task, clock_.now());
+  ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
   const Instant now = clock_.now();
   const auto first = attempts_->due_metrics(WorkerId(1), now);
   ASSERT_EQ(first.size(), 1U);
@@ -222,8 +239,39 @@ TEST_F(Running, MetricsAreSentUntilAcknowledgedEvenAfterTheEnd) {
   ASSERT_EQ(first[0].points.size(), 1U);
   EXPECT_TRUE(attempts_->due_metrics(WorkerId(1), now).empty()) << "not before it may be lost";
   EXPECT_EQ(attempts_->due_metrics(WorkerId(1), now + kMetricsRepeatEvery).size(), 1U);
+  look();
+  ASSERT_EQ(told_.size(), 1U) << "started";
   attempts_->acknowledge({.attempt = task.attempt, .up_to = 1});
   EXPECT_FALSE(attempts_->metrics_pending());
+  look();
+  ASSERT_EQ(told_.size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<ProcessEnded>(told_[1]));
+}
+
+TEST_F(Running, ASuccessDoesNotWaitForEverForItsPoints) {
+  const auto task = order(R"(echo '{"step": 1, "metrics": {"loss": 2}}' > progress.jsonl)");
+  attempts_->launch(task, clock_.now());
+  ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
+  attempts_->look(clock_.now() + kPointsPatience);
+  EXPECT_EQ(attempts_->take_inputs().size(), 1U);
+  EXPECT_TRUE(attempts_->metrics_pending()) << "they are sent all the same";
+}
+
+TEST_F(Running, ACheckpointIsToldAfterThePointsUpToItAndBeforeWhateverComesBehindIt) {
+  const auto task = order(
+      "mkdir -p c/2; echo state > c/2/model; "
+      R"(echo '{"step": 1, "metrics": {"loss": 2}}' >> progress.jsonl; )"
+      R"(echo '{"step": 2, "checkpoint": "c/2"}' >> progress.jsonl; )"
+      R"(echo '{"step": 3, "metrics": {"loss": 1}}' >> progress.jsonl; exit 1)");
+  attempts_->launch(task, clock_.now());
+  ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
+  look();
+  ASSERT_EQ(told_.size(), 1U) << "started";
+  attempts_->acknowledge({.attempt = task.attempt, .up_to = 1});
+  look();
+  ASSERT_EQ(told_.size(), 3U) << "the point of step 3 belongs to a branch that is over";
+  EXPECT_TRUE(std::holds_alternative<CheckpointStored>(told_[1]));
+  EXPECT_TRUE(std::holds_alternative<ProcessEnded>(told_[2]));
 }
 
 TEST_F(Running, AStoppedAttemptIsToldSoWithTheReason) {
