@@ -110,10 +110,9 @@ class Round {
   }
 
   [[nodiscard]] std::filesystem::path folder_of(const AttemptName& attempt) const {
+    const TaskKey task = parse_digest<TaskKey>(attempt.first).value();
     for (const std::string& worker : kWorkers) {
-      const auto folder =
-          temporary_ / worker / "attempts" /
-          fmt::format("{}-{}", parse_digest<TaskKey>(attempt.first)->brief(), attempt.second);
+      const auto folder = cluster_.attempt_folder(worker, task, static_cast<int>(attempt.second));
       if (std::filesystem::exists(folder)) return folder;
     }
     return {};
