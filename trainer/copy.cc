@@ -101,7 +101,7 @@ Result<int> run_copy(const StageSpec& spec) {
   if (options.other_speakers && corpus.of(Split::kReference).empty()) {
     return fail(ErrorCode::kInvalid,
                 "parameters.copy.other_speakers: the corpus {} has no reference items; name other "
-                "languages in corpus.others",
+                "speakers in corpus.others",
                 corpus_folder.string());
   }
   STRATA_TRY(Vocoder vocoder, Vocoder::load(spec.models, options.vocoder));

@@ -75,6 +75,31 @@ std::u32string drop_parentheses(std::u32string_view text) {
   return out;
 }
 
+// "4-7, 1" -> "four seven one": a recognizer writes the same spoken digits in many ways, and none
+// of them is an error. Numbers are not understood: "47" is four seven, which is what was said if it
+// was said right.
+std::u32string spelled_digits(std::u32string_view text) {
+  static constexpr std::array<std::u32string_view, 10> kWords{
+      U"zero", U"one", U"two", U"three", U"four", U"five", U"six", U"seven", U"eight", U"nine"};
+  std::u32string out;
+  const auto space = [&out] {
+    if (!out.empty() && out.back() != U' ') out += U' ';
+  };
+  for (const char32_t point : text) {
+    if (point >= U'0' && point <= U'9') {
+      space();
+      out += kWords[point - U'0'];
+      out += U' ';
+    } else if (is_removed_punctuation(point) || is_python_space(point)) {
+      space();
+    } else {
+      out += point;
+    }
+  }
+  if (out.ends_with(U' ')) out.pop_back();
+  return python_lower(out);
+}
+
 std::u32string whisper_basic(std::u32string_view text) {
   std::u32string clean = normal_form_kc(drop_parentheses(drop_brackets(python_lower(text))));
   for (char32_t& point : clean) {
@@ -95,6 +120,7 @@ const std::vector<ProtocolInfo>& protocols() {
   static const std::vector<ProtocolInfo> kProtocols{{Protocol::kF5, "f5", 1},
                                                     {Protocol::kSeedTts, "seed-tts", 1},
                                                     {Protocol::kWhisperBasic, "whisper-basic", 1},
+                                                    {Protocol::kDigits, "digits", 1},
                                                     {Protocol::kPlain, "plain", 1}};
   return kProtocols;
 }
@@ -121,6 +147,7 @@ Result<std::string> normalize(Protocol protocol, std::string_view text) {
     case Protocol::kF5: return encode_utf8(strip_punctuation(*points, false));
     case Protocol::kSeedTts: return encode_utf8(strip_punctuation(*points, true));
     case Protocol::kWhisperBasic: return encode_utf8(whisper_basic(*points));
+    case Protocol::kDigits: return encode_utf8(spelled_digits(*points));
   }
   return fail(ErrorCode::kInvalid, "unknown protocol number {}", static_cast<int>(protocol));
 }

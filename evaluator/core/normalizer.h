@@ -16,6 +16,7 @@ enum class Protocol {
   kF5,            // F5-TTS and A-DMA: punctuation deleted (apostrophes too), lower case
   kSeedTts,       // seed-tts-eval: as F5, but the ASCII apostrophe stays
   kWhisperBasic,  // BasicTextNormalizer: brackets dropped, symbols to spaces
+  kDigits,        // ours, for spoken digits: punctuation to spaces, 4 to four, lower case
 };
 
 struct ProtocolInfo {

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/files.h"
 #include "base/subprocess.h"
+#include "trainer/data/debian_package.h"
 
 namespace strata::trainer {
 namespace {
@@ -22,29 +23,6 @@ Result<std::string> output_of(const std::vector<std::string>& argv) {
   if (!captured.exit.ok())
     return fail(ErrorCode::kUnavailable, "{}: {}", fmt::join(argv, " "), captured.exit.describe());
   return std::move(captured.output);
-}
-
-Result<std::string> installed_version(const std::string& package, const std::string& pinned) {
-  const auto version =
-      run_captured({.argv = {"dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package}});
-  if (!version)
-    return tl::unexpected(version.error().while_doing("asking for the version of " + package));
-  constexpr std::string_view kInstalled = "installed ";
-  if (!version->exit.ok() || !version->output.starts_with(kInstalled)) {
-    return fail(ErrorCode::kInvalid,
-                "the Debian package {} is not installed: run 'scripts/bootstrap run', or 'apt-get "
-                "install {}'",
-                package, package);
-  }
-  std::string found = version->output.substr(kInstalled.size());
-  if (found != pinned) {
-    return fail(ErrorCode::kInvalid,
-                "the Debian package {} has version {}, the corpus is pinned to {}: install that "
-                "version, or change "
-                "corpus.version to {} (which makes another corpus, and other results)",
-                package, found, pinned, found);
-  }
-  return found;
 }
 
 Result<std::vector<std::filesystem::path>> files_of(const std::string& package,
@@ -92,11 +70,11 @@ std::string make_id(const std::string& language, std::string name) {
 Status list_language(const std::string& language, bool reference, const AsteriskOptions& options,
                      AsteriskListing& listing) {
   const std::string package = sounds_package(language);
-  STRATA_TRY(listing.packages[package], installed_version(package, options.version));
+  STRATA_TRY(listing.packages[package], pinned_version(package, options.version));
   std::map<std::string, std::string> transcripts;
   if (!reference) {
     const std::string texts = "asterisk-core-sounds-" + language;
-    STRATA_TRY(listing.packages[texts], installed_version(texts, options.version));
+    STRATA_TRY(listing.packages[texts], pinned_version(texts, options.version));
     STRATA_TRY(transcripts, transcripts_of(language));
   }
   STRATA_TRY(const auto files, files_of(package, ".g722"));

@@ -12,6 +12,7 @@
 #include "base/sha256.h"
 #include "base/utf8.h"
 #include "trainer/data/asterisk.h"
+#include "trainer/data/flite_digits.h"
 #include "trainer/data/manifest.h"
 #include "trainer/data/selection.h"
 #include "trainer/data/vocabulary.h"
@@ -22,50 +23,99 @@ namespace {
 
 constexpr std::int64_t kHeldoutMax = 1'000'000;
 
+constexpr const char* kScratch = "scratch";  // in the attempt folder
+
 struct PrepareOptions {
   std::string kind{};
   SelectionOptions selection{};
   AsteriskOptions asterisk{};
+  FliteDigitsOptions flite{};
   std::filesystem::path list{};
 };
+
+struct Listing {
+  std::int64_t steps = 0;  // of progress, taken already
+  std::vector<Candidate> candidates{};
+  std::map<std::string, std::string> packages{};
+};
+
+bool all_different(std::vector<std::string> names) {
+  std::ranges::sort(names);
+  return std::ranges::adjacent_find(names) == names.end();
+}
+
+AsteriskOptions read_asterisk(Fields& corpus) {
+  AsteriskOptions options{.language = corpus.text("language", "en"),
+                          .others = corpus.texts("others", std::vector<std::string>{}),
+                          .version = corpus.text("version")};
+  const auto same = std::ranges::find(options.others, options.language);
+  corpus.require(same == options.others.end(), "others", "other languages than the corpus's own");
+  corpus.require(all_different(options.others), "others", "each language once");
+  return options;
+}
+
+FliteDigitsOptions read_flite_digits(Fields& corpus) {
+  FliteDigitsOptions options{.voices = corpus.texts("voices"),
+                             .others = corpus.texts("others", std::vector<std::string>{}),
+                             .utterances = corpus.integer("utterances"),
+                             .version = corpus.text("version")};
+  corpus.require(!options.voices.empty(), "voices", "expected at least one voice of flite");
+  corpus.require(all_different(options.voices), "voices", "each voice once");
+  std::vector<std::string> both = options.voices;
+  both.insert(both.end(), options.others.begin(), options.others.end());
+  corpus.require(all_different(both), "others", "other voices than `voices`, each once");
+  const std::vector<std::int64_t> digits = corpus.integers("digits");
+  const bool pair =
+      digits.size() == 2 && 1 <= digits[0] && digits[0] <= digits[1] && digits[1] <= kDigitsMax;
+  corpus.require(pair, "digits",
+                 fmt::format("expected [fewest, most] with 1 <= fewest <= most <= {}", kDigitsMax));
+  if (pair) {
+    options.digits_min = digits[0];
+    options.digits_max = digits[1];
+  }
+  const std::int64_t voices = std::max<std::int64_t>(1, std::ssize(options.voices));
+  corpus.require(
+      0 < options.utterances && options.utterances <= kUtterancesMax / voices, "utterances",
+      fmt::format("expected a positive count for each voice, {} for all together at most",
+                  kUtterancesMax));
+  const std::int64_t seed = corpus.integer("text_seed", 1);
+  corpus.require(seed >= 0, "text_seed", "expected a whole number from 0");
+  options.seed = static_cast<std::uint64_t>(seed);
+  return options;
+}
+
+void read_seconds(Fields& corpus, SelectionOptions& selection) {
+  const Value* seconds = corpus.child("seconds");
+  if (seconds == nullptr) return;
+  const Array* both = seconds->if_array();
+  const bool pair = both != nullptr && both->size() == 2 && (*both)[0].if_number() != nullptr &&
+                    (*both)[1].if_number() != nullptr;
+  corpus.require(pair, "seconds", "expected [shortest, longest]");
+  if (pair) {
+    selection.seconds_min = (*both)[0].if_number()->to_double();
+    selection.seconds_max = (*both)[1].if_number()->to_double();
+  }
+  corpus.require(selection.seconds_min > 0 && selection.seconds_min <= selection.seconds_max,
+                 "seconds", "expected 0 < shortest <= longest");
+}
 
 Result<PrepareOptions> read_options(const Value& parameters) {
   Fields fields(parameters, "parameters");
   Fields corpus(fields.required_child("corpus"), "parameters.corpus");
   STRATA_CHECK_OK(fields.finish());
   PrepareOptions options;
-  options.kind = corpus.choice("kind", {"asterisk", "list"});
-  if (options.kind == "asterisk") {
-    options.asterisk = {.language = corpus.text("language", "en"),
-                        .others = corpus.texts("others", std::vector<std::string>{}),
-                        .version = corpus.text("version")};
-    const auto same = std::ranges::find(options.asterisk.others, options.asterisk.language);
-    corpus.require(same == options.asterisk.others.end(), "others",
-                   "other languages than the corpus's own");
-    const std::set<std::string> unique(options.asterisk.others.begin(),
-                                       options.asterisk.others.end());
-    corpus.require(unique.size() == options.asterisk.others.size(), "others", "each language once");
-  } else {
-    options.list = corpus.text("file");
-  }
+  options.kind = corpus.choice("kind", {"asterisk", "flite-digits", "list"});
+  if (options.kind == "asterisk") options.asterisk = read_asterisk(corpus);
+  if (options.kind == "flite-digits") options.flite = read_flite_digits(corpus);
+  if (options.kind == "list") options.list = corpus.text("file");
   SelectionOptions& selection = options.selection;
-  if (const Value* seconds = corpus.child("seconds")) {
-    const Array* both = seconds->if_array();
-    const bool pair = both != nullptr && both->size() == 2 && (*both)[0].if_number() != nullptr &&
-                      (*both)[1].if_number() != nullptr;
-    corpus.require(pair, "seconds", "expected [shortest, longest]");
-    if (pair) {
-      selection.seconds_min = (*both)[0].if_number()->to_double();
-      selection.seconds_max = (*both)[1].if_number()->to_double();
-    }
-    corpus.require(selection.seconds_min > 0 && selection.seconds_min <= selection.seconds_max,
-                   "seconds", "expected 0 < shortest <= longest");
-  }
+  read_seconds(corpus, selection);
   selection.heldout = corpus.integer("heldout", selection.heldout);
   corpus.require(selection.heldout >= 0 && selection.heldout <= kHeldoutMax, "heldout",
                  "expected a count");
   selection.references_each = corpus.integer("references_each", selection.references_each);
   corpus.require(selection.references_each >= 0, "references_each", "expected a count");
+  options.flite.references_each = selection.references_each;
   const std::int64_t seed = corpus.integer("split_seed", 1);
   corpus.require(seed >= 0, "split_seed", "expected a whole number from 0");
   selection.seed = static_cast<std::uint64_t>(seed);
@@ -242,34 +292,54 @@ Status write_tables(const std::filesystem::path& corpus, const Selection& select
   return write_file_atomic(corpus / "manifest.jsonl", format_manifest(items));
 }
 
+// Everything that could be used. Nothing where a stop was asked for.
+Result<std::optional<Listing>> list_candidates(const PrepareOptions& options, Progress& progress) {
+  if (options.kind == "asterisk") {
+    STRATA_TRY(AsteriskListing asterisk, list_asterisk(options.asterisk));
+    return Listing{.candidates = std::move(asterisk.candidates),
+                   .packages = std::move(asterisk.packages)};
+  }
+  if (options.kind == "list") {
+    STRATA_TRY(std::vector<Candidate> candidates, list_file(options.list));
+    return Listing{.candidates = std::move(candidates)};
+  }
+  STRATA_TRY(FliteListing flite, list_flite_digits(options.flite, kScratch));
+  STRATA_TRY(const bool all, speak_all(flite.candidates, [&](std::int64_t spoken) -> Result<bool> {
+               STRATA_CHECK_OK(progress.report(spoken));
+               return !stop_requested();
+             }));
+  if (!all) return std::nullopt;
+  return Listing{.steps = std::ssize(flite.candidates),
+                 .candidates = std::move(flite.candidates),
+                 .packages = std::move(flite.packages)};
+}
+
 }  // namespace
 
 Result<int> run_prepare(const StageSpec& spec) {
   STRATA_TRY(const PrepareOptions options, read_options(spec.parameters));
   STRATA_TRY(const std::filesystem::path corpus, spec.output("corpus"));
-  AsteriskListing listing;
-  if (options.kind == "asterisk") {
-    STRATA_TRY(listing, list_asterisk(options.asterisk));
-  } else {
-    STRATA_TRY(listing.candidates, list_file(options.list));
-  }
-  STRATA_TRY(const Selection selection, select(std::move(listing.candidates), options.selection));
+  STRATA_TRY(Progress progress, Progress::open(std::filesystem::current_path()));
+  STRATA_TRY(std::optional<Listing> listing, list_candidates(options, progress));
+  if (!listing) return exit_code::kStopped;
+  STRATA_TRY(const Selection selection, select(std::move(listing->candidates), options.selection));
 
   STRATA_CHECK_OK(make_folder(corpus / "wavs"));
-  STRATA_TRY(Progress progress, Progress::open(std::filesystem::current_path()));
-  const std::int64_t total = std::ssize(selection.kept);
+  const std::int64_t total = listing->steps + std::ssize(selection.kept);
   std::vector<Item> items;
   while (items.size() < selection.kept.size()) {
     if (stop_requested()) return exit_code::kStopped;
     const std::size_t first = items.size();
-    STRATA_TRY(const auto block, load_block(options, selection.kept, first, "scratch"));
+    STRATA_TRY(const auto block, load_block(options, selection.kept, first, kScratch));
     for (std::size_t i = 0; i < block.size(); ++i) {
       STRATA_TRY(Item item, write_item(selection.kept[first + i], block[i], corpus));
       items.push_back(std::move(item));
     }
-    STRATA_CHECK_OK(progress.report(std::ssize(items), total));
+    STRATA_CHECK_OK(progress.report(listing->steps + std::ssize(items), total));
   }
-  STRATA_CHECK_OK(write_tables(corpus, selection, items, listing.packages));
+  STRATA_CHECK_OK(write_tables(corpus, selection, items, listing->packages));
+  std::error_code ignored;
+  std::filesystem::remove_all(kScratch, ignored);
   log_info("prepare", "{} recordings kept, {}", items.size(), corpus.string());
   return exit_code::kSucceeded;
 }

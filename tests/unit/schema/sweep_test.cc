@@ -20,11 +20,8 @@ Result<Expansion> expand_shipped(const std::string& name) {
 
 TEST(ShippedSweeps, AllExpand) {
   const std::map<std::string, std::pair<std::size_t, std::size_t>> cells_and_runs{
-      {"demo", {5, 9}},
-      {"smoke", {5, 10}},
-      {"adma_table2", {15, 45}},
-      {"adma_table3", {6, 18}},
-      {"adma_figure2", {12, 36}}};
+      {"demo", {5, 9}},          {"digits_long", {4, 8}},  {"smoke", {5, 10}},
+      {"adma_table2", {15, 45}}, {"adma_table3", {6, 18}}, {"adma_figure2", {12, 36}}};
   for (const auto& [name, numbers] : cells_and_runs) {
     const auto e = expand_shipped(name);
     ASSERT_TRUE(e) << name << ": " << e.error().message;
@@ -69,6 +66,26 @@ TEST(ShippedSweeps, TheDemoSharesCorpusFeaturesAndReferences) {
                                         {"score", 9},
                                         {"copy", 1},
                                         {"score_references", 1}}));
+}
+
+TEST(ShippedSweeps, TheLongDemoSpeaksDigitsAndSharesItsCorpusAndFeatures) {
+  const auto e = expand_shipped("digits_long");
+  ASSERT_TRUE(e) << e.error().message;
+  EXPECT_EQ(tasks_by_stage(*e), (Counts{{"prepare", 1},
+                                        {"extract", 1},
+                                        {"train", 8},
+                                        {"synthesize", 8},
+                                        {"score", 8},
+                                        {"copy", 1},
+                                        {"score_references", 1}}));
+  for (const TaskSpec& task : e->tasks) {
+    if (task.stage == "prepare") {
+      EXPECT_EQ(*task.parameters.find("corpus.kind")->if_string(), "flite-digits");
+    }
+    if (task.stage == "score") {
+      EXPECT_EQ(*task.parameters.find("score.protocol")->if_string(), "digits");
+    }
+  }
 }
 
 TEST(ShippedSweeps, ThePaperSizedSweepsShareTheirTrainings) {

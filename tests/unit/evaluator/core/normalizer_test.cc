@@ -18,7 +18,7 @@ TEST(Normalizer, EveryGoldenTextComesOutAsFromThePublishedScripts) {
   ASSERT_EQ(rows.size(), 40U);
   for (const Value& row : rows) {
     for (const auto& info : protocols()) {
-      if (info.protocol == Protocol::kPlain) continue;
+      if (info.protocol == Protocol::kPlain || info.protocol == Protocol::kDigits) continue;
       EXPECT_EQ(normalize(info.protocol, text_at(row, "text")).value(),
                 *row.if_object()->at(info.name).if_string())
           << info.name << " " << to_canonical_json(row);
@@ -72,11 +72,24 @@ TEST(Normalizer, DoubledSpacesAreHalvedOncePerPass) {
   EXPECT_EQ(normalize(Protocol::kF5, "a    b   c  d").value(), "a  b  c d");
 }
 
+TEST(Normalizer, SpokenDigitsAreTheSameHoweverARecognizerWritesThem) {
+  for (const char* text : {"four seven one", "Four, seven, one.", "471", "4-7-1.", " 4 7 one",
+                           "4.71", "four-seven-one", "FOUR\u20147\u20131"}) {
+    EXPECT_EQ(normalize(Protocol::kDigits, text).value(), "four seven one") << text;
+  }
+  EXPECT_EQ(normalize(Protocol::kDigits, "0123456789").value(),
+            "zero one two three four five six seven eight nine");
+  EXPECT_EQ(normalize(Protocol::kDigits, "It's 12th\u3000street!").value(),
+            "it s one two th street");
+  EXPECT_EQ(normalize(Protocol::kDigits, " ... ").value(), "");
+  EXPECT_EQ(normalize(Protocol::kDigits, "").value(), "");
+}
+
 TEST(Normalizer, AnUnknownProtocolIsRefusedWithTheNamesThereAre) {
   const auto unknown = find_protocol("f6");
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().message,
-            "there is no protocol \"f6\"; there are f5, seed-tts, whisper-basic, plain");
+            "there is no protocol \"f6\"; there are f5, seed-tts, whisper-basic, digits, plain");
   const auto english = find_protocol("whisper-en");
   ASSERT_FALSE(english.has_value());
   EXPECT_EQ(english.error().code, ErrorCode::kUnsupported);
