@@ -5,8 +5,9 @@
 //       were taken
 //
 //   checkpoint.json
-//       {"format": 1, "update", "average_calls", "recipe", "early": [lines], "sha256" of
-//       state.safetensors}
+//       {"format": 2, "update", "average_calls", "recipe", "early": [lines], "sha256" of
+//       state.safetensors, "own_sha256" of this map's canonical text without itself}
+//       (format 1, still read: without "own_sha256")
 // Random numbers need no state: they are a function of (seed, update, utterance).
 #pragma once
 
@@ -17,7 +18,7 @@
 
 namespace strata::trainer {
 
-inline constexpr std::int64_t kCheckpointFormat = 1;
+inline constexpr std::int64_t kCheckpointFormat = 2;
 
 struct TrainingState {
   std::int64_t update = 0;  // updates done

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "tests/unit/trainer/synthetic.h"
 
 namespace strata::trainer {
@@ -205,6 +206,29 @@ TEST_F(CheckpointTest, WithAChangedByteIsFoundDamaged) {
   const auto back = load_checkpoint(folder_ / "5", Object{{"seed", 1}});
   ASSERT_FALSE(back.has_value());
   EXPECT_EQ(back.error().code, ErrorCode::kDamaged);
+}
+
+TEST_F(CheckpointTest, WithAChangedByteInItsDescriptionIsRefusedWhereverItIs) {
+  const auto path = folder_ / "5" / "checkpoint.json";
+  const auto bytes = read_file(path);
+  ASSERT_TRUE(bytes.has_value());
+  for (std::size_t i = 0; i < bytes->size(); ++i) {
+    std::string changed = *bytes;
+    changed[i] = static_cast<char>(changed[i] ^ 1);
+    if (parse_json(changed) && *parse_json(changed) == *parse_json(*bytes)) continue;
+    ASSERT_TRUE(write_file_unsynced(path, changed));
+    EXPECT_FALSE(load_checkpoint(folder_ / "5", Object{{"seed", 1}}).has_value())
+        << "byte " << i << " as " << changed[i];
+  }
+}
+
+TEST_F(CheckpointTest, OfTheFirstFormatIsStillRead) {
+  const auto path = folder_ / "5" / "checkpoint.json";
+  Value about = parse_json(*read_file(path)).value();
+  about.if_object()->erase("own_sha256");
+  about.if_object()->insert_or_assign("format", 1);
+  ASSERT_TRUE(write_file_unsynced(path, to_canonical_json(about)));
+  EXPECT_TRUE(load_checkpoint(folder_ / "5", Object{{"seed", 1}}).has_value());
 }
 
 TEST_F(CheckpointTest, ReplacesAnOlderOneOfTheSameNameWhole) {
