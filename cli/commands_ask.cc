@@ -82,6 +82,9 @@ Result<int> run_cancel(Context& context, const std::string& sweep) {
 
 namespace {
 
+constexpr const char* kNothingToRetry =
+    "nothing to retry: none of these tasks failed or was cancelled\n";
+
 // The tasks of these runs that failed or were cancelled.
 Array tasks_to_revive(const Array& runs) {
   std::set<std::string> keys;
@@ -100,7 +103,7 @@ Result<Value> retry_question(Context& context, const std::string& target,
                              const std::string& where) {
   Query query;
   if (!where.empty()) {
-    STRATA_TRY(query, parse_query(where));
+    STRATA_TRY(query, read_query(where));
   }
   STRATA_TRY(const Value sweeps, context.ask("sweeps"));
   const Array& known = array_at(sweeps, "sweeps");
@@ -129,13 +132,13 @@ Result<int> run_retry(Context& context, const std::string& target, const std::st
   STRATA_TRY(const Value question, retry_question(context, target, where));
   const Value& tasks = at(question, "tasks");
   if (tasks.if_array() != nullptr && tasks.if_array()->empty()) {
-    context.answer(Object{{"revived", 0}},
-                   "nothing to retry: none of these failed or was cancelled\n");
+    context.answer(Object{{"revived", 0}}, kNothingToRetry);
     return kExitOk;
   }
   STRATA_TRY(const Value answer, context.ask("retry", question));
-  context.answer(answer,
-                 fmt::format("revived {}\n", plural(integer_at(answer, "revived"), "task")));
+  const std::int64_t revived = integer_at(answer, "revived");
+  context.answer(answer, revived == 0 ? std::string(kNothingToRetry)
+                                      : fmt::format("revived {}\n", plural(revived, "task")));
   return kExitOk;
 }
 

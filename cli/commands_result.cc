@@ -20,11 +20,19 @@ namespace strata::cli {
 namespace fs = std::filesystem;
 
 Result<int> run_query_command(Context& context, const std::string& text) {
-  STRATA_TRY(const Query query, parse_query(text));
+  STRATA_TRY(const Query query, read_query(text));
   STRATA_TRY(const Value answer, context.ask("runs"));
-  STRATA_TRY(const Array runs, run_query(query, array_at(answer, "runs")));
-  context.answer(Object{{"runs", Array(runs)}},
-                 runs_as_text(runs, names_in(query), context.palette));
+  const Array& all = array_at(answer, "runs");
+  STRATA_TRY(const Array runs, run_query(query, all));
+  std::string note;
+  Array unknown;
+  for (const std::string& name : unknown_names(query, all)) {
+    unknown.push_back(name);
+    note += fmt::format("no run has a parameter or a score called {}\n", name);
+  }
+  context.answer(Object{{"runs", Array(runs)}, {"unknown_names", std::move(unknown)}},
+                 runs_as_text(runs, names_in(query), context.palette) +
+                     context.palette.paint(Tint::kWarn, note));
   return kExitOk;
 }
 
@@ -50,11 +58,31 @@ Result<std::map<std::string, std::string>> reasons_of(Context& context, const st
   return out;
 }
 
+// Scores that were asked for by name and that neither the sweep nor any of its runs has.
+Status check_scores(const std::string& sweep, const Value& definition, const Array& runs,
+                    const std::vector<std::string>& chosen) {
+  std::set<std::string> known;
+  for (const Value& name : array_at(at(definition, "table"), "scores"))
+    known.insert(brief_text(name));
+  for (const Value& run : runs) {
+    for (const auto& [name, score] : object_at(run, "scores")) known.insert(name);
+  }
+  for (const std::string& name : chosen) {
+    if (known.contains(name)) continue;
+    if (known.empty())
+      return fail(ErrorCode::kNotFound, "no run of sweep '{}' has a score yet", sweep);
+    return fail(ErrorCode::kNotFound, "sweep '{}' has no score '{}'; it has {}", sweep, name,
+                fmt::join(known, ", "));
+  }
+  return {};
+}
+
 Result<TableRequest> table_request(Context& context, const std::string& sweep,
                                    const std::vector<std::string>& scores) {
   TableRequest out{.sweep = sweep, .scores = scores};
   STRATA_TRY(out.definition, definition_of(context, sweep));
   STRATA_TRY(const Value names, context.ask("runs", Object{{"sweep", sweep}}));
+  STRATA_CHECK_OK(check_scores(sweep, out.definition, array_at(names, "runs"), scores));
   Array items;
   for (const std::string& name : scores_needed(out.definition, array_at(names, "runs"), scores))
     items.push_back(name);
@@ -329,6 +357,7 @@ Result<int> run_trace(Context& context, const TraceOptions& options) {
     text += trace_text(one, context.palette);
     traced.push_back(one);
   }
+  STRATA_CHECK_OK(check_scores(options.sweep, Value(), array_at(answer, "runs"), {options.score}));
   if (traced.empty()) {
     return fail(ErrorCode::kNotFound, "sweep '{}' has no cell '{}'; its cells are: {}",
                 options.sweep, options.cell, fmt::join(cells, "; "));

@@ -165,7 +165,10 @@ class Display {
     if (context_.terminal) {
       std::string out;
       if (lines_ > 0) out = fmt::format("\x1b[{}A\x1b[0J", lines_);  // up, and clear to the end
-      const std::string text = watch_as_text(watch, stages, context_.palette, context_.width);
+      const TerminalSize size =
+          context_.size ? context_.size() : TerminalSize{.columns = context_.width};
+      std::string text = watch_as_text(watch, stages, context_.palette, size.columns);
+      if (!last) text = fit_height(text, size.lines);
       lines_ = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
       context_.print(out + text);
       return;

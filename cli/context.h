@@ -32,6 +32,7 @@ class Context {
   Palette palette{};
   std::size_t width = 100;
   bool terminal = false;                       // standard output is one: progress may be redrawn
+  std::function<TerminalSize()> size{};        // of it now: it may have been changed meanwhile
   std::function<bool(double seconds)> wait{};  // false: interrupted (SIGINT), the command ends
   const Clock& clock;
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include "cli/completion.h"
 #include "cli/up.h"
 #include "cli/view.h"
+#include "schema/reading.h"
 
 namespace {
 
@@ -69,14 +71,22 @@ using strata::cli::WordKind;
 const std::vector<std::string> kFormats = {"text", "csv", "markdown", "latex"};
 const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
 
+void add_sweep_name(CLI::App& command, std::string& name) {
+  command.add_option("SWEEP", name, "its name, as strata list shows it")->required()->type_name("");
+}
+
 void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* up = app.add_subcommand(
       "up", "coordinator and one worker on this machine, on loopback, in one folder");
   up->add_option("--folder", a.up.folder,
-                 "where everything lies (default: ~/.local/state/strata/default)");
-  up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)");
-  up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)");
-  up->add_option("--metrics", a.up.metrics, "HOST:PORT for Prometheus");
+                 "where everything lies (default: ~/.local/state/strata/default)")
+      ->type_name("DIR");
+  up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)")
+      ->type_name("N");
+  up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)")
+      ->type_name("DIR");
+  up->add_option("--metrics", a.up.metrics, "where Prometheus asks (default: any port of loopback)")
+      ->type_name("HOST:PORT");
   up->add_flag("--detach", a.up.detach, "leave both in the background");
   up->add_flag("--stop", a.stop, "stop both: programs are asked for a checkpoint");
   out.push_back(
@@ -84,61 +94,74 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
 
   CLI::App* plan =
       app.add_subcommand("plan", "what a submission would run, keep, retry, and what it costs");
-  plan->add_option("FILE", a.word, "sweep definition")->required();
+  plan->add_option("FILE", a.word, "sweep definition, docs/sweeps.md")->required()->type_name("");
   plan->add_option("--gflops", a.plan.gflops,
                    "sustained GFLOP/s of a slot, where no program of the kind has run yet")
       ->check(CLI::PositiveNumber)
+      ->type_name("N")
       ->capture_default_str();
-  plan->add_option("--slots", a.plan.slots,
-                   "suppose so many slots (default: those that there are)");
+  plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)")
+      ->type_name("N");
   out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
 
   CLI::App* submit = app.add_subcommand("submit", "submit a sweep; what exists is kept");
-  submit->add_option("FILE", a.submit.file, "sweep definition")->required();
-  submit->add_option("--if-plan", a.submit.if_plan,
-                     "refuse (exit code 4) when the world has moved since this plan");
+  submit->add_option("FILE", a.submit.file, "sweep definition, docs/sweeps.md")
+      ->required()
+      ->type_name("");
+  submit
+      ->add_option("--if-plan", a.submit.if_plan,
+                   "refuse (exit code 4) when the world has moved since this plan")
+      ->type_name("PLAN");
   submit->add_flag("--wait", a.submit.wait, "stay and watch until the sweep has ended");
   out.push_back({submit, [&](Context& c) { return run_submit(c, a.submit); }, WordKind::kFile});
 
   CLI::App* watch = app.add_subcommand("watch", "live progress of a sweep, until it has ended");
-  watch->add_option("SWEEP", a.word)->required();
+  add_sweep_name(*watch, a.word);
   watch->add_flag("--once", a.once, "one picture, then end");
   out.push_back(
       {watch, [&](Context& c) { return run_watch(c, a.word, a.once); }, WordKind::kSweep});
 
   CLI::App* cancel = app.add_subcommand(
       "cancel", "withdraw a sweep; tasks that no other sweep wants are stopped, results stay");
-  cancel->add_option("SWEEP", a.word)->required();
+  add_sweep_name(*cancel, a.word);
   out.push_back({cancel, [&](Context& c) { return run_cancel(c, a.word); }, WordKind::kSweep});
 
   CLI::App* retry = app.add_subcommand("retry", "try failed and cancelled tasks again");
-  retry->add_option("TARGET", a.word, "sweep, or prefix of a run or task")->required();
-  retry->add_option("--where", a.where, "only tasks of the sweep's runs for which this holds");
+  retry->add_option("TARGET", a.word, "sweep, or prefix of a run or task")
+      ->required()
+      ->type_name("");
+  retry->add_option("--where", a.where, "only tasks of the sweep's runs for which this holds")
+      ->type_name("EXPR");
   out.push_back(
       {retry, [&](Context& c) { return run_retry(c, a.word, a.where); }, WordKind::kSweep});
 }
+
+constexpr const char* kPrefixHelp = "at least 4 digits of a run's or task's key";
 
 void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
   const auto add = [&](const char* name, const char* help, Result<int> (*run)(Context&)) {
     out.push_back({app.add_subcommand(name, help), run});
   };
-  const auto add_word = [&](const char* name, const char* help, const char* word,
+  const auto add_word = [&](const char* name, const char* help, const char* word, const char* about,
                             Result<int> (*run)(Context&, const std::string&)) {
     CLI::App* sub = app.add_subcommand(name, help);
-    sub->add_option(word, a.word)->required();
+    sub->add_option(word, a.word, about)->required()->type_name("");
     out.push_back({sub, [&a, run](Context& c) { return run(c, a.word); }});
   };
   add("list", "all sweeps", strata::cli::run_list);
   add("status", "the coordinator", strata::cli::run_status);
   add("workers", "workers, their slots and what they run", strata::cli::run_workers);
-  add_word("drain", "give a worker nothing new", "WORKER", strata::cli::run_drain);
-  add_word("show", "all about a run or a task", "PREFIX", strata::cli::run_show);
+  add_word("drain", "give a worker nothing new", "WORKER",
+           "its number or name, as strata workers shows them", strata::cli::run_drain);
+  add_word("show", "all about a run or a task", "PREFIX", kPrefixHelp, strata::cli::run_show);
 
   CLI::App* explain = app.add_subcommand("explain", "why a run or a task is where it is");
   explain
       ->add_option("PREFIX", a.words,
-                   "prefix of a run or task; the words `run` or `task` may stand before it")
+                   "at least 4 digits of a run's or task's key; the words `run` or `task` may "
+                   "stand before it")
       ->required()
+      ->type_name("")
       ->expected(1, 2);
   out.push_back({explain, [&](Context& c) -> Result<int> {
                    if (a.words.size() == 2 && a.words[0] != "run" && a.words[0] != "task") {
@@ -152,15 +175,20 @@ void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
 
   CLI::App* logs = app.add_subcommand(
       "logs", "what a task's newest attempt wrote; of a run, of the task that failed or runs");
-  logs->add_option("PREFIX", a.word)->required();
+  logs->add_option("PREFIX", a.word, kPrefixHelp)->required()->type_name("");
   logs->add_flag("--follow,-f", a.follow, "go on until the attempt ends");
   out.push_back({logs, [&](Context& c) { return run_logs(c, a.word, a.follow); }});
 
   CLI::App* names = app.add_subcommand("names", "names of sweeps, for completion")->group("");
   out.push_back({names, [](Context& c) -> Result<int> {
                    STRATA_TRY(const strata::Value answer, c.ask("sweeps"));
-                   for (const strata::Value& sweep : strata::cli::array_at(answer, "sweeps"))
-                     c.print(strata::cli::text_at(sweep, "sweep") + "\n");
+                   std::string text;
+                   strata::Array all;
+                   for (const strata::Value& sweep : strata::cli::array_at(answer, "sweeps")) {
+                     all.push_back(strata::cli::text_at(sweep, "sweep"));
+                     text += strata::cli::text_at(sweep, "sweep") + "\n";
+                   }
+                   c.answer(strata::Object{{"names", std::move(all)}}, text);
                    return 0;
                  }});
 }
@@ -169,7 +197,10 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* query = app.add_subcommand("query",
                                        "runs for which an expression holds: 'model.depth = 18 and "
                                        "wer < 0.03 order by wer limit 10'");
-  query->add_option("EXPR", a.words, "over parameters, scores, state, seed, cell, run, sweep");
+  query
+      ->add_option("EXPR", a.words,
+                   "over parameters, scores, state, seed, cell, run, sweep; none: all runs")
+      ->type_name("");
   out.push_back({query, [&](Context& c) {
                    std::string text;
                    for (const std::string& word : a.words) text += (text.empty() ? "" : " ") + word;
@@ -178,12 +209,13 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
 
   CLI::App* table = app.add_subcommand(
       "table", "the ablation table: mean over seeds, intervals, paired difference to the baseline");
-  table->add_option("SWEEP", a.table.sweep)->required();
-  table->add_option("--format", a.table.format)
+  add_sweep_name(*table, a.table.sweep);
+  table->add_option("--format", a.table.format, "of the output")
       ->check(CLI::IsMember(kFormats))
       ->capture_default_str();
   table->add_option("--scores", a.table.scores, "columns, in order (default: those of the sweep)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->type_name("NAME,NAME");
   table->add_option("--resamples", a.table.resamples, "of the bootstrap")
       ->check(CLI::Range(100, 1'000'000))
       ->capture_default_str();
@@ -192,19 +224,26 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   out.push_back({table, [&](Context& c) { return run_table(c, a.table); }, WordKind::kSweep});
 
   CLI::App* plot = app.add_subcommand("plot", "a score over a parameter, or a metric over steps");
-  plot->add_option("SWEEP", a.plot.sweep)->required();
-  plot->add_option("--x", a.plot.x, "a parameter, or `step`")->required();
-  plot->add_option("--y", a.plot.y, "a score, or with --x step a metric")->required();
-  plot->add_option("--out", a.plot.out, "FILE.svg or FILE.png (default: SWEEP-Y.svg)");
+  add_sweep_name(*plot, a.plot.sweep);
+  plot->add_option("--x", a.plot.x, "a parameter, or `step`")->required()->type_name("NAME");
+  plot->add_option("--y", a.plot.y, "a score, or with --x step a metric")
+      ->required()
+      ->type_name("NAME");
+  plot->add_option("--out", a.plot.out, "ends in .svg or .png (default: SWEEP-Y.svg)")
+      ->type_name("FILE");
   out.push_back({plot, [&](Context& c) { return run_plot(c, a.plot); }, WordKind::kSweep});
 
   CLI::App* trace = app.add_subcommand(
       "trace", "from a figure of the table to run, attempt, artifact hash and WAV");
-  trace->add_option("SWEEP", a.trace.sweep)->required();
+  add_sweep_name(*trace, a.trace.sweep);
   trace->add_option("--cell", a.trace.cell, "label of the row, as `strata query` shows it")
-      ->required();
-  trace->add_option("--score", a.trace.score)->required();
-  trace->add_option("--item", a.trace.item, "utterance: its own value and where its audio lies");
+      ->required()
+      ->type_name("LABEL");
+  trace->add_option("--score", a.trace.score, "a column of the table")
+      ->required()
+      ->type_name("NAME");
+  trace->add_option("--item", a.trace.item, "utterance: its own value and where its audio lies")
+      ->type_name("UTTERANCE");
   out.push_back({trace, [&](Context& c) { return run_trace(c, a.trace); }, WordKind::kSweep});
 }
 
@@ -253,6 +292,33 @@ void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
                  }});
 }
 
+// What CLI11 found wrong with the command line, in our words and, where asked for, as JSON.
+int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  std::string text = error.what();
+  std::string command = "strata";
+  const auto parsed = app.get_subcommands();
+  if (!parsed.empty()) {
+    command += " " + parsed.front()->get_name();
+  } else if (const auto words = app.remaining(); !words.empty()) {
+    std::vector<std::string> names;
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(sub->get_name());
+    text = fmt::format("there is no command '{}'{}", words.front(),
+                       strata::suggestion(words.front(), names));
+  }
+  text += fmt::format("; {} --help shows what there is", command);
+  if (json) {
+    std::printf("%s\n",
+                strata::to_pretty_json(
+                    strata::Object{{"error", text}, {"code", name_of(strata::ErrorCode::kInvalid)}})
+                    .c_str());
+  } else {
+    std::fprintf(stderr, "strata: %s\n", text.c_str());
+  }
+  return strata::cli::kExitUsage;
+}
+
 int complain(const Context& context, const strata::Error& error) {
   if (context.json) {
     context.print(strata::to_pretty_json(
@@ -273,11 +339,16 @@ int main(int argc, char** argv) {
       "strata"};
   app.require_subcommand(1);
   app.fallthrough();
+  app.footer(
+      "--json and --coordinator may stand behind every command. docs/cli.md has examples.\n"
+      "Exit codes: 0 done; 1 failed, or no coordinator; 2 wrong usage or a mistake in a file;\n"
+      "3 the sweep ended with failed runs; 4 the world is not what the plan saw.");
   app.set_version_flag("--version", "strata "s + STRATA_BUILD);
   Arguments arguments;
   app.add_flag("--json", arguments.json, "answers as JSON");
   app.add_option("--coordinator", arguments.coordinator,
-                 "its address file (default: $STRATA_COORDINATOR, else that of `strata up`)");
+                 "its address file (default: $STRATA_COORDINATOR, else that of `strata up`)")
+      ->type_name("FILE");
   Commands commands;
   add_sweep_commands(app, arguments, commands);
   add_asking_commands(app, arguments, commands);
@@ -286,7 +357,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : strata::cli::kExitUsage;
+    const auto is_json = [](const char* word) { return std::string_view(word) == "--json"; };
+    return complain_usage(app, error, std::any_of(argv, argv + argc, is_json));
   }
   const strata::SystemClock clock;
   Context context([&] { return strata::cli::connect(arguments.coordinator); },
@@ -297,7 +369,8 @@ int main(int argc, char** argv) {
                   clock);
   context.json = arguments.json;
   context.palette = strata::cli::palette_for(STDOUT_FILENO);
-  context.width = strata::cli::terminal_width(STDOUT_FILENO);
+  context.size = [] { return strata::cli::terminal_size(STDOUT_FILENO); };
+  context.width = context.size().columns;
   context.terminal = strata::cli::is_terminal(STDOUT_FILENO);
   context.wait = wait_seconds;
   for (const Command& command : commands) {

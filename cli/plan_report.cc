@@ -222,7 +222,8 @@ std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Pale
         source);
   }
   table.rule();
-  add("all tasks", plan.tasks, slot_time(plan.slot_seconds, unit), "");
+  add("all tasks", plan.tasks,
+      plan.slot_seconds == 0 && plan.unknown > 0 ? "?" : slot_time(plan.slot_seconds, unit), "");
   add("runs", plan.runs, "", plan.orphaned > 0 ? fmt::format("{} orphaned", plan.orphaned) : "");
   return table.text(palette);
 }
@@ -252,11 +253,16 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   const bool assumed = std::any_of(plan.stages.begin(), plan.stages.end(), [](const StagePlan& s) {
     return s.source == EstimateSource::kAssumption;
   });
-  std::string cost = fmt::format("{} {}", slot_time(plan.slot_seconds, unit), unit.name);
+  const bool none = plan.slot_seconds == 0 && plan.unknown > 0;
+  std::string cost =
+      none
+          ? fmt::format("unknown for {}: none like them has finished, and the stages name no FLOPs",
+                        plural(plan.unknown, "task"))
+          : fmt::format("{} {}", slot_time(plan.slot_seconds, unit), unit.name);
   if (assumed)
     cost += fmt::format(", FLOPs at an assumed {} GFLOP/s per slot (--gflops)",
                         format_count(static_cast<std::int64_t>(plan.gflops)));
-  if (plan.unknown > 0)
+  if (plan.unknown > 0 && !none)
     cost += fmt::format("; without {} of unknown length", plural(plan.unknown, "task"));
   lines.emplace_back("estimate", cost);
   if (plan.tasks.total() == plan.tasks.kept) {
@@ -268,8 +274,8 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
                            plan.connected ? fmt::format(" ({} free now)", plan.slots_free) : "",
                            format_time(now_ms + static_cast<std::int64_t>(*plan.seconds * 1000))));
   } else {
-    lines.emplace_back("end",
-                       plan.slots == 0 ? "unknown: no slots (--slots N supposes some)" : "unknown");
+    lines.emplace_back("end", plan.slots == 0 ? "unknown: no slots (--slots N supposes some)"
+                                              : "unknown: some tasks are of unknown length");
   }
   if (!plan.plan_id.empty())
     lines.emplace_back(

@@ -1,6 +1,7 @@
 #include "cli/query.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "cli/render/progress.h"
@@ -94,6 +95,37 @@ std::vector<std::string> names_in(const Query& query) {
     }
   }
   return {names.begin(), names.end()};
+}
+
+Result<Query> read_query(const std::string& text) {
+  auto query = parse_query(text);
+  if (query) return query;
+  // "column 15: ..." counts bytes from 1; what is shown counts columns of the terminal.
+  constexpr std::string_view kColumn = "column ";
+  const std::string& message = query.error().message;
+  std::size_t column = 0;
+  if (message.starts_with(kColumn)) {
+    const char* begin = message.data() + kColumn.size();
+    std::from_chars(begin, message.data() + message.size(), column);
+  }
+  if (column == 0 || column > text.size() + 1) return query;
+  const std::string line = printable(text);
+  const bool one_line = line.find_first_of("\n\t") == std::string::npos;
+  if (!one_line) return query;
+  const std::size_t indent = display_width(printable(std::string_view(text).substr(0, column - 1)));
+  return tl::unexpected(Error{
+      query.error().code, fmt::format("{}\n  {}\n  {}^", message, line, std::string(indent, ' '))});
+}
+
+std::vector<std::string> unknown_names(const Query& query, const Array& runs) {
+  std::vector<std::string> out;
+  for (const std::string& name : names_in(query)) {
+    const bool known = std::any_of(runs.begin(), runs.end(), [&](const Value& run) {
+      return run_lookup(run, name) != nullptr;
+    });
+    if (!known) out.push_back(name);
+  }
+  return out;
 }
 
 std::string runs_as_text(const Array& runs, const std::vector<std::string>& names,

@@ -26,4 +26,9 @@ namespace strata::cli {
                                        const Palette& palette);
 [[nodiscard]] std::vector<std::string> names_in(const Query& query);
 
+// parse_query with the place of a mistake shown below the text.
+[[nodiscard]] Result<Query> read_query(const std::string& text);
+// Names of the query that none of the runs has: typing errors, or scores that nobody has yet.
+[[nodiscard]] std::vector<std::string> unknown_names(const Query& query, const Array& runs);
+
 }  // namespace strata::cli

@@ -16,6 +16,16 @@ namespace {
 
 constexpr int kDecimalsMax = 6;
 
+constexpr std::size_t kRunsNamed = 6;  // in one note
+
+// Why runs have no value, and which runs.
+struct Missing {
+  std::string why{};
+  std::string stage{};
+  std::string reason{};
+  std::vector<std::pair<std::uint64_t, std::string>> runs{};  // seed, run
+};
+
 struct Builder {
   const TableRequest& request;
   Gathered gathered;
@@ -23,9 +33,11 @@ struct Builder {
   // [cell][column] in full, items included
   std::vector<std::vector<std::vector<Sample>>> samples{};
   std::vector<Agreement> agreements{};
+  std::map<std::size_t, Missing> missing{};  // by note
 
   std::size_t note(const std::string& text);
-  [[nodiscard]] std::string missing_text(const RunView& run, const std::string& why) const;
+  std::size_t note_missing(const RunView& run, const std::string& why);
+  void write_notes();
   Status read_cell(std::size_t row, std::size_t column);
   Status read_all();
   Status compare_with_baseline();
@@ -48,19 +60,40 @@ bool is_unfinished(std::string_view state) {
   return state == "running" || state == "leased" || state == "queued" || state == "blocked";
 }
 
-std::string Builder::missing_text(const RunView& run, const std::string& why) const {
-  if (is_unfinished(why))
-    return fmt::format("not finished yet: {}", why);  // one note for all of them
-  std::string text = fmt::format("seed {}: {} (run {}", run.seed, why, run.run.substr(0, 8));
-  std::string reason;
+std::size_t Builder::note_missing(const RunView& run, const std::string& why) {
+  if (is_unfinished(why)) return note(fmt::format("not finished yet: {}", why));
+  Missing about{.why = why};
   for (const auto& [stage, value] : object_at(*run.value, "stages")) {
     if (text_at(value, "state") != run.state || run.state == "succeeded") continue;
-    text += ", " + stage;
+    about.stage = stage;
     const auto known = request.reasons.find(text_at(value, "task"));
-    if (known != request.reasons.end()) reason = known->second;
+    if (known != request.reasons.end()) about.reason = known->second;
     break;
   }
-  return text + (reason.empty() ? ")" : "): " + reason);
+  // One note for all runs with the same cause; its text is written when all of them are known.
+  const std::size_t index = note(fmt::format("{}\n{}\n{}", about.why, about.stage, about.reason));
+  missing.try_emplace(index, std::move(about)).first->second.runs.emplace_back(run.seed, run.run);
+  return index;
+}
+
+void Builder::write_notes() {
+  for (auto& [index, about] : missing) {
+    std::sort(about.runs.begin(), about.runs.end());
+    about.runs.erase(std::unique(about.runs.begin(), about.runs.end()), about.runs.end());
+    std::set<std::string> seeds;
+    std::vector<std::string> runs;
+    for (const auto& [seed, run] : about.runs) {
+      seeds.insert(std::to_string(seed));
+      if (runs.size() < kRunsNamed) runs.push_back(run.substr(0, 8));
+    }
+    std::string text = fmt::format("{} {}: {} ({} {}", seeds.size() == 1 ? "seed" : "seeds",
+                                   fmt::join(seeds, ", "), about.why,
+                                   about.runs.size() == 1 ? "run" : "runs", fmt::join(runs, ", "));
+    if (about.runs.size() > runs.size())
+      text += fmt::format(" and {} more", about.runs.size() - runs.size());
+    if (!about.stage.empty()) text += ", " + about.stage;
+    table.notes[index] = text + (about.reason.empty() ? ")" : "): " + about.reason);
+  }
 }
 
 Status Builder::read_cell(std::size_t row, std::size_t column) {
@@ -80,7 +113,7 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
     std::string why_not;
     STRATA_TRY(auto sample, sample_of(*run, score, why_not));
     if (!sample) {
-      out.notes.push_back(note(missing_text(*run, why_not)));
+      out.notes.push_back(note_missing(*run, why_not));
       continue;
     }
     STRATA_CHECK_OK(agreements[column].add(*run, at(at(*run->value, "scores"), score), *sample));
@@ -295,6 +328,18 @@ Status Builder::read_references() {
   return {};
 }
 
+// "text=3 speech=4": made from what varies. Definitions of older submissions do not say which
+// labels were written by hand.
+bool is_made_from_parameters(const std::string& label) {
+  std::size_t begin = 0;
+  while (begin <= label.size()) {
+    const std::size_t end = std::min(label.find(' ', begin), label.size());
+    if (label.substr(begin, end - begin).find('=') == std::string::npos) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
 // Labels written by hand are one more column, and so are those of rows whose parameters are the
 // same; where no row has either, labels would only repeat the parameters.
 void name_rows(AblationTable& table, const Value& definition) {
@@ -304,7 +349,8 @@ void name_rows(AblationTable& table, const Value& definition) {
     TableRow& row = table.rows[i];
     row.labelled = std::find(labelled.begin(), labelled.end(), Value(row.cell)) != labelled.end();
     for (std::size_t j = 0; labelled.empty() && j < table.rows.size(); ++j) {
-      if (i != j && row.keys == table.rows[j].keys) row.labelled = true;
+      if (i != j && row.keys == table.rows[j].keys)
+        row.labelled = row.labelled || !is_made_from_parameters(row.cell);
     }
     any = any || row.labelled;
   }
@@ -435,6 +481,7 @@ Result<AblationTable> build_table(const TableRequest& request) {
   }
   name_rows(table, request.definition);
   STRATA_CHECK_OK(builder.read_all());
+  builder.write_notes();
   STRATA_CHECK_OK(builder.compare_with_baseline());
   STRATA_CHECK_OK(builder.mark_unintelligible());
   builder.mark_best();

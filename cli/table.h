@@ -91,7 +91,8 @@ struct PublishedRow {
 struct PublishedTable {  // table_published.h
   std::string source{};
   std::vector<PublishedRow> rows{};
-  std::vector<int> decimals{};  // one for each column, of shown values
+  std::vector<std::size_t> columns{};  // those for which there is a number
+  std::vector<int> decimals{};         // one for each of the table's columns, of shown values
 };
 
 struct AblationTable {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "cli/render/progress.h"
 #include "cli/table_published.h"
@@ -239,15 +240,15 @@ std::string table_as_csv(const AblationTable& table) {
 
 namespace {
 
-std::string markdown_header(const AblationTable& table) {
+std::string markdown_header(const AblationTable& table, const std::vector<std::size_t>& columns) {
   std::string header = "|";
   std::string rule = "|";
   for (const std::string& name : table.row_headers) {
     header += " " + markdown_text(name) + " |";
     rule += " --- |";
   }
-  for (const TableColumn& column : table.columns) {
-    header += " " + markdown_text(header_text(column)) + " |";
+  for (const std::size_t i : columns) {
+    header += " " + markdown_text(header_text(table.columns[i])) + " |";
     rule += " --- |";
   }
   return header + "\n" + rule + "\n";
@@ -280,10 +281,10 @@ std::string markdown_published(const AblationTable& table) {
   if (!table.published) return "";
   std::string out = "\n**" + markdown_text(published_label(table.published->source)) +
                     "**, not measured here:\n\n";
-  out += markdown_header(table);
+  out += markdown_header(table, table.published->columns);
   for (const PublishedRow& row : table.published->rows) {
     out += markdown_keys(table, table.rows[row.row]);
-    for (std::size_t i = 0; i < table.columns.size(); ++i)
+    for (const std::size_t i : table.published->columns)
       out += " " + published_text(table, row, i) + " |";
     out += "\n";
   }
@@ -293,7 +294,9 @@ std::string markdown_published(const AblationTable& table) {
 }  // namespace
 
 std::string table_as_markdown(const AblationTable& table) {
-  std::string out = markdown_header(table);
+  std::vector<std::size_t> columns(table.columns.size());
+  std::iota(columns.begin(), columns.end(), std::size_t{0});
+  std::string out = markdown_header(table, columns);
   for (const TableRow& row : table.rows) {
     out += markdown_keys(table, row);
     for (std::size_t i = 0; i < row.cells.size(); ++i)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cli/render/colour.h"
+#include "cli/render/text_table.h"
 #include "cli/table_published.h"
 #include "cli/table_render.h"
 
@@ -15,9 +16,10 @@ namespace {
 constexpr double kNumberPoints = 4.25;  // \footnotesize
 constexpr double kSmallPoints = 3.98;   // \scriptsize, whose letters are narrower than its digits
 constexpr double kLinePoints = 9.5;
-constexpr double kRowGapPoints = 4.5;   // \addlinespace
-constexpr double kColumnGapPoints = 6;  // twice \tabcolsep
-constexpr double kTabularPoints = 40;   // header, rules and the skip below
+constexpr double kRowGapPoints = 4.5;    // \addlinespace
+constexpr double kColumnGapPoints = 6;   // twice \tabcolsep
+constexpr double kTabularPoints = 40;    // header, rules and the skip below
+constexpr std::size_t kKeyColumns = 16;  // of a row's name
 constexpr const char* kNewline = " \\\\\n";
 
 struct Escape {
@@ -142,36 +144,45 @@ double points(const std::string& text, double each) {
   return each * static_cast<double>(display_width(text));
 }
 
-// Headers of the row's names stand word over word: "speech layer" above a 4 would waste a column.
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> out(1);
-  for (const char c : text) {
-    if (c == ' ') {
-      out.emplace_back();
-    } else {
-      out.back() += c;
+// A row's name in lines of about kKeyColumns: "hubert-large-ll60k-mean" in one would cost a score.
+std::vector<std::string> key_lines(const std::string& text) {
+  std::vector<std::string> out;
+  for (std::string line : wrap_words(text, kKeyColumns)) {
+    while (display_width(line) > kKeyColumns) {
+      const std::size_t cut = line.find_last_of("-_/.", kKeyColumns - 1);
+      if (cut == std::string::npos || cut + 1 >= line.size()) break;
+      out.push_back(line.substr(0, cut + 1));
+      line.erase(0, cut + 1);
     }
+    out.push_back(std::move(line));
   }
   return out;
 }
 
-std::string stacked(const std::string& text) {
-  std::string out = "\\begin{tabular}[b]{@{}l@{}}";
-  const std::vector<std::string> words = words_of(text);
-  for (std::size_t i = 0; i < words.size(); ++i)
-    out += (i == 0 ? "" : " \\\\ ") + latex_field(words[i]);
+// Headers stand word over word: "speech layer" above a 4 would waste a column.
+std::vector<std::string> header_lines(const std::string& text) { return wrap_words(text, 1); }
+
+std::string stacked(const std::vector<std::string>& lines, char where) {
+  if (lines.size() == 1) return latex_field(lines[0]);
+  std::string out = fmt::format("\\begin{{tabular}}[{}]{{@{{}}l@{{}}}}", where);
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    out += (i == 0 ? "" : " \\\\ ") + latex_field(lines[i]);
   return out + "\\end{tabular}";
+}
+
+double widest_of(const std::vector<std::string>& lines, double each) {
+  double out = 0;
+  for (const std::string& line : lines) out = std::max(out, points(line, each));
+  return out;
 }
 
 double width_of_keys(const AblationTable& table) {
   double out = 0;
   for (std::size_t k = 0; k < table.row_names.size(); ++k) {
-    double widest = 0;
-    for (const std::string& word : words_of(table.row_headers[k]))
-      widest = std::max(widest, points(word, kNumberPoints));
+    double widest = widest_of(header_lines(table.row_headers[k]), kNumberPoints);
     for (const TableRow& row : table.rows) {
-      widest =
-          std::max(widest, points(row_key_text(table.row_names[k], row.keys[k]), kNumberPoints));
+      const auto lines = key_lines(row_key_text(table.row_names[k], row.keys[k]));
+      widest = std::max(widest, widest_of(lines, kNumberPoints));
     }
     out += widest + kColumnGapPoints;
   }
@@ -194,10 +205,7 @@ double width_of_column(const AblationTable& table, std::size_t column) {
   return widest + kColumnGapPoints;
 }
 
-struct Panel {  // score columns [first, last)
-  std::size_t first = 0;
-  std::size_t last = 0;
-};
+using Panel = std::vector<std::size_t>;  // score columns that stand side by side
 
 // Greedy: as many score columns as the page takes, at least one.
 std::vector<Panel> panels_of(const AblationTable& table) {
@@ -207,29 +215,33 @@ std::vector<Panel> panels_of(const AblationTable& table) {
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     const double width = width_of_column(table, i);
     if (out.empty() || keys + used + width > kLatexWidthPoints) {
-      out.push_back({i, i});
+      out.emplace_back();
       used = 0;
     }
-    out.back().last = i + 1;
+    out.back().push_back(i);
     used += width;
   }
   return out;
 }
 
-std::string latex_keys(const AblationTable& table, const TableRow& row) {
-  std::string out;
-  for (std::size_t k = 0; k < row.keys.size(); ++k)
-    out += (k == 0 ? "" : " & ") + latex_field(row_key_text(table.row_names[k], row.keys[k]));
+// One row's names, and how many lines they take.
+std::pair<std::string, std::size_t> latex_keys(const AblationTable& table, const TableRow& row) {
+  std::pair<std::string, std::size_t> out{"", 1};
+  for (std::size_t k = 0; k < row.keys.size(); ++k) {
+    const auto lines = key_lines(row_key_text(table.row_names[k], row.keys[k]));
+    out.first += (k == 0 ? "" : " & ") + stacked(lines, 't');
+    out.second = std::max(out.second, lines.size());
+  }
   return out;
 }
 
 std::string open_tabular(const AblationTable& table, const Panel& panel, char align) {
   std::string out = "\\begin{tabular}{" + std::string(table.row_names.size(), 'l') +
-                    std::string(panel.last - panel.first, align) + "}\n\\toprule\n";
+                    std::string(panel.size(), align) + "}\n\\toprule\n";
   std::string header;
   for (const std::string& name : table.row_headers)
-    header += (header.empty() ? "" : " & ") + stacked(name);
-  for (std::size_t i = panel.first; i < panel.last; ++i)
+    header += (header.empty() ? "" : " & ") + stacked(header_lines(name), 'b');
+  for (const std::size_t i : panel)
     header += (header.empty() ? "" : " & ") + latex_field(header_text(table.columns[i]));
   return out + header + kNewline + "\\midrule\n";
 }
@@ -242,7 +254,7 @@ std::string reference_rows(const AblationTable& table, const Panel& panel) {
     std::string line = latex_field(reference_label(row.set));
     if (table.row_names.size() > 1)
       line = fmt::format("\\multicolumn{{{}}}{{l}}{{{}}}", table.row_names.size(), line);
-    for (std::size_t i = panel.first; i < panel.last; ++i) {
+    for (const std::size_t i : panel) {
       line += " & ";
       line += row.cells[i] ? latex_text(estimate_text(table.columns[i], *row.cells[i])) +
                                  superscript(row.notes[i])
@@ -264,9 +276,8 @@ struct Piece {
 std::vector<Piece> pieces_of(const AblationTable& table, const Panel& panel) {
   std::vector<Piece> out;
   for (const TableRow& row : table.rows) {
-    std::string line = latex_keys(table, row);
-    std::size_t lines = 1;
-    for (std::size_t i = panel.first; i < panel.last; ++i) {
+    auto [line, lines] = latex_keys(table, row);
+    for (const std::size_t i : panel) {
       line += (line.empty() ? "" : " & ") + latex_cell(table.columns[i], row, row.cells[i]);
       lines = std::max(lines, 1 + lines_of(table.columns[i], row, row.cells[i]).small.size());
     }
@@ -287,38 +298,46 @@ std::vector<Piece> pieces_of(const AblationTable& table, const Panel& panel) {
 }
 
 Piece published_piece(const AblationTable& table) {
-  const Panel all{.first = 0, .last = table.columns.size()};
-  Piece out{.text = "\\emph{" + latex_text(published_label(table.published->source)) +
-                    ", not measured here}\\par\n" + open_tabular(table, all, 'r'),
+  const PublishedTable& published = *table.published;
+  Piece out{.text = "\\emph{" + latex_text(published_label(published.source)) +
+                    ", not measured here}\\par\n" + open_tabular(table, published.columns, 'r'),
             .height = kTabularPoints + kLinePoints};
-  for (const PublishedRow& row : table.published->rows) {
-    out.text += latex_keys(table, table.rows[row.row]);
-    for (std::size_t i = 0; i < table.columns.size(); ++i)
+  for (const PublishedRow& row : published.rows) {
+    const auto [keys, lines] = latex_keys(table, table.rows[row.row]);
+    out.text += keys;
+    for (const std::size_t i : published.columns)
       out.text += " & " + latex_text(published_text(table, row, i));
     out.text += kNewline;
-    out.height += kLinePoints;
+    out.height += kLinePoints * static_cast<double>(lines);
   }
   out.text += kCloseTabular;
   return out;
 }
 
-Piece notes_piece(const AblationTable& table) {
-  Piece out{.text = "\\begin{minipage}{\\linewidth}\\footnotesize\\raggedright\n"};
-  const auto count = [&](const std::string& text) {
+// Notes and captions below the tabulars, in as many pieces as keep each on a page.
+std::vector<Piece> note_pieces(const AblationTable& table) {
+  constexpr const char* kOpen = "\\begin{minipage}{\\linewidth}\\footnotesize\\raggedright\n";
+  constexpr const char* kClose = "\\end{minipage}\n";
+  std::vector<Piece> out;
+  const auto add = [&](const std::string& text, const std::string& latex) {
     const double lines = std::ceil(points(text, kNumberPoints) / kLatexWidthPoints);
-    out.height += kLinePoints * lines;
+    const double height = kLinePoints * lines;
+    if (out.empty() || out.back().height + height > kLatexHeightPoints) {
+      if (!out.empty()) out.back().text += kClose;
+      out.push_back({kOpen, 0});
+    }
+    out.back().text += latex;
+    out.back().height += height;
   };
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
-    out.text +=
-        fmt::format("\\textsuperscript{{{}}}~{}\\par\n", note_mark(i), latex_text(table.notes[i]));
-    count(table.notes[i]);
+    add(table.notes[i],
+        fmt::format("\\textsuperscript{{{}}}~{}\\par\n", note_mark(i), latex_text(table.notes[i])));
   }
   for (const std::string& remark : table_remarks(table)) {
     if (remark.starts_with(kTraceRemark)) continue;  // for the author: a comment at the top
-    out.text += latex_text(remark) + "\n";
-    count(remark);
+    add(remark, latex_text(remark) + "\n");
   }
-  out.text += "\\end{minipage}\n";
+  if (!out.empty()) out.back().text += kClose;
   return out;
 }
 
@@ -342,7 +361,7 @@ std::string table_as_latex(const AblationTable& table) {
     for (Piece& piece : pieces_of(table, panel)) pieces.push_back(std::move(piece));
   }
   if (table.published) pieces.push_back(published_piece(table));
-  pieces.push_back(notes_piece(table));
+  for (Piece& piece : note_pieces(table)) pieces.push_back(std::move(piece));
   const std::string caption =
       latex_text(table.description.empty() ? table.sweep : table.description);
   std::string out = head_comment(table);

@@ -38,6 +38,12 @@ std::optional<PublishedTable> published_of(const Value& definition, const Ablati
     if (any) out.rows.push_back(std::move(row));
   }
   if (out.rows.empty()) return std::nullopt;
+  for (std::size_t c = 0; c < table.columns.size(); ++c) {
+    const bool any = std::any_of(out.rows.begin(), out.rows.end(), [&](const PublishedRow& row) {
+      return row.values[c].has_value();
+    });
+    if (any) out.columns.push_back(c);
+  }
   return out;
 }
 

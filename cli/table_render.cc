@@ -290,15 +290,15 @@ std::string published_lines(const AblationTable& table, const Palette& palette) 
   if (!table.published) return "";
   std::vector<Column> columns;
   for (const std::string& name : table.row_headers) columns.push_back({.header = name});
-  for (const TableColumn& column : table.columns)
-    columns.push_back({.header = header_text(column), .right = true});
+  for (const std::size_t i : table.published->columns)
+    columns.push_back({.header = header_text(table.columns[i]), .right = true});
   TextTable out(columns);
   for (const PublishedRow& row : table.published->rows) {
     const TableRow& measured = table.rows[row.row];
     std::vector<std::string> cells;
     for (std::size_t k = 0; k < measured.keys.size(); ++k)
       cells.push_back(printable(row_key_text(table.row_names[k], measured.keys[k])));
-    for (std::size_t i = 0; i < table.columns.size(); ++i)
+    for (const std::size_t i : table.published->columns)
       cells.push_back(published_text(table, row, i));
     out.row(std::move(cells));
   }

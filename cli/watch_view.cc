@@ -14,6 +14,7 @@ namespace strata::cli {
 namespace {
 
 constexpr std::size_t kBarWidth = 24;
+constexpr std::size_t kBarWidthMin = 6;  // a shorter one says nothing
 constexpr std::size_t kSmallBarWidth = 10;
 
 double fraction_of(const Value& progress) {
@@ -48,12 +49,11 @@ std::vector<std::string> ordered_stages(const Value& watch,
   return out;
 }
 
-std::string counts_text(const TaskCounts& counts, const Palette& palette) {
-  std::string out;
+std::vector<std::string> counts_pieces(const TaskCounts& counts, const Palette& palette) {
+  std::vector<std::string> out;
   const auto add = [&](std::int64_t number, const char* name, Tint tint) {
-    if (number == 0) return;
-    out += (out.empty() ? "" : ", ") +
-           palette.paint(tint, fmt::format("{} {}", format_count(number), name));
+    if (number > 0)
+      out.push_back(palette.paint(tint, fmt::format("{} {}", format_count(number), name)));
   };
   add(counts.active(), "running", Tint::kAccent);
   add(counts.queued, "queued", Tint::kPlain);
@@ -85,25 +85,103 @@ std::string metrics_text(const Value& metrics) {
   return out;
 }
 
-std::string running_line(const Value& watch, const Value& task) {
+// As much as fits, the least needed dropped first: metrics, then the bar, then the names.
+std::string running_line(const Value& watch, const Value& task, std::size_t width) {
   const Value& progress = at(task, "progress");
-  const double fraction = fraction_of(progress);
-  std::string what =
+  const std::string name =
       fmt::format("{} #{}", text_at(task, "task").substr(0, 8), integer_at(task, "attempt"));
   const Array& runs = array_at(task, "runs");
-  if (!runs.empty()) what += "  " + brief_text(runs.front());
-  if (runs.size() > 1) what += fmt::format(" and {} more", runs.size() - 1);
+  const std::string first = runs.empty() ? "" : printable(brief_text(runs.front()));
+  std::string cell = first;
+  if (runs.size() > 1) cell += fmt::format(" and {} more", runs.size() - 1);
   std::string steps;
+  std::string steps_bar;
   if (integer_at(progress, "total") > 0) {
-    steps = fmt::format("{} {}/{}", bar(fraction, kSmallBarWidth), integer_at(progress, "step"),
-                        integer_at(progress, "total"));
+    steps = fmt::format("{}/{}", integer_at(progress, "step"), integer_at(progress, "total"));
+    steps_bar = bar(fraction_of(progress), kSmallBarWidth) + " " + steps;
   } else if (!at(progress, "step").is_null()) {
-    steps = fmt::format("step {}", integer_at(progress, "step"));
+    steps = steps_bar = fmt::format("step {}", integer_at(progress, "step"));
   }
-  std::string out = fmt::format("{:<11} {}  {}", text_at(task, "stage"), printable(what), steps);
+  const std::string stage = text_at(task, "stage");
+  const std::string wide_stage = fmt::format("{:<11}", stage);
+  const std::string elapsed = format_duration(elapsed_seconds(watch, task));
+  const auto joined = [](const std::vector<std::string>& parts) {
+    std::string out;
+    for (const std::string& part : parts) {
+      if (!part.empty()) out += (out.empty() ? "" : "  ") + part;
+    }
+    return out;
+  };
   const std::string metrics = metrics_text(at(progress, "metrics"));
-  if (!metrics.empty()) out += "  " + metrics;
-  return out + "  " + format_duration(elapsed_seconds(watch, task));
+  std::string out;
+  for (const auto& parts : std::vector<std::vector<std::string>>{
+           {wide_stage + " " + name, cell, steps_bar, metrics, elapsed},
+           {wide_stage + " " + name, cell, steps_bar, elapsed},
+           {stage + " " + name, cell, steps, elapsed},
+           {stage, cell, steps, elapsed},
+           {stage, first, steps, elapsed}}) {
+    out = joined(parts);
+    if (display_width(out) <= width) break;
+  }
+  return out;
+}
+
+// Pieces one after another behind `out`, in as many lines as the width asks for, the later ones
+// indented.
+void flow(std::string& out, const std::vector<std::string>& pieces, std::string_view gap,
+          std::size_t indent, std::size_t width) {
+  std::size_t used = display_width(std::string_view(out).substr(out.rfind('\n') + 1));
+  bool first = true;
+  for (const std::string& piece : pieces) {
+    const std::size_t needed = display_width(piece);
+    // One column more where a comma may follow.
+    if (!first && used + gap.size() + needed + (gap.front() == ' ' ? 0 : 1) > width) {
+      if (gap.front() != ' ') out += gap.front();
+      out += "\n" + std::string(indent, ' ');
+      used = indent;
+    } else if (!first) {
+      out += gap;
+      used += gap.size();
+    }
+    out += piece;
+    used += needed;
+    first = false;
+  }
+}
+
+std::string stage_lines(const Value& watch, const std::vector<std::string>& names,
+                        const Palette& palette, std::size_t width) {
+  std::size_t name_width = 0;
+  std::size_t number_width = 0;
+  std::size_t counts_width = 0;
+  const auto number_of = [](const TaskCounts& counts) {
+    return fmt::format("{}/{}", counts.ended(), counts.total());
+  };
+  for (const std::string& stage : names) {
+    const TaskCounts counts = counts_of(at(at(watch, "by_stage"), stage));
+    name_width = std::max(name_width, display_width(stage));
+    number_width = std::max(number_width, number_of(counts).size());
+    counts_width = std::max(
+        counts_width, display_width(fmt::format("{}", fmt::join(counts_pieces(counts, {}), ", "))));
+  }
+  const std::size_t others = 2 + name_width + 2 + number_width + 2 + counts_width + 2;
+  const std::size_t bar_width = width > others ? std::min(kBarWidth, width - others) : 0;
+  std::string out;
+  for (const std::string& stage : names) {
+    const TaskCounts counts = counts_of(at(at(watch, "by_stage"), stage));
+    const double fraction = stage_fraction(watch, stage, counts);
+    const Tint tint = counts.failed > 0 ? Tint::kBad : fraction >= 1 ? Tint::kGood : Tint::kAccent;
+    std::string line = fmt::format("  {:<{}}", stage, name_width);
+    if (bar_width >= kBarWidthMin) line += "  " + palette.paint(tint, bar(fraction, bar_width));
+    line += fmt::format("  {:>{}}", number_of(counts), number_width);
+    const std::vector<std::string> states = counts_pieces(counts, palette);
+    const std::size_t indent = name_width + 4;
+    const bool beside = display_width(line) + 2 + counts_width <= width;
+    if (!states.empty()) line += beside ? "  " : "\n" + std::string(indent, ' ');
+    flow(line, states, ", ", indent, width);
+    out += line + "\n";
+  }
+  return out;
 }
 
 template <class Line>
@@ -147,13 +225,21 @@ Remaining remaining_of(const Value& watch) {
     const auto guess = extrapolated(watch, task);
     if (guess) medians.try_emplace(text_at(task, "stage"), *guess);
   }
+  Remaining out;
+  const auto unknown = [&](const std::string& stage) {
+    if (out.unknown_because.empty())
+      out.unknown_because = fmt::format("no {} has finished yet", stage);
+  };
   double work = 0;
   double longest = 0;
   for (const Value& task : array_at(watch, "running")) {
     const std::string stage = text_at(task, "stage");
     auto whole = extrapolated(watch, task);
     if (!whole && medians.contains(stage)) whole = medians[stage];
-    if (!whole) return {.unknown_because = fmt::format("no {} has finished yet", stage)};
+    if (!whole) {
+      unknown(stage);
+      continue;
+    }
     const double left = std::max(0.0, *whole - elapsed_seconds(watch, task));
     work += left * number_at(task, "slots", 1);
     longest = std::max(longest, left);
@@ -161,14 +247,37 @@ Remaining remaining_of(const Value& watch) {
   for (const auto& [stage, states] : object_at(watch, "by_stage")) {
     const TaskCounts counts = counts_of(states);
     if (counts.waiting() == 0) continue;
-    if (!medians.contains(stage))
-      return {.unknown_because = fmt::format("no {} has finished yet", stage)};
+    if (!medians.contains(stage)) {
+      unknown(stage);
+      continue;
+    }
     work += static_cast<double>(counts.waiting()) * medians[stage];
     longest = std::max(longest, medians[stage]);
   }
   const double slots = number_at(watch, "slots");
   if (slots <= 0) return {.unknown_because = "there are no slots"};
-  return {.seconds = std::max(longest, work / slots)};
+  out.at_least = std::max(longest, work / slots);
+  if (out.unknown_because.empty()) out.seconds = out.at_least;
+  return out;
+}
+
+std::string time_left(const Value& watch) {
+  if (has_ended(watch)) return "ended";
+  const Remaining left = remaining_of(watch);
+  if (left.seconds) return "about " + format_duration(*left.seconds) + " left";
+  if (left.at_least > 0)
+    return "at least " + format_duration(left.at_least) + " left: " + left.unknown_because;
+  return "time left unknown: " + left.unknown_because;
+}
+
+std::string fit_height(const std::string& text, std::size_t height) {
+  const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  // The cursor stands below the last line, and one line says what was cut.
+  if (height < 3 || lines < height) return text;
+  const std::size_t kept = height - 2;
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < kept; ++i) end = text.find('\n', end) + 1;
+  return text.substr(0, end) + fmt::format("… and {} more lines\n", lines - kept);
 }
 
 std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages,
@@ -176,29 +285,19 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
   const TaskCounts all = counts_of(at(watch, "tasks"));
   const double whole =
       all.total() == 0 ? 1 : static_cast<double>(all.ended()) / static_cast<double>(all.total());
-  const Remaining left = remaining_of(watch);
-  std::string eta = has_ended(watch) ? "ended"
-                    : left.seconds   ? "about " + format_duration(*left.seconds) + " left"
-                                     : "time left unknown: " + left.unknown_because;
-  std::string out =
-      fmt::format("{}  {}/{} tasks  {:.0f} %  {}  {} of {} slots busy\n",
-                  palette.paint(Tint::kBold, text_at(watch, "sweep")), all.ended(), all.total(),
-                  100 * whole, eta, integer_at(watch, "slots") - integer_at(watch, "slots_free"),
-                  integer_at(watch, "slots"));
-  std::size_t name_width = 0;
-  const std::vector<std::string> names = ordered_stages(watch, stages);
-  for (const std::string& stage : names) name_width = std::max(name_width, display_width(stage));
-  for (const std::string& stage : names) {
-    const TaskCounts counts = counts_of(at(at(watch, "by_stage"), stage));
-    const double fraction = stage_fraction(watch, stage, counts);
-    const Tint tint = counts.failed > 0 ? Tint::kBad : fraction >= 1 ? Tint::kGood : Tint::kAccent;
-    out += fmt::format("  {:<{}}  {}  {:>9}  {}\n", stage, name_width,
-                       palette.paint(tint, bar(fraction, kBarWidth)),
-                       fmt::format("{}/{}", counts.ended(), counts.total()),
-                       counts_text(counts, palette));
-  }
+  std::string out;
+  flow(out,
+       {palette.paint(Tint::kBold, text_at(watch, "sweep")),
+        fmt::format("{}/{} tasks", all.ended(), all.total()), fmt::format("{:.0f} %", 100 * whole),
+        time_left(watch),
+        fmt::format("{} of {} slots busy",
+                    integer_at(watch, "slots") - integer_at(watch, "slots_free"),
+                    integer_at(watch, "slots"))},
+       "  ", 2, width);
+  out += "\n";
+  out += stage_lines(watch, ordered_stages(watch, stages), palette, width);
   out += section("running", array_at(watch, "running"), kRunningShown, width, Tint::kPlain, palette,
-                 [&](const Value& task) { return running_line(watch, task); });
+                 [&](const Value& task) { return running_line(watch, task, width - 2); });
   out += section("waiting", array_at(watch, "waiting"), kWaitingShown, width, Tint::kDim, palette,
                  [](const Value& item) {
                    const Value& tasks = at(item, "tasks");  // a count, or the tasks themselves
@@ -219,11 +318,8 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
 
 std::string watch_as_line(const Value& watch) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
-  const Remaining left = remaining_of(watch);
-  std::string out = fmt::format("{} {}/{} tasks, {} running, {} failed", text_at(watch, "sweep"),
-                                all.ended(), all.total(), all.active(), all.failed);
-  if (has_ended(watch)) return out + ", ended";
-  return out + (left.seconds ? ", about " + format_duration(*left.seconds) + " left" : "");
+  return fmt::format("{} {}/{} tasks, {} running, {} failed, {}", text_at(watch, "sweep"),
+                     all.ended(), all.total(), all.active(), all.failed, time_left(watch));
 }
 
 }  // namespace strata::cli

@@ -29,16 +29,23 @@ struct TaskCounts {
 
 struct Remaining {
   std::optional<double> seconds{};
+  double at_least = 0;            // without the stages of which nothing is known
   std::string unknown_because{};  // when there is no number
 };
 // From the medians of finished tasks of each stage, or from the progress of running ones, over the
 // slots that there are.
 [[nodiscard]] Remaining remaining_of(const Value& watch);
 
+// "about 3 min 20 s left", "at least 14 s left: no score has finished yet", "ended".
+[[nodiscard]] std::string time_left(const Value& watch);
+
 // `stages`: names in the order of the pipeline; others follow by name. Lines are at most `width`
 // columns.
 [[nodiscard]] std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages,
                                         const Palette& palette, std::size_t width);
+// Of a picture of more lines than a terminal has, those that fit, and how many do not: what has
+// scrolled away cannot be drawn over. `height` 0: all.
+[[nodiscard]] std::string fit_height(const std::string& text, std::size_t height);
 // One line for a log file: "adma-demo 12/24 tasks, 2 running, 0 failed, about 3 min 20 s left".
 [[nodiscard]] std::string watch_as_line(const Value& watch);
 

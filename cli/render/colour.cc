@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/utf8.h"
@@ -10,6 +11,8 @@
 namespace strata::cli {
 
 namespace {
+
+constexpr std::size_t kColumnsMin = 20;  // nothing can be laid out in less
 
 const char* code_of(Tint tint) {
   switch (tint) {
@@ -52,10 +55,10 @@ Palette palette_for(int descriptor) {
   return Palette(is_terminal(descriptor) && !dumb && (no_colour == nullptr || *no_colour == '\0'));
 }
 
-std::size_t terminal_width(int descriptor, std::size_t fallback) {
+TerminalSize terminal_size(int descriptor) {
   winsize size{};
-  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return fallback;
-  return size.ws_col;
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+  return {.columns = std::max<std::size_t>(size.ws_col, kColumnsMin), .lines = size.ws_row};
 }
 
 std::size_t display_width(std::string_view text) {

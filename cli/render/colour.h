@@ -24,8 +24,12 @@ class Palette {
 // Colours only on a terminal that is not "dumb", and never when NO_COLOR is set (no-color.org).
 [[nodiscard]] Palette palette_for(int descriptor);
 [[nodiscard]] bool is_terminal(int descriptor);
-// Columns of the terminal; `fallback` where there is none.
-[[nodiscard]] std::size_t terminal_width(int descriptor, std::size_t fallback = 100);
+struct TerminalSize {
+  std::size_t columns = 100;
+  std::size_t lines = 0;  // 0: no end
+};
+// Of the terminal; where there is none, a width that files are read at.
+[[nodiscard]] TerminalSize terminal_size(int descriptor);
 
 // Columns that the text takes: code points but no escape sequences; East Asian wide characters take
 // two.

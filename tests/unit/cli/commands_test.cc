@@ -103,6 +103,36 @@ TEST(Commands, TableAndPlanAsJsonAreJson) {
   EXPECT_TRUE(parse_json(desk.printed).has_value());
 }
 
+TEST(Commands, AScoreThatNobodyHasIsRefusedWithThoseThatThereAre) {
+  Desk desk;
+  desk.answers["sweeps"] = Value(
+      Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", small_definition()}}}}});
+  desk.answers["runs"] = Value(
+      Object{{"runs", Array{run_answer({.scores = {{.name = "loss", .items = {0.1, 0.2}}}})}}});
+  desk.answers["tasks"] = Value(Object{{"tasks", Array{}}});
+  const auto table = run_table(desk.context, {.sweep = "small", .scores = {"lost"}});
+  ASSERT_FALSE(table.has_value());
+  EXPECT_EQ(table.error().message, "sweep 'small' has no score 'lost'; it has loss, wer");
+  const auto trace = run_trace(desk.context, {.sweep = "small", .cell = "text=0", .score = "lost"});
+  ASSERT_FALSE(trace.has_value());
+  EXPECT_THAT(trace.error().message, HasSubstr("it has loss"));
+}
+
+TEST(Commands, AQuerySaysWhichOfItsNamesNobodyHas) {
+  Desk desk;
+  desk.answers["runs"] = Value(Object{{"runs", Array{run_answer({})}}});
+  EXPECT_EQ(run_query_command(desk.context, "nope = 3").value(), kExitOk);
+  EXPECT_THAT(desk.printed, HasSubstr("0 runs\nno run has a parameter or a score called nope\n"));
+}
+
+TEST(Commands, RetryingWhereNothingFailedSaysSo) {
+  Desk desk;
+  desk.answers["sweeps"] = Value(Object{{"sweeps", Array{Object{{"sweep", "small"}}}}});
+  desk.answers["retry"] = Value(Object{{"revived", 0}});
+  EXPECT_EQ(run_retry(desk.context, "small", "").value(), kExitOk);
+  EXPECT_EQ(desk.printed, "nothing to retry: none of these tasks failed or was cancelled\n");
+}
+
 TEST(Commands, AnUnknownSweepIsSaid) {
   Desk desk;
   desk.answers["sweeps"] = Value(Object{{"sweeps", Array{}}});

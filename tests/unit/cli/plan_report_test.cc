@@ -78,6 +78,16 @@ TEST(Plan, AnEstimateIsANumberWithOneUnit) {
   EXPECT_THAT(said(3600, false), Not(HasSubstr("seconds")));
 }
 
+TEST(Plan, WhereNothingIsKnownNoNumberStandsInItsPlace) {
+  PlanReport plan{.sweep = "s", .unknown = 1, .slots = 2};
+  plan.tasks.fresh = 1;
+  plan.stages.push_back({.stage = "train", .counts = {.fresh = 1}, .unknown = 1});
+  const std::string text = plan_as_text(plan, {}, 0);
+  EXPECT_THAT(text, HasSubstr("estimate  unknown for 1 task: none like them has finished"));
+  EXPECT_THAT(text, HasSubstr("end       unknown: some tasks are of unknown length\n"));
+  EXPECT_THAT(text, Not(HasSubstr(" 0 slot")));
+}
+
 TEST(Plan, HoursAreGpuHoursOnlyWhereEveryTaskOfTheEstimateAsksForGpus) {
   Small small;
   const auto said = [&] {

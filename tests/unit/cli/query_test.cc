@@ -48,6 +48,22 @@ TEST(Query, RunsWithoutTheValueComeLastInBothDirections) {
               ElementsAre("text=0/1", "text=2/1", "text=8/1", "text=8/2"));
 }
 
+TEST(Query, AMistakeIsPointedAt) {
+  EXPECT_EQ(read_query("model.depth = = 3").error().message,
+            "column 15: expected a name, a number, a text or \"(\", found \"=\"\n"
+            "  model.depth = = 3\n"
+            "                ^");
+  EXPECT_THAT(read_query("wer <").error().message, HasSubstr("\n  wer <\n       ^"));
+  EXPECT_THAT(read_query("cell = 'Δ' and =").error().message,
+              HasSubstr("\n  cell = 'Δ' and =\n                 ^"))
+      << "columns of the terminal, not bytes";
+}
+
+TEST(Query, NamesThatNoRunHasAreToldApartFromThoseThatSomeHave) {
+  const auto query = parse_query("wer < 1 and nope = 3 and model.depth = 6 and state = failed");
+  EXPECT_THAT(unknown_names(*query, runs()), ElementsAre("nope"));
+}
+
 TEST(Query, TheTextShowsWhatWasAskedFor) {
   const auto query = parse_query("model.depth = 6 order by wer limit 1");
   const auto found = run_query(*query, runs());

@@ -121,6 +121,25 @@ TEST(Latex, AFieldThatBeginsWithABracketIsNoArgumentOfTheRuleAboveIt) {
   EXPECT_THAT(latex, HasSubstr("\\addlinespace\n{}* & "));
 }
 
+TEST(Latex, LongNamesOfRowsStandInLines) {
+  AblationTable table = big_table(2, 1);
+  table.rows[0].keys[0] = "hubert-large-ll60k-mean";
+  table.rows[1].keys[0] = "HuBERT mean of layers";
+  const std::string latex = table_as_latex(table);
+  EXPECT_THAT(latex, HasSubstr("\\begin{tabular}[t]{@{}l@{}}hubert-large- \\\\ ll60k-mean"
+                               "\\end{tabular} & "));
+  EXPECT_THAT(latex, HasSubstr("{@{}l@{}}HuBERT mean of \\\\ layers\\end{tabular} & "));
+}
+
+TEST(Latex, ManyNotesAreSpreadOverFloats) {
+  AblationTable table = big_table(2, 1);
+  for (int i = 0; i < 100; ++i) table.notes.push_back("note " + std::to_string(i));
+  const std::string latex = table_as_latex(table);
+  EXPECT_GT(count_of(latex, "\\begin{table}"), 2U);
+  EXPECT_EQ(count_of(latex, "\\begin{minipage}"), count_of(latex, "\\end{minipage}"));
+  EXPECT_THAT(latex, HasSubstr("note 99"));
+}
+
 TEST(Latex, TheHintForTheAuthorIsACommentOfOneLine) {
   AblationTable table = big_table(2, 1);
   table.rows[0].cell = "two\nlines";

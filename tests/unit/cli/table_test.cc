@@ -309,6 +309,24 @@ TEST(Table, ARunningSweepSaysWhatIsNotFinishedInOneNote) {
   EXPECT_THAT(table.notes, ElementsAre("not finished yet: running"));
 }
 
+TEST(Table, RunsThatEndedForOneReasonShareANoteThatNamesThem) {
+  Array runs = good_runs();
+  TableRequest about = request({});
+  for (const std::size_t i : {3U, 4U, 5U}) {
+    const int text = i == 3 ? 8 : 2;
+    const std::uint64_t seed = i == 4 ? 1 : 2;
+    runs[i] = run_answer({.text = text, .seed = seed, .state = "failed"});
+    about.reasons["beef" + std::to_string(text) + std::to_string(seed)] = "no such program";
+  }
+  about.runs = runs;
+  const AblationTable table = table_of(about);
+  EXPECT_THAT(table.notes,
+              ElementsAre("seeds 1, 2: failed (runs f00d2100, f00d2200, f00d8200, train): no such "
+                          "program"));
+  EXPECT_THAT(table.rows[1].cells[0].notes, ElementsAre(0U));
+  EXPECT_THAT(table.rows[2].cells[0].notes, ElementsAre(0U));
+}
+
 TEST(Table, WithoutLabelsOfTheirOwnCellsHaveNoColumnForThem) {
   const AblationTable table = table_of(request(good_runs()));
   EXPECT_THAT(table.row_headers, ElementsAre("text layer"));
@@ -333,7 +351,7 @@ TEST(Table, RowsWhoseParametersAreTheSameAreToldApartByTheirLabels) {
   const AblationTable table = table_of(request(std::move(runs)));
   EXPECT_THAT(table.row_headers, ElementsAre("text layer", "cell"));
   EXPECT_FALSE(table.rows[0].labelled);
-  EXPECT_TRUE(table.rows[2].labelled);
+  EXPECT_FALSE(table.rows[2].labelled) << "its name is made from its parameters";
   EXPECT_TRUE(table.rows[3].labelled);
   EXPECT_EQ(table.rows[0].keys.back(), Value("text=0"));
 }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/render/text_table.h"
+
 namespace strata::cli {
 namespace {
 
@@ -48,13 +50,56 @@ TEST(Watch, AStageThatNeverFinishedGivesNoNumber) {
   const Remaining left = remaining_of(watch);
   EXPECT_FALSE(left.seconds.has_value());
   EXPECT_EQ(left.unknown_because, "no score has finished yet");
+  EXPECT_DOUBLE_EQ(left.at_least, 110) << "what is known is not thrown away";
+  EXPECT_EQ(time_left(watch), "at least 1 min 50 s left: no score has finished yet");
+  EXPECT_THAT(watch_as_line(watch), HasSubstr("at least 1 min 50 s left"));
+}
+
+TEST(Watch, WithoutAnyHistoryTheLineSaysWhyThereIsNoTime) {
+  const Value watch = Object{{"sweep", "demo"},
+                             {"tasks", Object{{"queued", 2}}},
+                             {"by_stage", Object{{"train", Object{{"queued", 2}}}}},
+                             {"slots", 1}};
+  EXPECT_EQ(watch_as_line(watch),
+            "demo 0/2 tasks, 0 running, 0 failed, time left unknown: no train has finished yet");
+}
+
+TEST(Watch, NoLineIsWiderThanTheTerminal) {
+  for (const std::size_t width : {30U, 40U, 60U, 80U, 200U}) {
+    const std::string text = watch_as_text(watch_answer(), {"prepare", "train"}, {}, width);
+    for (const std::string& line : split_lines(text)) EXPECT_LE(display_width(line), width) << line;
+  }
+}
+
+TEST(Watch, FortyColumnsKeepStepsAndTimes) {
+  EXPECT_EQ(watch_as_text(watch_answer(), {"prepare", "train"}, {}, 40),
+            "demo  3/6 tasks  50 %\n"
+            "  about 1 min 50 s left\n"
+            "  1 of 1 slots busy\n"
+            "  prepare  1/1\n"
+            "  train    2/5\n"
+            "           1 running, 2 queued,\n"
+            "           1 failed\n"
+            "\nrunning\n"
+            "  train  text=8  100/400  10 s\n"
+            "\nwaiting\n"
+            "  2 tasks: needs 1 slot, 0 free\n"
+            "\nfailed\n"
+            "  train       dddddddd  exit ?[31mcode 1\n");
+}
+
+TEST(Watch, APictureHigherThanTheTerminalIsCutAndSaysSo) {
+  const std::string text = "a\nb\nc\nd\ne\n";
+  EXPECT_EQ(fit_height(text, 0), text);
+  EXPECT_EQ(fit_height(text, 6), text) << "five lines and the cursor's";
+  EXPECT_EQ(fit_height(text, 5), "a\nb\nc\n… and 2 more lines\n");
 }
 
 TEST(Watch, TheTextIsThisOne) {
   EXPECT_EQ(watch_as_text(watch_answer(), {"prepare", "train"}, {}, 100),
             "demo  3/6 tasks  50 %  about 1 min 50 s left  1 of 1 slots busy\n"
-            "  prepare  ████████████████████████        1/1  \n"
-            "  train    ██████████▊·············        2/5  1 running, 2 queued, 1 failed\n"
+            "  prepare  ████████████████████████  1/1\n"
+            "  train    ██████████▊·············  2/5  1 running, 2 queued, 1 failed\n"
             "\nrunning\n"
             "  train       cccccccc #2  text=8 and 1 more  ██▌······· 100/400  loss 0.51  10 s\n"
             "\nwaiting\n"
