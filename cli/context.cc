@@ -9,7 +9,7 @@ int exit_code_of(const Error& error) {
 }
 
 void Context::answer(const Value& value, const std::string& text) const {
-  write_(json ? to_pretty_json(value) + "\n" : text);
+  write_(json ? to_pretty_json(value) : text);
 }
 
 Result<Client*> Context::client() {

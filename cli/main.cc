@@ -304,15 +304,14 @@ int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json)
     std::vector<std::string> names;
     for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
       names.push_back(sub->get_name());
-    text = fmt::format("there is no command '{}'{}", words.front(),
+    text = fmt::format("there is no command {}{}", words.front(),
                        strata::suggestion(words.front(), names));
   }
-  text += fmt::format("; {} --help shows what there is", command);
+  text += fmt::format(" ({} --help shows what there is)", command);
   if (json) {
-    std::printf("%s\n",
-                strata::to_pretty_json(
-                    strata::Object{{"error", text}, {"code", name_of(strata::ErrorCode::kInvalid)}})
-                    .c_str());
+    const strata::Value told =
+        strata::Object{{"error", text}, {"code", name_of(strata::ErrorCode::kInvalid)}};
+    std::fputs(strata::to_pretty_json(told).c_str(), stdout);
   } else {
     std::fprintf(stderr, "strata: %s\n", text.c_str());
   }
@@ -322,8 +321,7 @@ int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json)
 int complain(const Context& context, const strata::Error& error) {
   if (context.json) {
     context.print(strata::to_pretty_json(
-                      strata::Object{{"error", error.message}, {"code", name_of(error.code)}}) +
-                  "\n");
+        strata::Object{{"error", error.message}, {"code", name_of(error.code)}}));
   } else {
     std::fprintf(stderr, "strata: %s\n", error.message.c_str());
   }

@@ -89,7 +89,7 @@ std::string score_rows(const Value& scores, const Palette& palette) {
 
 std::string json_block(const std::string& title, const Value& value, const Palette& palette) {
   if (value.is_null()) return "";
-  return "\n" + palette.paint(Tint::kBold, title) + "\n" + to_pretty_json(value) + "\n";
+  return "\n" + palette.paint(Tint::kBold, title) + "\n" + to_pretty_json(value);
 }
 
 std::string run_as_text(const Value& answer, const Palette& palette) {

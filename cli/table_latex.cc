@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "cli/render/colour.h"
-#include "cli/render/text_table.h"
 #include "cli/table_published.h"
 #include "cli/table_render.h"
 
@@ -16,10 +15,9 @@ namespace {
 constexpr double kNumberPoints = 4.25;  // \footnotesize
 constexpr double kSmallPoints = 3.98;   // \scriptsize, whose letters are narrower than its digits
 constexpr double kLinePoints = 9.5;
-constexpr double kRowGapPoints = 4.5;    // \addlinespace
-constexpr double kColumnGapPoints = 6;   // twice \tabcolsep
-constexpr double kTabularPoints = 40;    // header, rules and the skip below
-constexpr std::size_t kKeyColumns = 16;  // of a row's name
+constexpr double kRowGapPoints = 4.5;   // \addlinespace
+constexpr double kColumnGapPoints = 6;  // twice \tabcolsep
+constexpr double kTabularPoints = 40;   // header, rules and the skip below
 constexpr const char* kNewline = " \\\\\n";
 
 struct Escape {
@@ -44,6 +42,7 @@ constexpr Escape kEscapes[] = {
     {"\"", "''"},  // a straight one is active in some languages
     {"\n", " "},
     {"\t", " "},
+    {"\u00a0", "~"},
     {"−", "$-$"},
     {"Δ", "$\\Delta$"},
     {"σ", "$\\sigma$"},
@@ -143,24 +142,6 @@ std::string latex_cell(const TableColumn& column, const TableRow& row, const Tab
 double points(const std::string& text, double each) {
   return each * static_cast<double>(display_width(text));
 }
-
-// A row's name in lines of about kKeyColumns: "hubert-large-ll60k-mean" in one would cost a score.
-std::vector<std::string> key_lines(const std::string& text) {
-  std::vector<std::string> out;
-  for (std::string line : wrap_words(text, kKeyColumns)) {
-    while (display_width(line) > kKeyColumns) {
-      const std::size_t cut = line.find_last_of("-_/.", kKeyColumns - 1);
-      if (cut == std::string::npos || cut + 1 >= line.size()) break;
-      out.push_back(line.substr(0, cut + 1));
-      line.erase(0, cut + 1);
-    }
-    out.push_back(std::move(line));
-  }
-  return out;
-}
-
-// Headers stand word over word: "speech layer" above a 4 would waste a column.
-std::vector<std::string> header_lines(const std::string& text) { return wrap_words(text, 1); }
 
 std::string stacked(const std::vector<std::string>& lines, char where) {
   if (lines.size() == 1) return latex_field(lines[0]);

@@ -45,7 +45,7 @@ std::vector<std::string> comparison_remarks(const AblationTable& table) {
   std::vector<std::string> out;
   out.push_back(fmt::format(
       "Δ: paired difference to the baseline ({}) over the same seeds and utterances, with its "
-      "95 % interval.",
+      "95\u00a0% interval.",
       table.baseline));
   out.push_back(fmt::format(
       "“better”, “worse”: the cell and the baseline have all their seeds; these are {} or "
@@ -103,6 +103,22 @@ std::string reference_label(const std::string& set) {
   }
   return "reference: " + name;
 }
+
+std::vector<std::string> key_lines(const std::string& text) {
+  std::vector<std::string> out;
+  for (std::string line : wrap_words(text, kKeyColumns)) {
+    while (display_width(line) > kKeyColumns) {
+      const std::size_t cut = line.find_last_of("-_/.", kKeyColumns - 1);
+      if (cut == std::string::npos || cut + 1 >= line.size()) break;
+      out.push_back(line.substr(0, cut + 1));
+      line.erase(0, cut + 1);
+    }
+    out.push_back(std::move(line));
+  }
+  return out;
+}
+
+std::vector<std::string> header_lines(const std::string& text) { return wrap_words(text, 1); }
 
 std::string estimate_text(const TableColumn& column, const Estimate& estimate) {
   std::string text = shown(column, estimate.value);
@@ -172,7 +188,7 @@ std::vector<std::string> table_remarks(const AblationTable& table) {
       plural(static_cast<std::int64_t>(table.seeds.size()), "seed"), fmt::join(seeds, ", "));
   if (drawn) {
     values += fmt::format(
-        " [low, high]: 95 % percentile bootstrap over utterances, each with the values of all "
+        " [low, high]: 95\u00a0% percentile bootstrap over utterances, each with the values of all "
         "seeds, {} "
         "resamples, seed {}.",
         format_count(table.bootstrap.resamples), table.bootstrap.seed);
@@ -240,20 +256,56 @@ std::string text_of_cell(const TableColumn& column, const TableRow& row, const T
   return text;
 }
 
+// Row names that would take half of the line or more stand in lines of their own.
+bool has_wide_names(const AblationTable& table, std::size_t width) {
+  std::size_t used = 0;
+  for (std::size_t k = 0; k < table.row_names.size(); ++k) {
+    std::size_t widest = display_width(table.row_headers[k]);
+    for (const TableRow& row : table.rows)
+      widest = std::max(widest, display_width(row_key_text(table.row_names[k], row.keys[k])));
+    used += widest + 2;
+  }
+  return 2 * used > width;
+}
+
+std::string in_lines(const std::vector<std::string>& lines) {
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
+struct PanelStyle {
+  const Palette& palette;
+  bool wide_names = false;
+};
+
+std::vector<Column> name_columns(const AblationTable& table, const PanelStyle& style) {
+  std::vector<Column> out;
+  for (const std::string& name : table.row_headers)
+    out.push_back({.header = style.wide_names ? in_lines(header_lines(name)) : name});
+  return out;
+}
+
+std::vector<std::string> name_cells(const AblationTable& table, const TableRow& row,
+                                    const PanelStyle& style) {
+  std::vector<std::string> out;
+  for (std::size_t k = 0; k < row.keys.size(); ++k) {
+    const std::string text = printable(row_key_text(table.row_names[k], row.keys[k]));
+    out.push_back(style.wide_names ? in_lines(key_lines(text)) : text);
+  }
+  return out;
+}
+
 // One panel: the row's names and the score columns [first, last).
-TextTable panel(const AblationTable& table, const Palette& palette, std::size_t first,
+TextTable panel(const AblationTable& table, const PanelStyle& style, std::size_t first,
                 std::size_t last) {
-  std::vector<Column> columns;
-  for (const std::string& name : table.row_headers) columns.push_back({.header = name});
+  const Palette& palette = style.palette;
+  std::vector<Column> columns = name_columns(table, style);
   for (std::size_t i = first; i < last; ++i)
     columns.push_back({.header = header_text(table.columns[i])});
   TextTable out(columns);
   for (std::size_t r = 0; r < table.rows.size(); ++r) {
     const TableRow& row = table.rows[r];
     if (r > 0) out.rule();
-    std::vector<std::string> cells;
-    for (std::size_t k = 0; k < row.keys.size(); ++k)
-      cells.push_back(printable(row_key_text(table.row_names[k], row.keys[k])));
+    std::vector<std::string> cells = name_cells(table, row, style);
     for (std::size_t i = first; i < last; ++i) {
       std::string text = text_of_cell(table.columns[i], row, row.cells[i], palette);
       if (!row.intelligible && !table.columns[i].ranked)
@@ -286,24 +338,20 @@ std::string reference_lines(const AblationTable& table, const Palette& palette, 
 }
 
 // All in one block below the panels: single numbers are narrow.
-std::string published_lines(const AblationTable& table, const Palette& palette) {
+std::string published_lines(const AblationTable& table, const PanelStyle& style) {
   if (!table.published) return "";
-  std::vector<Column> columns;
-  for (const std::string& name : table.row_headers) columns.push_back({.header = name});
+  std::vector<Column> columns = name_columns(table, style);
   for (const std::size_t i : table.published->columns)
     columns.push_back({.header = header_text(table.columns[i]), .right = true});
   TextTable out(columns);
   for (const PublishedRow& row : table.published->rows) {
-    const TableRow& measured = table.rows[row.row];
-    std::vector<std::string> cells;
-    for (std::size_t k = 0; k < measured.keys.size(); ++k)
-      cells.push_back(printable(row_key_text(table.row_names[k], measured.keys[k])));
+    std::vector<std::string> cells = name_cells(table, table.rows[row.row], style);
     for (const std::size_t i : table.published->columns)
       cells.push_back(published_text(table, row, i));
     out.row(std::move(cells));
   }
-  return palette.paint(Tint::kBold, printable(published_label(table.published->source))) +
-         ", not measured here\n" + out.text(palette) + "\n";
+  return style.palette.paint(Tint::kBold, printable(published_label(table.published->source))) +
+         ", not measured here\n" + out.text(style.palette) + "\n";
 }
 
 // Greedy: as many score columns as the width takes, at least one.
@@ -311,9 +359,11 @@ std::vector<std::pair<std::size_t, std::size_t>> panels_of(const AblationTable& 
                                                            std::size_t width) {
   std::vector<std::pair<std::size_t, std::size_t>> out;
   std::size_t first = 0;
+  const Palette plain;
+  const PanelStyle style{.palette = plain, .wide_names = has_wide_names(table, width)};
   while (first < table.columns.size()) {
     std::size_t last = first + 1;
-    while (last < table.columns.size() && panel(table, {}, first, last + 1).width() <= width)
+    while (last < table.columns.size() && panel(table, style, first, last + 1).width() <= width)
       ++last;
     out.emplace_back(first, last);
     first = last;
@@ -331,12 +381,13 @@ std::string table_as_text(const AblationTable& table, const Palette& palette, st
   };
   if (!table.description.empty()) say(Tint::kPlain, table.description);
   out += "\n";
+  const PanelStyle style{.palette = palette, .wide_names = has_wide_names(table, width)};
   for (const auto& [first, last] : panels_of(table, width)) {
-    out += panel(table, palette, first, last).text(palette) + "\n";
+    out += panel(table, style, first, last).text(palette) + "\n";
     const std::string references = reference_lines(table, palette, first, last);
     if (!references.empty()) out += references + "\n";
   }
-  out += published_lines(table, palette);
+  out += published_lines(table, style);
   for (std::size_t i = 0; i < table.notes.size(); ++i) {
     say(Tint::kWarn, "(" + note_mark(i) + ") " + table.notes[i]);
   }

@@ -36,6 +36,12 @@ struct CellText {
   std::string delta{};    // "Δ +1.2 [−0.3, +2.7]"; may be empty
   std::string verdict{};  // "better, p < 0.001", "one seed"; may be empty
 };
+// A row's name in lines of about kKeyColumns, broken at spaces and after -_/. : in one line,
+// "hubert-large-ll60k-mean" would cost a score its place.
+inline constexpr std::size_t kKeyColumns = 16;
+[[nodiscard]] std::vector<std::string> key_lines(const std::string& text);
+// Headers word over word.
+[[nodiscard]] std::vector<std::string> header_lines(const std::string& text);
 [[nodiscard]] CellText cell_text(const TableColumn& column, const TableCell& cell);
 [[nodiscard]] std::string estimate_text(const TableColumn& column, const Estimate& estimate);
 

@@ -111,7 +111,7 @@ Pair read_pair(const fs::path& folder) {
 Status write_pair(const fs::path& folder, const Pair& pair) {
   const Value value =
       Object{{"coordinator", as_json(pair.coordinator)}, {"worker", as_json(pair.worker)}};
-  return write_file_atomic(folder / "up.json", to_pretty_json(value) + "\n", 0600);
+  return write_file_atomic(folder / "up.json", to_pretty_json(value), 0600);
 }
 
 // Our own children must be collected, or they would live on as zombies; others are not ours to

@@ -128,8 +128,15 @@ std::string running_line(const Value& watch, const Value& task, std::size_t widt
 
 // Pieces one after another behind `out`, in as many lines as the width asks for, the later ones
 // indented.
-void flow(std::string& out, const std::vector<std::string>& pieces, std::string_view gap,
+void flow(std::string& out, const std::vector<std::string>& given, std::string_view gap,
           std::size_t indent, std::size_t width) {
+  std::vector<std::string> pieces;
+  for (const std::string& piece : given) {
+    const bool whole = display_width(piece) + indent <= width || piece.find('\x1b') == 0;
+    const auto parts = whole ? std::vector<std::string>{piece}
+                             : wrap_words(piece, width > indent ? width - indent : 1);
+    pieces.insert(pieces.end(), parts.begin(), parts.end());
+  }
   std::size_t used = display_width(std::string_view(out).substr(out.rfind('\n') + 1));
   bool first = true;
   for (const std::string& piece : pieces) {

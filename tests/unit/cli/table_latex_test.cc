@@ -16,6 +16,7 @@ TEST(Latex, WhatIsSpecialIsEscapedToExactlyThis) {
             "50\\% of \\{a\\_b\\} \\& c \\#1 \\textasciitilde{} \\textasciicircum{} "
             "\\textbackslash{} \\$x");
   EXPECT_EQ(latex_text("wer [%] ↓"), "wer [\\%] $\\downarrow$");
+  EXPECT_EQ(latex_text("95\u00a0% interval"), "95~\\% interval");
   EXPECT_EQ(latex_text("sim_o ↑"), "sim\\_o $\\uparrow$");
   EXPECT_EQ(latex_text("Δ −0.3 [−0.5, −0.1]"), "$\\Delta$ $-$0.3 [$-$0.5, $-$0.1]");
   EXPECT_EQ(latex_text("seeds 0.1 … 0.2"), "seeds 0.1 \\ldots{} 0.2");

@@ -270,6 +270,16 @@ TEST(Table, TheTextIsThisOne) {
                               "            seeds missing\n"));
 }
 
+TEST(Table, NamesOfRowsThatWouldTakeHalfTheLineStandInLines) {
+  AblationTable table = table_of(request(good_runs()));
+  table.rows[0].keys[0] = "hubert-large-ll60k-mean";
+  EXPECT_THAT(table_as_text(table, {}, 30), HasSubstr("\ntext           wer [%] ↓\n"
+                                                      "layer\n"));
+  EXPECT_THAT(table_as_text(table, {}, 30), HasSubstr("\nhubert-large-  35 [25, 45]\n"
+                                                      "ll60k-mean     seeds 30 … 40\n"));
+  EXPECT_THAT(table_as_text(table, {}, 100), HasSubstr("hubert-large-ll60k-mean  35 [25, 45]\n"));
+}
+
 TEST(Table, CsvHasOneLinePerCellAndScoreWithExactNumbers) {
   const std::string csv = table_as_csv(table_of(request(good_runs())));
   EXPECT_THAT(

@@ -65,8 +65,10 @@ TEST(Watch, WithoutAnyHistoryTheLineSaysWhyThereIsNoTime) {
 }
 
 TEST(Watch, NoLineIsWiderThanTheTerminal) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set("by_stage.score", Object{{"blocked", 3}}).has_value());
   for (const std::size_t width : {30U, 40U, 60U, 80U, 200U}) {
-    const std::string text = watch_as_text(watch_answer(), {"prepare", "train"}, {}, width);
+    const std::string text = watch_as_text(watch, {"prepare", "train"}, {}, width);
     for (const std::string& line : split_lines(text)) EXPECT_LE(display_width(line), width) << line;
   }
 }
