@@ -1,0 +1,78 @@
+// The program itself, for what stands in main(): usage errors and exit codes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "base/subprocess.h"
+#include "cli/context.h"
+
+namespace strata::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Ended {
+  int code = -1;
+  std::string out{};
+  std::string err{};
+};
+
+Ended strata(const std::string& words) {
+  // No coordinator is there, whatever the machine has.
+  const std::string command = std::string("STRATA_COORDINATOR=/nonexistent/coordinator.json '") +
+                              STRATA_BINARY_DIR + "/bin/strata' " + words;
+  const auto out = run_captured({.argv = {"/bin/sh", "-c", command + " 2>/dev/null"}});
+  const auto err = run_captured({.argv = {"/bin/sh", "-c", command + " 2>&1 >/dev/null"}});
+  EXPECT_TRUE(out.has_value() && err.has_value());
+  return out && err ? Ended{out->exit.code, out->output, err->output} : Ended{};
+}
+
+TEST(Main, AMisspeltCommandGetsASuggestion) {
+  const Ended ended = strata("tabel small");
+  EXPECT_EQ(ended.code, kExitUsage);
+  EXPECT_EQ(ended.out, "");
+  EXPECT_EQ(ended.err,
+            "strata: there is no command tabel, did you mean table? (strata --help shows what "
+            "there is)\n");
+}
+
+TEST(Main, WrongUsageIsTwoAndNamesTheCommandThatHelps) {
+  EXPECT_EQ(strata("").code, kExitUsage);
+  const Ended without = strata("plan");
+  EXPECT_EQ(without.code, kExitUsage);
+  EXPECT_THAT(without.err, HasSubstr("FILE is required (strata plan --help"));
+  EXPECT_EQ(strata("table small --format yaml").code, kExitUsage);
+  EXPECT_EQ(strata("--help").code, kExitOk);
+  EXPECT_EQ(strata("table --help").code, kExitOk);
+}
+
+TEST(Main, WithJsonEveryErrorIsJsonOnStandardOutput) {
+  for (const char* words : {"tabel small --json", "plan --json", "--json list",
+                            "plan /nonexistent.yaml --json", "query 'a = =' --json"}) {
+    const Ended ended = strata(words);
+    const auto value = parse_json(ended.out);
+    ASSERT_TRUE(value.has_value()) << words << ": " << ended.out;
+    EXPECT_NE(value->find("error"), nullptr) << words;
+    EXPECT_NE(value->find("code"), nullptr) << words;
+    EXPECT_EQ(ended.err, "") << words;
+  }
+}
+
+TEST(Main, WithoutACoordinatorTheErrorSaysHowToStartOne) {
+  const Ended ended = strata("list");
+  EXPECT_EQ(ended.code, kExitFailed);
+  EXPECT_THAT(ended.err, HasSubstr("/nonexistent/coordinator.json does not exist"));
+  EXPECT_THAT(ended.err, HasSubstr("`strata up`"));
+}
+
+TEST(Main, FilesThatAreNoSweepsAreNamed) {
+  const Ended folder = strata("plan /tmp");
+  EXPECT_EQ(folder.code, kExitUsage);
+  EXPECT_THAT(folder.err, HasSubstr("/tmp: it is a folder"));
+  const Ended empty = strata("plan /dev/null");
+  EXPECT_EQ(empty.code, kExitUsage);
+  EXPECT_THAT(empty.err, HasSubstr("/dev/null:1:1: the file is empty"));
+}
+
+}  // namespace
+}  // namespace strata::cli
