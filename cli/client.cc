@@ -1,7 +1,12 @@
 #include "cli/client.h"
 
+#include <signal.h>
+
+#include <cerrno>
+
 #include "base/json.h"
 #include "cli/view.h"
+#include "link/address_file.h"
 #include "link/coordinator_link.h"
 
 namespace strata::cli {
@@ -20,19 +25,21 @@ ErrorCode code_of(const std::string& name) {
 
 class LinkClient final : public Client {
  public:
-  explicit LinkClient(link::CoordinatorLink line) : line_(std::move(line)) {}
+  LinkClient(link::CoordinatorLink line, std::chrono::milliseconds patience)
+      : line_(std::move(line)), patience_(patience) {}
 
   Result<Value> ask(const std::string& verb, const Value& body) override {
-    STRATA_TRY(const Answer answer, line_.ask(verb, to_canonical_json(body), kAnswerPatience));
+    STRATA_TRY(const Answer answer, line_.ask(verb, to_canonical_json(body), patience_));
     return body_of(answer);
   }
   Result<Value> submit(const SubmitTasks& batch) override {
-    STRATA_TRY(const Answer answer, line_.submit(batch, kAnswerPatience));
+    STRATA_TRY(const Answer answer, line_.submit(batch, patience_));
     return body_of(answer);
   }
 
  private:
   link::CoordinatorLink line_;
+  std::chrono::milliseconds patience_;
 };
 
 }  // namespace
@@ -46,10 +53,19 @@ Result<Value> body_of(const Answer& answer) {
   return tl::unexpected(Error{code_of(text_at(*parsed, "code")), text});
 }
 
+std::chrono::milliseconds patience_for(const link::AddressFile& file) {
+  const bool here = file.address.starts_with("tcp://127.0.0.1:");
+  const bool gone = file.pid > 0 && ::kill(static_cast<pid_t>(file.pid), 0) != 0 && errno == ESRCH;
+  return here && gone ? kGonePatience : kAnswerPatience;
+}
+
 Result<std::unique_ptr<Client>> connect(const std::string& address_file) {
-  auto line = link::CoordinatorLink::open(link::find_address_file(address_file));
+  const std::filesystem::path path = link::find_address_file(address_file);
+  STRATA_TRY(const link::AddressFile file, link::read_address_file(path));
+  auto line = link::CoordinatorLink::open(path);
   if (!line) return tl::unexpected(line.error());
-  return std::unique_ptr<Client>(std::make_unique<LinkClient>(std::move(*line)));
+  return std::unique_ptr<Client>(
+      std::make_unique<LinkClient>(std::move(*line), patience_for(file)));
 }
 
 }  // namespace strata::cli

@@ -6,11 +6,14 @@
 #include <string>
 
 #include "base/value.h"
+#include "link/address_file.h"
 #include "schema/message.h"
 
 namespace strata::cli {
 
 inline constexpr std::chrono::milliseconds kAnswerPatience{30'000};
+// Of one on this machine whose process is not to be seen: it has died, or lives in a container.
+inline constexpr std::chrono::milliseconds kGonePatience{3'000};
 
 class Client {
  public:
@@ -24,6 +27,8 @@ class Client {
 // `address_file` empty: $STRATA_COORDINATOR, else the store of `strata up`. Whether anybody answers
 // shows at the first question.
 [[nodiscard]] Result<std::unique_ptr<Client>> connect(const std::string& address_file);
+
+[[nodiscard]] std::chrono::milliseconds patience_for(const link::AddressFile& file);
 
 // The body of an answer: the value of one that is ok, else the error that it tells of.
 [[nodiscard]] Result<Value> body_of(const Answer& answer);

@@ -19,6 +19,10 @@ Result<int> run_plan(Context& context, const std::string& file, const PlanOption
 Result<int> run_submit(Context& context, const SubmitOptions& options);
 Result<int> run_watch(Context& context, const std::string& sweep, bool once);
 
+// Names of the sweep's stages, producers first; empty where they are not known: the order is a
+// nicety.
+[[nodiscard]] std::vector<std::string> stages_of(Context& context, const std::string& sweep);
+
 Result<int> run_list(Context& context);
 Result<int> run_status(Context& context);
 Result<int> run_show(Context& context, const std::string& prefix);

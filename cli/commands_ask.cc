@@ -36,15 +36,31 @@ Result<int> run_status(Context& context) {
   return kExitOk;
 }
 
+namespace {
+
+// Of the first sweep that a run is in.
+std::vector<std::string> stages_of_run(Context& context, const Value& run) {
+  for (const Value& sweep : array_at(run, "sweeps"))
+    return stages_of(context, text_at(sweep, "sweep"));
+  return {};
+}
+
+}  // namespace
+
 Result<int> run_show(Context& context, const std::string& prefix) {
   STRATA_TRY(const Value answer, context.ask("show", Object{{"prefix", prefix}}));
-  context.answer(answer, show_as_text(answer, context.palette));
+  context.answer(answer, show_as_text(answer, context.palette, stages_of_run(context, answer)));
   return kExitOk;
 }
 
 Result<int> run_explain(Context& context, const std::string& prefix) {
   STRATA_TRY(const Value answer, context.ask("explain", Object{{"prefix", prefix}}));
-  context.answer(answer, explain_as_text(answer, context.palette));
+  std::vector<std::string> order;
+  if (text_at(answer, "kind") == "run") {
+    const auto run = context.ask("show", Object{{"prefix", prefix}});
+    if (run) order = stages_of_run(context, *run);
+  }
+  context.answer(answer, explain_as_text(answer, context.palette, order));
   return kExitOk;
 }
 

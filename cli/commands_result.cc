@@ -179,14 +179,16 @@ Status write_png(const fs::path& out, const std::string& svg) {
   STRATA_TRY(const fs::path folder,
              make_temporary_folder(fs::temp_directory_path(), "strata-plot-"));
   const fs::path source = folder / "plot.svg";
+  const fs::path made = folder / "plot.png";
   const auto convert = [&]() -> Status {
     STRATA_CHECK_OK(write_file_atomic(source, svg));
     STRATA_TRY(const Captured done,
-               run_captured({.argv = {program->string(), "--zoom", "2", "--output", out.string(),
+               run_captured({.argv = {program->string(), "--zoom", "2", "--output", made.string(),
                                       source.string()}}));
     if (!done.exit.ok())
       return fail(ErrorCode::kInternal, "rsvg-convert ended with {}", done.exit.describe());
-    return {};
+    STRATA_TRY(const std::string png, read_file(made));
+    return write_file_atomic(out, png);  // our own error where it cannot be written
   };
   const Status status = convert();
   std::error_code ignored;

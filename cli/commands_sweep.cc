@@ -137,8 +137,6 @@ Result<int> run_submit(Context& context, const SubmitOptions& options) {
   return run_watch(context, sweep.expansion.sweep, false);
 }
 
-namespace {
-
 std::vector<std::string> stages_of(Context& context, const std::string& sweep) {
   std::vector<std::string> out;
   const auto answer = context.ask("sweeps", Object{{"sweep", sweep}});
@@ -150,6 +148,8 @@ std::vector<std::string> stages_of(Context& context, const std::string& sweep) {
   }
   return out;
 }
+
+namespace {
 
 // Redraws over itself on a terminal; elsewhere a line now and then, and one whenever a task has
 // ended.

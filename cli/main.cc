@@ -82,6 +82,7 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
                  "where everything lies (default: ~/.local/state/strata/default)")
       ->type_name("DIR");
   up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)")
+      ->check(CLI::PositiveNumber)
       ->type_name("N");
   up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)")
       ->type_name("DIR");
@@ -101,6 +102,7 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
       ->type_name("N")
       ->capture_default_str();
   plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)")
+      ->check(CLI::PositiveNumber)
       ->type_name("N");
   out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
 

@@ -92,7 +92,8 @@ std::string json_block(const std::string& title, const Value& value, const Palet
   return "\n" + palette.paint(Tint::kBold, title) + "\n" + to_pretty_json(value);
 }
 
-std::string run_as_text(const Value& answer, const Palette& palette) {
+std::string run_as_text(const Value& answer, const Palette& palette,
+                        const std::vector<std::string>& order) {
   Lines lines = {{"run", text_at(answer, "run")}};
   for (const Value& sweep : array_at(answer, "sweeps")) {
     const std::string orphan = flag_at(sweep, "orphan") ? " (of an older generation)" : "";
@@ -106,7 +107,9 @@ std::string run_as_text(const Value& answer, const Palette& palette) {
                    {.header = "state"},
                    {.header = "attempt", .right = true},
                    {.header = ""}});
-  for (const auto& [stage, value] : object_at(answer, "stages")) {
+  const Value& stages = at(answer, "stages");
+  for (const std::string& stage : keys_in_order(as_object(stages), order)) {
+    const Value& value = at(stages, stage);
     const std::string state = text_at(value, "state");
     std::string note = flag_at(value, "outdated") ? palette.paint(Tint::kWarn, "outdated") : "";
     if (state == "failed")
@@ -183,15 +186,20 @@ std::string sweeps_as_text(const Value& answer, const Palette& palette, std::int
                        : table.text(palette);
 }
 
-std::string show_as_text(const Value& answer, const Palette& palette) {
-  return text_at(answer, "kind") == "run" ? run_as_text(answer, palette)
+std::string show_as_text(const Value& answer, const Palette& palette,
+                         const std::vector<std::string>& order) {
+  return text_at(answer, "kind") == "run" ? run_as_text(answer, palette, order)
                                           : task_as_text(answer, palette);
 }
 
-std::string explain_as_text(const Value& answer, const Palette& palette) {
+std::string explain_as_text(const Value& answer, const Palette& palette,
+                            const std::vector<std::string>& order) {
   TextTable table(
       {{.header = "stage"}, {.header = "task"}, {.header = "state"}, {.header = "why"}});
-  for (const Value& stage : array_at(answer, "stages")) {
+  Object by_stage;
+  for (const Value& stage : array_at(answer, "stages")) by_stage[text_at(stage, "stage")] = stage;
+  for (const std::string& name : keys_in_order(by_stage, order)) {
+    const Value& stage = by_stage.at(name);
     const std::string state = text_at(stage, "state");
     table.row({text_at(stage, "stage"), text_at(stage, "task").substr(0, 8),
                palette.paint(tint_of_state(state), state),

@@ -1,5 +1,7 @@
 #include "cli/view.h"
 
+#include <algorithm>
+
 #include "base/json.h"
 
 namespace strata::cli {
@@ -40,6 +42,17 @@ double number_at(const Value& value, std::string_view key, double fallback) {
 bool flag_at(const Value& value, std::string_view key, bool fallback) {
   const bool* flag = at(value, key).if_bool();
   return flag == nullptr ? fallback : *flag;
+}
+
+std::vector<std::string> keys_in_order(const Object& given, const std::vector<std::string>& order) {
+  std::vector<std::string> out;
+  for (const std::string& key : order) {
+    if (given.contains(key)) out.push_back(key);
+  }
+  for (const auto& [key, value] : given) {
+    if (std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+  }
+  return out;
 }
 
 const Array& array_at(const Value& value, std::string_view key) { return as_array(at(value, key)); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/value.h"
 
@@ -19,6 +20,9 @@ namespace strata::cli {
                                       std::int64_t fallback = 0);
 [[nodiscard]] double number_at(const Value& value, std::string_view key, double fallback = 0);
 [[nodiscard]] bool flag_at(const Value& value, std::string_view key, bool fallback = false);
+// The keys of `given`, those of `order` first and as there, the others by name.
+[[nodiscard]] std::vector<std::string> keys_in_order(const Object& given,
+                                                     const std::vector<std::string>& order);
 // Empty when it is no list, no map.
 [[nodiscard]] const Array& array_at(const Value& value, std::string_view key);
 [[nodiscard]] const Object& object_at(const Value& value, std::string_view key);

@@ -36,19 +36,6 @@ std::optional<double> extrapolated(const Value& watch, const Value& task) {
   return elapsed_seconds(watch, task) / fraction;
 }
 
-std::vector<std::string> ordered_stages(const Value& watch,
-                                        const std::vector<std::string>& stages) {
-  std::vector<std::string> out;
-  const Object& by_stage = object_at(watch, "by_stage");
-  for (const std::string& stage : stages) {
-    if (by_stage.contains(stage)) out.push_back(stage);
-  }
-  for (const auto& [stage, counts] : by_stage) {
-    if (std::find(out.begin(), out.end(), stage) == out.end()) out.push_back(stage);
-  }
-  return out;
-}
-
 std::vector<std::string> counts_pieces(const TaskCounts& counts, const Palette& palette) {
   std::vector<std::string> out;
   const auto add = [&](std::int64_t number, const char* name, Tint tint) {
@@ -302,7 +289,7 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
                     integer_at(watch, "slots"))},
        "  ", 2, width);
   out += "\n";
-  out += stage_lines(watch, ordered_stages(watch, stages), palette, width);
+  out += stage_lines(watch, keys_in_order(object_at(watch, "by_stage"), stages), palette, width);
   out += section("running", array_at(watch, "running"), kRunningShown, width, Tint::kPlain, palette,
                  [&](const Value& task) { return running_line(watch, task, width - 2); });
   out += section("waiting", array_at(watch, "waiting"), kWaitingShown, width, Tint::kDim, palette,

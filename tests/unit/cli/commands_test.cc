@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "tests/unit/cli/answers.h"
@@ -131,6 +132,32 @@ TEST(Commands, RetryingWhereNothingFailedSaysSo) {
   desk.answers["retry"] = Value(Object{{"revived", 0}});
   EXPECT_EQ(run_retry(desk.context, "small", "").value(), kExitOk);
   EXPECT_EQ(desk.printed, "nothing to retry: none of these tasks failed or was cancelled\n");
+}
+
+TEST(Commands, TheStagesOfARunStandInTheOrderOfItsSweep) {
+  Desk desk;
+  const Object stage{{"state", "succeeded"}};
+  desk.answers["sweeps"] = Value(Object{
+      {"sweeps",
+       Array{Object{{"sweep", "small"},
+                    {"definition", Object{{"stages", Array{Object{{"name", "train"}},
+                                                           Object{{"name", "score"}}}}}}}}}});
+  desk.answers["show"] =
+      Value(Object{{"kind", "run"},
+                   {"sweeps", Array{Object{{"sweep", "small"}}}},
+                   {"stages", Object{{"score", stage}, {"train", stage}, {"copy", stage}}}});
+  EXPECT_EQ(run_show(desk.context, "abcd").value(), kExitOk);
+  EXPECT_LT(desk.printed.find("train"), desk.printed.find("score"));
+  EXPECT_LT(desk.printed.find("score"), desk.printed.find("copy")) << "an unknown one is last";
+}
+
+TEST(Client, ACoordinatorOnThisMachineWhoseProcessIsGoneIsNotWaitedForLong) {
+  link::AddressFile file{.address = "tcp://127.0.0.1:4000", .pid = ::getpid()};
+  EXPECT_EQ(patience_for(file), kAnswerPatience);
+  file.pid = 0x3fffffff;  // above every limit of Linux
+  EXPECT_EQ(patience_for(file), kGonePatience);
+  file.address = "tcp://10.0.0.7:4000";
+  EXPECT_EQ(patience_for(file), kAnswerPatience) << "a number of another machine says nothing";
 }
 
 TEST(Commands, AnUnknownSweepIsSaid) {
