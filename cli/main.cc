@@ -88,6 +88,12 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
       ->type_name("DIR");
   up->add_option("--metrics", a.up.metrics, "where Prometheus asks (default: any port of loopback)")
       ->type_name("HOST:PORT");
+  up->add_option("--mirror", a.up.mirror,
+                 "keep a copy of the coordinator's store up to date in this folder")
+      ->type_name("DIR");
+  up->add_option("--restore", a.up.restore,
+                 "make the store from this mirror first (its disk has died)")
+      ->type_name("DIR");
   up->add_flag("--detach", a.up.detach, "leave both in the background");
   up->add_flag("--stop", a.stop, "stop both: programs are asked for a checkpoint");
   out.push_back(

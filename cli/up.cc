@@ -188,7 +188,12 @@ Result<Pair> start_pair(const UpOptions& options, const Places& places) {
     STRATA_CHECK_OK(make_folder(folder));
   std::vector<std::string> arguments = {"--store", places.folder.string(), "--artifacts",
                                         places.artifacts().string()};
-  if (!options.metrics.empty()) arguments.insert(arguments.end(), {"--metrics", options.metrics});
+  const auto pass_on = [&](const char* option, const std::string& value) {
+    if (!value.empty()) arguments.insert(arguments.end(), {option, value});
+  };
+  pass_on("--metrics", options.metrics);
+  pass_on("--mirror", options.mirror);
+  pass_on("--restore", options.restore);
   Pair pair;
   STRATA_TRY(pair.coordinator, start(kCoordinator, arguments, places.log("coordinator")));
   const auto rest = [&]() -> Status {

@@ -18,6 +18,8 @@ struct UpOptions {
   std::int64_t slots = 0;  // 0: the worker decides
   std::string models{};    // folder of exported models
   std::string metrics{};   // HOST:PORT for Prometheus; empty: the coordinator's default
+  std::string mirror{};    // folder of the store's mirror; empty: none
+  std::string restore{};   // mirror from which the store is made first; empty: none
   bool detach = false;
 };
 

@@ -145,10 +145,11 @@ void DerivedTables::on(const Event&, const WantWithdrawn& e) {
   run_.run("UPDATE sweep SET cancelled = 1 WHERE sweep = ?", e.sweep);
 }
 
-// What these three change is all in the task's row.
+// What these change is all in the task's row, or in none.
 void DerivedTables::on(const Event&, const TaskRevived&) {}
 void DerivedTables::on(const Event&, const TaskCancelled&) {}
 void DerivedTables::on(const Event&, const StopRequested&) {}
+void DerivedTables::on(const Event&, const StoreRestored&) {}
 
 void DerivedTables::on(const Event& event, const WorkerJoined& e) {
   run_.run(

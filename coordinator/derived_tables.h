@@ -41,6 +41,7 @@ class DerivedTables {
   void on(const Event& event, const StopRequested& e);
   void on(const Event& event, const AttemptEnded& e);
   void on(const Event& event, const ArtifactEvicted& e);
+  void on(const Event& event, const StoreRestored& e);
   void write_artifact(const ArtifactRef& ref);
   void write_success(const AttemptId& attempt, const Succeeded& outcome);
   void write_task(const TaskKey& key, const Cluster& cluster);

@@ -1,5 +1,6 @@
 #include "coordinator/event_store.h"
 
+#include "base/assert.h"
 #include "base/sha256.h"
 #include "base/zmq/socket.h"
 #include "coordinator/derived_tables.h"
@@ -9,13 +10,6 @@
 
 namespace strata::coordinator {
 namespace {
-
-std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view frame) {
-  std::string number(8, '\0');
-  for (int i = 0; i < 8; ++i)
-    number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
-  return crc32c(frame, crc32c(number, before));
-}
 
 // Random enough to tell stores apart; not a secret.
 Result<std::string> random_name() {
@@ -93,6 +87,13 @@ Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitE
 
 }  // namespace
 
+std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view frame) {
+  std::string number(8, '\0');
+  for (int i = 0; i < 8; ++i)
+    number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
+  return crc32c(frame, crc32c(number, before));
+}
+
 struct EventStore::State {
   explicit State(std::unique_ptr<SQLite::Database> opened)
       : database(std::move(opened)), run(*database), derived(*database) {}
@@ -109,13 +110,14 @@ EventStore::~EventStore() = default;
 EventStore::EventStore(EventStore&&) noexcept = default;
 EventStore& EventStore::operator=(EventStore&&) noexcept = default;
 
-Result<EventStore> EventStore::open(const std::filesystem::path& file) {
+Result<EventStore> EventStore::open(const std::filesystem::path& file, const std::string& name) {
   STRATA_TRY(auto database, open_store(file, "FULL", event_migrations()));
   auto state = std::make_unique<State>(std::move(database));
-  STRATA_TRY(const std::string fresh, random_name());
+  STRATA_TRY(const std::string random, random_name());
   STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
     state->run.run(
-        "INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING", fresh);
+        "INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING",
+        name.empty() ? random : name);
     state->coordinator_id =
         state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'")
             .getString();
@@ -140,6 +142,12 @@ Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>
     STRATA_TRY(std::string frame, encode(event));
     frames.push_back(std::move(frame));
   }
+  return commit_frames(frames, events, touched, cluster);
+}
+
+Status EventStore::commit_frames(std::span<const std::string> frames, std::span<const Event> events,
+                                 const std::set<TaskKey>& touched, const Cluster& cluster) {
+  STRATA_ASSERT(frames.size() == events.size());
   std::uint64_t seq = state_->last_seq;
   std::uint32_t chain = state_->chain;
   STRATA_CHECK_OK(from_sqlite("writing to the event log", [&] {
@@ -168,8 +176,7 @@ Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& obs
   Replayed replayed;
   STRATA_TRY(replayed.damage,
              read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
-               STRATA_CHECK_OK(replayed.cluster.check(event));
-               replayed.cluster.apply(event);
+               STRATA_CHECK_OK(replayed.cluster.apply_checked(event));
                if (observer) observer(event);
                ++replayed.events;
                return {};

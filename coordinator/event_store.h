@@ -14,6 +14,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "coordinator/core/cluster.h"
@@ -37,8 +38,9 @@ struct Replayed {
 
 class EventStore {
  public:
-  // Makes the file, or migrates it. REQUIRES: the store folder's lock is held.
-  static Result<EventStore> open(const std::filesystem::path& file);
+  // Makes the file, or migrates it. A new store is called `name`, or something random. REQUIRES:
+  // the store folder's lock is held.
+  static Result<EventStore> open(const std::filesystem::path& file, const std::string& name = "");
   ~EventStore();
   EventStore(EventStore&&) noexcept;
   EventStore& operator=(EventStore&&) noexcept;
@@ -51,6 +53,11 @@ class EventStore {
   // `cluster` is the state after `events`; `touched` comes from Core::take_touched().
   [[nodiscard]] Status commit(std::span<const Event> events, const std::set<TaskKey>& touched,
                               const Cluster& cluster);
+
+  // The same, where the frames are there already: those of another store, byte for byte.
+  [[nodiscard]] Status commit_frames(std::span<const std::string> frames,
+                                     std::span<const Event> events,
+                                     const std::set<TaskKey>& touched, const Cluster& cluster);
 
   // Reads the whole log, and shows each believed event to `observer`. An error only when the file
   // cannot be read at all; damage is part of the answer.
@@ -65,6 +72,10 @@ class EventStore {
   explicit EventStore(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// The `chain` of the event `seq` that follows one with the chain `before` (0 at the beginning).
+[[nodiscard]] std::uint32_t chained(std::uint32_t before, std::uint64_t seq,
+                                    std::string_view frame);
 
 // Calls `visit` with every event in order, checking the chain; returns the damage at which it had
 // to stop, if any. `visit` returns an error for an event that cannot follow.

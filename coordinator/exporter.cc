@@ -142,6 +142,27 @@ void add_server(Families& out, const Snapshot& s) {
   out.gauge("strata_peers", "Connections that are remembered.", c.peers);
 }
 
+// Without a mirror there are no samples, so that no rule takes a zero for one.
+void add_mirror(Families& out, const std::optional<MirrorStatus>& mirror) {
+  const auto sample = [&](double value) {
+    if (mirror) out.sample(value);
+  };
+  const MirrorStatus m = mirror.value_or(MirrorStatus{});
+  out.family("strata_mirror_lag_seconds",
+             "What was committed longer ago than this is in the mirror.", MetricType::Gauge);
+  sample(m.lag_seconds);
+  out.family("strata_mirror_interval_seconds", "Time between two passes of the mirror.",
+             MetricType::Gauge);
+  sample(m.every_seconds);
+  out.family("strata_mirror_pass_seconds", "How long the last pass took.", MetricType::Gauge);
+  sample(m.pass_seconds);
+  out.family("strata_mirror_events", "Events in the mirror.", MetricType::Gauge);
+  sample(static_cast<double>(m.last_seq));
+  out.family("strata_mirror_failures_total", "Passes that failed; they are tried again.",
+             MetricType::Counter);
+  sample(static_cast<double>(m.failures));
+}
+
 class Collected final : public prometheus::Collectable {
  public:
   [[nodiscard]] std::vector<MetricFamily> Collect() const override {
@@ -153,6 +174,7 @@ class Collected final : public prometheus::Collectable {
     Families out;
     add_cluster(out, snapshot);
     add_server(out, snapshot);
+    add_mirror(out, snapshot.mirror);
     return out.take();
   }
   void set(Snapshot snapshot) {

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "base/result.h"
 #include "coordinator/core/cluster.h"
+#include "coordinator/mirror.h"
 #include "schema/event.h"
 
 namespace strata::coordinator {
@@ -57,6 +59,7 @@ struct ServerCounts {
 struct Snapshot {
   std::string build{};
   double started_seconds = 0;
+  std::optional<MirrorStatus> mirror{};
   ServerCounts counts{};
   std::map<std::pair<std::string, std::string>, std::int64_t> tasks{};        // by stage and state
   std::map<std::pair<std::string, std::string>, std::int64_t> sweep_tasks{};  // by sweep and state

@@ -19,8 +19,7 @@ class Rebuild {
       : database_(std::move(database)), derived_(*database_) {}
 
   Status add(const Event& event) {
-    STRATA_CHECK_OK(cluster_.check(event));
-    cluster_.apply(event);
+    STRATA_CHECK_OK(cluster_.apply_checked(event));
     waiting_.push_back(event);
     return waiting_.size() < kEventsPerTransaction ? Status{} : write();
   }

@@ -74,6 +74,17 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--artifacts", options.artifacts,
                  "folder of artifacts, shared with the workers (default: STORE/artifacts)");
+  app.add_option("--prometheus-targets", options.targets_file,
+                 "write where metrics are served here, for Prometheus' file_sd");
+  app.add_option("--mirror", options.mirror,
+                 "keep a copy of the store up to date in this folder, on another disk");
+  double mirror_seconds = std::chrono::duration<double>(options.mirror_every).count();
+  app.add_option("--mirror-every", mirror_seconds,
+                 "seconds between two passes: as much is lost with a disk")
+      ->check(CLI::Range(0.1, 86'400.0))
+      ->capture_default_str();
+  app.add_option("--restore", options.restore,
+                 "make the store from this mirror first, and keep that one up to date");
   app.add_flag("--force-network-filesystem", options.force_network_filesystem,
                "allow a store on NFS, Lustre and the like");
   CLI::App* fsck =
@@ -84,5 +95,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (fsck->parsed()) return check(options.store);
   if (events->parsed()) return list(options.store);
+  options.mirror_every = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::duration<double>(mirror_seconds));
   return serve(options);
 }

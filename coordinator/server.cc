@@ -404,6 +404,7 @@ void Server::measure(Instant began) {
   Snapshot snapshot = take_snapshot(core_.cluster(), counts_);
   snapshot.counts.frames_dropped = thrown_away + peers_.dropped();
   snapshot.build = options_.build;
+  if (parts_.mirror != nullptr) snapshot.mirror = parts_.mirror->status();
   snapshot.started_seconds = static_cast<double>(started_ms_) / 1'000.0;
   parts_.exporter->update(std::move(snapshot));
 }

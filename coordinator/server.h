@@ -51,7 +51,8 @@ struct ServerParts {
   EventStore& events;
   MetricStore& metrics;
   QueryService& queries;
-  Exporter* exporter = nullptr;  // may be null
+  Exporter* exporter = nullptr;    // may be null
+  const Mirror* mirror = nullptr;  // may be null
   const Clock& clock;
 };
 

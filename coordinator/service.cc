@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "coordinator/fsck.h"
+#include "coordinator/host.h"
+#include "coordinator/restore.h"
 #include "coordinator/server.h"
 #include "coordinator/store_folder.h"
 #include "link/address_file.h"
@@ -15,12 +17,6 @@ namespace strata::coordinator {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data())
-                                                        : std::string("localhost");
-}
 
 // With port 0, the port of the last time is tried first, so that workers and clients need not look
 // again.
@@ -44,8 +40,10 @@ struct Parts {  // in the order of construction; destroyed from the last to the 
   WakeUp wake;
   std::optional<Exporter> exporter;
   fs::path shared_address_file{};
+  fs::path targets_file{};
   link::AddressFile announced{};
   SystemClock clock{};
+  std::unique_ptr<Mirror> mirror{};  // may be null
 };
 
 class RealService final : public Service {
@@ -60,19 +58,24 @@ class RealService final : public Service {
                             .metrics = parts_.metrics,
                             .queries = queries_,
                             .exporter = parts_.exporter ? &*parts_.exporter : nullptr,
+                            .mirror = parts_.mirror.get(),
                             .clock = parts_.clock},
                 std::move(options), std::move(core), std::move(live)) {}
 
   Status run() override {
+    if (parts_.mirror) parts_.mirror->begin([this] { server_.stop(); });
     Status ended = server_.run();
     std::error_code ignored;
+    if (!parts_.targets_file.empty()) fs::remove(parts_.targets_file, ignored);
     fs::remove(parts_.folder.address_file(), ignored);
     if (!parts_.shared_address_file
              .empty()) {  // another coordinator may have taken our place there
       const auto there = link::read_address_file(parts_.shared_address_file);
       if (there && *there == parts_.announced) fs::remove(parts_.shared_address_file, ignored);
     }
-    return ended;
+    if (!parts_.mirror) return ended;
+    const Status mirrored = parts_.mirror->finish();
+    return ended ? mirrored : ended;
   }
   void stop() override { server_.stop(); }
   fs::path address_file() const override { return parts_.folder.address_file(); }
@@ -102,6 +105,13 @@ Status announce(Parts& parts, const ServiceOptions& options, const CurveKeys& ke
                      .coordinator = parts.events.coordinator_id(),
                      .metrics_address = parts.exporter ? parts.exporter->address() : std::string()};
   STRATA_CHECK_OK(link::write_address_file(parts.folder.address_file(), parts.announced));
+  if (!options.targets_file.empty()) {
+    parts.targets_file = fs::absolute(options.targets_file);
+    // Prometheus is another user, and there is no secret in it.
+    STRATA_CHECK_OK(write_file_atomic(
+        parts.targets_file,
+        targets_text(parts.announced.metrics_address, options.advertise, host_name()), 0644));
+  }
   if (options.address_file.empty()) return {};
   parts.shared_address_file = fs::absolute(options.address_file);
   STRATA_CHECK_OK(make_folder(parts.shared_address_file.parent_path()));
@@ -121,9 +131,64 @@ std::string advertised_address(const std::string& bound, const std::string& adve
   return everywhere ? std::string(kScheme) + host + port : bound;
 }
 
+std::string targets_text(const std::string& metrics_address, const std::string& advertise,
+                         const std::string& host) {
+  if (metrics_address.empty()) return "[]\n";
+  constexpr std::string_view kScheme = "tcp://";
+  const bool local = is_loopback(std::string(kScheme) + metrics_address);
+  const std::string reached =
+      local ? metrics_address
+            : advertised_address(std::string(kScheme) + metrics_address, advertise, host)
+                  .substr(kScheme.size());
+  return to_canonical_json(Array{Object{{"targets", Array{reached}}, {"labels", Object{}}}}) + "\n";
+}
+
+namespace {
+
+Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
+                                               const StoreFolder& folder,
+                                               const std::string& coordinator) {
+  const fs::path where = options.mirror.empty() ? options.restore : options.mirror;
+  if (where.empty()) return std::unique_ptr<Mirror>();
+  STRATA_TRY([[maybe_unused]] const CurveKeys keys, folder.keys());  // they are mirrored, too
+  STRATA_TRY(auto mirror, Mirror::open({.folder = where, .every = options.mirror_every},
+                                       {.events_file = folder.events_file(),
+                                        .metrics_file = folder.metrics_file(),
+                                        .keys_file = folder.keys_file(),
+                                        .coordinator = coordinator}));
+  log_info("coordinator", "mirror {}: up to event {}, every {} s", where.string(),
+           mirror->status().last_seq, mirror->status().every_seconds);
+  return mirror;
+}
+
+Status restore(const ServiceOptions& options, const StoreFolder& folder) {
+  if (options.restore.empty()) return {};
+  STRATA_TRY(const Restored restored, restore_store(folder, options.restore));
+  if (!restored.copied) {
+    log_info("coordinator", "the store holds all that the mirror {} has", options.restore.string());
+    return {};
+  }
+  log_info(
+      "coordinator", "restored {} events from {}{}{}", restored.events, options.restore.string(),
+      restored.whole ? "" : "; what was acknowledged after them is lost, submit those sweeps again",
+      restored.replaced.empty() ? "" : "; the older store is in " + restored.replaced);
+  return {};
+}
+
+std::string safe_mode_reason(const std::optional<Damage>& damage, const StoreFolder& folder) {
+  if (!damage) return "";
+  return fmt::format(
+      "the event log is damaged at event {} ({}); {} tasks are named from there on; see "
+      "`strata-coordinator fsck --store {}`",
+      damage->seq, damage->what, damage->tasks.size(), folder.path().string());
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(StoreFolder folder,
              StoreFolder::open(options.store, options.force_network_filesystem));
+  STRATA_CHECK_OK(restore(options, folder));
   if (options.artifacts.empty()) options.artifacts = folder.path() / "artifacts";
   options.artifacts = fs::absolute(options.artifacts);
   STRATA_TRY(EventStore events, EventStore::open(folder.events_file()));
@@ -131,13 +196,13 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(MetricStore metrics, MetricStore::open(folder.metrics_file()));
   LiveView live;
   STRATA_TRY(Replayed replayed, events.replay([&](const Event& event) { live.note(event); }));
-  ServerOptions server_options{.build = options.build};
-  if (replayed.damage) {
-    server_options.safe_mode = fmt::format(
-        "the event log is damaged at event {} ({}); {} tasks are named from there on; see "
-        "`strata-coordinator fsck --store {}`",
-        replayed.damage->seq, replayed.damage->what, replayed.damage->tasks.size(),
-        folder.path().string());
+  ServerOptions server_options{.build = options.build,
+                               .safe_mode = safe_mode_reason(replayed.damage, folder)};
+  std::unique_ptr<Mirror> mirror;
+  if (replayed.damage) {  // the mirror may hold what is damaged here: nothing of it is touched
+    if (!options.mirror.empty()) log_warning("coordinator", "the mirror is left as it is");
+  } else {
+    STRATA_TRY(mirror, take_up_mirror(options, folder, events.coordinator_id()));
   }
   STRATA_TRY(const CurveKeys keys, folder.keys());
   STRATA_TRY(RouterSocket socket,
@@ -162,7 +227,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
               .metrics = std::move(metrics),
               .socket = std::move(socket),
               .wake = std::move(wake),
-              .exporter = std::move(exporter)};
+              .exporter = std::move(exporter),
+              .mirror = std::move(mirror)};
   STRATA_CHECK_OK(announce(parts, options, keys));
   log_info("coordinator", "listens on {}, metrics on {}, artifacts in {}", parts.socket.address(),
            parts.exporter ? parts.exporter->address() : "nothing", options.core.artifact_folder);

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "coordinator/core/core.h"
+#include "coordinator/mirror.h"
 
 namespace strata::coordinator {
 
@@ -19,6 +20,13 @@ struct ServiceOptions {
   std::string metrics = "127.0.0.1:0";   // empty: no exporter
   std::filesystem::path address_file{};  // a second coordinator.json, in a folder that other
                                          // machines see; empty: none
+  // A JSON file that names the metrics' address, for Prometheus' file_sd; empty: none.
+  std::filesystem::path targets_file{};
+  std::filesystem::path mirror{};  // folder that is kept up to date with the store; empty: none
+  std::chrono::milliseconds mirror_every = kMirrorEvery;
+  // The mirror from which the store is made before it is opened, and which is kept up to date from
+  // then on unless `mirror` names another; empty: none.
+  std::filesystem::path restore{};
   bool force_network_filesystem = false;
   std::string build{};
   Options core{};  // coordinator_id and artifact_folder are filled in
@@ -30,7 +38,9 @@ class Service {
   static Result<std::unique_ptr<Service>> start(ServiceOptions options);
   virtual ~Service() = default;
 
-  // Until stop(); then coordinator.json is removed, and the second one where it is still ours.
+  // Until stop(); then coordinator.json is removed, and the second one where it is still ours, and
+  // the mirror is marked as whole. Also ends, with an error, when another coordinator has taken the
+  // mirror up.
   [[nodiscard]] virtual Status run() = 0;
   virtual void stop() = 0;  // any thread, also a signal handler
   [[nodiscard]] virtual std::filesystem::path address_file() const = 0;
@@ -41,5 +51,10 @@ class Service {
 // "tcp://gpu-01:4000" for a socket bound to tcp://0.0.0.0:4000 and so on.
 [[nodiscard]] std::string advertised_address(const std::string& bound, const std::string& advertise,
                                              const std::string& host);
+
+// What Prometheus' file_sd reads; a metrics address that is bound everywhere is reached by the
+// host's name.
+[[nodiscard]] std::string targets_text(const std::string& metrics_address,
+                                       const std::string& advertise, const std::string& host);
 
 }  // namespace strata::coordinator

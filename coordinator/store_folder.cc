@@ -6,29 +6,18 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "base/fields.h"
 #include "base/json.h"
+#include "coordinator/host.h"
 #include "link/address_file.h"
 
 namespace strata::coordinator {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown host";
-  return name.data();
-}
-
-std::string boot_id() {
-  auto text = read_file("/proc/sys/kernel/random/boot_id");
-  return text ? text->substr(0, text->find('\n')) : std::string();
-}
 
 Status refuse_network(const fs::path& path) {
   struct statfs info {};
@@ -99,7 +88,7 @@ Result<StoreFolder> StoreFolder::open(const fs::path& path, bool force_network_f
 }
 
 Result<CurveKeys> StoreFolder::keys() const {
-  const fs::path file = path_ / "keys.json";
+  const fs::path file = keys_file();
   std::error_code ignored;
   if (fs::exists(file, ignored)) {
     STRATA_TRY(const std::string text, read_file(file));

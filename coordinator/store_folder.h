@@ -31,6 +31,7 @@ class StoreFolder {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path events_file() const { return path_ / "events.sqlite"; }
   [[nodiscard]] std::filesystem::path metrics_file() const { return path_ / "metrics.sqlite"; }
+  [[nodiscard]] std::filesystem::path keys_file() const { return path_ / "keys.json"; }
   [[nodiscard]] std::filesystem::path address_file() const;
 
   // Read, or made at the first start.

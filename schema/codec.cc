@@ -309,6 +309,10 @@ void serialize(A& a, ArtifactEvicted& v) {
   a(v.artifact);
 }
 template <class A>
+void serialize(A& a, StoreRestored& v) {
+  a(v.attempts_above);
+}
+template <class A>
 void serialize(A& a, Event& v) {
   a(v.at, v.body);
 }

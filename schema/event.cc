@@ -9,7 +9,8 @@ const char* name_of(const EventBody& body) {
       "sweep-opened",         "task-wanted",    "run-added",       "sweep-sealed",
       "want-withdrawn",       "task-revived",   "task-cancelled",  "worker-joined",
       "worker-drained",       "worker-gone",    "attempt-granted", "attempt-started",
-      "checkpoint-committed", "stop-requested", "attempt-ended",   "artifact-evicted"};
+      "checkpoint-committed", "stop-requested", "attempt-ended",   "artifact-evicted",
+      "store-restored"};
   return kNames.at(body.index());
 }
 

@@ -160,10 +160,18 @@ struct ArtifactEvicted {  // its bytes are gone; if unfinished tasks need it, it
   bool operator==(const ArtifactEvicted&) const = default;
 };
 
-using EventBody =
-    std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn, TaskRevived,
-                 TaskCancelled, WorkerJoined, WorkerDrained, WorkerGone, AttemptGranted,
-                 AttemptStarted, CheckpointCommitted, StopRequested, AttemptEnded, ArtifactEvicted>;
+// The log goes on from a mirror, which may lack what was committed last. Attempts that were granted
+// meanwhile are forgotten here, but may still run somewhere and report: no number of theirs is
+// given again, because every attempt granted from now on has a number above this one.
+struct StoreRestored {
+  std::uint32_t attempts_above = 0;
+  bool operator==(const StoreRestored&) const = default;
+};
+
+using EventBody = std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn,
+                               TaskRevived, TaskCancelled, WorkerJoined, WorkerDrained, WorkerGone,
+                               AttemptGranted, AttemptStarted, CheckpointCommitted, StopRequested,
+                               AttemptEnded, ArtifactEvicted, StoreRestored>;
 
 struct Event {
   WallTime at{};  // for people

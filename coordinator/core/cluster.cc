@@ -98,6 +98,16 @@ bool Cluster::is_outdated(const Task& task) const {
   return false;
 }
 
+std::uint32_t Cluster::next_attempt(const Task& task) const {
+  return std::max(task.attempts, attempts_above_) + 1;
+}
+
+std::uint32_t Cluster::newest_attempt() const {
+  std::uint32_t newest = attempts_above_;
+  for (const auto& [key, task] : tasks_) newest = std::max(newest, task.attempts);
+  return newest;
+}
+
 bool Cluster::is_live(const AttemptId& attempt) const {
   const Task* task = find_task(attempt.task);
   if (task == nullptr) return false;
@@ -188,7 +198,7 @@ Status Cluster::check(const Event& event) const {
             const Task& task = tasks_.at(e.attempt.task);
             if (!std::holds_alternative<Queued>(task.state))
               return bad("the task is " + std::string(name_of(task.state)));
-            if (e.attempt.number != task.attempts + 1)
+            if (e.attempt.number != next_attempt(task))
               return bad("the attempt's number is not the next");
             if (e.gang.empty()) return bad("an empty gang");
             if (inputs_of(task) != e.inputs) return bad("the inputs are not those that are there");
@@ -212,6 +222,11 @@ Status Cluster::check(const Event& event) const {
             if (!artifacts_.contains(e.artifact)) return bad("there is no such artifact");
             return {};
           },
+          [&](const StoreRestored& e) -> Status {
+            if (e.attempts_above <= newest_attempt())
+              return bad("attempts have been given such numbers");
+            return {};
+          },
       },
       event.body);
 }
@@ -219,10 +234,15 @@ Status Cluster::check(const Event& event) const {
 // --- changes ---
 
 void Cluster::apply(const Event& event) {
-  if (const Status legal = check(event); !legal)
+  if (const Status legal = apply_checked(event); !legal)
     assertion_failed(legal.error().message.c_str(), __FILE__, __LINE__);
+}
+
+Status Cluster::apply_checked(const Event& event) {
+  STRATA_CHECK_OK(check(event));
   ++events_applied_;
   std::visit([&](const auto& body) { on(body); }, event.body);
+  return {};
 }
 
 Task& Cluster::touch(const TaskKey& key) {
@@ -454,6 +474,8 @@ void Cluster::end_lost(Task& task, const Lost& outcome) {
                           .reason = outcome.reason,
                           .delay_ms = outcome.delay_ms});
 }
+
+void Cluster::on(const StoreRestored& e) { attempts_above_ = e.attempts_above; }
 
 void Cluster::on(const ArtifactEvicted& e) {
   Artifact& artifact = artifacts_.at(e.artifact);

@@ -119,7 +119,9 @@ class Cluster {
   // REQUIRES: the event is legal in this state; Core decides only such events, and a log that holds
   // another one is damaged (check() tells before apply() asserts).
   void apply(const Event& event);
-  // Why `event` cannot follow this state; for replaying a log that may be damaged.
+  // The same for a log that may be damaged: an event that cannot follow changes nothing.
+  [[nodiscard]] Status apply_checked(const Event& event);
+  // Why `event` cannot follow this state.
   [[nodiscard]] Status check(const Event& event) const;
 
   [[nodiscard]] const std::map<TaskKey, Task>& tasks() const { return tasks_; }
@@ -128,6 +130,11 @@ class Cluster {
   [[nodiscard]] const std::map<ContentHash, Artifact>& artifacts() const { return artifacts_; }
   [[nodiscard]] const Task* find_task(const TaskKey& key) const;
   [[nodiscard]] const Worker* find_worker(WorkerId id) const;
+  // The number of the task's next attempt: above every one that it ever had, also in a part of the
+  // log that was lost (StoreRestored).
+  [[nodiscard]] std::uint32_t next_attempt(const Task& task) const;
+  // The highest number that any attempt had or may have had.
+  [[nodiscard]] std::uint32_t newest_attempt() const;
   [[nodiscard]] WorkerId next_worker_id() const { return WorkerId(worker_counter_ + 1); }
   [[nodiscard]] std::uint64_t events_applied() const { return events_applied_; }
 
@@ -162,6 +169,7 @@ class Cluster {
   void on(const StopRequested& e);
   void on(const AttemptEnded& e);
   void on(const ArtifactEvicted& e);
+  void on(const StoreRestored& e);
 
   Task& touch(const TaskKey& key);
   void set_state(Task& task, TaskState state);  // keeps ready_ true
@@ -179,6 +187,7 @@ class Cluster {
   std::map<ReadyOrder, TaskKey> ready_;
   std::set<TaskKey> touched_;
   std::uint64_t worker_counter_ = 0;
+  std::uint32_t attempts_above_ = 0;
   std::uint64_t order_counter_ = 0;
   std::uint64_t events_applied_ = 0;
 };

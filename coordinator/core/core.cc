@@ -328,7 +328,7 @@ void Core::schedule(Step& step) {
   for (const auto& [key, gang] : placed) {
     const Task& task = *cluster_.find_task(key);
     std::optional<ArtifactRef> resume_from;
-    const AttemptId attempt{.task = key, .number = task.attempts + 1};
+    const AttemptId attempt{.task = key, .number = cluster_.next_attempt(task)};
     auto inputs = cluster_.inputs_of(task);
     STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
     if (task.spec.resumable && task.checkpoint && task.checkpoint->inputs == *inputs) {

@@ -22,10 +22,10 @@ struct CoordinatorKill : testing::Test {
   std::filesystem::path store = make_temporary_folder(testing::TempDir(), "kill").value();
   std::optional<pid_t> pid;
 
-  void up() {
-    pid = spawn({.argv = {kProgram, "--store", store.string(), "--metrics", ""},
-                 .stderr_file = store / "log.txt"})
-              .value();
+  void up(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> argv{kProgram, "--store", store.string(), "--metrics", ""};
+    argv.insert(argv.end(), more.begin(), more.end());
+    pid = spawn({.argv = std::move(argv), .stderr_file = store / "log.txt"}).value();
     for (int i = 0; i < 400; ++i) {
       const auto file = link::read_address_file(store / "coordinator.json");
       if (file && file->pid == *pid) return;
@@ -99,6 +99,53 @@ TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
       run_captured({.argv = {kProgram, "fsck", "--store", store.string()}}).value();
   EXPECT_TRUE(checked.exit.ok()) << checked.output;
   EXPECT_NE(checked.output.find("sound"), std::string::npos);
+}
+
+TEST_F(CoordinatorKill, AStoreWhoseDiskDiedComesBackFromItsMirrorWithAllThatAPassHadSeen) {
+  const std::filesystem::path mirror =
+      make_temporary_folder(testing::TempDir(), "mirror").value() / "of the store";
+  const auto mirrored = [&] {
+    const auto text = read_file(mirror / "mirror.json");
+    const auto state = text ? parse_json(*text) : Result<Value>(Value(Object{}));
+    const Value* seq = state->find("last_seq");
+    return seq == nullptr ? std::string() : seq->if_number()->text();
+  };
+  const auto ask = [&](const std::string& verb, const std::string& name) {
+    auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+    const auto answer = client.ask(verb, "{}", kPatience);
+    EXPECT_TRUE(answer && answer->ok);
+    return *parse_json(answer->body)->find(name);
+  };
+  const auto submit = [&](int first, int last) {
+    auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+    for (int n = first; n < last; ++n) {
+      const auto answer = client.submit(
+          {.sweep = "sweep-" + std::to_string(n), .first = true, .last = true, .tasks = {task(n)}},
+          kPatience);
+      ASSERT_TRUE(answer && answer->ok);
+    }
+  };
+  for (int life = 0; life < 3; ++life) {
+    up(life == 0 ? std::vector<std::string>{"--mirror", mirror.string(), "--mirror-every", "0.1"}
+                 : std::vector<std::string>{"--restore", mirror.string(), "--mirror-every", "0.1"});
+    EXPECT_EQ(ask("tasks", "tasks").if_array()->size(), static_cast<std::size_t>(life) * 20);
+    submit(life * 20, life * 20 + 20);
+    const std::string events = ask("status", "events").if_number()->text();
+    for (int i = 0; i < 400 && mirrored() != events; ++i) std::this_thread::sleep_for(25ms);
+    ASSERT_EQ(mirrored(), events);
+    if (life < 2) {
+      EXPECT_EQ(end(SIGKILL).signal, SIGKILL);
+    } else {
+      EXPECT_TRUE(end(SIGTERM).ok());
+    }
+    store = make_temporary_folder(testing::TempDir(), "kill").value();  // another disk
+  }
+  up({"--restore", mirror.string()});
+  EXPECT_EQ(ask("tasks", "tasks").if_array()->size(), 60U);
+  EXPECT_TRUE(end(SIGTERM).ok());
+  const Captured checked =
+      run_captured({.argv = {kProgram, "fsck", "--store", store.string()}}).value();
+  EXPECT_TRUE(checked.exit.ok()) << checked.output;
 }
 
 TEST_F(CoordinatorKill, ASecondProcessOnTheSameStoreEndsAtOnceAndNamesTheFirst) {

@@ -118,11 +118,11 @@ say "$(cat attempts.txt)"
 
 scancel "$coordinator" "$requeued"
 wait_for "the coordinator was cancelled" in_state "$coordinator" CANCELLED
-wait_for "and the copy of its store is marked as whole" grep -q '"state": "clean"' "$STRATA_SHARED/store-copy/state.json"
+wait_for "and the mirror of its store is marked as whole" grep -q '"clean": true' "$STRATA_SHARED/mirror/mirror.json"
 [ ! -e "$STRATA_COORDINATOR" ] || fail "coordinator.json was left behind"
 [ -z "$(ls "$STRATA_LOCAL")" ] || fail "a store was left on the node"
-newest=$(find "$STRATA_SHARED/store-copy" -maxdepth 1 -name 'copy-*' | sort | tail -n 1)
-strata-coordinator fsck --store "$newest" >fsck.log || fail "the copy of the store is not sound"
+timeout -s TERM 10 strata-coordinator --store "$folder/restored" --restore "$STRATA_SHARED/mirror" >restore.log 2>&1 || true
+strata-coordinator fsck --store "$folder/restored" >fsck.log || fail "what comes back from the mirror is not sound"
 cluster_stop || true  # what it cancels may be gone already
 ended=1
 left=$(pgrep -af -- "${folder%?}[${folder: -1}]" || true)

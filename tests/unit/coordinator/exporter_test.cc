@@ -48,6 +48,19 @@ TEST(Exporter, GaugesAreComputedFromTheClusterAndNoLabelNamesATask) {
   EXPECT_EQ(text.find(world.extract.key.brief()), std::string::npos);
 }
 
+TEST(Exporter, AMirrorHasFiguresAndNoMirrorHasNone) {
+  SmallWorld world;
+  auto exporter = Exporter::open("127.0.0.1:0").value();
+  Snapshot snapshot = take_snapshot(world.core.cluster(), {});
+  exporter.update(snapshot);
+  EXPECT_EQ(scrape(exporter.address()).find("\nstrata_mirror_lag_seconds "), std::string::npos);
+  snapshot.mirror = MirrorStatus{.lag_seconds = 12, .every_seconds = 30, .failures = 2};
+  exporter.update(snapshot);
+  const std::string text = scrape(exporter.address());
+  EXPECT_NE(text.find("strata_mirror_lag_seconds 12"), std::string::npos) << text;
+  EXPECT_NE(text.find("strata_mirror_failures_total 2"), std::string::npos);
+}
+
 TEST(Exporter, CountsHowAttemptsEndedAndWhichWorkersWereLost) {
   ServerCounts counts;
   counts.add_committed({.body = AttemptEnded{.outcome = Diverged{}}});

@@ -59,7 +59,8 @@ std::vector<Event> sample_events() {
           {at, AttemptEnded{attempt, Lost{"lease", 1000}}},
           {at, AttemptEnded{attempt, Stopped{"asked"}}},
           {at, AttemptEnded{attempt, Diverged{"NaN"}}},
-          {at, ArtifactEvicted{artifact.hash}}};
+          {at, ArtifactEvicted{artifact.hash}},
+          {at, StoreRestored{1'000'004}}};
 }
 
 std::vector<Message> sample_messages() {

@@ -1,0 +1,49 @@
+#include "coordinator/host.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "base/files.h"
+
+namespace strata::coordinator {
+namespace {
+
+// Field 22 of /proc/PID/stat; empty when there is no such process, or only its zombie.
+std::string start_time_of(std::int64_t pid) {
+  const auto text = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!text) return "";
+  std::size_t at = text->rfind(')');  // the name before it may hold anything
+  if (at == std::string::npos || at + 2 >= text->size() || (*text)[at + 2] == 'Z') return "";
+  for (int field = 2; field < 22; ++field) {
+    at = text->find(' ', at + 1);
+    if (at == std::string::npos) return "";
+  }
+  return text->substr(at + 1, text->find(' ', at + 1) - at - 1);
+}
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
+
+std::string boot_id() {
+  const auto text = read_file("/proc/sys/kernel/random/boot_id");
+  return text ? text->substr(0, text->find('\n')) : std::string();
+}
+
+std::string ProcessName::text() const { return fmt::format("process {} on {}", pid, host); }
+
+ProcessName this_process() {
+  const std::int64_t pid = getpid();
+  return {.host = host_name(), .boot = boot_id(), .pid = pid, .since = start_time_of(pid)};
+}
+
+bool lives(const ProcessName& process) {
+  return process.pid > 0 && !process.since.empty() && start_time_of(process.pid) == process.since;
+}
+
+}  // namespace strata::coordinator

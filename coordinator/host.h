@@ -1,0 +1,28 @@
+// Who and where this process is, for files that say who holds something.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+namespace strata::coordinator {
+
+[[nodiscard]] std::string host_name();
+// Empty where the kernel does not say.
+[[nodiscard]] std::string boot_id();
+
+// One process of one boot of one machine. Its start time tells it from a later one with its number.
+struct ProcessName {
+  std::string host{};
+  std::string boot{};
+  std::int64_t pid = 0;
+  std::string since{};  // clock ticks since the boot
+  bool operator==(const ProcessName&) const = default;
+  [[nodiscard]] std::string text() const;  // "process 4711 on gpu-01", for people
+};
+[[nodiscard]] ProcessName this_process();
+// REQUIRES: it is of this host and this boot.
+[[nodiscard]] bool lives(const ProcessName& process);
+
+}  // namespace strata::coordinator
