@@ -154,9 +154,9 @@ Result<std::int64_t> MirrorFolder::seconds_since_written() const {
 Status MirrorFolder::refuse_while_kept(const MirrorState& state) const {
   if (state.clean) return {};
   const ProcessName here = this_process();
-  const bool ours = state.keeper.host == here.host && state.keeper.boot == here.boot;
-  if (ours && !lives(state.keeper)) return {};
-  if (ours) {
+  if (state.keeper.host == here.host) {
+    // Nothing of this machine outlives a boot of it.
+    if (state.keeper.boot != here.boot || !lives(state.keeper)) return {};
     return fail(ErrorCode::kConflict, "the mirror {} is kept by a living coordinator, {}: stop it",
                 path_.string(), state.keeper.text());
   }

@@ -11,13 +11,14 @@
 #include "base/json.h"
 #include "coordinator/core/core.h"
 #include "coordinator/event_store.h"
+#include "coordinator/metric_store.h"
+#include "coordinator/mirror.h"
+#include "coordinator/restore.h"
 #include "coordinator/sqlite.h"
 #include "schema/codec.h"
 
+namespace strata::coordinator {
 namespace {
-
-using namespace strata;
-using namespace strata::coordinator;
 
 constexpr std::size_t kEventsPerCommit = 64;
 constexpr int kRunsPerSweep = 100;
@@ -82,11 +83,15 @@ class Life {
     }
   }
   void commit() {
-    commits_ +=
+    const double took =
         seconds_of([&] { need(store_.commit(events_, core_.take_touched(), core_.cluster())); });
+    commits_ += took;
+    slowest_ = std::max(slowest_, took);
     for (Event& event : events_) bytes_ += encode(event)->size();
     events_.clear();
   }
+  void reset_commits() { commits_ = slowest_ = 0; }
+  [[nodiscard]] double slowest_commit() const { return slowest_; }
   [[nodiscard]] double commit_seconds() const { return commits_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   [[nodiscard]] const Cluster& cluster() const { return core_.cluster(); }
@@ -154,6 +159,7 @@ class Life {
   std::vector<StartAttempt> orders_{};
   std::vector<Event> events_{};
   double commits_ = 0;
+  double slowest_ = 0;
   std::uint64_t bytes_ = 0;
 };
 
@@ -214,19 +220,67 @@ void measure_parts(const std::filesystem::path& file) {
               }));
 }
 
-}  // namespace
+// A first pass over the whole store, passes with little news, and what they do to commits.
+void measure_mirror(EventStore& store, Life& life, const StoreFolder& folder,
+                    const std::filesystem::path& where) {
+  using namespace std::chrono_literals;
+  const auto open = [&](std::chrono::milliseconds every) {
+    auto mirror =
+        Mirror::open({.folder = where, .every = every}, {.events_file = folder.events_file(),
+                                                         .metrics_file = folder.metrics_file(),
+                                                         .keys_file = folder.keys_file(),
+                                                         .coordinator = store.coordinator_id()});
+    if (!mirror) need(tl::unexpected(mirror.error()));
+    return std::move(*mirror);
+  };
+  {
+    const auto mirror = open(1h);
+    need(mirror->finish());
+    std::printf("mirror: the first pass          %8.3f s\n", mirror->status().pass_seconds);
+  }
+  {
+    const auto mirror = open(1h);
+    need(mirror->finish());
+    std::printf("mirror: a pass without news     %8.3f s\n", mirror->status().pass_seconds);
+  }
+  const auto sweeps = [&](const char* label, int first) {
+    life.reset_commits();
+    const std::uint64_t before = store.last_seq();
+    for (int i = first; i < first + 3; ++i) life.sweep(i);
+    life.commit();
+    std::printf("%s %7.1f us/event, slowest %.1f ms\n", label,
+                life.commit_seconds() * 1e6 / static_cast<double>(store.last_seq() - before),
+                life.slowest_commit() * 1e3);
+  };
+  constexpr int kFresh = 1'000'000;  // sweeps with numbers that there are not yet
+  sweeps("commits without a mirror       ", kFresh);
+  {
+    const auto mirror = open(100ms);
+    mirror->begin([] {});
+    sweeps("commits, a pass every 0.1 s    ", kFresh + 3);
+    need(mirror->finish());
+  }
+  const auto fresh = StoreFolder::open(folder.path().parent_path() / "restored", false).value();
+  std::printf("restoring                       %8.3f s\n",
+              seconds_of([&] { need(restore_store(fresh, where).map([](const Restored&) {})); }));
+}
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   std::uint64_t events = 100'000;
   int checkpoints = 5;
   std::filesystem::path folder = std::filesystem::temp_directory_path();
+  std::filesystem::path mirror;
   CLI::App app{"Measures the coordinator's store."};
   app.add_option("--events", events, "about so many in the log")->capture_default_str();
   app.add_option("--checkpoints", checkpoints, "of each training")->capture_default_str();
   app.add_option("--folder", folder, "on a local disk")->capture_default_str();
+  app.add_option("--mirror", mirror, "an empty folder, as a rule on another disk");
   CLI11_PARSE(app, argc, argv);
   const auto scratch = make_temporary_folder(folder, "strata-bench-").value();
-  const auto file = scratch / "events.sqlite";
+  const StoreFolder store_folder = StoreFolder::open(scratch / "store", false).value();
+  need(store_folder.keys().map([](const CurveKeys&) {}));
+  need(MetricStore::open(store_folder.metrics_file()).map([](const MetricStore&) {}));
+  const auto file = store_folder.events_file();
   {
     EventStore store = EventStore::open(file).value();
     Life life(store, checkpoints);
@@ -241,6 +295,7 @@ int main(int argc, char** argv) {
     std::printf("commit, %zu events at once: %.1f us/event with the tables, %.1f without\n",
                 kEventsPerCommit, life.commit_seconds() * each,
                 commit_bare(file, scratch / "bare.sqlite") * each);
+    measure_mirror(store, life, store_folder, mirror.empty() ? scratch / "mirror" : mirror);
   }
   std::optional<EventStore> store;
   std::printf("opening                         %8.3f s\n",
@@ -252,3 +307,8 @@ int main(int argc, char** argv) {
   std::filesystem::remove_all(scratch);
   return 0;
 }
+
+}  // namespace
+}  // namespace strata::coordinator
+
+int main(int argc, char** argv) { return strata::coordinator::run(argc, argv); }

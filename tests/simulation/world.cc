@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kTraceLines = 60;
+constexpr double kMirrorPass = 1.0 / 30;           // chance in a second
+constexpr std::uint32_t kAttemptsSkipped = 1'000;  // by a restore; in a world no task has so many
 const coordinator::PeerId kClientPeer{1};
 
 coordinator::PeerId peer_of(std::size_t worker, std::uint64_t life) {
@@ -31,6 +33,8 @@ void Statistics::add(const Statistics& o) {
   delayed += o.delayed;
   partitions += o.partitions;
   coordinator_crashes += o.coordinator_crashes;
+  disks_lost += o.disks_lost;
+  events_forgotten += o.events_forgotten;
   worker_crashes += o.worker_crashes;
   shut_downs += o.shut_downs;
   goodbyes += o.goodbyes;
@@ -51,18 +55,21 @@ std::string Statistics::text() const {
       "{:>10}\nmessages             {:>10}\n"
       "  dropped            {:>10}\n  duplicated         {:>10}\n  delayed            "
       "{:>10}\npartitions           {:>10}\n"
-      "coordinator crashes  {:>10}\nworker crashes       {:>10}\nworkers shut down    "
+      "coordinator crashes  {:>10}\n  with their disk    {:>10}\n  events forgotten   "
+      "{:>10}\nworker crashes       {:>10}\nworkers shut down    "
       "{:>10}\n  goodbyes heard     {:>10}\nworkers drained      {:>10}\nleases expired       "
       "{:>10}\nstale reports        {:>10}\n"
       "artifacts evicted    {:>10}\nsweeps cancelled     {:>10}\nattempts             "
       "{:>10}\ntasks succeeded      {:>10}\n"
       "tasks ended else     {:>10}\n",
       simulated_hours, steps, events, messages, dropped, duplicated, delayed, partitions,
-      coordinator_crashes, worker_crashes, shut_downs, goodbyes, drains, expiries, stale_reports,
-      evictions, cancels, attempts, tasks_succeeded, tasks_ended_otherwise);
+      coordinator_crashes, disks_lost, events_forgotten, worker_crashes, shut_downs, goodbyes,
+      drains, expiries, stale_reports, evictions, cancels, attempts, tasks_succeeded,
+      tasks_ended_otherwise);
 }
 
-World::World(WorldOptions options) : options_(options), random_(options.seed) {
+World::World(WorldOptions options)
+    : options_(options), random_(options.seed), disk_(Random::hash(options.seed)) {
   const auto maybe = [&](double rate) {
     return chance(0.7) ? rate * (0.3 + random_.uniform()) : 0.0;
   };
@@ -79,6 +86,7 @@ World::World(WorldOptions options) : options_(options), random_(options.seed) {
             .cancel = maybe(0.2),
             .shut_down = maybe(0.004),
             .drain = maybe(0.002)};
+  fates_.lose_disk = disk_.uniform() < 0.5 ? 0.3 : 0.0;
   workers_.resize(static_cast<std::size_t>(options_.workers));
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i].name = fmt::format("w{}", i + 1);
@@ -155,6 +163,7 @@ void World::tick() {
 // Faults that strike on their own, once a virtual second.
 void World::inject() {
   if (!faults_on_) return;
+  if (disk_.uniform() < kMirrorPass) mirrored_ = log_.size();
   if (core_ && chance(fates_.crash_coordinator)) crash_coordinator();
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     if (workers_[i].agent && chance(fates_.crash_worker)) crash_worker(i);
@@ -235,17 +244,22 @@ void World::answer_client(const Answer& answer) {
 
 // --- coordinator ---
 
-void World::start_coordinator() {
+coordinator::Cluster World::replayed() {
   coordinator::Cluster cluster;
   for (const std::string& bytes : log_) {
     const auto event = decode_event(bytes);
     STRATA_ASSERT(event.has_value());
-    if (const Status legal = cluster.check(*event); !legal)
-      return violate("I14: " + legal.error().message);
-    cluster.apply(*event);
+    if (const Status legal = cluster.apply_checked(*event); !legal) {
+      violate("I14: " + legal.error().message);
+      break;
+    }
   }
+  return cluster;
+}
+
+void World::start_coordinator() {
   core_ = std::make_unique<coordinator::Core>(coordinator::Options{.coordinator_id = "simulated"},
-                                              std::move(cluster), now_);
+                                              replayed(), now_);
   trace(fmt::format("coordinator up, {} events", log_.size()));
 }
 
@@ -258,17 +272,47 @@ void World::crash_coordinator() {
                         [&](const auto& entry) { return entry.second.session == session; });
   });
   core_.reset();
+  if (faults_on_ && disk_.uniform() < fates_.lose_disk) lose_disk();
   // Mostly back soon; now and then away for longer than a lease.
   const Duration away =
       chance(0.2) ? between(seconds(60), seconds(200)) : between(seconds(1), seconds(30));
   schedule_at(now_ + away, [this] { start_coordinator(); });
 }
 
+// The store died with its disk: the log goes on from its mirror (coordinator/restore.cc), and what
+// was committed later is known to nobody but those who were told.
+void World::lose_disk() {
+  ++statistics_.disks_lost;
+  statistics_.events_forgotten += static_cast<std::int64_t>(log_.size() - mirrored_);
+  trace(fmt::format("its disk dies: {} of {} events are forgotten", log_.size() - mirrored_,
+                    log_.size()));
+  log_.resize(mirrored_);
+  coordinator::Cluster cluster = replayed();
+  const Event restored{
+      .body = StoreRestored{.attempts_above = cluster.newest_attempt() + kAttemptsSkipped}};
+  cluster.apply(restored);
+  log_.push_back(*encode(restored));
+  mirrored_ = log_.size();
+  // The checkers forget with it: I2 and I4 hold for what a mirror has.
+  closed_sessions_.clear();
+  final_states_.clear();
+  note_final(cluster);
+  for (std::size_t i = 0; i < plans_.size(); ++i) {
+    const auto sweep = cluster.sweeps().find(plans_[i].sweep);
+    const bool known = sweep != cluster.sweeps().end() && sweep->second.sealed;
+    if (known || !plans_[i].acknowledged) continue;
+    plans_[i].acknowledged = false;
+    schedule_at(now_ + seconds(20), [this, i] { submit(i); });
+  }
+}
+
 void World::step_core(const coordinator::Input& input) {
   ++statistics_.steps;
+  const AttemptId* reported = reported_by(input);
+  const bool was_live = reported != nullptr && core_->cluster().is_live(*reported);
   const coordinator::Output output = core_->step(
       input, now_, WallTime{std::chrono::duration_cast<milliseconds>(now_.since_boot()).count()});
-  check_step(input, output);
+  check_step(input, output, was_live);
   if (violation_) return;
   const bool may_crash = faults_on_ && !output.events.empty();
   if (may_crash && chance(fates_.crash_coordinator)) {  // before the commit: nothing happened

@@ -43,6 +43,8 @@ struct Statistics {
   std::int64_t delayed = 0;
   std::int64_t partitions = 0;
   std::int64_t coordinator_crashes = 0;
+  std::int64_t disks_lost = 0;
+  std::int64_t events_forgotten = 0;
   std::int64_t worker_crashes = 0;
   std::int64_t shut_downs = 0;
   std::int64_t goodbyes = 0;  // that were stepped
@@ -99,7 +101,7 @@ class World {
     bool cancelled = false;
   };
   struct Fates {  // chances per seed; some kinds are off entirely (swarm testing)
-    double drop = 0, duplicate = 0, delay = 0, partition = 0, crash_coordinator = 0,
+    double drop = 0, duplicate = 0, delay = 0, partition = 0, crash_coordinator = 0, lose_disk = 0,
            crash_worker = 0, fail_user = 0, lose_rank = 0, diverge = 0, evict = 0, cancel = 0,
            shut_down = 0, drain = 0;
   };
@@ -117,6 +119,8 @@ class World {
 
   void start_coordinator();
   void crash_coordinator();
+  void lose_disk();
+  [[nodiscard]] coordinator::Cluster replayed();
   void step_core(const coordinator::Input& input);
   void deliver_effects(const coordinator::Effects& effects);
   void to_coordinator(std::size_t worker, const Message& message);
@@ -135,9 +139,12 @@ class World {
   void end_process(std::size_t index, const AttemptId& id, Outcome outcome);
   void tick_process(std::size_t index, const AttemptId& id);
 
-  void check_step(const coordinator::Input& input, const coordinator::Output& output);
+  // `was_live`: the attempt that the input reports of was, before the step.
+  void check_step(const coordinator::Input& input, const coordinator::Output& output,
+                  bool was_live);
   void check_leaving(const coordinator::Input& input, const coordinator::Output& output);
   void note_committed(const coordinator::Input& input);
+  void note_final(const coordinator::Cluster& cluster);
   void check_workers();
   void check_replay();
   void check_end();
@@ -152,6 +159,8 @@ class World {
   std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> queue_;
   std::unique_ptr<coordinator::Core> core_;  // null while it is down
   std::vector<std::string> log_;             // committed events, encoded
+  std::size_t mirrored_ = 0;                 // of them, when the mirror was last brought up to date
+  Random disk_;                              // its own, so that old seeds stay what they were
   std::vector<SimWorker> workers_;
   std::vector<Plan> plans_;
   std::map<TaskKey, std::string> final_states_;
@@ -162,6 +171,9 @@ class World {
   std::optional<std::string> violation_;
   Statistics statistics_;
 };
+
+// The attempt that a worker's report in this input is about, if it is one.
+[[nodiscard]] const AttemptId* reported_by(const coordinator::Input& input);
 
 // The cluster's state as text, equal exactly when the states are.
 [[nodiscard]] std::string describe(const coordinator::Cluster& cluster);

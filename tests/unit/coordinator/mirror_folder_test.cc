@@ -113,6 +113,9 @@ TEST_F(MirrorFolderTest, AKeeperOfThisMachineCountsAsLongAsItsProcessLives) {
   EXPECT_NE(refused.error().message.find(this_process().text()), std::string::npos);
   state.keeper.since = "1";  // another process had this number
   EXPECT_TRUE(folder.refuse_while_kept(state));
+  state.keeper = this_process();
+  state.keeper.boot = "the one before";
+  EXPECT_TRUE(folder.refuse_while_kept(state)) << "a machine that was started anew need not wait";
 }
 
 TEST_F(MirrorFolderTest, AKeeperElsewhereCountsUntilItHasBeenSilentForThreeIntervals) {
