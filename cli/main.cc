@@ -71,6 +71,15 @@ using strata::cli::WordKind;
 const std::vector<std::string> kFormats = {"text", "csv", "markdown", "latex"};
 const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
 
+// CLI11's own would name the largest double in full.
+std::string above_zero(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) && value > 0
+             ? ""
+             : fmt::format("must be above 0, not {}", text);
+}
+const CLI::Validator is_positive{above_zero, ""};
+
 void add_sweep_name(CLI::App& command, std::string& name) {
   command.add_option("SWEEP", name, "its name, as strata list shows it")->required()->type_name("");
 }
@@ -82,7 +91,7 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
                  "where everything lies (default: ~/.local/state/strata/default)")
       ->type_name("DIR");
   up->add_option("--slots", a.up.slots, "slots of the worker (default: its GPUs, else its cores)")
-      ->check(CLI::PositiveNumber)
+      ->check(is_positive)
       ->type_name("N");
   up->add_option("--models", a.up.models, "folder of exported models (default: $STRATA_MODELS)")
       ->type_name("DIR");
@@ -104,11 +113,11 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
   plan->add_option("FILE", a.word, "sweep definition, docs/sweeps.md")->required()->type_name("");
   plan->add_option("--gflops", a.plan.gflops,
                    "sustained GFLOP/s of a slot, where no program of the kind has run yet")
-      ->check(CLI::PositiveNumber)
+      ->check(is_positive)
       ->type_name("N")
       ->capture_default_str();
   plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)")
-      ->check(CLI::PositiveNumber)
+      ->check(is_positive)
       ->type_name("N");
   out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
 

@@ -42,6 +42,11 @@ TEST(Main, WrongUsageIsTwoAndNamesTheCommandThatHelps) {
   EXPECT_EQ(without.code, kExitUsage);
   EXPECT_THAT(without.err, HasSubstr("FILE is required (strata plan --help"));
   EXPECT_EQ(strata("table small --format yaml").code, kExitUsage);
+  for (const char* words : {"plan x --slots -3", "plan x --gflops 0", "up --slots 0"}) {
+    const Ended ended = strata(words);
+    EXPECT_EQ(ended.code, kExitUsage) << words;
+    EXPECT_THAT(ended.err, HasSubstr("must be above 0, not ")) << words;
+  }
   EXPECT_EQ(strata("--help").code, kExitOk);
   EXPECT_EQ(strata("table --help").code, kExitOk);
 }
