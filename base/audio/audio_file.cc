@@ -3,7 +3,9 @@
 #include <sndfile.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <fstream>
 #include <memory>
 #include <optional>
 
@@ -15,6 +17,9 @@ namespace {
 
 constexpr std::size_t kReadFrames = 1 << 16;
 constexpr std::size_t kWavHeaderBytes = 44;
+// A writer into a pipe cannot go back to fill in the length: ffmpeg leaves 2^32 - 1 there, sox a
+// little under 2^31.
+constexpr std::uint64_t kWavLengthUnknown = 0x7FFF'F000;
 
 struct CloseSound {
   void operator()(SNDFILE* file) const { sf_close(file); }
@@ -30,6 +35,49 @@ void put_number(std::string& out, std::uint32_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>((value >> (8 * i)) & 0xFFU));
 }
 
+// Whether the header's number of samples is exact. That of ogg and mp3 is counted or estimated from
+// what is there.
+bool length_is_exact(const SF_INFO& info) {
+  const int major = info.format & SF_FORMAT_TYPEMASK;
+  return info.frames > 0 && info.frames != SF_COUNT_MAX && major != SF_FORMAT_OGG &&
+         major != SF_FORMAT_MPEG;
+}
+
+std::uint64_t number_at(std::span<const char> bytes, std::size_t at) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  return value;
+}
+
+// libsndfile takes a RIFF WAV that ends before its data chunk does for a shorter recording. Other
+// files, and lengths that were never filled in, pass.
+Status check_wav_is_whole(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(path, error);
+  std::ifstream file(path, std::ios::binary);
+  std::array<char, 12> head{};
+  if (error || !file.read(head.data(), head.size())) return {};
+  const std::string_view text(head.data(), head.size());
+  if (!text.starts_with("RIFF") || !text.ends_with("WAVE")) return {};
+  for (std::uint64_t at = head.size(); at + 8 <= size;) {
+    std::array<char, 8> chunk{};
+    if (!file.seekg(static_cast<std::streamoff>(at)) || !file.read(chunk.data(), chunk.size()))
+      return {};
+    const std::uint64_t length = number_at(chunk, 4);
+    const std::uint64_t there = size - at - chunk.size();
+    if (std::string_view(chunk.data(), 4) == "data") {
+      if (length <= there || length >= kWavLengthUnknown) return {};
+      return fail(
+          ErrorCode::kDamaged,
+          "reading audio {}: its header announces {} bytes of sound, {} are there: the file "
+          "is cut off",
+          path.string(), length, there);
+    }
+    at += chunk.size() + length + length % 2;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Audio> read_audio(const std::filesystem::path& path) {
@@ -41,7 +89,8 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
       return fail(ErrorCode::kNotFound, "reading audio {}: no such file", path.string());
     return fail(ErrorCode::kInvalid, "reading audio {}: {}", path.string(), sf_strerror(nullptr));
   }
-  if (info.frames > kAudioSamplesMax) {
+  // A FLAC that was written into a pipe says SF_COUNT_MAX.
+  if (info.frames > kAudioSamplesMax && info.frames != SF_COUNT_MAX) {
     return fail(ErrorCode::kTooLarge,
                 "reading audio {}: {} samples, the limit is {}; cut it into pieces", path.string(),
                 info.frames, kAudioSamplesMax);
@@ -51,12 +100,12 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
     return fail(ErrorCode::kInvalid, "reading audio {}: {} channels at {} Hz is out of range",
                 path.string(), info.channels, info.samplerate);
   }
+  STRATA_CHECK_OK(check_wav_is_whole(path));
   Audio audio{.rate = info.samplerate};
-  audio.samples.reserve(static_cast<std::size_t>(std::max<sf_count_t>(info.frames, 0)));
+  if (length_is_exact(info)) audio.samples.reserve(static_cast<std::size_t>(info.frames));
   const auto channels = static_cast<std::size_t>(info.channels);
   std::vector<float> block(kReadFrames * channels);
-  // The header's length is only a hint (compressed and truncated files), so read until nothing
-  // comes.
+  // Not every header knows the length, so read until nothing comes, and compare.
   for (sf_count_t got = 0; (got = sf_readf_float(file.get(), block.data(), kReadFrames)) > 0;) {
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(got); ++frame) {
       double sum = 0;
@@ -72,6 +121,12 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
   }
   if (const int error = sf_error(file.get()); error != SF_ERR_NO_ERROR) {
     return fail(ErrorCode::kDamaged, "reading audio {}: {}", path.string(), sf_error_number(error));
+  }
+  if (length_is_exact(info) && std::ssize(audio.samples) != info.frames) {
+    return fail(ErrorCode::kDamaged,
+                "reading audio {}: its header announces {} samples, {} could be read: the file is "
+                "cut off or damaged",
+                path.string(), info.frames, audio.samples.size());
   }
   if (audio.samples.empty())
     return fail(ErrorCode::kInvalid, "reading audio {}: it holds no samples", path.string());

@@ -26,7 +26,8 @@ struct Audio {
 
 // Reads what libsndfile reads (wav, flac, ogg, mp3). Channels are averaged. An error names the
 // file; a file without a sample, longer than kAudioSamplesMax, or holding NaN or infinity is
-// refused.
+// refused. kDamaged where fewer samples come than the header announces; a cut ogg or mp3 cannot be
+// told from a short one, nor a WAV whose writer never filled in its length.
 [[nodiscard]] Result<Audio> read_audio(const std::filesystem::path& path);
 
 // 16-bit PCM WAV, written atomically; the bytes depend on the samples and the rate alone. A sample

@@ -58,7 +58,8 @@ Value interval_value(const Bootstrap& b) { return Array{b.low, b.high}; }
 struct Estimate {
   double value = 0;
   Bootstrap by_utterance{};
-  Bootstrap by_speaker{};
+  std::size_t speakers = 0;
+  std::optional<Bootstrap> by_speaker{};  // of one speaker there is nothing to draw
 };
 
 Result<Estimate> estimate(const std::vector<Share>& shares,
@@ -66,14 +67,20 @@ Result<Estimate> estimate(const std::vector<Share>& shares,
                           const BootstrapOptions& options) {
   Estimate e{.value = ratio(shares)};
   STRATA_TRY(e.by_utterance, bootstrap(shares, each_alone(shares.size()), options));
-  STRATA_TRY(e.by_speaker, bootstrap(shares, blocks_by_label(speakers), options));
+  const Blocks blocks = blocks_by_label(speakers);
+  e.speakers = blocks.size();
+  if (e.speakers >= 2) {
+    STRATA_TRY(e.by_speaker, bootstrap(shares, blocks, options));
+  }
   return e;
 }
 
 Object estimate_value(const Estimate& e) {
-  return {{"value", e.value},
-          {"interval_by_utterance", interval_value(e.by_utterance)},
-          {"interval_by_speaker", interval_value(e.by_speaker)}};
+  Object value{{"value", e.value},
+               {"interval_by_utterance", interval_value(e.by_utterance)},
+               {"speakers", static_cast<std::int64_t>(e.speakers)}};
+  if (e.by_speaker) value.emplace("interval_by_speaker", interval_value(*e.by_speaker));
+  return value;
 }
 
 Score score_of(const std::string& name, const Measure& measure, const Estimate& e,

@@ -46,11 +46,16 @@ Status read_pairs(Corpus& corpus) {
     Fields fields(lines[i], fmt::format("{}: entry {}", path.string(), i + 1));
     const std::string id = fields.text("id");
     const std::string prompt = fields.text("prompt");
-    fields.require(corpus.find(id) != nullptr, "id", "expected an id of the manifest");
-    fields.require(corpus.find(prompt) != nullptr, "prompt", "expected an id of the manifest");
-    fields.require(id != prompt, "prompt", "an item cannot be its own prompt");
+    const Item* item = corpus.find(id);
+    fields.require(item != nullptr, "id", fmt::format("the manifest has no item \"{}\"", id));
+    fields.require(item == nullptr || item->split == Split::kHeldout, "id",
+                   fmt::format("\"{}\" is no held-out item", id));
+    fields.require(corpus.find(prompt) != nullptr, "prompt",
+                   fmt::format("the manifest has no item \"{}\"", prompt));
+    fields.require(id != prompt, "prompt", fmt::format("\"{}\" cannot be its own prompt", prompt));
+    fields.require(!corpus.prompts.contains(id), "id", fmt::format("\"{}\" is there twice", id));
     STRATA_CHECK_OK(fields.finish());
-    corpus.prompts[id] = prompt;
+    corpus.prompts.emplace(id, prompt);
   }
   return {};
 }

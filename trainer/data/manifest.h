@@ -52,7 +52,8 @@ struct Corpus {
   }
 };
 
-// Checks every line; an error names file and line. Pairs must name items of the manifest.
+// Checks every line; an error names file and line. Pairs name held-out items, each once, and
+// prompts among the items of the manifest.
 [[nodiscard]] Result<Corpus> read_corpus(const std::filesystem::path& folder);
 [[nodiscard]] std::string format_manifest(const std::vector<Item>& items);
 [[nodiscard]] std::string format_pairs(const std::map<std::string, std::string>& prompts);

@@ -31,6 +31,7 @@ struct PrepareOptions {
   AsteriskOptions asterisk{};
   FliteDigitsOptions flite{};
   std::filesystem::path list{};
+  std::string list_sha256{};  // empty: whatever the list holds
 };
 
 struct Listing {
@@ -107,7 +108,10 @@ Result<PrepareOptions> read_options(const Value& parameters) {
   options.kind = corpus.choice("kind", {"asterisk", "flite-digits", "list"});
   if (options.kind == "asterisk") options.asterisk = read_asterisk(corpus);
   if (options.kind == "flite-digits") options.flite = read_flite_digits(corpus);
-  if (options.kind == "list") options.list = corpus.text("file");
+  if (options.kind == "list") {
+    options.list = corpus.text("file");
+    options.list_sha256 = corpus.text("sha256", "");
+  }
   SelectionOptions& selection = options.selection;
   read_seconds(corpus, selection);
   selection.heldout = corpus.integer("heldout", selection.heldout);
@@ -171,6 +175,17 @@ Result<std::vector<Value>> read_tsv(const std::filesystem::path& path) {
   return lines;
 }
 
+// The path of a list decides nothing about its lines; its hash does.
+Status check_list(const std::filesystem::path& path, const std::string& expected) {
+  if (expected.empty()) return {};
+  STRATA_TRY(const std::string found, sha256_file(path));
+  if (found == expected) return {};
+  return fail(ErrorCode::kInvalid,
+              "parameters.corpus.sha256: the list {} has the SHA-256 {}, the sweep expects {}: put "
+              "the first into the sweep if the list was meant to change",
+              path.string(), found, expected);
+}
+
 Result<std::vector<Candidate>> list_file(const std::filesystem::path& path) {
   const bool tsv = path.extension() == ".tsv";
   STRATA_TRY(const std::vector<Value> lines, tsv ? read_tsv(path) : read_json_lines(path));
@@ -228,6 +243,28 @@ Result<Item> write_item(const Chosen& chosen, const std::vector<float>& samples,
   return item;
 }
 
+// The model would be tested on what it was trained on. The list is at fault: nothing is dropped in
+// silence.
+Status check_no_shared_audio(const std::vector<Item>& items) {
+  std::map<std::string, std::string> trained;  // hash -> id
+  for (const Item& item : items) {
+    if (item.split == Split::kTrain) trained.emplace(item.sha256, item.id);
+  }
+  std::vector<std::string> shared;
+  for (const Item& item : items) {
+    const auto found = trained.find(item.sha256);
+    if (item.split == Split::kHeldout && found != trained.end())
+      shared.push_back(fmt::format("{} (held out) and {} (training)", item.id, found->second));
+  }
+  if (shared.empty()) return {};
+  const std::size_t count = shared.size();
+  shared.resize(std::min(count, kReportExamples));
+  return fail(ErrorCode::kInvalid,
+              "{} held-out recordings are the same sound as one to train on: {}{}: remove one of "
+              "each pair",
+              count, fmt::join(shared, ", "), count > shared.size() ? ", …" : "");
+}
+
 Object split_report(const std::vector<Item>& items, Split split) {
   std::int64_t count = 0;
   double seconds = 0;
@@ -268,12 +305,16 @@ Object make_report(const Selection& selection, const std::vector<Item>& items,
   for (const std::string& c : unknown) unknown_list.emplace_back(c);
   Object versions;
   for (const auto& [name, version] : packages) versions.emplace(name, version);
-  return {{"kept", std::move(kept)},
-          {"dropped", std::move(dropped)},
-          {"packages", std::move(versions)},
-          {"rate", kCorpusRate},
-          {"vocabulary", static_cast<std::int64_t>(vocabulary.size())},
-          {"unknown_heldout_characters", std::move(unknown_list)}};
+  Object report{{"kept", std::move(kept)},
+                {"dropped", std::move(dropped)},
+                {"packages", std::move(versions)},
+                {"rate", kCorpusRate},
+                {"vocabulary", static_cast<std::int64_t>(vocabulary.size())},
+                {"unknown_heldout_characters", std::move(unknown_list)}};
+  // Only where there are some, so that the bytes of corpora without any stay what they were.
+  if (selection.prompts_from_training > 0)
+    report.emplace("prompts_from_training", selection.prompts_from_training);
+  return report;
 }
 
 Status write_tables(const std::filesystem::path& corpus, const Selection& selection,
@@ -300,6 +341,7 @@ Result<std::optional<Listing>> list_candidates(const PrepareOptions& options, Pr
                    .packages = std::move(asterisk.packages)};
   }
   if (options.kind == "list") {
+    STRATA_CHECK_OK(check_list(options.list, options.list_sha256));
     STRATA_TRY(std::vector<Candidate> candidates, list_file(options.list));
     return Listing{.candidates = std::move(candidates)};
   }
@@ -336,6 +378,14 @@ Result<int> run_prepare(const StageSpec& spec) {
       items.push_back(std::move(item));
     }
     STRATA_CHECK_OK(progress.report(listing->steps + std::ssize(items), total));
+  }
+  STRATA_CHECK_OK(check_no_shared_audio(items));
+  if (selection.prompts_from_training > 0) {
+    log_warning(
+        "prepare",
+        "{} of {} held-out items have a prompt that the model is trained on: their speakers "
+        "have no other held-out item",
+        selection.prompts_from_training, selection.prompts.size());
   }
   STRATA_CHECK_OK(write_tables(corpus, selection, items, listing->packages));
   std::error_code ignored;

@@ -5,7 +5,8 @@
 //                       {"kind": "flite-digits", "voices": ["slt"], "others": ["rms"],
 //                        "digits": [3, 5], "utterances": 900 for each voice, "text_seed": 1,
 //                        "version": "2.2-5", …common}
-//                       {"kind": "list", "file": "/path/list.jsonl or .tsv", …common}
+//                       {"kind": "list", "file": "/path/list.jsonl or .tsv",
+//                        "sha256": that of the file, or absent: not checked, …common}
 //   common: "seconds": [1.0, 4.0], "heldout": 60, "references_each": 20, "split_seed": 1,
 //           "limit": null
 //

@@ -54,6 +54,42 @@ std::optional<std::string> problem(const Candidate& candidate, const SelectionOp
   return {};
 }
 
+// Puts those to be held out in front, in the order in which they were drawn, and the rest behind
+// them in the order they have. A speaker comes with two items at once wherever that is possible, so
+// that each can be the other's prompt; who has one item only comes last of all.
+void draw_heldout_first(std::vector<Candidate>& speech, std::size_t count) {
+  std::map<std::string, std::vector<std::size_t>> of_speaker;  // places, in order
+  for (std::size_t i = 0; i < speech.size(); ++i) of_speaker[speech[i].speaker].push_back(i);
+  std::vector<std::size_t> drawn;
+  std::vector<bool> taken(speech.size(), false);
+  std::set<std::string> begun;
+  const auto take = [&](std::size_t place) {
+    drawn.push_back(place);
+    taken[place] = true;
+    begun.insert(speech[place].speaker);
+  };
+  // Three rounds, each with a weaker condition: in pairs; any whose speaker has another item; any.
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t i = 0; i < speech.size() && drawn.size() < count; ++i) {
+      const auto& places = of_speaker.at(speech[i].speaker);
+      if (taken[i]) continue;
+      if (round == 0 && !begun.contains(speech[i].speaker)) {
+        if (places.size() < 2 || count - drawn.size() < 2) continue;
+        take(i);
+        take(places[1]);  // i is the first of its speaker
+      } else if (round != 1 || places.size() >= 2) {
+        take(i);
+      }
+    }
+  }
+  std::vector<Candidate> ordered;
+  for (const std::size_t place : drawn) ordered.push_back(std::move(speech[place]));
+  for (std::size_t i = 0; i < speech.size(); ++i) {
+    if (!taken[i]) ordered.push_back(std::move(speech[i]));
+  }
+  speech = std::move(ordered);
+}
+
 Status choose_prompts(Selection& selection, std::uint64_t seed) {
   for (const Chosen& chosen : selection.kept) {
     if (chosen.split != Split::kHeldout) continue;
@@ -74,6 +110,7 @@ Status choose_prompts(Selection& selection, std::uint64_t seed) {
     }
     Random random(derive_seed(seed, "prompt/" + chosen.candidate.id));
     selection.prompts[chosen.candidate.id] = pool[random.bounded(pool.size())]->candidate.id;
+    if (heldout.empty()) ++selection.prompts_from_training;
   }
   return {};
 }
@@ -122,6 +159,7 @@ Result<Selection> select(std::vector<Candidate> candidates, const SelectionOptio
                 "left to train on",
                 usable, options.seconds_min, options.seconds_max, wanted, options.heldout);
   }
+  draw_heldout_first(speech, static_cast<std::size_t>(options.heldout));
   for (std::int64_t i = 0; i < usable; ++i) {
     Candidate& candidate = speech[static_cast<std::size_t>(i)];
     if (i < wanted) {

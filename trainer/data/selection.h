@@ -41,11 +41,14 @@ struct Selection {
   std::vector<Chosen> kept{};                                 // ordered by id
   std::map<std::string, std::vector<std::string>> dropped{};  // reason -> ids, in order
   std::map<std::string, std::string> prompts{};               // held-out id -> id of its prompt
+  // How many of them the model is trained on, for want of another held-out item of the speaker.
+  std::int64_t prompts_from_training = 0;
 };
 
 // An error where fewer than one training item would be left, a held-out speaker has no second item,
 // or two candidates share an id. Texts are trimmed, else kept as they are. Held-out items are drawn
-// first, so `limit` never changes who is held out.
+// first, so `limit` never changes who is held out; a speaker gets at least two of them where the
+// count and the speaker's items allow it, so that prompts need not come from training.
 [[nodiscard]] Result<Selection> select(std::vector<Candidate> candidates,
                                        const SelectionOptions& options);
 

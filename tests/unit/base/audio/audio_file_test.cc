@@ -107,6 +107,62 @@ TEST_F(AudioFile, MissingGarbageAndEmptyFilesAreNamed) {
   EXPECT_THAT(empty.error().message, HasSubstr("holds no samples"));
 }
 
+// 16,000 samples of silence in four blocks, as an encoder writes them.
+std::string silent_flac() {
+  static constexpr std::string_view kHex =
+      "664c6143800000221000100000000b00000d01f400f000003e8022054b0f4ee3aba7e05490fd09d5799dfff8c408"
+      "0004000000f854fff8c4080103000000942cfff8c408020a00000020a4fff87408030e7f840000007cd3";
+  std::string bytes;
+  for (std::size_t i = 0; i < kHex.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(std::string(kHex.substr(i, 2)), nullptr, 16)));
+  return bytes;
+}
+
+TEST_F(AudioFile, AFileThatIsCutOffIsNotTakenForAShorterOne) {
+  const std::string wav = encode_wav(std::vector<float>(1000, 0.25F), 16'000);
+  const std::string flac = silent_flac();
+  const auto code_of = [&](const std::string& name, const std::string& bytes) {
+    EXPECT_TRUE(write_file_atomic(folder_ / name, bytes).has_value());
+    const auto audio = read_audio(folder_ / name);
+    EXPECT_FALSE(audio.has_value()) << name;
+    if (audio) return ErrorCode::kInternal;
+    EXPECT_THAT(audio.error().message, HasSubstr(name));
+    return audio.error().code;
+  };
+  EXPECT_EQ(code_of("last_sample.wav", wav.substr(0, wav.size() - 2)), ErrorCode::kDamaged);
+  EXPECT_EQ(code_of("half.wav", wav.substr(0, wav.size() / 2)), ErrorCode::kDamaged);
+  EXPECT_EQ(code_of("last_block.flac", flac.substr(0, flac.size() - 5)), ErrorCode::kDamaged);
+  ASSERT_TRUE(write_file_atomic(folder_ / "whole.flac", flac).has_value());
+  EXPECT_EQ(read_audio(folder_ / "whole.flac")->samples.size(), 16'000U);
+}
+
+TEST_F(AudioFile, ALengthThatWasNeverFilledInIsNoDamage) {
+  std::string wav = encode_wav(std::vector<float>(1000, 0.25F), 16'000);
+  for (const std::size_t at : {std::size_t{4}, std::size_t{40}}) wav.replace(at, 4, 4, '\xff');
+  ASSERT_TRUE(write_file_atomic(folder_ / "piped.wav", wav).has_value());
+  const auto piped = read_audio(folder_ / "piped.wav");
+  ASSERT_TRUE(piped.has_value()) << piped.error().message;
+  EXPECT_EQ(piped->samples.size(), 1000U);
+  std::string flac = silent_flac();
+  flac.replace(22, 4, 4, '\0');  // the number of samples, and of the sum of bytes nothing is asked
+  ASSERT_TRUE(write_file_atomic(folder_ / "piped.flac", flac).has_value());
+  const auto from_pipe = read_audio(folder_ / "piped.flac");
+  ASSERT_TRUE(from_pipe.has_value()) << from_pipe.error().message;
+  EXPECT_EQ(from_pipe->samples.size(), 16'000U);
+}
+
+TEST_F(AudioFile, ChunksBeforeAndBehindTheSoundArePassedOver) {
+  std::string wav = encode_wav(std::vector<float>(100, 0.25F), 16'000);
+  const std::string list("LIST\x05\0\0\0INFOx\0", 14);  // five bytes and one to make it even
+  ASSERT_TRUE(write_file_atomic(folder_ / "a.wav", wav.substr(0, 36) + list + wav.substr(36) + list)
+                  .has_value());
+  EXPECT_EQ(read_audio(folder_ / "a.wav")->samples.size(), 100U);
+  ASSERT_TRUE(write_file_atomic(folder_ / "b.wav",
+                                wav.substr(0, 36) + list + wav.substr(36, wav.size() - 46))
+                  .has_value());
+  EXPECT_EQ(read_audio(folder_ / "b.wav").error().code, ErrorCode::kDamaged);
+}
+
 TEST(Wav, BytesAreThoseOfTheFormat) {
   const std::string bytes =
       encode_wav(std::vector<float>{0.0F, 1.0F / 32768, -1.0F / 32768}, 16'000);

@@ -79,6 +79,21 @@ TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
   EXPECT_EQ(score_named(report, "mos").judge, "toy@2");
 }
 
+TEST(Report, AnIntervalOverSpeakersNeedsTwoOfThem) {
+  const Report two = make_report(small_input()).value();
+  EXPECT_EQ(*two.summary.find("sets.generated.mos.speakers"), Value(2));
+  EXPECT_NE(two.summary.find("sets.generated.mos.interval_by_speaker"), nullptr);
+  ReportInput input = small_input();
+  for (UtteranceScore& u : input.utterances) u.speaker = "one";
+  const Report one = make_report(input).value();
+  for (const char* measure : {"mos", "wer", "wer_corpus"}) {
+    const std::string block = fmt::format("sets.generated.{}.", measure);
+    EXPECT_EQ(*one.summary.find(block + "speakers"), Value(1));
+    EXPECT_EQ(one.summary.find(block + "interval_by_speaker"), nullptr);
+    EXPECT_NE(one.summary.find(block + "interval_by_utterance"), nullptr);
+  }
+}
+
 TEST(Report, OtherSetsAreComparedWithTheGeneratedOneOverCommonIds) {
   const Report report = make_report(small_input()).value();
   EXPECT_EQ(*report.summary.find("minus_generated.recordings.mos.count"), Value(2));

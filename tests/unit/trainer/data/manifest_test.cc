@@ -70,6 +70,13 @@ TEST_F(Manifest, BadLinesAreNamed) {
   EXPECT_THAT(error(), HasSubstr("pairs.jsonl: entry 1"));
   write(good, "{\"id\": \"b\", \"prompt\": \"b\"}\n");
   EXPECT_THAT(error(), HasSubstr("its own prompt"));
+  write(good, "{\"id\": \"b\", \"prompt\": \"nobody\"}\n");
+  EXPECT_THAT(error(), HasSubstr("no item \"nobody\""));
+  write(good, "{\"id\": \"a\", \"prompt\": \"b\"}\n");
+  EXPECT_THAT(error(), HasSubstr("\"a\" is no held-out item"));
+  write(good, format_pairs({{"b", "a"}}) + format_pairs({{"b", "a"}}));
+  EXPECT_THAT(error(), HasSubstr("pairs.jsonl: entry 2"));
+  EXPECT_THAT(error(), HasSubstr("\"b\" is there twice"));
   auto items = two_items();
   items[0].audio = "../../etc/passwd";
   write(format_manifest(items));

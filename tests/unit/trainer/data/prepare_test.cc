@@ -63,6 +63,43 @@ TEST_F(PrepareList, ATabSeparatedListWithCrLfReadsAsWell) {
   EXPECT_EQ(corpus->find("clip3")->speaker, "ann");
 }
 
+TEST_F(PrepareList, AHashThatIsNotTheListsIsRefusedAndTheRightOneIsSaid) {
+  const auto list = write_list(6);
+  auto spec = prepare_spec(list);
+  ASSERT_TRUE(spec.parameters.set("corpus.sha256", std::string(64, '0')).has_value());
+  const auto refused = run_prepare(spec);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_THAT(refused.error().message, HasSubstr(*sha256_file(list)));
+  ASSERT_TRUE(spec.parameters.set("corpus.sha256", *sha256_file(list)).has_value());
+  EXPECT_TRUE(run_prepare(spec).has_value());
+}
+
+TEST_F(PrepareList, TheSameSoundOnBothSidesOfTheSplitIsRefusedByName) {
+  const auto list = write_list(6);
+  for (int i = 1; i < 6; ++i) {
+    std::filesystem::copy_file(folder_ / "source" / "clip0.wav",
+                               folder_ / "source" / ("clip" + std::to_string(i) + ".wav"),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  const auto refused = run_prepare(prepare_spec(list));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_THAT(refused.error().message, HasSubstr("2 held-out recordings are the same sound"));
+  EXPECT_THAT(refused.error().message, HasSubstr("clip"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "corpus" / "manifest.jsonl"));
+}
+
+TEST_F(PrepareList, PromptsFromTrainingStandInTheReport) {
+  const auto list = write_list(6);
+  ASSERT_TRUE(run_prepare(prepare_spec(list, "pair", 2)).has_value());
+  EXPECT_EQ(parse_json(*read_file(folder_ / "pair/report.json"))->find("prompts_from_training"),
+            nullptr);
+  ASSERT_TRUE(run_prepare(prepare_spec(list, "alone", 1)).has_value());
+  EXPECT_EQ(*parse_json(*read_file(folder_ / "alone/report.json"))->find("prompts_from_training"),
+            Value(1));
+}
+
 TEST_F(PrepareList, WrongSpecsAndBrokenRecordingsAreNamed) {
   const auto list = write_list(6);
   auto spec = prepare_spec(list);

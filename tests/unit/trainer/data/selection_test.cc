@@ -100,6 +100,36 @@ TEST(Selection, APromptIsAnotherHeldOutItemOfTheSameSpeaker) {
   }
 }
 
+TEST(Selection, SpeakersAreHeldOutInPairsWhereTheirItemsAllowIt) {
+  // Fifteen speakers of two items and ten of one; drawn blindly, most would be held out alone.
+  auto all = many(40);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    all[i].speaker = "speaker" + std::to_string(i < 30 ? i / 2 : i);
+  const auto selection = select(all, {.heldout = 20});
+  ASSERT_TRUE(selection.has_value()) << selection.error().message;
+  EXPECT_EQ(ids_of(*selection, Split::kHeldout).size(), 20U);
+  EXPECT_EQ(selection->prompts_from_training, 0);
+  const auto heldout = ids_of(*selection, Split::kHeldout);
+  for (const auto& [id, prompt] : selection->prompts) EXPECT_TRUE(heldout.contains(prompt)) << id;
+  // The limit still decides nothing about who is held out.
+  EXPECT_EQ(ids_of(*select(all, {.heldout = 20, .limit = 25}), Split::kHeldout), heldout);
+}
+
+TEST(Selection, APromptFromTrainingIsCounted) {
+  auto all = many(12);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].speaker = i < 4 ? "ann" : "bob";
+  const auto odd = select(all, {.heldout = 1});  // no room for a pair
+  ASSERT_TRUE(odd.has_value()) << odd.error().message;
+  EXPECT_EQ(odd->prompts_from_training, 1);
+  EXPECT_TRUE(ids_of(*odd, Split::kTrain).contains(odd->prompts.begin()->second));
+}
+
+TEST(Selection, OfOneSpeakerTheFirstOfTheShuffleAreHeldOut) {
+  // As it always was: corpora of one speaker, and all that was made from them, stay.
+  const auto selection = select(many(12), {.heldout = 4, .seed = 1});
+  EXPECT_THAT(ids_of(*selection, Split::kHeldout), ElementsAre("id11", "id3", "id7", "id8"));
+}
+
 TEST(Selection, ReferencesNeedNoTextAreBoundedAndNeverTrainedOn) {
   auto all = many(5);
   for (int i = 0; i < 9; ++i)
