@@ -96,6 +96,7 @@ Result<pid_t> Launcher::start(const LaunchOrder& order) {
       .stdout_file = order.log_file,
       .stderr_file = order.log_file,
       .own_session = true};
+  command.extra_environment[kAttemptFolderVariable] = order.folder.string();
   if (order.ranks) command.argv.emplace_back("--spare-child");
   command.argv.emplace_back("--");
   command.argv.insert(command.argv.end(), order.argv.begin(), order.argv.end());
@@ -105,6 +106,7 @@ Result<pid_t> Launcher::start(const LaunchOrder& order) {
   STRATA_ASSERT(record.has_value());
   record->attempt = order.attempt;
   record->scratch = order.scratch.string();
+  record->folder = order.folder.string();
   if (auto status = write_record(order.session_file, *record); !status) {
     log_warning("worker", "attempt {}: {}: a worker that is killed now could not find it again",
                 order.attempt, status.error().message);

@@ -50,10 +50,10 @@ std::string boot_id() {
   return *text;
 }
 
-bool carries_attempt(pid_t pid, const std::string& attempt) {
+// Whether `entry` ("NAME=value") is in the first environment of a process.
+bool carries(pid_t pid, const std::string& entry) {
   const auto environment = read_file(fmt::format("/proc/{}/environ", pid), kEnvironmentBytesMax);
   if (!environment) return false;
-  const std::string entry = "STRATA_ATTEMPT=" + attempt;
   std::size_t at = 0;
   while (at < environment->size()) {
     const std::size_t end = std::min(environment->find('\0', at), environment->size());
@@ -61,6 +61,16 @@ bool carries_attempt(pid_t pid, const std::string& attempt) {
     at = end + 1;
   }
   return false;
+}
+
+template <class Visit>
+void each_process(const Visit& visit) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") == std::string::npos)
+      visit(static_cast<pid_t>(std::stoi(name)));
+  }
 }
 
 }  // namespace
@@ -77,7 +87,8 @@ Status write_record(const std::filesystem::path& file, const SessionRecord& reco
                            {"started", record.started},
                            {"boot", record.boot},
                            {"attempt", record.attempt},
-                           {"scratch", record.scratch}});
+                           {"scratch", record.scratch},
+                           {"folder", record.folder}});
   // Not synced: the record matters to a worker that starts again in the same boot, and sees what
   // was written.
   return write_file_unsynced(file, to_canonical_json(value) + "\n");
@@ -91,7 +102,8 @@ Result<SessionRecord> read_record(const std::filesystem::path& file) {
                        .started = static_cast<std::uint64_t>(fields.integer("started")),
                        .boot = fields.text("boot"),
                        .attempt = fields.text("attempt"),
-                       .scratch = fields.text("scratch", "")};
+                       .scratch = fields.text("scratch", ""),
+                       .folder = fields.text("folder", "")};
   fields.require(record.session > 1, "session", "expected a process id");
   STRATA_CHECK_OK(fields.finish());
   return record;
@@ -100,12 +112,19 @@ Result<SessionRecord> read_record(const std::filesystem::path& file) {
 std::vector<pid_t> members_of(const SessionRecord& record) {
   if (record.boot != boot_id()) return {};
   const auto leader = stat_of(record.session);
-  if (leader && leader->started != record.started)
-    return {};  // the number belongs to somebody else by now
-  std::vector<pid_t> members = processes_of_session(record.session);
+  std::vector<pid_t> members;
+  if (!leader || leader->started == record.started)  // else its number is somebody else's by now
+    members = processes_of_session(record.session);
   if (!leader) {
-    std::erase_if(members, [&](pid_t pid) { return !carries_attempt(pid, record.attempt); });
+    const std::string name = "STRATA_ATTEMPT=" + record.attempt;
+    std::erase_if(members, [&](pid_t pid) { return !carries(pid, name); });
   }
+  if (record.folder.empty()) return members;
+  const std::string folder = std::string(kAttemptFolderVariable) + "=" + record.folder;
+  each_process([&](pid_t pid) {
+    if (std::find(members.begin(), members.end(), pid) == members.end() && carries(pid, folder))
+      members.push_back(pid);
+  });
   return members;
 }
 
@@ -125,14 +144,10 @@ Status end_session(const SessionRecord& record, std::chrono::milliseconds patien
 
 std::vector<pid_t> children_of(pid_t parent) {
   std::vector<pid_t> children;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto pid = static_cast<pid_t>(std::stoi(name));
+  each_process([&](pid_t pid) {
     const auto stat = stat_of(pid);
     if (stat && stat->parent == parent) children.push_back(pid);
-  }
+  });
   std::sort(children.begin(), children.end());
   return children;
 }

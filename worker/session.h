@@ -23,16 +23,19 @@ struct SessionRecord {
   std::string boot{};         // /proc/sys/kernel/random/boot_id
   std::string attempt{};      // what its processes have in STRATA_ATTEMPT
   std::string scratch{};      // a folder in memory that goes with it; empty: none
+  std::string folder{};       // what its processes have in STRATA_ATTEMPT_FOLDER; empty: nothing
 };
+// Names an attempt of one worker, where its number and its task may be those of another cluster's.
+inline constexpr const char* kAttemptFolderVariable = "STRATA_ATTEMPT_FOLDER";
 
 // The record of a session whose leader lives now.
 [[nodiscard]] Result<SessionRecord> record_of(pid_t leader);
 [[nodiscard]] Status write_record(const std::filesystem::path& file, const SessionRecord& record);
 [[nodiscard]] Result<SessionRecord> read_record(const std::filesystem::path& file);
 
-// Processes of the recorded session that certainly belong to it: the leader must be the recorded
-// one; where the leader is gone, a process must carry the attempt's name in its environment.
-// Nothing after a reboot.
+// Processes that certainly belong to the recorded session: those of its number while the leader is
+// the recorded one, or that carry the attempt's name in their environment where it is gone; and in
+// whatever session, those that carry the attempt's folder. Nothing after a reboot.
 [[nodiscard]] std::vector<pid_t> members_of(const SessionRecord& record);
 
 // SIGKILL to all of them until none is left. An error names those that would not end within

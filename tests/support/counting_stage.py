@@ -1,5 +1,6 @@
 """A stage for tests that keeps docs/stages.md and whose result shows whether it was resumed rightly: a chain of hashes,
-one link for each step. Under mpirun rank 0 works and the other ranks wait for it."""
+one link for each step. Under mpirun rank 0 works and the other ranks wait for it. Each process of it leaves another one
+behind in a session of its own, which whoever runs stages has to end."""
 
 import hashlib
 import json
@@ -16,6 +17,12 @@ steps = parameters["steps"]
 pause = float(os.environ.get("STRATA_TEST_PAUSE", parameters["pause"]))
 rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
 pathlib.Path(f"pid.{rank}").write_text(f"{os.getpid()}\n")
+if os.fork() == 0:
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)  # mpirun waits for whoever holds its pipes
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.execvp("sleep", ["sleep", "300"])
 asked_to_stop = False
 
 

@@ -170,7 +170,9 @@ TEST_F(Launching, AGuardThatDoesNotObeyIsKilledAsWell) {
 
 TEST_F(Launching, AnotherSessionIsLeftAloneWhenOneIsKilled) {
   const auto first = launcher_.start(order("echo $$ > first; sleep 1000"));
-  auto second_order = order("echo $$ > second; sleep 1000");
+  auto second_order = order("echo $$ > ../second; sleep 1000");
+  second_order.folder = temporary_ / "other";
+  ASSERT_TRUE(make_folder(second_order.folder));
   second_order.exit_file = temporary_ / "exit2";
   second_order.session_file = temporary_ / "session2.json";
   const auto second = launcher_.start(second_order);

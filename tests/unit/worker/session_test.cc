@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/subprocess.h"
 #include "tests/support/temporary_folder.h"
 
@@ -26,6 +27,7 @@ TEST(Session, ARecordSurvivesTheDisk) {
   ASSERT_TRUE(record);
   record->attempt = "4f2a9c01#2";
   record->scratch = "/dev/shm/x";
+  record->folder = "/attempts/x";
   ASSERT_TRUE(write_record(temporary / "session.json", *record));
   const auto read = read_record(temporary / "session.json");
   ASSERT_TRUE(read) << read.error().message;
@@ -34,6 +36,7 @@ TEST(Session, ARecordSurvivesTheDisk) {
   EXPECT_EQ(read->boot, record->boot);
   EXPECT_EQ(read->attempt, record->attempt);
   EXPECT_EQ(read->scratch, record->scratch);
+  EXPECT_EQ(read->folder, record->folder);
 }
 
 TEST(Session, ARecordedSessionIsEnded) {
@@ -65,6 +68,24 @@ TEST(Session, NothingOfAnEarlierBootIsKilled) {
   EXPECT_TRUE(members_of(*record).empty());
   ::kill(pid, SIGKILL);
   EXPECT_TRUE(wait_exit(pid));
+}
+
+TEST(Session, AProcessThatMadeItselfAnotherSessionIsFoundByTheAttemptsFolder) {
+  const strata::testing::TemporaryFolder temporary;
+  const auto leader = spawn({.argv = {"sh", "-c", "setsid sleep 1000 & echo $! > pid; sleep 0.2"},
+                             .extra_environment = {{kAttemptFolderVariable, temporary.path()}},
+                             .folder = temporary.path(),
+                             .own_session = true});
+  ASSERT_TRUE(leader);
+  auto record = record_of(*leader);
+  ASSERT_TRUE(record);
+  ASSERT_TRUE(wait_exit(*leader));
+  EXPECT_TRUE(members_of(*record).empty()) << "its number is nobody's any more";
+  record->folder = temporary.path();
+  const auto pid = static_cast<pid_t>(std::stol(*read_file(temporary / "pid")));
+  EXPECT_EQ(members_of(*record), std::vector<pid_t>{pid});
+  EXPECT_TRUE(end_session(*record, kPatience));
+  EXPECT_TRUE(members_of(*record).empty());
 }
 
 TEST(Session, WithoutItsLeaderOnlyProcessesThatCarryTheAttemptAreKilled) {
