@@ -238,17 +238,26 @@ std::string workers_as_text(const Value& answer, const Palette& palette) {
 
 std::string status_as_text(const Value& answer, const Palette& palette, std::int64_t now_ms) {
   const std::string dispatch = text_at(answer, "dispatch", "running");
-  return key_value_lines(
-      {{"coordinator", text_at(answer, "coordinator")},
-       {"build", text_at(answer, "build")},
-       {"started", ago(integer_at(answer, "started_ms"), now_ms)},
-       {"dispatch", palette.paint(dispatch == "running" ? Tint::kGood : Tint::kWarn, dispatch)},
-       {"tasks", states_text(at(answer, "tasks"), palette)},
-       {"workers", format_count(integer_at(answer, "workers"))},
-       {"slots",
-        fmt::format("{} ({} free)", integer_at(answer, "slots"), integer_at(answer, "slots_free"))},
-       {"events", format_count(integer_at(answer, "events"))}},
-      palette);
+  Lines lines = {
+      {"coordinator", text_at(answer, "coordinator")},
+      {"build", text_at(answer, "build")},
+      {"started", ago(integer_at(answer, "started_ms"), now_ms)},
+      {"dispatch", palette.paint(dispatch == "running" ? Tint::kGood : Tint::kWarn, dispatch)},
+      {"tasks", states_text(at(answer, "tasks"), palette)},
+      {"workers", format_count(integer_at(answer, "workers"))},
+      {"slots",
+       fmt::format("{} ({} free)", integer_at(answer, "slots"), integer_at(answer, "slots_free"))},
+      {"events", format_count(integer_at(answer, "events"))}};
+  const Value& mirror = at(answer, "mirror");
+  if (mirror.if_object() != nullptr) {
+    const std::string failing = text_at(mirror, "failing");
+    const std::string behind =
+        fmt::format("up to event {}, {} ago", format_count(integer_at(mirror, "events")),
+                    format_duration(number_at(mirror, "lag_seconds")));
+    lines.emplace_back(
+        "mirror", failing.empty() ? behind : palette.paint(Tint::kWarn, behind + ": " + failing));
+  }
+  return key_value_lines(lines, palette);
 }
 
 }  // namespace strata::cli

@@ -25,9 +25,10 @@ constexpr const char* kCoordinator = "strata-coordinator";
 constexpr const char* kWorker = "strata-worker";
 constexpr double kPollSeconds = 0.05;
 constexpr double kStatusSeconds = 2.0;
-constexpr double kStartPatienceSeconds = 60;  // a large log is replayed first
-constexpr double kStopPatienceSeconds = 90;   // gangs write a checkpoint
-constexpr std::size_t kLogTail = 600;         // bytes of a log shown when a process did not start
+constexpr double kCoordinatorPatienceSeconds = 600;  // a large log is replayed or restored first
+constexpr double kWorkerPatienceSeconds = 60;
+constexpr double kStopPatienceSeconds = 90;  // gangs write a checkpoint
+constexpr std::size_t kLogTail = 600;        // bytes of a log shown when a process did not start
 
 // A process that was started from here: the start time makes a reused number no match.
 struct Started {
@@ -162,7 +163,7 @@ struct Places {
 };
 
 Status await_coordinator(const Places& places, const Started& coordinator) {
-  const bool found = wait_until(kStartPatienceSeconds, [&] {
+  const bool found = wait_until(kCoordinatorPatienceSeconds, [&] {
     if (has_gone(coordinator)) return true;
     const auto file = link::read_address_file(places.address_file());
     return file && file->pid == coordinator.pid;
@@ -173,7 +174,7 @@ Status await_coordinator(const Places& places, const Started& coordinator) {
 }
 
 Status await_worker(Client& client, const Places& places, const Started& worker) {
-  const bool found = wait_until(kStartPatienceSeconds, [&] {
+  const bool found = wait_until(kWorkerPatienceSeconds, [&] {
     if (has_gone(worker)) return true;
     const auto status = client.ask("status", Object{});
     return status && integer_at(*status, "workers") > 0;

@@ -135,6 +135,7 @@ void Mirror::note(const Status& passed, Instant began) {
   }
   failing_ = failing;
   const std::lock_guard lock(mutex_);
+  figures_.failing = failing;
   if (!passed) {
     ++figures_.failures;
     return;

@@ -43,6 +43,7 @@ struct MirrorStatus {
   double pass_seconds = 0;  // the last one that succeeded
   std::uint64_t last_seq = 0;
   std::uint64_t failures = 0;
+  std::string failing{};  // why the last pass failed; empty: it did not
 };
 
 class Mirror {

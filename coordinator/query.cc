@@ -88,6 +88,18 @@ Result<Value> Query::answer(const std::string& verb, const std::string& body,
   return std::move(*answered);
 }
 
+namespace {
+
+Value mirror_value(const Mirror* mirror) {
+  if (mirror == nullptr) return {};
+  const MirrorStatus status = mirror->status();
+  return Object{{"events", status.last_seq},
+                {"lag_seconds", status.lag_seconds},
+                {"failing", status.failing}};
+}
+
+}  // namespace
+
 Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
   STRATA_CHECK_OK(Fields(body, "status").finish());
   Object states;
@@ -103,6 +115,7 @@ Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
                       {"started_ms", facts.started_ms},
                       {"events", number("SELECT coalesce(max(seq), 0) FROM event")},
                       {"dispatch", facts.dispatch},
+                      {"mirror", mirror_value(facts.mirror)},
                       {"tasks", std::move(states)},
                       {"workers", number("SELECT count(*) FROM worker WHERE gone_ms IS NULL")},
                       {"slots", slots},

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/value.h"
+#include "coordinator/mirror.h"
 
 namespace strata::coordinator {
 
@@ -25,6 +26,7 @@ struct ServerFacts {
   std::int64_t started_ms = 0;
   std::string dispatch = "running";  // or "paused: why"
   std::string artifact_folder{};
+  const Mirror* mirror = nullptr;  // may be null; outlives whoever asks
 };
 
 class QueryReader;

@@ -219,7 +219,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   const ServerFacts facts{.coordinator = events.coordinator_id(),
                           .build = options.build,
                           .started_ms = clock.wall().unix_ms,
-                          .artifact_folder = options.core.artifact_folder};
+                          .artifact_folder = options.core.artifact_folder,
+                          .mirror = mirror.get()};
   log_info("coordinator", "store {}: {} events, {} tasks, {} sweeps", folder.path().string(),
            replayed.events, replayed.cluster.tasks().size(), replayed.cluster.sweeps().size());
   Parts parts{.folder = std::move(folder),

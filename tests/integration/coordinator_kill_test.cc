@@ -133,6 +133,7 @@ TEST_F(CoordinatorKill, AStoreWhoseDiskDiedComesBackFromItsMirrorWithAllThatAPas
     const std::string events = ask("status", "events").if_number()->text();
     for (int i = 0; i < 400 && mirrored() != events; ++i) std::this_thread::sleep_for(25ms);
     ASSERT_EQ(mirrored(), events);
+    EXPECT_EQ(*ask("status", "mirror").find("failing"), Value(""));
     if (life < 2) {
       EXPECT_EQ(end(SIGKILL).signal, SIGKILL);
     } else {

@@ -6,7 +6,7 @@
 # A coordinator and two workers are submitted as job scripts. sweeps/smoke.yaml runs. Then a longer sweep, during which
 #   one worker reaches its time limit        it ends as COMPLETED, before the limit, and says goodbye
 #   the other one is requeued by scontrol    it comes back in a second life
-#   the coordinator is requeued by scontrol  it goes on from the copy of its store, and the workers find it again
+#   the coordinator is requeued by scontrol  it goes on from the mirror of its store, and the workers find it again
 #   the coordinator gets what it gets at its time limit: it ends cleanly and queues itself again
 # and at the end every task has succeeded (so the worker found the coordinator each time), no attempt failed or was lost, what could be resumed was resumed, a second
 # coordinator was refused, and no process and no live state is left. STRATA_KEEP=1 leaves the folder.

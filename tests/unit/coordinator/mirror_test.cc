@@ -280,6 +280,26 @@ TEST_F(MirrorTest, AFolderThatIsAwayCostsNothingAndIsFollowedAgainWhenItIsBack) 
   EXPECT_TRUE(folder.state().value()->clean);
 }
 
+TEST_F(MirrorTest, APassThatFailsHalfwayIsMadeAgainAndNothingIsThereTwice) {
+  some_life();
+  const auto mirror = open().value();
+  // The events can be written, the points cannot.
+  const fs::path file = folder.metrics_file(folder.state().value()->life);
+  ASSERT_TRUE(make_folder(file));
+  EXPECT_FALSE(mirror->finish());
+  EXPECT_EQ(folder.state().value()->last_seq, 0U);
+  EXPECT_FALSE(folder.state().value()->clean);
+  fs::remove(file);
+  ASSERT_TRUE(mirror->finish());
+  const std::string stored_points = points(store->folder.metrics_file());
+  lose_the_disk();
+  const StoreFolder fresh = StoreFolder::open(root / "fresh", false).value();
+  ASSERT_TRUE(restore_store(fresh, folder.path()));
+  EXPECT_EQ(points(fresh.metrics_file()), stored_points);
+  EXPECT_EQ(summary(EventStore::open(fresh.events_file()).value().replay().value().cluster),
+            summary(world.core.cluster()));
+}
+
 TEST_F(MirrorTest, ADamagedMirrorIsRefusedAndTheStoreStaysAsItWas) {
   some_life();
   mirror_and_die();
