@@ -102,13 +102,16 @@ class PrepareDigits : public DigitsFixture {
     path_before_ = std::getenv("PATH");
     std::filesystem::create_directories(folder_ / "bin");
     play("dpkg-query", "printf 'installed 2.2-5'");
-    // Every text sounds alike, for 4 s.
+    // Every recording is 4 s of the same tone, but for a few samples that are the voice and the
+    // text.
     ASSERT_TRUE(write_wav(folder_ / "sound.wav", tone(300, 4, 8'000), 8'000).has_value());
     play("flite",
          "case \"$1\" in -lv) echo 'Voices available: slt rms awb '; exit 0;; esac\n"
          "[ \"$4\" != 'six six' ] || exit 9\n"
          "cp '" +
-             (folder_ / "sound.wav").string() + "' \"$6\"");
+             (folder_ / "sound.wav").string() +
+             "' \"$6\"\nprintf '%s %s' \"$2\" \"$4\" |"
+             " dd of=\"$6\" bs=1 seek=1000 conv=notrunc status=none");
     setenv("PATH", ((folder_ / "bin").string() + ":" + path_before_).c_str(), 1);
   }
   void TearDown() override {
