@@ -19,7 +19,6 @@ using Samples = std::span<const float>;
 struct Transcript {
   std::string text{};
   std::vector<std::int64_t> tokens{};  // without what follows the end of text; windows joined
-  double sum_logprob = 0;              // over all windows
   double no_speech_prob = 0;           // of the first window
   int windows = 1;
 };

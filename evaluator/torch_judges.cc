@@ -48,12 +48,13 @@ Result<Archive> open_archive(const std::filesystem::path& path, const std::strin
   return archive;
 }
 
-// Runs forward(); NaN and infinity are errors: such a score must not reach a table.
+// Runs forward(); NaN and infinity are errors: such a score must not reach a table. The same
+// recording gives them again, so no retry is asked for.
 Result<std::vector<at::Tensor>> run_finite(Archive& archive, at::Tensor input) {
   STRATA_TRY(auto outputs, archive.run({std::move(input)}));
   for (const auto& output : outputs) {
     if (output.is_floating_point() && !output.isfinite().all().item<bool>()) {
-      return fail(ErrorCode::kInternal, "judge {} gave NaN or infinity", archive.info().name);
+      return fail(ErrorCode::kInvalid, "judge {} gave NaN or infinity", archive.info().name);
     }
   }
   return outputs;
@@ -160,7 +161,6 @@ Status TorchAsr::transcribe_pieces(std::span<const Samples> recordings,
                 info().name);
   }
   const auto tokens = outputs[0].cpu().contiguous();
-  const auto logprobs = as_samples(outputs[1]);
   const auto silences = as_samples(outputs[2]);
   for (std::size_t b = 0; b < pieces.size(); ++b) {
     const std::int64_t* row =
@@ -172,7 +172,6 @@ Status TorchAsr::transcribe_pieces(std::span<const Samples> recordings,
     if (!first) transcript.text += " ";
     transcript.text += text;
     transcript.tokens.insert(transcript.tokens.end(), ids.begin(), ids.end());
-    transcript.sum_logprob += static_cast<double>(logprobs[b]);
     if (first) transcript.no_speech_prob = static_cast<double>(silences[b]);
   }
   return {};
@@ -189,7 +188,7 @@ class TorchSpeaker final : public SpeakerJudge {
     }
     auto embedding = as_samples(outputs[0]);
     if (std::ranges::all_of(embedding, [](float x) { return x == 0; })) {
-      return fail(ErrorCode::kInternal, "{} gave an embedding of zeros", info().name);
+      return fail(ErrorCode::kInvalid, "{} gave an embedding of zeros", info().name);
     }
     return embedding;
   }

@@ -1,5 +1,7 @@
 #include "trainer/train_program.h"
 
+#include <cstdio>
+
 #include "base/fields.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -204,19 +206,13 @@ TrainHooks make_hooks(std::optional<Progress>& progress, const Value& recipe, st
   return hooks;
 }
 
-}  // namespace
-
-Result<int> run_train(const StageSpec& spec) {
-  // ---- what is asked for
-  STRATA_TRY(TrainConfig config, read_config(spec));
-  STRATA_CHECK_OK(set_up_torch(spec.threads));
-  STRATA_TRY(const auto communicator, connect(spec));
+Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& communicator) {
   // ---- the corpus, whole in every rank's memory
   STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
   const auto given = spec.inputs.find("features");
   const auto features = given == spec.inputs.end() ? std::nullopt : std::optional(given->second);
-  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, {.mel = config.mel}));
-  STRATA_TRY(const Settings settings, read_settings(spec, config, data, communicator->size()));
+  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, config.mel));
+  STRATA_TRY(const Settings settings, read_settings(spec, config, data, communicator.size()));
   config.options.draw.dropout = settings.model.dropout;
   // ---- the model, the same on every rank because its seed is
   STRATA_TRY(const auto model, from_torch("making the model", [&] {
@@ -225,16 +221,16 @@ Result<int> run_train(const StageSpec& spec) {
              }));
   // ---- train
   std::optional<Progress> progress;
-  if (communicator->rank() == 0) {
+  if (communicator.rank() == 0) {
     STRATA_TRY(progress, Progress::open("."));
     log_info("trainer", "{} parameters, {} training and {} held-out utterances, {} ranks",
              model->parameter_count(), data.train().size(), data.heldout().size(),
-             communicator->size());
+             communicator.size());
   }
   const Value recipe =
       Object{{"parameters", spec.parameters}, {"seed", static_cast<std::int64_t>(*spec.seed)}};
   const SystemClock clock;
-  TrainingLoop loop(*model, data.train(), data.heldout(), *communicator, clock, config.options,
+  TrainingLoop loop(*model, data.train(), data.heldout(), communicator, clock, config.options,
                     make_hooks(progress, recipe, config.options.updates));
   if (spec.resume) {
     STRATA_TRY(const TrainingState state, load_checkpoint(*spec.resume, recipe));
@@ -248,9 +244,26 @@ Result<int> run_train(const StageSpec& spec) {
     case Ending::kDiverged: return exit_code::kDiverged;
     case Ending::kFinished: break;
   }
-  if (communicator->rank() == 0) STRATA_CHECK_OK(write_outputs(spec, settings, config, data, loop));
-  STRATA_CHECK_OK(communicator->barrier());
+  if (communicator.rank() == 0) STRATA_CHECK_OK(write_outputs(spec, settings, config, data, loop));
+  STRATA_CHECK_OK(communicator.barrier());
   return exit_code::kSucceeded;
+}
+
+}  // namespace
+
+Result<int> end_together(Result<int> result, Communicator& communicator) {
+  if (result || communicator.size() == 1) return result;
+  std::fprintf(stderr, "strata-trainer: rank %d: %s\n", communicator.rank(),
+               result.error().message.c_str());
+  communicator.abandon(exit_code_of(result.error()));
+  return result;
+}
+
+Result<int> run_train(const StageSpec& spec) {
+  STRATA_TRY(TrainConfig config, read_config(spec));
+  STRATA_CHECK_OK(set_up_torch(spec.threads));
+  STRATA_TRY(const auto communicator, connect(spec));
+  return end_together(train(spec, std::move(config), *communicator), *communicator);
 }
 
 }  // namespace strata::trainer

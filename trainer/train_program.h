@@ -2,9 +2,15 @@
 // parameters.
 #pragma once
 
+#include "trainer/collective/communicator.h"
 #include "trainer/stage_spec.h"
 
 namespace strata::trainer {
+
+// What every rank of a gang does with its result. An error may be this rank's alone, with the
+// others waiting for it in a collective: it is said on standard error and ends them all with its
+// exit code. A result, and the error of a rank without others, is given back.
+[[nodiscard]] Result<int> end_together(Result<int> result, Communicator& communicator);
 
 // Returns the exit code for what is a result (finished, stopped, diverged), an Error for what is
 // not.

@@ -57,7 +57,12 @@ TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& t
 
 Result<Ending> TrainingLoop::run() {
   reported_at_ = clock_.now();
-  while (done_ < options_.updates) {
+  Next next = Next::kGoOn;
+  // A run that was stopped while it measured its early weights.
+  if (done_ == options_.early_update() && lines_.empty()) {
+    STRATA_TRY(next, keep_early_weights());
+  }
+  while (next == Next::kGoOn && done_ < options_.updates) {
     Step step;
     STRATA_CHECK_OK(from_torch("forward and backward", [&] {
       // ---- which utterances: the same global batch whatever the number of ranks
@@ -69,6 +74,7 @@ Result<Ending> TrainingLoop::run() {
     // ---- one gradient and one loss for all ranks
     STRATA_CHECK_OK(reducer_.finish());
     STRATA_CHECK_OK(sum_over_ranks(step));
+    if (step.unfinished) return stop();
     // ---- a loss that is no number ends the run on every rank: a result, not a failure
     if (!std::isfinite(step.total)) return Ending::kDiverged;
     // ---- clip, AdamW, average
@@ -76,14 +82,20 @@ Result<Ending> TrainingLoop::run() {
     if (!std::isfinite(step.norm)) return Ending::kDiverged;
     ++done_;
     // ---- tell, validate, keep
-    STRATA_CHECK_OK(after_update(step));
-    if (step.stop && done_ < options_.updates) {
-      if (hooks_.checkpoint) STRATA_CHECK_OK(hooks_.checkpoint(state()));
-      return Ending::kStopped;
-    }
+    STRATA_TRY(next, after_update(step));
+    if (next == Next::kGoOn && step.stop && done_ < options_.updates) next = Next::kStop;
   }
-  STRATA_CHECK_OK(keep_last_lines());
-  return Ending::kFinished;
+  if (next == Next::kGoOn) {
+    STRATA_TRY(next, keep_last_lines());
+  }
+  if (next == Next::kDiverged) return Ending::kDiverged;
+  return next == Next::kStop ? stop() : Ending::kFinished;
+}
+
+Result<Ending> TrainingLoop::stop() {
+  if (hooks_.checkpoint && saved_ != done_) STRATA_CHECK_OK(hooks_.checkpoint(state()));
+  saved_ = done_;
+  return Ending::kStopped;
 }
 
 TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
@@ -109,6 +121,10 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
   const std::size_t most =
       options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
   for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
+    if (begin > 0 && stop_requested()) {
+      step.unfinished = true;
+      return;
+    }
     const std::size_t end = std::min(step.share.size(), begin + most);
     const std::vector<const Utterance*> utterances(
         step.share.begin() + static_cast<std::ptrdiff_t>(begin),
@@ -125,13 +141,15 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
 }
 
 Status TrainingLoop::sum_over_ranks(Step& step) {
-  const bool stop = hooks_.stop_requested && hooks_.stop_requested();
-  double parts[] = {step.flow, step.speech, step.text, stop ? 1.0 : 0.0};
+  const bool stop = step.unfinished || stop_requested();
+  double parts[] = {step.flow, step.speech, step.text, stop ? 1.0 : 0.0,
+                    step.unfinished ? 1.0 : 0.0};
   STRATA_CHECK_OK(communicator_.all_reduce_sum(std::span(parts)));
   step.flow = parts[0];
   step.speech = parts[1];
   step.text = parts[2];
   step.stop = parts[3] > 0;
+  step.unfinished = parts[4] > 0;
   step.total = step.flow + model_.align().speech_weight * step.speech +
                model_.align().text_weight * step.text;
   return {};
@@ -144,22 +162,33 @@ void TrainingLoop::apply(Step& step, std::int64_t update) {
   average_.after_update(parameters_.values());
 }
 
-Status TrainingLoop::after_update(const Step& step) {
+Result<TrainingLoop::Next> TrainingLoop::after_update(const Step& step) {
   frames_since_report_ += step.frames;
-  if (done_ == options_.early_update()) STRATA_CHECK_OK(keep_early_weights());
+  Next next = Next::kGoOn;
+  if (done_ == options_.early_update()) {
+    STRATA_TRY(next, keep_early_weights());
+  }
   const bool last = done_ == options_.updates;
   if (done_ % options_.progress_every == 0 || last || step.stop) STRATA_CHECK_OK(report(step));
+  if (next != Next::kGoOn) return next;
   if (options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last) {
     STRATA_TRY(const auto losses, validate_average());
-    if (hooks_.progress) {
-      STRATA_CHECK_OK(hooks_.progress(
-          done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}}));
-    }
+    next = judge(losses);
+    if (next != Next::kGoOn) return next;
+    STRATA_CHECK_OK(report_validation(losses));
   }
   const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 &&
                    !last && !step.stop;
-  if (due && hooks_.checkpoint) STRATA_CHECK_OK(hooks_.checkpoint(state()));
-  return {};
+  if (!due || !hooks_.checkpoint) return next;
+  STRATA_CHECK_OK(hooks_.checkpoint(state()));
+  saved_ = done_;
+  return next;
+}
+
+Status TrainingLoop::report_validation(const std::vector<HeldOutLoss>& losses) {
+  if (!hooks_.progress) return {};
+  return hooks_.progress(
+      done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
 }
 
 Status TrainingLoop::report(const Step& step) {
@@ -181,24 +210,33 @@ Result<std::vector<HeldOutLoss>> TrainingLoop::validate_average() {
   const torch::NoGradGuard no_grad;
   const at::Tensor kept = parameters_.values().clone();
   parameters_.values().copy_(average_.average());
-  auto losses = validate(model_, heldout_, communicator_);
+  auto losses = validate(model_, heldout_, communicator_, hooks_.stop_requested);
   parameters_.values().copy_(kept);
   return losses;
 }
 
-Status TrainingLoop::keep_early_weights() {
-  early_weights_ = backbone_only(parameters_.named(average_.average()));
-  STRATA_TRY(const auto losses, validate_average());
-  lines_ = to_lines(losses, done_, "early");
-  return {};
+TrainingLoop::Next TrainingLoop::judge(const std::vector<HeldOutLoss>& losses) {
+  if (losses.empty()) return Next::kStop;
+  return all_finite(losses) ? Next::kGoOn : Next::kDiverged;
 }
 
-Status TrainingLoop::keep_last_lines() {
+// Weights and lines together or neither: a checkpoint between them could not be gone on from.
+Result<TrainingLoop::Next> TrainingLoop::keep_early_weights() {
   STRATA_TRY(const auto losses, validate_average());
+  const Next next = judge(losses);
+  if (next != Next::kGoOn) return next;
+  early_weights_ = backbone_only(parameters_.named(average_.average()));
+  lines_ = to_lines(losses, done_, "early");
+  return next;
+}
+
+Result<TrainingLoop::Next> TrainingLoop::keep_last_lines() {
+  STRATA_TRY(const auto losses, validate_average());
+  const Next next = judge(losses);
+  if (next != Next::kGoOn) return next;
   for (Value& line : to_lines(losses, done_, "last")) lines_.push_back(std::move(line));
-  if (!hooks_.progress) return {};
-  return hooks_.progress(
-      done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
+  STRATA_CHECK_OK(report_validation(losses));
+  return next;
 }
 
 NamedTensors TrainingLoop::last_weights() {
@@ -222,7 +260,8 @@ TrainingState TrainingLoop::state() {
 Status TrainingLoop::restore(const TrainingState& saved) {
   return from_torch("restoring a checkpoint", [&]() -> Status {
     const torch::NoGradGuard no_grad;
-    if (saved.update >= options_.updates) {
+    // Equal: only the last held-out losses are missing.
+    if (saved.update > options_.updates) {
       return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}",
                   saved.update, options_.updates);
     }

@@ -42,8 +42,11 @@ struct TrainOptions {
 struct TrainHooks {
   std::function<Status(std::int64_t update, const Metrics&)> progress{};
   std::function<Status(const TrainingState&)> checkpoint{};
-  std::function<bool()>
-      stop_requested{};  // asked once an update; one rank's yes stops all at the same update
+  // Asked often: before every micro-batch but the first of an update, at its end, and before every
+  // utterance of a validation. One rank's yes stops all at the same place. An update or a
+  // validation that is not finished is left as if it had not begun, so that going on from the
+  // checkpoint gives the same bytes as never having stopped.
+  std::function<bool()> stop_requested{};
 };
 
 enum class Ending { kFinished, kStopped, kDiverged };
@@ -68,6 +71,7 @@ class TrainingLoop {
   [[nodiscard]] const Array& validation_lines() const { return lines_; }
 
  private:
+  enum class Next { kGoOn, kStop, kDiverged };
   struct Step {                             // what one update was
     std::vector<const Utterance*> batch{};  // global
     std::vector<const Utterance*> share{};  // this rank's
@@ -75,6 +79,7 @@ class TrainingLoop {
     Counts counts{};
     double flow = 0, speech = 0, text = 0, total = 0;
     bool stop = false;
+    bool unfinished = false;  // stopped between micro-batches: its sums mean nothing
     double norm = 0;
     double rate = 0;
     double frames = 0;
@@ -83,11 +88,18 @@ class TrainingLoop {
   void forward_and_backward(Step& step, std::int64_t update);
   Status sum_over_ranks(Step& step);
   void apply(Step& step, std::int64_t update);
-  Status after_update(const Step& step);
+  Result<Next> after_update(const Step& step);
   Status report(const Step& step);
+  Result<Ending> stop();
+  [[nodiscard]] bool stop_requested() const {
+    return hooks_.stop_requested && hooks_.stop_requested();
+  }
   Result<std::vector<HeldOutLoss>> validate_average();
-  Status keep_early_weights();
-  Status keep_last_lines();
+  // What held-out losses mean for the run: none is a stop, one that is no number is divergence.
+  static Next judge(const std::vector<HeldOutLoss>& losses);
+  Status report_validation(const std::vector<HeldOutLoss>& losses);
+  Result<Next> keep_early_weights();
+  Result<Next> keep_last_lines();
   TrainingState state();
 
   AcousticModel& model_;
@@ -101,7 +113,8 @@ class TrainingLoop {
   GradientReducer reducer_;
   AdamW optimizer_;
   WeightAverage average_;
-  std::int64_t done_ = 0;  // updates
+  std::int64_t done_ = 0;    // updates
+  std::int64_t saved_ = -1;  // the update of the last checkpoint of this run
   double frames_since_report_ = 0;
   Instant reported_at_{};
   NamedTensors early_weights_{};

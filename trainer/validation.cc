@@ -2,6 +2,9 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/assert.h"
 #include "base/random.h"
 #include "base/torch/guard.h"
@@ -49,14 +52,19 @@ std::size_t permuted_partner(std::size_t index, std::size_t count) {
 
 Result<std::vector<HeldOutLoss>> validate(AcousticModel& model,
                                           const std::vector<Utterance>& heldout,
-                                          Communicator& communicator) {
+                                          Communicator& communicator,
+                                          const std::function<bool()>& stop_requested) {
   const std::size_t count = heldout.size();
-  std::vector<double> values(
-      2 * count, 0.0);  // loss and permuted loss of each; 0 where another rank computes it
+  // Loss and permuted loss of each, 0 where another rank computes it; last, how many ranks stopped.
+  std::vector<double> values(2 * count + 1, 0.0);
   STRATA_CHECK_OK(from_torch("validation", [&] {
     const torch::NoGradGuard no_grad;
     const auto ranks = static_cast<std::size_t>(communicator.size());
     for (auto i = static_cast<std::size_t>(communicator.rank()); i < count; i += ranks) {
+      if (stop_requested && stop_requested()) {
+        values.back() = 1;
+        return;
+      }
       values[2 * i] = flow_loss(model.backbone(), heldout[i], heldout[i].text);
       values[2 * i + 1] =
           flow_loss(model.backbone(), heldout[i], heldout[permuted_partner(i, count)].text);
@@ -64,9 +72,16 @@ Result<std::vector<HeldOutLoss>> validate(AcousticModel& model,
   }));
   STRATA_CHECK_OK(communicator.all_reduce_sum(std::span(values)));
   std::vector<HeldOutLoss> losses;
+  if (values.back() > 0) return losses;
   for (std::size_t i = 0; i < count; ++i)
     losses.push_back({heldout[i].id, values[2 * i], values[2 * i + 1]});
   return losses;
+}
+
+bool all_finite(const std::vector<HeldOutLoss>& losses) {
+  return std::ranges::all_of(losses, [](const HeldOutLoss& item) {
+    return std::isfinite(item.loss) && std::isfinite(item.permuted);
+  });
 }
 
 double mean_loss(const std::vector<HeldOutLoss>& losses) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,10 +30,14 @@ struct HeldOutLoss {
 [[nodiscard]] std::size_t permuted_partner(std::size_t index, std::size_t count);
 
 // Every utterance alone (no padding), its mean over times and elements. Ranks share the work; all
-// get all results.
-[[nodiscard]] Result<std::vector<HeldOutLoss>> validate(AcousticModel& model,
-                                                        const std::vector<Utterance>& heldout,
-                                                        Communicator& communicator);
+// get all results. `stop_requested` is asked before every utterance: one rank's yes leaves all
+// ranks with an empty list.
+[[nodiscard]] Result<std::vector<HeldOutLoss>> validate(
+    AcousticModel& model, const std::vector<Utterance>& heldout, Communicator& communicator,
+    const std::function<bool()>& stop_requested = {});
+
+// Whether every loss is a number, the permuted ones too.
+[[nodiscard]] bool all_finite(const std::vector<HeldOutLoss>& losses);
 
 // The mean loss and the mean text use (permuted - loss).
 [[nodiscard]] double mean_loss(const std::vector<HeldOutLoss>& losses);

@@ -20,6 +20,23 @@ constexpr const char* kMetadataFile = "strata.json";
 constexpr std::int64_t kSelfTestDimensionsMax = 8;
 constexpr std::int64_t kSelfTestElementsMax = 1LL << 24;
 
+// Torch throws the same kinds for what a retry may cure as for what it cannot: only the text tells.
+// It holds a C++ stack too, so not every "alloc" in it is one that failed.
+bool lacks_memory(const Error& error) {
+  for (const char* sign :
+       {"can't allocate memory", "not enough memory", "out of memory", "bad_alloc"}) {
+    if (error.message.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// An exported model is a function: what it refuses once it refuses again.
+Error deterministic(Error error, ErrorCode code) {
+  if (error.code == ErrorCode::kInternal)
+    error.code = lacks_memory(error) ? ErrorCode::kUnavailable : code;
+  return error;
+}
+
 // torch's messages carry a C++ stack of thirty lines; the first says it all.
 Error first_line(Error error) {
   error.message.resize(std::min(error.message.find('\n'), error.message.size()));
@@ -38,9 +55,7 @@ Result<std::string> read_extra(const std::filesystem::path& path, const std::str
     const auto [data, size] = reader.getRecord(record);
     return std::string(static_cast<const char*>(data.get()), size);
   });
-  if (!bytes && bytes.error().code == ErrorCode::kInternal)
-    bytes.error().code = ErrorCode::kDamaged;
-  if (!bytes) return tl::unexpected(first_line(bytes.error()));
+  if (!bytes) return tl::unexpected(first_line(deterministic(bytes.error(), ErrorCode::kDamaged)));
   return bytes;
 }
 
@@ -97,6 +112,8 @@ Result<Description> parse_description(const std::string& text) {
   Fields test(fields.required_child("self_test"), std::string(kMetadataFile) + ": self_test");
   STRATA_CHECK_OK(fields.finish());
   out.self_test.tolerance = test.number("tolerance");
+  test.require(out.self_test.tolerance >= 0 && out.self_test.tolerance <= kSelfTestToleranceMax,
+               "tolerance", fmt::format("expected 0 to {}", kSelfTestToleranceMax));
   const Value& inputs = test.required_child("inputs");
   const Value& outputs = test.required_child("outputs");
   STRATA_CHECK_OK(test.finish());
@@ -192,7 +209,6 @@ double largest_difference(const at::Tensor& got, const at::Tensor& wanted) {
 struct Archive::Impl {
   std::filesystem::path path{};
   Description description{};
-  torch::Device device = torch::kCPU;
   torch::jit::Module module{};
 };
 
@@ -215,19 +231,19 @@ Result<ArchiveInfo> Archive::describe(const std::filesystem::path& path) {
 }
 
 Result<Archive> Archive::load(const std::filesystem::path& path, const ArchiveNeed& need,
-                              bool self_test, const std::string& device) {
+                              bool self_test) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   STRATA_TRY(impl->description, read_description(path));
   STRATA_CHECK_OK(check_need(impl->description, need, path));
   const auto loaded = from_torch("loading exported model " + path.string(), [&] {
-    impl->device = torch::Device(device);
     // Without a device an archive that was saved on a GPU ends the program on a machine that has
     // none.
-    impl->module = torch::jit::load(path.string(), impl->device);
+    impl->module = torch::jit::load(path.string(), torch::kCPU);
     impl->module.eval();
   });
-  if (!loaded) return tl::unexpected(first_line(loaded.error()));
+  if (!loaded)
+    return tl::unexpected(first_line(deterministic(loaded.error(), ErrorCode::kDamaged)));
   Archive archive(std::move(impl));
   if (self_test) STRATA_CHECK_OK(archive.self_test().map([](double) {}));
   return archive;
@@ -260,8 +276,7 @@ Result<std::vector<at::Tensor>> Archive::run(const std::vector<Input>& inputs, c
         const at::NoGradGuard no_gradients;
         std::vector<c10::IValue> values;
         for (const Input& input : inputs) {
-          if (const auto* tensor = std::get_if<at::Tensor>(&input))
-            values.emplace_back(tensor->to(impl_->device));
+          if (const auto* tensor = std::get_if<at::Tensor>(&input)) values.emplace_back(*tensor);
           if (const auto* integer = std::get_if<std::int64_t>(&input))
             values.emplace_back(*integer);
           if (const auto* number = std::get_if<double>(&input)) values.emplace_back(*number);
@@ -270,6 +285,7 @@ Result<std::vector<at::Tensor>> Archive::run(const std::vector<Input>& inputs, c
         STRATA_CHECK_OK(append_outputs(impl_->module.get_method(method)(std::move(values)), out));
         return out;
       });
+  if (!outputs) return tl::unexpected(deterministic(outputs.error(), ErrorCode::kInvalid));
   return outputs;
 }
 

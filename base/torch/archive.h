@@ -20,6 +20,8 @@ namespace strata {
 
 inline constexpr std::uint64_t kArchiveFileMax = 16ULL << 30;
 inline constexpr std::uint64_t kArchiveExtraMax = 64ULL << 20;  // bytes of one extra file
+// A self-test that allows more would pass a model that computes something else.
+inline constexpr double kSelfTestToleranceMax = 1e-2;
 
 // What strata.json inside the archive says.
 struct ArchiveInfo {
@@ -53,11 +55,9 @@ class Archive {
                                                              std::string_view name);
   // Description only, without loading the model: milliseconds.
   [[nodiscard]] static Result<ArchiveInfo> describe(const std::filesystem::path& path);
-  // `device` is torch's spelling: "cpu", "cuda:0". Then runs the self-test unless told otherwise; a
-  // failed one is kDamaged.
+  // On the CPU. Then runs the self-test unless told otherwise; a failed one is kDamaged.
   [[nodiscard]] static Result<Archive> load(const std::filesystem::path& path,
-                                            const ArchiveNeed& need = {}, bool self_test = true,
-                                            const std::string& device = "cpu");
+                                            const ArchiveNeed& need = {}, bool self_test = true);
   Archive(Archive&&) noexcept;
   Archive& operator=(Archive&&) noexcept;
   ~Archive();
@@ -68,9 +68,9 @@ class Archive {
   // The bytes of an extra file, for example "vocabulary".
   [[nodiscard]] Result<std::string> extra(const std::string& name) const;
 
-  // Calls forward() or another method without gradients, inputs moved to the device, and gives its
-  // outputs on the CPU: a tensor, the tensors of a tuple, or numbers as tensors of no dimension.
-  // Not thread-safe.
+  // Calls forward() or another method without gradients and gives its outputs: a tensor, the
+  // tensors of a tuple, or numbers as tensors of no dimension. What the model itself refuses is
+  // kInvalid: it would refuse it again. Not thread-safe.
   [[nodiscard]] Result<std::vector<at::Tensor>> run(const std::vector<Input>& inputs,
                                                     const char* method = "forward");
   // For one tensor out; more or fewer is an error.

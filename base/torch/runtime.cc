@@ -1,10 +1,20 @@
 #include "base/torch/runtime.h"
 
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/version.h>
+
 #include "base/torch/guard.h"
 
 namespace strata {
 
 Status set_up_torch(int threads) {
+  if (aoti_torch_abi_version() != TORCH_ABI_VERSION) {
+    return fail(
+        ErrorCode::kUnsupported,
+        "another LibTorch was loaded than the {} that this program was built with: build it "
+        "again, or put the right library first",
+        TORCH_VERSION);
+  }
   return from_torch("setting up torch", [&] {
     at::set_num_threads(threads);
     at::set_num_interop_threads(1);

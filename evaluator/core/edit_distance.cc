@@ -194,11 +194,6 @@ Result<std::vector<std::u32string>> split_words(std::string_view text) {
   return cut_words(points);
 }
 
-Result<std::u32string> split_characters(std::string_view text) {
-  STRATA_TRY(const std::u32string points, decode(text, "splitting characters"));
-  return std::u32string(strip(points));
-}
-
 Result<Alignment> align_words(std::string_view reference, std::string_view hypothesis) {
   STRATA_TRY(const std::u32string ref, decode(reference, "reference text"));
   STRATA_TRY(const std::u32string hyp, decode(hypothesis, "hypothesis text"));

@@ -62,9 +62,6 @@ struct Measures {
 // are stripped, then the text is cut at U+0020. A lone tab or no-break space inside a word
 // therefore does not cut it.
 [[nodiscard]] Result<std::vector<std::u32string>> split_words(std::string_view text);
-// jiwer's default character split: the ends are stripped, every code point left is a character,
-// spaces too.
-[[nodiscard]] Result<std::u32string> split_characters(std::string_view text);
 
 struct Alignment {
   std::vector<std::u32string> reference{};

@@ -43,6 +43,7 @@ class MpiCommunicator final : public Communicator {
     }
     return {};
   }
+  void abandon(int exit_code) override { MPI_Abort(MPI_COMM_WORLD, exit_code); }
   Status barrier() override { return check(MPI_Barrier(MPI_COMM_WORLD), "barrier"); }
 
  private:

@@ -24,7 +24,8 @@ Status check(ncclResult_t code, std::string_view what) {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(int rank, int size) : rank_(rank), size_(size) {}
+  explicit NcclCommunicator(Communicator& meeting)
+      : meeting_(meeting), rank_(meeting.rank()), size_(meeting.size()) {}
   ~NcclCommunicator() override {
     if (handle_ != nullptr) ncclCommDestroy(handle_);
     if (staging_ != nullptr) cudaFree(staging_);
@@ -61,6 +62,7 @@ class NcclCommunicator final : public Communicator {
     float one = 1;
     return all_reduce_sum(std::span(&one, 1));
   }
+  void abandon(int exit_code) override { meeting_.abandon(exit_code); }
 
  private:
   template <class T, class Collective>
@@ -79,6 +81,7 @@ class NcclCommunicator final : public Communicator {
     }
     return {};
   }
+  Communicator& meeting_;
   int rank_;
   int size_;
   ncclComm_t handle_ = nullptr;
@@ -110,7 +113,7 @@ Result<std::unique_ptr<Communicator>> make_nccl_communicator(Communicator& meeti
   ncclUniqueId id{};
   if (meeting.rank() == 0) STRATA_CHECK_OK(check(ncclGetUniqueId(&id), "identity"));
   STRATA_CHECK_OK(meeting.broadcast(std::span(id.internal, sizeof(id.internal)), 0));
-  auto communicator = std::make_unique<NcclCommunicator>(meeting.rank(), meeting.size());
+  auto communicator = std::make_unique<NcclCommunicator>(meeting);
   STRATA_CHECK_OK(communicator->start(id, device));
   return communicator;
 }

@@ -11,6 +11,7 @@ class SingleCommunicator final : public Communicator {
   Status all_reduce_sum(std::span<double>) override { return {}; }
   Status broadcast(std::span<char>, int) override { return {}; }
   Status barrier() override { return {}; }
+  void abandon(int) override {}
 };
 
 }  // namespace

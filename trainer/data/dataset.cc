@@ -59,15 +59,14 @@ Result<Normalisation> measure(const std::vector<Utterance>& utterances) {
 }
 
 Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
-                              const std::optional<std::filesystem::path>& features,
-                              const DatasetOptions& options) {
+                              const std::optional<std::filesystem::path>& features, MelKind mel) {
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
   STRATA_TRY(Vocabulary vocabulary, Vocabulary::load(corpus_folder / "vocab.txt"));
   std::optional<FeatureFolder> teacher;
   if (features) {
     STRATA_TRY(teacher, FeatureFolder::open(*features));
   }
-  const MelFrontEnd front(mel_config(options.mel));
+  const MelFrontEnd front(mel_config(mel));
   Dataset dataset(std::move(vocabulary));
   dataset.mel_bands_ = front.config().bands;
   if (teacher) dataset.feature_width_ = teacher->width();
@@ -88,11 +87,7 @@ Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
     (item.split == Split::kTrain ? dataset.train_ : dataset.heldout_)
         .push_back(std::move(utterance));
   }
-  if (options.normalise) {
-    dataset.normalise_ = *options.normalise;
-  } else {
-    STRATA_TRY(dataset.normalise_, measure(dataset.train_));
-  }
+  STRATA_TRY(dataset.normalise_, measure(dataset.train_));
   normalise_all(dataset.train_, dataset.normalise_);
   normalise_all(dataset.heldout_, dataset.normalise_);
   return dataset;

@@ -24,12 +24,6 @@ struct Normalisation {
   double deviation = 1;
 };
 
-struct DatasetOptions {
-  MelKind mel = MelKind::kHifigan;
-  // The model's own when it exists already; else that of the training items.
-  std::optional<Normalisation> normalise{};
-};
-
 // Immutable after load; both lists are ordered by id.
 class Dataset {
  public:
@@ -38,7 +32,7 @@ class Dataset {
   // for five minutes of speech.
   [[nodiscard]] static Result<Dataset> load(const std::filesystem::path& corpus,
                                             const std::optional<std::filesystem::path>& features,
-                                            const DatasetOptions& options = {});
+                                            MelKind mel = MelKind::kHifigan);
 
   [[nodiscard]] const std::vector<Utterance>& train() const { return train_; }
   [[nodiscard]] const std::vector<Utterance>& heldout() const { return heldout_; }

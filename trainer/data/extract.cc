@@ -49,8 +49,8 @@ Result<TeacherOptions> read_options(const Value& parameters) {
   options.model = read_model_choice(model);
   STRATA_CHECK_OK(model.finish());
   options.half = teacher.choice("dtype", {"fp16", "fp32"}, "fp16") == "fp16";
-  teacher.require(options.layer >= 0 && options.layer <= kLayerMax, "layer",
-                  "expected a layer's number");
+  teacher.require(options.layer >= 1 && options.layer <= kLayerMax, "layer",
+                  "expected a layer's number, counted from 1");
   STRATA_CHECK_OK(teacher.finish());
   return options;
 }
@@ -82,7 +82,7 @@ class Teacher {
   }
 
   // (frames, width) in the type to store.
-  Result<at::Tensor> hear(const std::filesystem::path& recording) {
+  Result<at::Tensor> hear(const std::string& id, const std::filesystem::path& recording) {
     STRATA_TRY(const Audio audio, read_audio(recording));
     const std::vector<float> samples = resample(audio.samples, audio.rate, static_cast<int>(rate_));
     std::vector<at::Tensor> windows;
@@ -92,7 +92,9 @@ class Teacher {
       at::Tensor window = at::zeros({1, window_}, at::kFloat);
       std::memcpy(window.data_ptr(), samples.data() + start,
                   static_cast<std::size_t>(count) * sizeof(float));
-      STRATA_TRY(const at::Tensor heard, archive_.run_one({window, options_.layer}));
+      auto ran = archive_.run_one({window, options_.layer});
+      if (!ran) return tl::unexpected(ran.error().while_doing("hearing " + id));
+      const at::Tensor heard = std::move(*ran);
       if (heard.dim() != 3 || heard.size(0) != 1 || heard.size(2) != width_) {
         return fail(ErrorCode::kInvalid,
                     "the teacher {} gave a tensor of another shape than (1, frames, {})",
@@ -101,12 +103,17 @@ class Teacher {
       const std::int64_t frames = teacher_frames(count, rate_, frames_per_second_);
       windows.push_back(heard[0].slice(0, 0, std::min(frames, heard.size(1))));
     }
-    at::Tensor all = at::cat(windows, 0);
+    const at::Tensor all = at::cat(windows, 0);
+    at::Tensor stored = all.to(options_.half ? at::kHalf : at::kFloat).contiguous();
+    if (stored.isfinite().all().item<bool>()) return stored;
     if (!all.isfinite().all().item<bool>()) {
-      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {}",
-                  options_.model.name, recording.string());
+      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {} ({})",
+                  options_.model.name, id, recording.string());
     }
-    return all.to(options_.half ? at::kHalf : at::kFloat).contiguous();
+    return fail(ErrorCode::kInvalid,
+                "the teacher {} gave values up to {:.4g} for {} ({}), which fp16 cannot hold: set "
+                "teacher.dtype to fp32",
+                options_.model.name, all.abs().max().item<double>(), id, recording.string());
   }
 
   [[nodiscard]] Object report() const {
@@ -132,7 +139,7 @@ std::string store_name(const Item& item) { return item.sha256 + ".safetensors"; 
 
 Status extract_item(const Corpus& corpus, const Item& item, Teacher& teacher,
                     const ItemStore& store) {
-  STRATA_TRY(at::Tensor features, teacher.hear(corpus.audio_path(item)));
+  STRATA_TRY(at::Tensor features, teacher.hear(item.id, corpus.audio_path(item)));
   NamedTensors tensors;
   tensors.emplace("features", std::move(features));
   return write_tensors(store.path(store_name(item)), tensors);

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/subprocess.h"
 #include "base/torch/archive.h"
+#include "evaluator/text_commands.h"
 #include "tests/unit/evaluator/scratch_folder.h"
 
 namespace strata::evaluator {
@@ -69,6 +70,13 @@ def forward(self, wav: Tensor) -> Tensor:
   good = 5.0 - (wav[:, 1:] - wav[:, :-1]).abs().mean(1)
   heard = torch.where(wav.abs().sum(1) == 0, torch.ones_like(good), good)
   return torch.where(wav.abs().amax(1) > 0.99, torch.zeros_like(good) / 0.0, heard)
+)";
+
+// Fine on its test input, zeros for anything loud.
+constexpr const char* kZeroSpeaker = R"(
+def forward(self, wav: Tensor) -> Tensor:
+  heard = torch.stack([wav.abs().mean(1) + 0.001, (wav[:, 1:] - wav[:, :-1]).abs().mean(1)], 1)
+  return torch.where(wav.abs().amax(1, True) > 0.99, torch.zeros_like(heard), heard)
 )";
 
 class ToyJudges : public ScratchFolder {
@@ -238,8 +246,19 @@ TEST_F(ToyJudges, NanFromAJudgeIsAnErrorNotAScore) {
           write_toy({.name = "nan", .role = "mos", .code = kNanMos, .input = buzz(16'000)}), "")
           .value();
   EXPECT_TRUE(judge->rate(say({3})).has_value());
-  EXPECT_THAT(judge->rate(std::vector<float>(100, 1.0F)).error().message,
-              HasSubstr("judge nan gave NaN or infinity"));
+  const auto nan = judge->rate(std::vector<float>(100, 1.0F));
+  EXPECT_THAT(nan.error().message, HasSubstr("judge nan gave NaN or infinity"));
+  EXPECT_EQ(exit_code_of(nan.error()), 2) << "a retry gives the same";
+}
+
+TEST_F(ToyJudges, AnEmbeddingOfZerosIsAnErrorThatNoRetryCures) {
+  const auto path =
+      write_toy({.name = "zero", .role = "speaker", .code = kZeroSpeaker, .input = buzz(16'000)});
+  const auto judge = open_speaker_judge(path, "").value();
+  EXPECT_TRUE(judge->embed(say({3})).has_value());
+  const auto zeros = judge->embed(std::vector<float>(100, 1.0F));
+  EXPECT_THAT(zeros.error().message, HasSubstr("an embedding of zeros"));
+  EXPECT_EQ(exit_code_of(zeros.error()), 2);
 }
 
 TEST_F(ToyJudges, AnotherRoleIdentityRateOrInterfaceIsRefused) {

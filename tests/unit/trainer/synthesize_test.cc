@@ -211,6 +211,37 @@ TEST_F(Stages, ExtractGivesFeaturesOfTheSpeechAlone) {
   EXPECT_EQ(teacher_frames(16'000, 16'000, 50), 50);
 }
 
+TEST_F(Stages, ValuesThatFp16CannotHoldAreRefusedWithTheItemsName) {
+  write_archive(folder_ / "models" / "teacher.pt", "teacher",
+                "def forward(self, wav: Tensor, layer: int) -> Tensor:\n"
+                "  assert layer < 4\n"
+                "  return torch.full([1, 1500, 4], 70000.0)\n",
+                at::linspace(-1, 1, 480'000).unsqueeze(0),
+                {{"sample_rate", 16'000},
+                 {"window_samples", 480'000},
+                 {"frames_per_second", 50},
+                 {"width", 4},
+                 {"encoder_layers", 4}});
+  StageSpec spec = extract_spec("fp16");
+  spec.outputs["features"] = folder_ / "features";
+  enter("half");
+  const auto half = run_extract(spec);
+  ASSERT_FALSE(half.has_value());
+  EXPECT_EQ(exit_code_of(half.error()), exit_code::kInvalid);
+  EXPECT_THAT(half.error().message, HasSubstr("7e+04 for clip"));
+  EXPECT_THAT(half.error().message, HasSubstr("fp32"));
+  ASSERT_TRUE(spec.parameters.set("teacher.dtype", "fp32").has_value());
+  enter("whole");
+  EXPECT_TRUE(run_extract(spec).has_value());
+  // What the teacher itself refuses it refuses at every attempt.
+  ASSERT_TRUE(spec.parameters.set("teacher.layer", 4).has_value());
+  enter("refused");
+  const auto refused = run_extract(spec);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(exit_code_of(refused.error()), exit_code::kInvalid) << refused.error().message;
+  EXPECT_THAT(refused.error().message, HasSubstr("hearing clip"));
+}
+
 TEST_F(Stages, ExtractStoppedAndResumedGivesTheSameBytes) {
   expect_resume_changes_nothing(run_extract, extract_spec("fp16"), "features");
 }
@@ -278,6 +309,8 @@ TEST_F(Stages, WrongInputsAreNamedAndGiveExitCodeTwo) {
   extract.outputs["features"] = folder_ / "features";
   ASSERT_TRUE(extract.parameters.set("teacher.layer", 5).has_value());
   expect_refused(run_extract, extract, "has 4 layers");
+  ASSERT_TRUE(extract.parameters.set("teacher.layer", 0).has_value());
+  expect_refused(run_extract, extract, "counted from 1");
   StageSpec copy = copy_spec();
   copy.outputs["audio"] = folder_ / "audio";
   ASSERT_TRUE(copy.parameters.set("copy.items", 4).has_value());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -40,9 +41,15 @@ struct Rehearsal {
                 return {};
               },
               .stop_requested =
-                  [this] { return stop_at == static_cast<std::int64_t>(losses.size()) + 1; }}) {}
+                  [this] {
+                    ++asked;
+                    return stop_at == static_cast<std::int64_t>(losses.size()) + 1 ||
+                           (stop_ask > 0 && asked >= stop_ask);
+                  }}) {}
   Status record(std::int64_t, const Metrics& metrics) {
     if (metrics.contains("loss")) losses.push_back(metrics.at("loss"));
+    if (std::ssize(losses) == spoil_heldout_at)
+      heldout[0].mel.fill_(std::numeric_limits<float>::quiet_NaN());
     return {};
   }
   Ending run() {
@@ -57,6 +64,9 @@ struct Rehearsal {
   std::vector<double> losses;
   TrainingState saved;
   std::int64_t stop_at = -1;
+  int asked = 0;      // whether to stop
+  int stop_ask = -1;  // the question from which on the answer is yes
+  std::ptrdiff_t spoil_heldout_at = -1;
   AcousticModel model;
   TrainingLoop loop;
 };
@@ -134,6 +144,50 @@ TEST(TrainingLoop, ALossThatIsNoNumberEndsTheRunAsDiverged) {
     utterance.mel.fill_(std::numeric_limits<float>::infinity());
   EXPECT_EQ(run.run(), Ending::kDiverged);
   EXPECT_TRUE(run.losses.empty());
+}
+
+TEST(TrainingLoop, AStopAtAnyPlaceIsObeyedAtOnceAndChangesNoByteOfTheResult) {
+  TrainOptions options = tiny_options(4);
+  options.micro_batch = 2;  // of 4
+  options.validate_every = 2;
+  options.ema.update_after = 1;
+  Rehearsal whole(options);
+  EXPECT_EQ(whole.run(), Ending::kFinished);
+  // Two questions an update; three a validation: early, at update 2, last.
+  ASSERT_EQ(whole.asked, 4 * 2 + 3 * 3);
+  std::set<std::int64_t> stopped_after;
+  for (int place = 1; place <= whole.asked; ++place) {
+    SCOPED_TRACE(place);
+    Rehearsal first(options);
+    first.stop_ask = place;
+    ASSERT_EQ(first.run(), Ending::kStopped);
+    EXPECT_LE(first.asked, place + 1) << "nothing more is begun";
+    ASSERT_EQ(first.saved.update, std::ssize(first.losses));
+    stopped_after.insert(first.saved.update);
+    Rehearsal second(options);
+    ASSERT_TRUE(second.loop.restore(first.saved));
+    EXPECT_EQ(second.run(), Ending::kFinished);
+    auto losses = first.losses;
+    losses.insert(losses.end(), second.losses.begin(), second.losses.end());
+    EXPECT_EQ(losses, whole.losses);
+    expect_same_tensors(second.loop.last_weights(), whole.loop.last_weights());
+    expect_same_tensors(second.loop.early_weights(), whole.loop.early_weights());
+    EXPECT_EQ(Value(second.loop.validation_lines()), Value(whole.loop.validation_lines()));
+  }
+  EXPECT_EQ(stopped_after, (std::set<std::int64_t>{0, 1, 2, 3, 4}));
+}
+
+TEST(TrainingLoop, AHeldOutLossThatIsNoNumberEndsTheRunAsDiverged) {
+  Rehearsal early(tiny_options(10));
+  early.heldout[2].mel.fill_(std::numeric_limits<float>::infinity());
+  EXPECT_EQ(early.run(), Ending::kDiverged);
+  EXPECT_EQ(early.losses.size(), 2U);  // the early weights are those of update 2
+  EXPECT_TRUE(early.loop.validation_lines().empty());
+  Rehearsal last(tiny_options(10));
+  last.spoil_heldout_at = 5;
+  EXPECT_EQ(last.run(), Ending::kDiverged);
+  EXPECT_EQ(last.losses.size(), 10U);
+  EXPECT_EQ(last.loop.validation_lines().size(), 3U) << "only the early ones";
 }
 
 TEST(TrainingLoop, CellsThatDifferOnlyInTheirHeadsStartFromTheSameBackbone) {

@@ -23,7 +23,8 @@ class ExportedModel : public ::testing::Test {
   // A model that gives (x * k + bias, k), written as tools/export writes one, with `stored` as the
   // self-test's output.
   std::filesystem::path write(const std::vector<float>& stored,
-                              const std::string& torch_version = "1.13.0") {
+                              const std::string& torch_version = "1.13.0",
+                              const std::string& tolerance = "0.001") {
     torch::jit::Module module("doubler");
     module.register_buffer("bias", torch::tensor({0.5F, 0.0F}));
     module.define(
@@ -35,12 +36,12 @@ class ExportedModel : public ::testing::Test {
         R"({{"name": "doubler", "role": "teacher", "family": "toy", "version": 3, "exporter_version": 1,
              "identity": "abc", "interface": "teacher-1", "licence": "none",
              "settings": {{"width": 2, "note": "x"}}, "sources": [],
-             "torch_version": "{}", "self_test": {{"tolerance": 0.001,
+             "torch_version": "{}", "self_test": {{"tolerance": {},
                "inputs": [{{"file": "self_test/input0", "shape": [1, 2], "dtype": "float32"}},
                           {{"file": "self_test/input1", "shape": [], "dtype": "int64"}}],
                "outputs": [{{"file": "self_test/output0", "shape": [1, 2], "dtype": "float32"}},
                            {{"file": "self_test/output1", "shape": [], "dtype": "int64"}}]}}}})",
-        torch_version);
+        torch_version, tolerance);
     extra["self_test/input0"] = bytes_of<float>({1.0F, 2.0F});
     extra["self_test/input1"] = bytes_of<std::int64_t>({2});
     extra["self_test/output0"] = bytes_of<float>(stored);
@@ -90,6 +91,17 @@ TEST_F(ExportedModel, AFailedSelfTestIsRefused) {
   EXPECT_TRUE(Archive::load(path, {}, /*self_test=*/false).has_value());
 }
 
+TEST_F(ExportedModel, ASelfTestThatWouldAllowAnythingIsRefused) {
+  for (const char* tolerance : {"-0.001", "0.011", "1e300", "\"NaN\""}) {
+    const auto archive = Archive::load(write({2.5F, 4.0F}, "1.13.0", tolerance));
+    ASSERT_FALSE(archive.has_value()) << tolerance;
+    EXPECT_EQ(archive.error().code, ErrorCode::kInvalid);
+    EXPECT_THAT(archive.error().message, HasSubstr("tolerance")) << tolerance;
+  }
+  for (const char* tolerance : {"0", "0.01"})
+    EXPECT_TRUE(Archive::load(write({2.5F, 4.0F}, "1.13.0", tolerance)).has_value()) << tolerance;
+}
+
 TEST_F(ExportedModel, AnotherRoleInterfaceIdentityOrNewerTorchIsRefused) {
   const auto path = write({2.5F, 4.0F});
   EXPECT_THAT(Archive::load(path, {.role = "vocoder"}).error().message,
@@ -119,12 +131,15 @@ TEST_F(ExportedModel, MissingTruncatedAndForeignFilesAreClearErrors) {
   EXPECT_FALSE(Archive::load(folder_ / "text.pt").has_value());
 }
 
-TEST_F(ExportedModel, ExceptionsOfTheModelBecomeErrorsAndAForeignDeviceDoesNotEndTheProgram) {
+TEST_F(ExportedModel, WhatTheModelRefusesIsAnErrorThatNoRetryCures) {
   auto archive = Archive::load(write({2.5F, 4.0F}));
   ASSERT_TRUE(archive.has_value());
-  EXPECT_FALSE(archive->run({at::zeros({3}), std::int64_t{1}}).has_value());
-  EXPECT_FALSE(archive->run({at::zeros({2})}, "nothing").has_value());
-  EXPECT_FALSE(Archive::load(folder_ / "doubler.pt", {}, true, "cuda:63").has_value());
+  const auto wrong_shape = archive->run({at::zeros({3}), std::int64_t{1}});
+  ASSERT_FALSE(wrong_shape.has_value());
+  EXPECT_EQ(wrong_shape.error().code, ErrorCode::kInvalid);
+  const auto no_method = archive->run({at::zeros({2})}, "nothing");
+  ASSERT_FALSE(no_method.has_value());
+  EXPECT_EQ(no_method.error().code, ErrorCode::kInvalid);
 }
 
 TEST_F(ExportedModel, NamesStayInsideTheModelsFolder) {

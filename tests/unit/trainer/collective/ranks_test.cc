@@ -1,11 +1,14 @@
 // Run by `mpirun -n 2`: several ranks must give what one rank gives. Each rank computes the
 // undivided run by itself and compares. Exit code 0 when all is well; no gtest, whose output of two
-// ranks nobody could read.
+// ranks nobody could read. With the argument `error-on-rank-0` one rank alone fails, and mpirun
+// must end with that rank's exit code, 2.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "tests/unit/trainer/synthetic.h"
+#include "trainer/train_program.h"
 #include "trainer/training_loop.h"
 
 namespace strata::trainer {
@@ -23,28 +26,44 @@ struct Outcome {
   std::vector<double> losses{};
   double validation = 0;
   Ending ending = Ending::kFinished;
+  std::int64_t saved = -1;
 };
 
-Outcome train(Communicator& communicator, std::int64_t stop_on_rank_1_at) {
+constexpr std::size_t kNever = 1000;
+
+TrainOptions six_updates() {
   TrainOptions options;
   options.updates = 6;
   options.batch = 5;  // shares of 2 and 3
   options.schedule = {.base = 2e-3, .warmup = 2, .total = 6};
   options.draw.dropout = 0.1;
   options.progress_every = 1;
+  return options;
+}
+
+// Rank 1 wants to stop during the update of this number, from 0.
+Outcome train(Communicator& communicator, std::size_t stop_on_rank_1_at,
+              std::int64_t micro_batch = 0) {
+  TrainOptions options = six_updates();
+  options.micro_batch = micro_batch;
   const auto utterances = synthetic_utterances(10, 1);
   const auto heldout = synthetic_utterances(3, 77);
   AcousticModel model(tiny_config(), tiny_align(), 3);
   const SystemClock clock;
   Outcome outcome;
-  std::int64_t asked = 0;
   TrainHooks hooks;
   hooks.progress = [&](std::int64_t, const Metrics& metrics) -> Status {
     if (metrics.contains("loss")) outcome.losses.push_back(metrics.at("loss"));
     if (metrics.contains("validation_loss")) outcome.validation = metrics.at("validation_loss");
     return {};
   };
-  hooks.stop_requested = [&] { return ++asked == stop_on_rank_1_at && communicator.rank() == 1; };
+  hooks.checkpoint = [&](const TrainingState& state) -> Status {
+    outcome.saved = state.update;
+    return {};
+  };
+  hooks.stop_requested = [&] {
+    return outcome.losses.size() == stop_on_rank_1_at && communicator.rank() == 1;
+  };
   TrainingLoop loop(model, utterances, heldout, communicator, clock, options, std::move(hooks));
   const auto ending = loop.run();
   expect(ending.has_value(), "the run ends without an error");
@@ -67,8 +86,8 @@ int run() {
          "broadcast gives rank 0's bytes");
 
   const auto alone = make_single_communicator();
-  const Outcome together = train(communicator, -1);
-  const Outcome single = train(*alone, -1);
+  const Outcome together = train(communicator, kNever);
+  const Outcome single = train(*alone, kNever);
   expect(together.losses.size() == 6 && single.losses.size() == 6, "six losses");
   for (std::size_t i = 0; i < 6; ++i) {
     if (communicator.rank() == 0)
@@ -80,14 +99,38 @@ int run() {
   expect(std::abs(together.validation - single.validation) < kTolerance * single.validation,
          "and its held-out loss");
 
-  const Outcome stopped = train(communicator, 3);
-  expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3,
+  const Outcome stopped = train(communicator, 2);
+  expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3 && stopped.saved == 3,
          "one rank's stop stops both at the same update");
+  const Outcome halved = train(communicator, 2, 1);
+  expect(halved.ending == Ending::kStopped && halved.losses.size() == 2 && halved.saved == 2,
+         "one rank's stop between its micro-batches leaves that update undone on both");
   expect(communicator.barrier().has_value(), "barrier works");
   return 0;
+}
+
+int run_with_an_error_on_rank_0() {
+  auto ranks = make_mpi_communicator();
+  expect(ranks.has_value(), "MPI starts");
+  const auto utterances = synthetic_utterances(10, 1);
+  const auto heldout = synthetic_utterances(3, 77);
+  AcousticModel model(tiny_config(), tiny_align(), 3);
+  const SystemClock clock;
+  TrainHooks hooks;
+  hooks.progress = [&](std::int64_t update, const Metrics&) -> Status {
+    if ((*ranks)->rank() == 0 && update == 2)
+      return fail(ErrorCode::kInvalid, "rank 0 cannot write its progress");
+    return {};
+  };
+  TrainingLoop loop(model, utterances, heldout, **ranks, clock, six_updates(), std::move(hooks));
+  const auto result = end_together(loop.run().map([](Ending) { return 0; }), **ranks);
+  return result.value_or(1);
 }
 
 }  // namespace
 }  // namespace strata::trainer
 
-int main() { return strata::trainer::run(); }
+int main(int argc, char** argv) {
+  const bool error = argc == 2 && std::string_view(argv[1]) == "error-on-rank-0";
+  return error ? strata::trainer::run_with_an_error_on_rank_0() : strata::trainer::run();
+}

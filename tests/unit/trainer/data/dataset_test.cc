@@ -61,17 +61,6 @@ TEST_F(DatasetOfTones, HoldsNormalisedMelsAndTokensOrderedById) {
             dataset->vocabulary().encode(read_corpus(corpus)->find(dataset->train()[0].id)->text));
 }
 
-TEST_F(DatasetOfTones, AModelsOwnNormalisationIsUsedWhenGiven) {
-  const auto corpus = make_corpus();
-  const auto own = Dataset::load(corpus, std::nullopt);
-  const auto given =
-      Dataset::load(corpus, std::nullopt, {.normalise = Normalisation{.mean = -5, .deviation = 2}});
-  EXPECT_EQ(given->normalise().mean, -5);
-  const at::Tensor raw = given->heldout()[0].mel * 2 - 5;
-  EXPECT_TRUE(at::allclose(
-      own->heldout()[0].mel * own->normalise().deviation + own->normalise().mean, raw, 1e-4, 1e-4));
-}
-
 TEST_F(DatasetOfTones, FeaturesComeBackFromShardsOfAnySize) {
   const auto corpus = make_corpus();
   for (const std::int64_t shard : {std::int64_t{1}, std::int64_t{100}, kFeatureShardBytes}) {
