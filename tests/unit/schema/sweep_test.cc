@@ -56,6 +56,28 @@ TEST(ShippedSweeps, TheFirstExampleOfTheManualExpandsAndItsErrorsAreReal) {
   }
 }
 
+TEST(ShippedSweeps, AListsHashMakesItsKeyAndItsAbsenceNone) {
+  const auto key_of_prepare = [](const std::string& more) -> std::string {
+    const std::string text = "sweep: s\npipeline: p.yaml\nbase: {corpus: {kind: list, file: l.tsv" +
+                             more + "}, train: {updates: 10, batch: 2}}\n";
+    const auto definition =
+        read_sweep("s.yaml", [&](const std::string& path) -> Result<std::string> {
+          if (path == "s.yaml") return text;
+          const std::string folder = STRATA_SOURCE_DIR "/sweeps/pipelines/";
+          return read_file(folder + (path == "p.yaml" ? "tts_alignment.yaml" : path));
+        });
+    if (!definition) return definition.error().message;
+    const auto expansion = expand(*definition);
+    if (!expansion) return expansion.error().message;
+    return std::ranges::find(expansion->tasks, "prepare", &TaskSpec::stage)->key.hex();
+  };
+  const std::string key = key_of_prepare("");
+  EXPECT_EQ(key.size(), 64U) << key;
+  EXPECT_EQ(key_of_prepare(", sha256: null"), key);
+  EXPECT_NE(key_of_prepare(", sha256: \"00\""), key);
+  EXPECT_EQ(key_of_prepare(", sha256: \"00\"").size(), 64U);
+}
+
 TEST(ShippedSweeps, TheDemoSharesCorpusFeaturesAndReferences) {
   const auto e = expand_shipped("demo");
   ASSERT_TRUE(e) << e.error().message;
