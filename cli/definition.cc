@@ -15,30 +15,32 @@ Array texts(const std::vector<std::string>& names) {
   return out;
 }
 
+// What varies, with the values in order of appearance: axes first, because a table is read by them;
+// what only cases or blocks set is an axis for a reader of the table as well.
 Array axes_of(const SweepDefinition& definition) {
-  Array out;
-  const auto add = [&](const Axis& axis) {
-    out.push_back(Object{{"parameter", axis.parameter}, {"values", Array(axis.values)}});
+  std::vector<std::pair<std::string, Array>> axes;
+  const auto add = [&](const std::string& parameter, const Value& value) {
+    auto found = std::ranges::find(axes, parameter, &std::pair<std::string, Array>::first);
+    if (found == axes.end()) found = axes.insert(axes.end(), {parameter, {}});
+    Array& values = found->second;
+    if (std::ranges::find(values, value) == values.end()) values.push_back(value);
   };
-  for (const Axis& axis : definition.axes) add(axis);
-  for (const auto& group : definition.zips) {
-    for (const Axis& axis : group) add(axis);
+  const auto add_axis = [&](const Axis& axis) {
+    for (const Value& value : axis.values) add(axis.parameter, value);
+  };
+  for (const Block& block : definition.blocks) {
+    for (const Axis& axis : block.axes) add_axis(axis);
+    for (const auto& group : block.zips) std::ranges::for_each(group, add_axis);
   }
-  // What only explicit cells set is an axis for a reader of the table, with the values in order of
-  // appearance.
-  for (const Case& given : definition.cases) {
-    for (const auto& [parameter, value] : given.set) {
-      auto found = std::find_if(out.begin(), out.end(), [&](const Value& axis) {
-        return *axis.find("parameter") == Value(parameter);
-      });
-      if (found == out.end()) {
-        out.push_back(Object{{"parameter", parameter}, {"values", Array{}}});
-        found = out.end() - 1;
-      }
-      Array& values = *found->if_object()->find("values")->second.if_array();
-      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+  for (const Block& block : definition.blocks) {
+    for (const auto& [parameter, value] : block.set) add(parameter, value);
+    for (const Case& given : block.cases) {
+      for (const auto& [parameter, value] : given.set) add(parameter, value);
     }
   }
+  Array out;
+  for (auto& [parameter, values] : axes)
+    out.push_back(Object{{"parameter", parameter}, {"values", std::move(values)}});
   return out;
 }
 
@@ -61,8 +63,10 @@ Object own_seeds(const SweepDefinition& definition, const Expansion& expansion) 
 // Cells whose names were written by hand; the others are named after what varies.
 Array own_labels(const SweepDefinition& definition) {
   Array out;
-  for (const Case& given : definition.cases) {
-    if (!given.label.empty()) out.push_back(given.label);
+  for (const Block& block : definition.blocks) {
+    for (const Case& given : block.cases) {
+      if (!given.label.empty()) out.push_back(given.label);
+    }
   }
   return out;
 }

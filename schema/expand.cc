@@ -1,8 +1,9 @@
 // From a definition to tasks and runs.
 //
-// Order of cells: the product of axes, then zip groups, the last varying fastest; then the cases as
-// written. Without axes and zips the product is one cell, or none if there are cases. The same cell
-// twice is one cell. Seeds vary inside a cell.
+// Order of cells: block by block, the product of axes, then zip groups, the last varying fastest;
+// then the cases as written. Without axes and zips the product is one cell, or none if there are
+// cases. A cell is dropped by constraints before it is compared with others; the same cell twice is
+// one cell, with the seeds of both. Seeds vary inside a cell.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -11,19 +12,18 @@
 
 #include "base/assert.h"
 #include "base/json.h"
-#include "schema/sweep.h"
+#include "schema/reading.h"
 
 namespace strata {
 namespace {
 
-using Setting = std::vector<std::pair<std::string, Value>>;
-
 struct Cell {
-  Setting setting{};
+  Settings setting{};
   Value assignment{};
   std::string label{};
   std::vector<std::size_t> values{};  // for each swept parameter a number that stands for its value
-  const Case* written = nullptr;      // the case that it comes from, if any
+  std::vector<std::uint64_t> seeds{};
+  const Case* written = nullptr;  // the case that it comes from, if any
 };
 
 // What a stage is in a cell, apart from seed and inputs. Cells that agree on what the stage reads
@@ -73,11 +73,6 @@ std::map<std::string, std::string> short_names(const std::vector<std::string>& n
   return shorts;
 }
 
-bool overlaps(std::string_view a, std::string_view b) {
-  if (a.size() > b.size()) std::swap(a, b);
-  return b.starts_with(a) && (b.size() == a.size() || b[a.size()] == '.');
-}
-
 class Expander {
  public:
   explicit Expander(const SweepDefinition& definition)
@@ -86,9 +81,9 @@ class Expander {
   Result<Expansion> run() {
     collect_swept();
     STRATA_CHECK_OK(make_cells());
-    STRATA_CHECK_OK(constrain());
-    STRATA_CHECK_OK(find_baseline());
+    STRATA_CHECK_OK(check_cells());
     for (const Cell& cell : cells_) STRATA_CHECK_OK(add_runs(cell));
+    STRATA_CHECK_OK(mark_baseline());
     STRATA_CHECK_OK(check_expected());
     out_.sweep = definition_.name;
     out_.judge_as_teacher = definition_.judge_as_teacher;
@@ -101,43 +96,102 @@ class Expander {
     const auto add = [&](const std::string& name) {
       if (seen.insert(name).second) out_.swept.push_back(name);
     };
-    for (const Axis& axis : definition_.axes) {
-      add(axis.parameter);
-      out_.axis_sizes.emplace_back(axis.parameter, axis.values.size());
-    }
-    for (const auto& group : definition_.zips) {
-      std::string names;
-      for (const Axis& axis : group) {
+    for (const Block& block : definition_.blocks) {
+      const std::string of = block.name.empty() ? "" : block.name + ": ";
+      for (const auto& [name, value] : block.set) add(name);
+      for (const Axis& axis : block.axes) {
         add(axis.parameter);
-        names += (names.empty() ? "" : " + ") + axis.parameter;
+        out_.axis_sizes.emplace_back(of + axis.parameter, axis.values.size());
       }
-      out_.axis_sizes.emplace_back(names, group.front().values.size());
+      for (const auto& group : block.zips) {
+        std::string names;
+        for (const Axis& axis : group) {
+          add(axis.parameter);
+          names += (names.empty() ? "" : " + ") + axis.parameter;
+        }
+        out_.axis_sizes.emplace_back(of + names, group.front().values.size());
+      }
+      for (const Case& c : block.cases) {
+        for (const auto& [name, value] : c.set) add(name);
+      }
+      if (!block.cases.empty()) out_.axis_sizes.emplace_back(of + "cases", block.cases.size());
     }
-    for (const Case& c : definition_.cases) {
-      for (const auto& [name, value] : c.set) add(name);
-    }
-    if (!definition_.cases.empty()) out_.axis_sizes.emplace_back("cases", definition_.cases.size());
     shorts_ = short_names(out_.swept);
   }
 
   Status make_cells() {
-    std::size_t product =
-        definition_.axes.empty() && definition_.zips.empty() && !definition_.cases.empty() ? 0 : 1;
-    for (const auto& [name, size] : out_.axis_sizes) {
-      if (name != "cases") product *= size;
-      if (product * std::max<std::size_t>(1, definition_.seeds.size()) > kRunsMax) {
-        return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints",
-                    definition_.name, kRunsMax);
+    for (const Constraint& c : definition_.constraints) out_.dropped.push_back({c.text, 0});
+    for (const Block& block : definition_.blocks) {
+      const std::size_t first_constraint = out_.dropped.size();
+      for (const Constraint& c : block.constraints) out_.dropped.push_back({c.text, 0});
+      STRATA_CHECK_OK(check_size(block));
+      if (has_product(block)) STRATA_CHECK_OK(add_product(block, first_constraint, 0, block.set));
+      for (const Case& c : block.cases) {
+        Settings setting = block.set;
+        setting.insert(setting.end(), c.set.begin(), c.set.end());
+        STRATA_CHECK_OK(add_cell(block, first_constraint, setting, &c));
       }
     }
-    for (std::size_t i = 0; i < product; ++i) STRATA_CHECK_OK(add_cell(grid_point(i), nullptr));
-    for (const Case& c : definition_.cases) STRATA_CHECK_OK(add_cell(c.set, &c));
+    return {};
+  }
+
+  static bool has_product(const Block& block) {
+    return !block.axes.empty() || !block.zips.empty() || block.cases.empty();
+  }
+  const std::vector<std::uint64_t>& seeds_of(const Block& block) const {
+    return block.seeds.empty() ? definition_.seeds : block.seeds;
+  }
+
+  // Before anything is multiplied out.
+  Status check_size(const Block& block) {
+    const std::size_t seeds = std::max<std::size_t>(1, seeds_of(block).size());
+    const std::size_t cells_max = (kRunsMax - std::min(kRunsMax, runs_before_constraints_)) / seeds;
+    std::size_t product = has_product(block) ? 1 : 0;
+    const auto times = [&](std::size_t size) { product = std::min(product * size, kRunsMax + 1); };
+    for (const Axis& axis : block.axes) times(axis.values.size());
+    for (const auto& group : block.zips) times(group.front().values.size());
+    const std::size_t cells = product + block.cases.size();
+    runs_before_constraints_ += cells * seeds;
+    if (cells <= cells_max) return {};
+    return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints",
+                definition_.name, kRunsMax);
+  }
+
+  // All values of the axes and zip groups from `level` on, the last varying fastest.
+  Status add_product(const Block& block, std::size_t first_constraint, std::size_t level,
+                     const Settings& so_far) {
+    const std::size_t axes = block.axes.size();
+    if (level == axes + block.zips.size())
+      return add_cell(block, first_constraint, so_far, nullptr);
+    const auto go_on = [&](const Settings& setting) {
+      return add_product(block, first_constraint, level + 1, setting);
+    };
+    if (level >= axes) {
+      const std::vector<Axis>& group = block.zips[level - axes];
+      for (std::size_t i = 0; i < group.front().values.size(); ++i) {
+        Settings setting = so_far;
+        for (const Axis& axis : group) setting.emplace_back(axis.parameter, axis.values[i]);
+        STRATA_CHECK_OK(go_on(setting));
+      }
+      return {};
+    }
+    const Axis& axis = block.axes[level];
+    if (axis.when) {
+      STRATA_CHECK_OK(enter(so_far));
+      STRATA_TRY(const bool applies, test(*axis.when, axis.parameter + ".when", ""));
+      if (!applies) return go_on(so_far);
+    }
+    for (const Value& value : axis.values) {
+      Settings setting = so_far;
+      setting.emplace_back(axis.parameter, value);
+      STRATA_CHECK_OK(go_on(setting));
+    }
     return {};
   }
 
   // The parameters of one cell at a time: copying all of them for every cell would cost more than
   // all else.
-  Status enter(const Setting& setting) {
+  Status enter(const Settings& setting) {
     for (const std::string& name : out_.swept) {
       const Value* value = definition_.base.find(name);
       if (value == nullptr) {
@@ -154,24 +208,33 @@ class Expander {
     return {};
   }
 
-  [[nodiscard]] Setting grid_point(std::size_t index) const {
-    Setting setting;
-    for (auto group = definition_.zips.rbegin(); group != definition_.zips.rend(); ++group) {
-      const std::size_t size = group->front().values.size();
-      for (const Axis& axis : *group)
-        setting.emplace_back(axis.parameter, axis.values[index % size]);
-      index /= size;
+  Status add_cell(const Block& block, std::size_t first_constraint, const Settings& setting,
+                  const Case* written) {
+    STRATA_CHECK_OK(enter(setting));
+    Cell cell{.setting = setting, .seeds = seeds_of(block), .written = written};
+    if (written != nullptr && !written->seeds.empty()) cell.seeds = written->seeds;
+    describe(cell);
+    STRATA_TRY(const bool kept, passes(cell, definition_.constraints, 0));
+    if (!kept) return {};
+    STRATA_TRY(const bool kept_here, passes(cell, block.constraints, first_constraint));
+    if (!kept_here) return {};
+    const bool labelled = written != nullptr && !written->label.empty();
+    const auto [place, is_new] =
+        seen_.emplace(std::pair{labelled ? cell.label : "", cell.values}, cells_.size());
+    if (is_new) {
+      cells_.push_back(std::move(cell));
+      return {};
     }
-    for (auto axis = definition_.axes.rbegin(); axis != definition_.axes.rend(); ++axis) {
-      setting.emplace_back(axis->parameter, axis->values[index % axis->values.size()]);
-      index /= axis->values.size();
+    ++out_.merged;
+    std::vector<std::uint64_t>& seeds = cells_[place->second].seeds;
+    for (const std::uint64_t seed : cell.seeds) {
+      if (std::ranges::find(seeds, seed) == seeds.end()) seeds.push_back(seed);
     }
-    return setting;
+    return {};
   }
 
-  Status add_cell(const Setting& setting, const Case* written) {
-    STRATA_CHECK_OK(enter(setting));
-    Cell cell{.setting = setting, .written = written};
+  // Its assignment, label and numbers, from the parameters entered.
+  void describe(Cell& cell) {
     Object assignment;
     for (std::size_t i = 0; i < out_.swept.size(); ++i) {
       const std::string& name = out_.swept[i];
@@ -184,14 +247,19 @@ class Expander {
     }
     if (cell.label.empty()) cell.label = "base";
     cell.assignment = std::move(assignment);
-    const bool labelled = written != nullptr && !written->label.empty();
-    if (labelled) cell.label = written->label;
-    if (!seen_.insert({labelled ? cell.label : "", cell.values}).second) {
-      ++out_.merged;
-      return {};
+    if (cell.written != nullptr && !cell.written->label.empty()) cell.label = cell.written->label;
+  }
+
+  // Whether the cell entered last meets them all; `first` is where they are counted.
+  Result<bool> passes(const Cell& cell, const std::vector<Constraint>& constraints,
+                      std::size_t first) {
+    for (std::size_t i = 0; i < constraints.size(); ++i) {
+      STRATA_TRY(const bool holds, test(constraints[i].holds, "the constraint", cell.label));
+      if (holds) continue;
+      ++out_.dropped[first + i].cells;
+      return false;
     }
-    cells_.push_back(std::move(cell));
-    return {};
+    return true;
   }
 
   // Comparing small numbers is what keeps ten thousand cells cheap. 0: the parameter is absent.
@@ -202,19 +270,7 @@ class Expander {
     return numbers.emplace(to_canonical_json(*value), numbers.size() + 1).first->second;
   }
 
-  Status constrain() {
-    for (const Constraint& c : definition_.constraints) out_.dropped.push_back({c.text, 0});
-    std::vector<Cell> kept;
-    for (Cell& cell : cells_) {
-      STRATA_CHECK_OK(enter(cell.setting));
-      bool keep = true;
-      for (std::size_t i = 0; keep && i < definition_.constraints.size(); ++i) {
-        STRATA_TRY(keep, test(definition_.constraints[i].holds, cell, "the constraint"));
-        if (!keep) ++out_.dropped[i].cells;
-      }
-      if (keep) kept.push_back(std::move(cell));
-    }
-    cells_ = std::move(kept);
+  Status check_cells() {
     if (cells_.empty())
       return fail(ErrorCode::kInvalid, "sweep {}: the constraints drop every cell",
                   definition_.name);
@@ -228,18 +284,18 @@ class Expander {
     return {};
   }
 
-  [[nodiscard]] Result<bool> test(const Expression& condition, const Cell& cell,
-                                  std::string_view what) const {
+  // On the parameters entered last.
+  [[nodiscard]] Result<bool> test(const Expression& condition, std::string_view what,
+                                  std::string_view label) const {
     auto truth = condition.holds([&](std::string_view name) { return parameters_.find(name); });
-    if (!truth)
-      return fail(ErrorCode::kInvalid, "sweep {}: {} in cell \"{}\": {}", definition_.name, what,
-                  cell.label, truth.error().message);
-    return truth;
+    if (truth) return truth;
+    return fail(ErrorCode::kInvalid, "sweep {}: {}{}: {}", definition_.name, what,
+                label.empty() ? "" : fmt::format(" in cell \"{}\"", label), truth.error().message);
   }
 
-  Status find_baseline() {
-    if (definition_.baseline.empty()) return {};
-    std::vector<const Cell*> matches;  // a labelled cell is the baseline only where no other is
+  // The cells that are the baseline's parameters; a labelled one only where no other is.
+  Result<std::vector<const Cell*>> baseline_cells() {
+    std::vector<const Cell*> matches;
     std::vector<const Cell*> labelled;
     for (const Cell& cell : cells_) {
       STRATA_CHECK_OK(enter(cell.setting));
@@ -251,34 +307,40 @@ class Expander {
         (cell.written != nullptr && !cell.written->label.empty() ? labelled : matches)
             .push_back(&cell);
     }
-    if (matches.empty()) matches = labelled;
-    if (matches.size() == 1) {
-      baseline_ = matches.front();
-      return {};
-    }
+    return matches.empty() ? labelled : matches;
+  }
+
+  // Several cells may match when they are the same runs: they differ in what no stage of theirs
+  // reads.
+  Status mark_baseline() {
+    if (definition_.baseline.empty()) return {};
+    STRATA_TRY(const std::vector<const Cell*> matches, baseline_cells());
     if (matches.empty())
       return fail(ErrorCode::kInvalid, "sweep {}: no cell is the baseline", definition_.name);
-    return fail(ErrorCode::kInvalid,
-                "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: name "
-                "more parameters",
-                definition_.name, matches[0]->label, matches[1]->label);
+    const std::set<RunKey>& keys = runs_of_cell_.at(matches.front());
+    for (const Cell* other : matches) {
+      if (runs_of_cell_.at(other) == keys) continue;
+      return fail(ErrorCode::kInvalid,
+                  "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: "
+                  "name more parameters",
+                  definition_.name, matches.front()->label, other->label);
+    }
+    for (RunSpec& run : out_.runs) run.baseline = keys.contains(run.key);
+    return {};
   }
 
   Status add_runs(const Cell& cell) {
     STRATA_CHECK_OK(enter(cell.setting));
-    const bool own_seeds = cell.written != nullptr && !cell.written->seeds.empty();
     bool any = false;
-    for (const std::uint64_t seed : own_seeds ? cell.written->seeds : definition_.seeds) {
-      RunSpec run{.cell = cell.label,
-                  .assignment = cell.assignment,
-                  .seed = seed,
-                  .baseline = &cell == baseline_};
+    for (const std::uint64_t seed : cell.seeds) {
+      RunSpec run{.cell = cell.label, .assignment = cell.assignment, .seed = seed};
       std::map<std::string, std::size_t> made;  // stage -> task
       for (std::size_t stage = 0; stage < definition_.stages.size(); ++stage) {
         STRATA_CHECK_OK(add_task(stage, cell, seed, made));
       }
       for (const auto& [stage, task] : made) run.tasks.emplace(stage, out_.tasks[task].key);
       run.key = compute_key(run);
+      runs_of_cell_[&cell].insert(run.key);
       const auto [before, is_new] = runs_.emplace(run.key, cell.label);
       if (!is_new) {
         const bool labelled = cell.written != nullptr && !cell.written->label.empty();
@@ -302,7 +364,7 @@ class Expander {
                   std::map<std::string, std::size_t>& made) {
     const StageDefinition& stage = definition_.stages[index];
     if (stage.when) {
-      STRATA_TRY(const bool exists, test(*stage.when, cell, stage.name + ".when"));
+      STRATA_TRY(const bool exists, test(*stage.when, stage.name + ".when", cell.label));
       if (!exists) return {};
     }
     std::vector<std::size_t>
@@ -310,8 +372,9 @@ class Expander {
     for (const auto& [name, input] : stage.inputs) {
       producers.push_back(kNone);
       if (input.when) {
-        STRATA_TRY(const bool wanted,
-                   test(*input.when, cell, fmt::format("{}.inputs.{}.when", stage.name, name)));
+        STRATA_TRY(
+            const bool wanted,
+            test(*input.when, fmt::format("{}.inputs.{}.when", stage.name, name), cell.label));
         if (!wanted) continue;
       }
       const auto producer = made.find(input.stage);
@@ -404,7 +467,7 @@ class Expander {
     if (stage.flops) used.merge(stage.flops->names());
     for (std::size_t i = 0; i < out_.swept.size(); ++i) {
       if (std::ranges::any_of(used,
-                              [&](const std::string& u) { return overlaps(u, out_.swept[i]); }))
+                              [&](const std::string& u) { return related(u, out_.swept[i]); }))
         place->second.push_back(i);
     }
     return place->second;
@@ -427,9 +490,10 @@ class Expander {
   Expansion out_{};
   std::map<std::string, std::string> shorts_{};
   std::vector<Cell> cells_{};
-  std::set<std::pair<std::string, std::vector<std::size_t>>> seen_{};
+  std::size_t runs_before_constraints_ = 0;
+  std::map<std::pair<std::string, std::vector<std::size_t>>, std::size_t> seen_{};  // -> cells_
   std::vector<std::map<std::string, std::size_t>> value_numbers_{};  // by swept parameter
-  const Cell* baseline_ = nullptr;
+  std::map<const Cell*, std::set<RunKey>> runs_of_cell_{};
   std::vector<Shape> shapes_{};
   std::map<std::pair<std::size_t, std::vector<std::size_t>>, std::size_t> shape_by_values_{};
   std::map<std::size_t, std::vector<std::size_t>> relevant_{};

@@ -48,14 +48,20 @@ struct StageDefinition {
   std::optional<Expression> flops{};  // arithmetic over parameters, for the estimate of `plan`
 };
 
+// `when` is tested on the parameters as `base`, the block's `set` and the axes before this one
+// leave them; where it is false the axis sets nothing. Axes of a zip group have none.
 struct Axis {
   std::string parameter{};
   std::vector<Value> values{};
+  std::optional<Expression> when{};
 };
+
+// Dotted parameter names with their values, as written; later ones are laid over earlier ones.
+using Settings = std::vector<std::pair<std::string, Value>>;
 
 // A cell written out, beside the product of the axes.
 struct Case {
-  std::vector<std::pair<std::string, Value>> set{};  // as written
+  Settings set{};
   std::string label{};                 // not empty: a row of its own, whatever its parameters
   std::vector<std::uint64_t> seeds{};  // empty: the sweep's
   std::map<std::string, Resources>
@@ -65,6 +71,19 @@ struct Case {
 struct Constraint {
   std::string text{};  // as written
   Expression holds{};
+};
+
+// A set of cells: the product of its axes and zip groups, then its cases, among which are those
+// that an ablation stands for (schema/ablation.h). A sweep has the block at the top of its file and
+// those under `blocks`; a cell that several make is one cell with the seeds of all.
+struct Block {
+  std::string name{};  // empty: the top of the file
+  Settings set{};      // in every cell of the block
+  std::vector<Axis> axes{};
+  std::vector<std::vector<Axis>> zips{};  // each group varies together
+  std::vector<Case> cases{};
+  std::vector<Constraint> constraints{};  // beside the sweep's
+  std::vector<std::uint64_t> seeds{};     // empty: the sweep's
 };
 
 // How `strata table` shows the sweep; the sweep's author decides, the command line may override.
@@ -83,10 +102,8 @@ struct SweepDefinition {
   std::string description{};
   Value base{};                            // parameters of every cell
   std::map<std::string, Value> neutral{};  // parameters left out of keys when they have this value
-  std::vector<Axis> axes{};                // grid product
-  std::vector<std::vector<Axis>> zips{};   // each group varies together
-  std::vector<Case> cases{};               // explicit cells, beside the product
-  std::vector<Constraint> constraints{};
+  std::vector<Block> blocks{};             // at least one
+  std::vector<Constraint> constraints{};   // of the cells of all blocks
   std::vector<std::uint64_t> seeds{};
   std::map<std::string, Value>
       baseline{};  // the assignment of the cell that others are compared with; may be empty
@@ -112,10 +129,10 @@ struct Expansion {
   std::vector<RunSpec> runs{};    // in sweep order: cells as written, seeds inside
   std::size_t cells = 0;          // that are left, each with at least one run
   std::size_t merged = 0;         // cells that were the same as an earlier one
-  std::vector<DroppedBy>
-      dropped{};  // one entry for each constraint; a cell counts for the first that drops it
+  // One entry for each constraint; a cell counts for the first that drops it.
+  std::vector<DroppedBy> dropped{};
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
-  std::vector<std::string> swept{};  // parameters that axes, zips and cases set, as written
+  std::vector<std::string> swept{};  // parameters that blocks, axes, zips and cases set, as written
   std::vector<std::string> judge_as_teacher{};
 };
 

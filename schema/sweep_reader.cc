@@ -4,24 +4,27 @@
 #include <array>
 #include <set>
 
-#include "schema/reading.h"
+#include "schema/block_reader.h"
 
 namespace strata {
 namespace {
 
 constexpr std::int64_t kPriorityMax = 1'000'000;
 
-const std::vector<std::string> kSweepKeys{
-    "sweep",   "description", "pipeline",    "models",   "base",
-    "neutral", "open",        "teachers",    "judges",   "axes",
-    "zip",     "cases",       "constraints", "seeds",    "baseline",
-    "stages",  "table",       "expected",    "priority", "allow_judge_as_teacher"};
+const std::vector<std::string> kSweepKeys{"sweep",       "description",
+                                          "pipeline",    "models",
+                                          "base",        "neutral",
+                                          "open",        "teachers",
+                                          "judges",      "axes",
+                                          "zip",         "ablation",
+                                          "cases",       "blocks",
+                                          "constraints", "seeds",
+                                          "baseline",    "stages",
+                                          "table",       "expected",
+                                          "priority",    "allow_judge_as_teacher"};
 const std::vector<std::string> kPipelineKeys{"pipeline", "description", "models",   "base",
                                              "neutral",  "open",        "teachers", "judges",
                                              "stages",   "table"};
-
-// A parameter that was set somewhere, and where.
-using Places = std::map<std::string, YamlPosition>;
 
 class SweepReader {
  public:
@@ -63,7 +66,9 @@ class SweepReader {
       STRATA_CHECK_OK(lay_base(*node));
     }
     if (out_.base.is_null()) out_.base = Object{};
-    STRATA_CHECK_OK(what_varies(sweep));
+    in_sweep_base_ = has_pipeline_;
+    STRATA_CHECK_OK(baseline(sweep));
+    STRATA_CHECK_OK(blocks_.read(sweep, baseline_));
 
     const Expression::Known known = [this](std::string_view parameter) {
       return is_known(parameter);
@@ -200,147 +205,19 @@ class SweepReader {
 
   [[nodiscard]] bool is_known(std::string_view parameter) const {
     if (out_.base.find(parameter) != nullptr) return true;
-    return std::ranges::any_of(swept_,
+    return std::ranges::any_of(blocks_.swept(),
                                [&](const auto& entry) { return related(entry.first, parameter); });
   }
 
-  Status what_varies(const YamlNode& sweep) {
-    if (const YamlNode* node = sweep.find("axes")) {
-      STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "axes"));
-      STRATA_CHECK_OK(axes(*node, out_.axes));
-    }
-    if (const YamlNode* node = sweep.find("zip")) {
-      if (node->kind == YamlKind::kMap) {
-        STRATA_CHECK_OK(zip(*node));
-      } else {
-        STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kList, "zip"));
-        for (const YamlNode& group : node->items) STRATA_CHECK_OK(zip(group));
-      }
-    }
-    if (const YamlNode* node = sweep.find("cases")) {
-      STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kList, "cases"));
-      case_nodes_ = node->items;
-      for (const YamlNode& one : node->items) STRATA_CHECK_OK(case_set(one));
-    }
-    return {};
-  }
-
-  Status axes(const YamlNode& map, std::vector<Axis>& to) {
-    for (const YamlEntry& entry : map.entries) {
-      STRATA_CHECK_OK(reading_.must_be(entry.value, YamlKind::kList,
-                                       fmt::format("the values of {}", entry.key)));
-      STRATA_CHECK_OK(swept(entry, true));
-      if (entry.value.items.empty())
-        return reading_.wrong(entry.value.at, fmt::format("{} has no values", entry.key));
-      reading_.forget_models(entry.key);
-      Axis axis{.parameter = entry.key};
-      for (const YamlNode& item : entry.value.items) {
-        STRATA_TRY(Value value, reading_.value(item, entry.key));
-        axis.values.push_back(std::move(value));
-      }
-      to.push_back(std::move(axis));
-    }
-    return {};
-  }
-
-  Status zip(const YamlNode& group) {
-    STRATA_CHECK_OK(reading_.must_be(group, YamlKind::kMap, "a zip group"));
-    if (group.entries.empty()) return reading_.wrong(group.at, "a zip group must name parameters");
-    std::vector<Axis> axes_of_group;
-    STRATA_CHECK_OK(axes(group, axes_of_group));
-    for (std::size_t i = 1; i < axes_of_group.size(); ++i) {
-      if (axes_of_group[i].values.size() == axes_of_group[0].values.size()) continue;
-      return reading_.wrong(
-          group.entries[i].value.at,
-          fmt::format("{} has {} values and {} has {}: in a zip group all have the same number",
-                      axes_of_group[0].parameter, axes_of_group[0].values.size(),
-                      axes_of_group[i].parameter, axes_of_group[i].values.size()));
-    }
-    out_.zips.push_back(std::move(axes_of_group));
-    return {};
-  }
-
-  static bool is_of_model(std::string_view name) {
-    return name.ends_with(".name") || name.ends_with(".identity");
-  }
-
-  // Notes that the parameter varies. Two axes may not set the same thing.
-  Status swept(const YamlEntry& entry, bool alone) {
-    STRATA_CHECK_OK(reading_.parameter_name(entry.at, entry.key));
-    if (alone) {
-      const bool models = std::ranges::all_of(
-          entry.value.items, [](const YamlNode& item) { return item.kind == YamlKind::kModel; });
-      const auto clash = std::ranges::find_if(swept_, [&](const auto& one) {
-        // Models vary in name and identity only, so what lies beside these may vary as well.
-        if (models && one.first != entry.key && is_at_or_below(one.first, entry.key))
-          return is_of_model(one.first);
-        if (model_axes_.contains(one.first) && one.first != entry.key)
-          return is_of_model(entry.key);
-        return related(one.first, entry.key);
-      });
-      if (models) model_axes_.insert(entry.key);
-      if (clash != swept_.end()) {
-        return reading_.wrong(entry.at,
-                              fmt::format("{} varies already: {} at {}:{}", entry.key, clash->first,
-                                          clash->second.line, clash->second.column));
-      }
-    }
-    in_sweep_base_ = has_pipeline_;
-    STRATA_CHECK_OK(may_set(entry.at, entry.key, true));
-    for (std::size_t dot = entry.key.rfind('.'); dot != std::string::npos;
-         dot = dot == 0 ? std::string::npos : entry.key.rfind('.', dot - 1)) {
-      const Value* above = out_.base.find(std::string_view(entry.key).substr(0, dot));
-      if (above == nullptr || above->is_null() || above->if_object() != nullptr) continue;
-      return reading_.wrong(entry.at, fmt::format("{} cannot be set: {} is a {}", entry.key,
-                                                  entry.key.substr(0, dot), above->kind()));
-    }
-    swept_.emplace(entry.key, entry.at);
-    return {};
-  }
-
-  Status case_set(const YamlNode& node) {
-    STRATA_CHECK_OK(reading_.must_be(node, YamlKind::kMap, "a case"));
-    STRATA_CHECK_OK(reading_.only_keys(node, {"set", "label", "seeds", "resources"}));
-    Case one;
-    const YamlNode* set = node.find("set");
-    if (set == nullptr) return reading_.wrong(node.at, "a case needs the key set");
-    STRATA_CHECK_OK(reading_.must_be(*set, YamlKind::kMap, "set"));
-    for (const YamlEntry& entry : set->entries) {
-      STRATA_CHECK_OK(swept(entry, false));
-      for (const auto& [other, value] : one.set) {
-        if (related(other, entry.key))
-          return reading_.wrong(entry.at,
-                                fmt::format("{} and {} set the same parameter", other, entry.key));
-      }
+  // What the other cells are compared with, and what an ablation starts from.
+  Status baseline(const YamlNode& sweep) {
+    const YamlNode* node = sweep.find("baseline");
+    if (node == nullptr) return {};
+    STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "baseline"));
+    for (const YamlEntry& entry : node->entries) {
       STRATA_TRY(Value value, reading_.value(entry.value, entry.key));
-      one.set.emplace_back(entry.key, std::move(value));
-    }
-    if (const YamlNode* label = node.find("label")) {
-      STRATA_TRY(one.label, reading_.text(*label, "label"));
-      if (one.label.empty() || one.label.size() > 200)
-        return reading_.wrong(label->at, "label must have 1 to 200 characters");
-    }
-    if (const YamlNode* seeds = node.find("seeds")) {
-      STRATA_TRY(one.seeds, reading_.seeds(*seeds));
-    }
-    out_.cases.push_back(std::move(one));
-    return {};
-  }
-
-  // The part of the cases that needs the stages.
-  Status case_resources() {
-    for (std::size_t i = 0; i < case_nodes_.size(); ++i) {
-      const YamlNode* node = case_nodes_[i].find("resources");
-      if (node == nullptr) continue;
-      STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "resources"));
-      for (const YamlEntry& entry : node->entries) {
-        const auto stage = std::ranges::find(out_.stages, entry.key, &StageDefinition::name);
-        if (stage == out_.stages.end())
-          return reading_.wrong(entry.at, fmt::format("there is no stage {}", entry.key));
-        STRATA_TRY(const Resources resources,
-                   read_resources(reading_, entry.value, stage->resources));
-        out_.cases[i].resources.emplace(entry.key, resources);
-      }
+      out_.baseline.emplace(entry.key, value);
+      baseline_.emplace_back(entry.key, std::move(value));
     }
     return {};
   }
@@ -363,15 +240,9 @@ class SweepReader {
   }
 
   Status rest(const YamlNode& sweep, const Expression::Known& known) {
-    STRATA_CHECK_OK(case_resources());
+    STRATA_TRY(out_.blocks, blocks_.finish(out_.stages, known, used_));
     if (const YamlNode* node = sweep.find("constraints")) {
-      STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kList, "constraints"));
-      for (const YamlNode& item : node->items) {
-        STRATA_TRY(Expression holds, reading_.condition(item, "a constraint", known));
-        used_.merge(holds.names());
-        const std::string* text = item.scalar.if_string();
-        out_.constraints.push_back({text == nullptr ? holds.text() : *text, holds});
-      }
+      STRATA_TRY(out_.constraints, read_constraints(reading_, *node, known, used_));
     }
     const bool seeded = std::ranges::any_of(out_.stages, &StageDefinition::seeded);
     out_.seeds = {seeded ? 1U : 0U};
@@ -381,14 +252,12 @@ class SweepReader {
       STRATA_TRY(out_.seeds, reading_.seeds(*node));
     }
     if (const YamlNode* node = sweep.find("baseline")) {
-      STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "baseline"));
       for (const YamlEntry& entry : node->entries) {
         if (!is_known(entry.key))
           return reading_.wrong(entry.at, fmt::format("there is no parameter {}", entry.key));
-        STRATA_TRY(Value value, reading_.value(entry.value, entry.key));
-        out_.baseline.emplace(entry.key, std::move(value));
       }
     }
+    out_.baseline.insert(blocks_.own_baseline().begin(), blocks_.own_baseline().end());
     if (const YamlNode* node = sweep.find("expected")) STRATA_CHECK_OK(expected(*node));
     if (const YamlNode* node = sweep.find("priority")) {
       STRATA_TRY(out_.priority, reading_.integer(*node, "priority", -kPriorityMax, kPriorityMax));
@@ -453,7 +322,7 @@ class SweepReader {
         if (input.when) used_.merge(Expression(*input.when).names());
       }
     }
-    for (const Places* places : {&swept_, &places_}) {
+    for (const Places* places : {&blocks_.swept(), &std::as_const(places_)}) {
       for (const auto& [name, at] : *places) {
         const auto reads_it = [&](const std::string& used) { return related(used, name); };
         if (std::ranges::any_of(used_, reads_it)) continue;
@@ -492,6 +361,10 @@ class SweepReader {
 
   Reading reading_;
   SweepDefinition out_{};
+  Settings baseline_{};  // as written
+  BlockReader blocks_{reading_, out_.base, [this](const YamlPosition& at, const std::string& name) {
+                        return may_set(at, name, true);
+                      }};
   bool has_pipeline_ = false;
   bool in_sweep_base_ = false;
   Value pipeline_base_{};
@@ -499,10 +372,7 @@ class SweepReader {
   std::vector<std::string> own_reads_{};
   std::vector<std::string> teachers_{};
   std::vector<std::string> judges_{};
-  std::vector<YamlNode> case_nodes_{};
   Places places_{};  // where base values were set last
-  Places swept_{};
-  std::set<std::string> model_axes_{};  // all their values are models
   std::set<std::string> used_{};
 };
 

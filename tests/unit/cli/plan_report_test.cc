@@ -174,8 +174,9 @@ TEST(Submission, ProducersGoFirstRunsAfterThemAndOnlyTheFirstBatchHasTheDefiniti
 TEST(Definition, TheRecordHasWhatATableNeeds) {
   Small small;
   small.definition.seeds = {1, 2};
-  small.definition.cases = {Case{.set = {{"a", Value(1)}}},
-                            Case{.set = {{"a", Value(0)}, {"b", Value("x")}}, .label = "by hand"}};
+  small.definition.blocks = {
+      {.cases = {Case{.set = {{"a", Value(1)}}},
+                 Case{.set = {{"a", Value(0)}, {"b", Value("x")}}, .label = "by hand"}}}};
   small.definition.table.scores = {"wer"};
   const Value record =
       definition_record(small.definition, small.expansion, {.path = "small.yaml", .sha256 = "ab"});

@@ -145,7 +145,8 @@ TEST(SweepErrors, NameFileLineColumnAndWhatWasExpected) {
   EXPECT_EQ(error("sweep: s\naxis: {}\n"),
             "s.yaml:2:1: unknown key axis, did you mean axes? expected one of sweep, description, "
             "pipeline, models, base, "
-            "neutral, open, teachers, judges, axes, zip, cases, constraints, seeds, baseline, "
+            "neutral, open, teachers, judges, axes, zip, ablation, cases, blocks, constraints, "
+            "seeds, baseline, "
             "stages, table, expected, "
             "priority, allow_judge_as_teacher");
   EXPECT_EQ(error("sweep: s\n"),
