@@ -129,7 +129,9 @@ Result<Value> retry_question(Context& context, const std::string& target,
   if (is_sweep) {
     STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", target}}));
     STRATA_TRY(const Array runs, run_query(query, array_at(answer, "runs")));
-    return Value(Object{{"sweep", target}, {"tasks", tasks_to_revive(runs)}});
+    Array tasks = tasks_to_revive(runs);
+    if (tasks.empty()) return Value(Object{{"tasks", Array{}}});
+    return Value(Object{{"sweep", target}, {"tasks", std::move(tasks)}});
   }
   if (!is_hex_prefix(target))
     return fail(ErrorCode::kNotFound, "no sweep '{}'; strata list shows them", target);

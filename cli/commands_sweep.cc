@@ -192,7 +192,9 @@ class Display {
 
 int code_at_end(const Value& watch) {
   const TaskCounts counts = counts_of(at(watch, "tasks"));
-  return counts.failed > 0 || counts.blocked > 0 ? kExitRunsFailed : kExitOk;
+  // What waits for a run that diverged has not failed: that a loss diverges is a result.
+  const std::int64_t stuck = counts.blocked - integer_at(watch, "behind_diverged");
+  return counts.failed > 0 || stuck > 0 ? kExitRunsFailed : kExitOk;
 }
 
 }  // namespace

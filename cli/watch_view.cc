@@ -207,6 +207,7 @@ TaskCounts counts_of(const Value& by_state) {
 // producer can come.
 bool has_ended(const Value& watch) {
   const TaskCounts counts = counts_of(at(watch, "tasks"));
+  if (!flag_at(watch, "sealed")) return false;  // more of the submission is to come
   if (counts.queued + counts.active() > 0) return false;
   return counts.blocked == 0 || counts.failed + counts.cancelled + counts.diverged > 0;
 }

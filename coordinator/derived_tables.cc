@@ -115,6 +115,7 @@ void DerivedTables::on(const Event& event, const TaskWanted& e) {
       "0, 0, 0, '', ?, '', 0, '', '', '') "
       "ON CONFLICT (task) DO NOTHING",
       e.spec.key.hex(), e.spec.stage, event.at.unix_ms);
+  run_.run("UPDATE sweep SET cancelled = 0 WHERE sweep = ?", e.sweep);
   run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(),
            e.sweep);
 }
@@ -137,7 +138,9 @@ void DerivedTables::on(const Event&, const RunAdded& e) {
 }
 
 void DerivedTables::on(const Event&, const SweepSealed& e) {
-  run_.run("UPDATE sweep SET sealed = 1 WHERE sweep = ?", e.sweep);
+  run_.run(
+      "UPDATE sweep SET sealed = 1, sealed_generation = generation, cancelled = 0 WHERE sweep = ?",
+      e.sweep);
 }
 
 void DerivedTables::on(const Event&, const WantWithdrawn& e) {

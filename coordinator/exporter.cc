@@ -219,10 +219,9 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
   std::map<std::string, std::int64_t> shown;
   for (const auto& [name, sweep] : newest_sweeps(cluster)) {
     shown.emplace(name, 0);
-    s.sweep_runs[name] = std::count_if(sweep->runs.begin(), sweep->runs.end(),
-                                       [generation = sweep->generation](const auto& run) {
-                                         return run.second.generation == generation;
-                                       });
+    s.sweep_runs[name] =
+        std::count_if(sweep->runs.begin(), sweep->runs.end(),
+                      [&its = *sweep](const auto& run) { return its.is_current(run.second); });
   }
   std::map<std::string, std::int64_t> stages;
   for (const auto& [key, task] : cluster.tasks()) {

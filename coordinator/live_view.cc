@@ -1,6 +1,7 @@
 #include "coordinator/live_view.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "coordinator/spec_json.h"
 
@@ -202,6 +203,39 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
                 {"runs", cells}};
 }
 
+namespace {
+
+// Blocked tasks that wait for a diverged one and for none that failed: there is no failure in them,
+// a loss that diverged is a result.
+std::int64_t behind_diverged(const Cluster& cluster,
+                             const std::map<TaskKey, std::set<std::string>>& asked_for) {
+  enum class Behind { kNothing, kDiverged, kFailed };
+  std::map<TaskKey, Behind> known;
+  const std::function<Behind(const TaskKey&)> behind = [&](const TaskKey& key) {
+    if (const auto it = known.find(key); it != known.end()) return it->second;
+    const Task& task = *cluster.find_task(key);
+    Behind worst = Behind::kNothing;
+    if (std::holds_alternative<TaskDiverged>(task.state)) worst = Behind::kDiverged;
+    if (std::holds_alternative<TaskFailed>(task.state) ||
+        std::holds_alternative<TaskCancelledState>(task.state)) {
+      worst = Behind::kFailed;
+    }
+    if (std::holds_alternative<Blocked>(task.state)) {
+      for (const TaskInput& input : task.spec.inputs)
+        worst = std::max(worst, behind(input.producer));
+    }
+    return known[key] = worst;
+  };
+  std::int64_t count = 0;
+  for (const auto& [key, cells] : asked_for) {
+    const bool blocked = std::holds_alternative<Blocked>(cluster.find_task(key)->state);
+    if (blocked && behind(key) == Behind::kDiverged) ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
 Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant now,
                               WallTime wall) const {
   const Cluster& cluster = core.cluster();
@@ -212,7 +246,7 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
   std::map<TaskKey, std::set<std::string>>
       cells;  // the runs that wait for each task; orphans are no part of the sweep now
   for (const auto& [key, run] : sweep.runs) {
-    if (run.generation != sweep.generation) continue;
+    if (!sweep.is_current(run)) continue;
     for (const auto& [stage, task] : run.spec.tasks) cells[task].insert(run.spec.cell);
   }
   std::map<std::string, std::int64_t> states;
@@ -252,7 +286,9 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
     free += worker.free;
   }
   return Value(Object{{"sweep", name},
+                      {"sealed", sweep.sealed},
                       {"tasks", counts_value(states)},
+                      {"behind_diverged", behind_diverged(cluster, cells)},
                       {"by_stage", std::move(stages)},
                       {"running", std::move(running)},
                       {"waiting", reasons.rows()},

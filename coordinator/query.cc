@@ -129,8 +129,9 @@ Result<Value> QueryReader::sweeps(const Value& body, const ServerFacts&) {
   Array rows;
   each(
       "SELECT s.sweep, generation, priority, sealed, cancelled, submitted_ms, definition, "
-      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation = s.generation), "
-      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation < s.generation) "
+      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation >= "
+      "s.sealed_generation), "
+      "(SELECT count(*) FROM run r WHERE r.sweep = s.sweep AND r.generation < s.sealed_generation) "
       "FROM sweep s WHERE ?1 = '' OR s.sweep = ?1 ORDER BY submitted_ms, s.sweep",
       [&](SQLite::Statement& row) {
         Object sweep{{"sweep", column_value(row.getColumn(0))},
@@ -153,7 +154,7 @@ Result<Value> QueryReader::sweeps(const Value& body, const ServerFacts&) {
         "SELECT t.state, count(DISTINCT t.task) FROM run r JOIN run_task rt ON rt.sweep = r.sweep "
         "AND rt.run = r.run "
         "JOIN task t ON t.task = rt.task JOIN sweep s ON s.sweep = r.sweep "
-        "WHERE r.sweep = ? AND r.generation = s.generation GROUP BY t.state",
+        "WHERE r.sweep = ? AND r.generation >= s.sealed_generation GROUP BY t.state",
         [&](SQLite::Statement& count) {
           states.emplace(count.getColumn(0).getString(), column_value(count.getColumn(1)));
         },
@@ -188,7 +189,7 @@ Result<Value> QueryReader::plan(const Value& body, const ServerFacts& facts) {
   Array runs;
   each(
       "SELECT r.run FROM run r JOIN sweep s ON s.sweep = r.sweep WHERE r.sweep = ? AND "
-      "r.generation = s.generation ORDER BY r.run",
+      "r.generation >= s.sealed_generation ORDER BY r.run",
       [&](SQLite::Statement& row) { runs.emplace_back(column_value(row.getColumn(0))); }, sweep);
   Array history;
   each(

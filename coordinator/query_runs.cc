@@ -95,7 +95,7 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
   }
   Array rows;
   each(
-      "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.generation, "
+      "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.sealed_generation, "
       "r.assignment FROM run r "
       "JOIN sweep s ON s.sweep = r.sweep WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, "
       "r.sweep, r.rowid LIMIT ?2",

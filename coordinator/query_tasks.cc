@@ -188,7 +188,8 @@ Value QueryReader::show_run(const std::string& run) {
   Object shown{{"kind", "run"}, {"run", run}};
   Array sweeps;
   each(
-      "SELECT r.sweep, r.cell, r.seed, r.baseline, r.assignment, r.generation < s.generation FROM "
+      "SELECT r.sweep, r.cell, r.seed, r.baseline, r.assignment, r.generation < "
+      "s.sealed_generation FROM "
       "run r "
       "JOIN sweep s ON s.sweep = r.sweep WHERE r.run = ? ORDER BY r.sweep",
       [&](SQLite::Statement& row) {

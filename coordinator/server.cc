@@ -246,17 +246,18 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
                     prefix);
       keys.insert(*named.task);
     }
-    if (!name.empty()) {
-      const auto sweep = core_.cluster().sweeps().find(name);
-      if (sweep == core_.cluster().sweeps().end())
-        return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
+    const auto sweep = core_.cluster().sweeps().find(name);
+    if (!name.empty() && sweep == core_.cluster().sweeps().end())
+      return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
+    if (!name.empty() && keys.empty()) {  // all of it; else those of its tasks that are named
       for (const auto& [key, run] : sweep->second.runs) {
+        if (!sweep->second.is_current(run)) continue;
         for (const auto& [stage, task] : run.spec.tasks) keys.insert(task);
       }
     }
     if (name.empty() && keys.empty())
       return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
-    input = RetryTasks{.request = request.id, .tasks = {keys.begin(), keys.end()}};
+    input = RetryTasks{.request = request.id, .sweep = name, .tasks = {keys.begin(), keys.end()}};
   } else {
     return std::optional<InputBody>();
   }

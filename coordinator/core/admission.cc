@@ -1,6 +1,7 @@
 #include "coordinator/core/admission.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/utf8.h"
 
@@ -69,6 +70,8 @@ Status check_task(const TaskSpec& task) {
       !is_count(task.retry.infra_failures_max, 0)) {
     return named(task, "has ranks, threads, labels, secrets or retries out of range");
   }
+  if (!std::isfinite(task.flops) || task.flops < 0)
+    return named(task, "has an estimate of operations (flops) that is negative or no number");
   for (const std::string& argument : task.program.argv) {
     if (!is_valid_utf8(argument) || argument.find('\0') != std::string::npos)
       return named(task, "has a program argument that is not UTF-8");

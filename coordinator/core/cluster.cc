@@ -314,6 +314,7 @@ void Cluster::on(const SweepOpened& e) {
 }
 
 void Cluster::on(const TaskWanted& e) {
+  sweeps_.at(e.sweep).cancelled = false;
   const auto [it, created] = tasks_.try_emplace(e.spec.key);
   Task& task = touch(e.spec.key);
   if (created) {
@@ -327,16 +328,23 @@ void Cluster::on(const TaskWanted& e) {
   }
   task.wants.insert(e.sweep);
   // Resources, limits and secrets are no part of the key; the newest word counts, but never for a
-  // gang that is out. Outputs only grow: another sweep may take what this one does not.
+  // gang that is out.
   if (gang_of(task.state) == nullptr) {
-    std::vector<std::string> outputs = task.spec.outputs;
-    task.spec = e.spec;
-    outputs.insert(outputs.end(), e.spec.outputs.begin(), e.spec.outputs.end());
-    std::sort(outputs.begin(), outputs.end());
-    outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
-    task.spec.outputs = std::move(outputs);
+    take_spec(task, e.spec);
+  } else {
+    task.next_spec = e.spec;
   }
   if (const auto* queued = std::get_if<Queued>(&task.state)) set_state(task, Queued{*queued});
+}
+
+// Outputs only grow: another sweep may take what this one does not.
+void Cluster::take_spec(Task& task, const TaskSpec& spec) {
+  std::vector<std::string> outputs = std::move(task.spec.outputs);
+  task.spec = spec;
+  outputs.insert(outputs.end(), spec.outputs.begin(), spec.outputs.end());
+  std::sort(outputs.begin(), outputs.end());
+  outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
+  task.spec.outputs = std::move(outputs);
 }
 
 void Cluster::on(const RunAdded& e) {
@@ -344,7 +352,13 @@ void Cluster::on(const RunAdded& e) {
   sweep.runs[e.run.key] = {.spec = e.run, .generation = e.generation};
 }
 
-void Cluster::on(const SweepSealed& e) { sweeps_.at(e.sweep).sealed = true; }
+void Cluster::on(const SweepSealed& e) {
+  Sweep& sweep = sweeps_.at(e.sweep);
+  sweep.sealed = true;
+  sweep.sealed_generation = e.generation;
+  sweep.cancelled =
+      false;  // what was withdrawn before belonged to runs that are no longer asked for
+}
 
 void Cluster::on(const WantWithdrawn& e) {
   sweeps_.at(e.sweep).cancelled = true;
@@ -420,6 +434,9 @@ void Cluster::on(const AttemptEnded& e) {
   const Gang* gang = gang_of(task.state);
   STRATA_ASSERT(gang != nullptr);
   release(e.attempt, *gang);
+  // Before anything is decided about the task: with the old spec, a consumer of an output that it
+  // did not declare would have it run again for ever.
+  if (task.next_spec) take_spec(task, *std::exchange(task.next_spec, std::nullopt));
   std::visit(Overloaded{[&](const Succeeded& outcome) { end_succeeded(task, e.attempt, outcome); },
                         [&](const Failed& outcome) { end_failed(task, outcome); },
                         [&](const Lost& outcome) { end_lost(task, outcome); },

@@ -71,6 +71,8 @@ struct ReadyOrder {
 
 struct Task {
   TaskSpec spec{};
+  // What the task shall be once the gang that is out has ended: outputs, resources, limits.
+  std::optional<TaskSpec> next_spec{};
   std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
   ReadyOrder queued_at{};         // its place in Cluster::ready() while it is queued
   std::set<std::string> wants{};  // sweeps
@@ -93,9 +95,14 @@ struct Sweep {
   bool cancelled = false;
   struct Run {
     RunSpec spec{};
-    std::int64_t generation = 0;  // older than the sweep's: an orphan, kept
+    std::int64_t generation = 0;  // older than the last sealed one: an orphan, kept
   };
   std::map<RunKey, Run> runs{};
+  std::int64_t sealed_generation = 0;  // the newest that arrived whole
+  // Until a submission has arrived whole, the runs of the one before it are no orphans.
+  [[nodiscard]] bool is_current(const Run& run) const {
+    return run.generation >= sealed_generation;
+  }
 };
 
 struct Worker {
@@ -174,6 +181,7 @@ class Cluster {
   Task& touch(const TaskKey& key);
   void set_state(Task& task, TaskState state);  // keeps ready_ true
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
+  static void take_spec(Task& task, const TaskSpec& spec);
   void release(const AttemptId& attempt, const Gang& gang);
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);
   void end_failed(Task& task, const Failed& outcome);

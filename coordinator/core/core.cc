@@ -153,7 +153,24 @@ void Core::on(Step& step, const Hello& hello) {
       earlier.push_back(known);
     }
   }
-  for (const WorkerId known : earlier) remove_worker(step, known, "the worker was restarted");
+  // One that was replaced speaks, and so does the one that took its place: two workers, not two
+  // lives of one. They would take each other's place for ever. (A Hello alone proves nothing: it
+  // may be a late one of a life that is over.)
+  const bool was_replaced =
+      std::ranges::find(replaced_sessions_, hello.session) != replaced_sessions_.end();
+  for (const WorkerId known : earlier) {
+    if (!was_replaced || !presence_.at(known).spoke) continue;
+    return send(step, step.peer,
+                Refused{.reason = fmt::format("another worker called {} is alive: give each a "
+                                              "--name of its own",
+                                              hello.name)});
+  }
+  for (const WorkerId known : earlier) {
+    replaced_sessions_.push_back(cluster_.find_worker(known)->session);
+    if (replaced_sessions_.size() > kReplacedSessionsMax)
+      replaced_sessions_.erase(replaced_sessions_.begin());
+    remove_worker(step, known, "the worker was restarted");
+  }
   if (id == WorkerId()) {
     id = cluster_.next_worker_id();
     record(step, WorkerJoined{.worker = id,
@@ -179,7 +196,7 @@ void Core::on(Step& step, const Heartbeat& heartbeat) {
   const Worker* worker = cluster_.find_worker(heartbeat.worker);
   if (worker == nullptr || worker->session != heartbeat.session)
     return send(step, step.peer, WhoAreYou{});
-  presence_[heartbeat.worker] = {.peer = step.peer, .heard = step.now};
+  presence_[heartbeat.worker] = {.peer = step.peer, .heard = step.now, .spoke = true};
   heal(step, heartbeat.worker, heartbeat.sequence, heartbeat.held);
 }
 
@@ -219,7 +236,11 @@ void Core::on(Step& step, const ReportStarted& report) {
 void Core::on(Step& step, const ReportCheckpoint& report) {
   if (!is_member(report.attempt, report.worker)) return;  // a stale one is never resumed from
   const Task& task = *cluster_.find_task(report.attempt.task);
-  if (task.checkpoint && task.checkpoint->step >= report.step) return;
+  // Steps are compared among checkpoints of the same inputs only: with others it began anew.
+  const auto* leased = std::get_if<Leased>(&task.state);
+  const auto& inputs = leased != nullptr ? leased->inputs : std::get<Running>(task.state).inputs;
+  if (task.checkpoint && task.checkpoint->inputs == inputs && task.checkpoint->step >= report.step)
+    return;
   record(step, CheckpointCommitted{
                    .attempt = report.attempt, .step = report.step, .artifact = report.artifact});
 }

@@ -55,8 +55,11 @@ struct CancelSweep {
   std::uint64_t request = 0;
   std::string sweep{};
 };
-struct RetryTasks {  // revives the failed and cancelled ones among them
+// Revives the failed and cancelled ones among them. A cancelled one is wanted by nobody: it is
+// wanted again by the sweeps whose runs it stands in; where `sweep` is named, by that one only.
+struct RetryTasks {
   std::uint64_t request = 0;
+  std::string sweep{};
   std::vector<TaskKey> tasks{};
 };
 struct DrainWorker {
@@ -139,6 +142,9 @@ class Core {
   void heal(Step& step, WorkerId worker, std::uint64_t sequence,
             const std::vector<HeldAttempt>& held);
   void revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived);
+  // Withdraws one want; the last one ends the task. Whether a gang was asked to stop.
+  bool withdraw(Step& step, const std::string& sweep, const TaskKey& key);
+  [[nodiscard]] std::vector<TaskKey> unstarted_orphans(const std::string& sweep) const;
   [[nodiscard]] Outcome judge(const ReportEnded& report, const Task& task) const;
   [[nodiscard]] std::int64_t backoff_ms(std::int64_t failures) const;
   [[nodiscard]] Status check_submission(const SubmitTasks& submission) const;
@@ -150,11 +156,15 @@ class Core {
   struct WorkerPresence {  // soft state
     PeerId peer{};
     Instant heard{};
+    bool spoke = false;  // since its Hello
   };
+  static constexpr std::size_t kReplacedSessionsMax = 1'024;
 
   Options options_;
   Cluster cluster_;
   std::map<WorkerId, WorkerPresence> presence_;
+  // Sessions whose name another one took; the oldest are forgotten.
+  std::vector<std::uint64_t> replaced_sessions_;
   std::map<AttemptId, Instant> lease_until_;
   std::map<TaskKey, Instant> not_before_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence

@@ -105,13 +105,23 @@ void Core::on(Step& step, const SubmitTasks& s) {
   }
   for (const RunSpec& run : s.runs)
     record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
-  if (s.last) record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
+  std::int64_t withdrawn = 0;
+  if (s.last) {
+    // What was dropped from the file and has not begun shall not begin. What runs goes on, and
+    // results stay: submitting the old file again keeps them.
+    for (const TaskKey& key : unstarted_orphans(s.sweep)) {
+      withdraw(step, s.sweep, key);
+      ++withdrawn;
+    }
+    record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
+  }
   answer(step, s.id,
          Object{{"sweep", s.sweep},
                 {"generation", generation},
                 {"created", created},
                 {"kept", static_cast<std::int64_t>(s.tasks.size()) - created - revived},
                 {"revived", revived},
+                {"withdrawn", withdrawn},
                 {"runs", static_cast<std::int64_t>(s.runs.size())}});
 }
 
@@ -125,34 +135,71 @@ void Core::on(Step& step, const CancelSweep& cancel) {
     if (task.wants.contains(cancel.sweep) && !is_final(task.state)) unfinished.push_back(key);
   }
   std::int64_t stopping = 0;
-  for (const TaskKey& key : unfinished) {
-    record(step, WantWithdrawn{.sweep = cancel.sweep, .task = key});
-    const Task& task = *cluster_.find_task(key);
-    if (!task.wants.empty()) continue;  // somebody else's now
-    const Gang* gang = gang_of(task.state);
-    if (gang == nullptr) {
-      record(step, TaskCancelled{.task = key});
-      continue;
-    }
-    const AttemptId attempt{.task = key, .number = task.attempts};
-    const std::string reason = "no sweep wants it any more";
-    record(step, StopRequested{.attempt = attempt, .reason = reason});
-    for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
-      send(step, presence_.at(grant.worker).peer,
-           StopAttempt{.attempt = attempt, .reason = reason});
-    }
-    ++stopping;
-  }
+  for (const TaskKey& key : unfinished) stopping += withdraw(step, cancel.sweep, key) ? 1 : 0;
   answer(
       step, cancel.request,
       Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
 }
 
+bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
+  record(step, WantWithdrawn{.sweep = sweep, .task = key});
+  const Task& task = *cluster_.find_task(key);
+  if (!task.wants.empty()) return false;  // somebody else's now
+  if (gang_of(task.state) == nullptr) {
+    record(step, TaskCancelled{.task = key});
+    return false;
+  }
+  const AttemptId attempt{.task = key, .number = task.attempts};
+  const std::string reason = "no sweep wants it any more";
+  record(step, StopRequested{.attempt = attempt, .reason = reason});
+  for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
+    send(step, presence_.at(grant.worker).peer, StopAttempt{.attempt = attempt, .reason = reason});
+  }
+  return true;
+}
+
+// Tasks that the sweep wants for runs of earlier submissions only, and that no gang has begun.
+std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
+  const Sweep& sweep = cluster_.sweeps().at(name);
+  std::set<TaskKey> asked_for;
+  std::set<TaskKey> dropped;
+  for (const auto& [key, run] : sweep.runs) {
+    std::set<TaskKey>& tasks = run.generation == sweep.generation ? asked_for : dropped;
+    for (const auto& [stage, task] : run.spec.tasks) tasks.insert(task);
+  }
+  std::vector<TaskKey> orphans;
+  for (const TaskKey& key : dropped) {
+    const Task& task = *cluster_.find_task(key);
+    const bool waits = !is_final(task.state) && gang_of(task.state) == nullptr;
+    if (waits && task.wants.contains(name) && !asked_for.contains(key)) orphans.push_back(key);
+  }
+  return orphans;
+}
+
 void Core::on(Step& step, const RetryTasks& retry) {
+  std::map<TaskKey, std::set<std::string>> standing;  // in current runs of these sweeps
+  for (const TaskKey& key : retry.tasks) standing[key];
+  for (const auto& [name, sweep] : cluster_.sweeps()) {
+    if (!retry.sweep.empty() && retry.sweep != name) continue;
+    for (const auto& [run_key, run] : sweep.runs) {
+      if (!sweep.is_current(run)) continue;
+      for (const auto& [stage, key] : run.spec.tasks) {
+        if (const auto it = standing.find(key); it != standing.end()) it->second.insert(name);
+      }
+    }
+  }
   std::int64_t revived = 0;
-  for (const TaskKey& key : retry.tasks) {
+  for (const auto& [key, sweeps] : standing) {
     const Task* task = cluster_.find_task(key);
-    if (task != nullptr && !task->wants.empty()) revive_if_ended(step, key, revived);
+    if (task == nullptr) continue;
+    const bool final = is_final(task->state) && !std::holds_alternative<TaskFailed>(task->state) &&
+                       !std::holds_alternative<TaskCancelledState>(task->state);
+    if (final) continue;
+    for (const std::string& sweep : sweeps) {
+      if (!task->wants.contains(sweep))
+        record(step, TaskWanted{.sweep = sweep, .spec = task->spec});
+    }
+    if (!task->wants.empty()) revive_if_ended(step, key, revived);
   }
   answer(step, retry.request, Object{{"revived", revived}});
 }

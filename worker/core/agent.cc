@@ -106,7 +106,10 @@ void Agent::on_welcome(const Welcome& welcome, Instant now, Actions& out) {
   if (hello_sent_) heard_of_us_ = std::max(heard_of_us_, *hello_sent_);
   hello_sent_.reset();
   if (same) return;
-  for (auto& [id, ended] : ended_) ended.report.worker = *id_;
+  for (auto& [id, ended] : ended_) {
+    ended.report.worker = *id_;
+    if (ended.checkpoint) ended.checkpoint->worker = *id_;
+  }
   for (auto& [id, checkpoint] : checkpoints_) checkpoint.report.worker = *id_;
   send_heartbeat(now, out);
 }
@@ -115,8 +118,7 @@ void Agent::on_start(const StartAttempt& order, Instant now, Actions& out) {
   const AttemptId id = order.attempt;
   if (!id_ || shutting_down_ || held_.contains(id)) return;
   if (const auto it = ended_.find(id); it != ended_.end()) {
-    it->second.sent = now;
-    out.push_back(SendMessage{it->second.report});
+    tell(it->second, now, out);
     return;
   }
   // A newer attempt of a task that we still hold: the older one is not ours any more.
@@ -146,8 +148,7 @@ void Agent::on_stop(const StopAttempt& order, Instant now, Actions& out) {
     return;
   }
   if (const auto it = ended_.find(order.attempt); it != ended_.end()) {
-    it->second.sent = now;
-    out.push_back(SendMessage{it->second.report});
+    tell(it->second, now, out);
     return;
   }
   report_ended(order.attempt, Stopped{.reason = order.reason + " (it had not started)"}, {}, now,
@@ -197,8 +198,22 @@ void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<Conte
                      .attempt = id,
                      .outcome = std::move(outcome),
                      .missing_inputs = std::move(missing)};
-  if (id_) out.push_back(SendMessage{report});
-  ended_[id] = {.report = std::move(report), .sent = now};
+  Ended& ended = ended_[id];
+  ended.report = std::move(report);
+  if (const auto it = checkpoints_.find(id); it != checkpoints_.end()) {
+    if (!std::holds_alternative<Succeeded>(ended.report.outcome))
+      ended.checkpoint = it->second.report;
+    checkpoints_.erase(it);
+  }
+  ended.sent = now;
+  if (id_) tell(ended, now, out);
+}
+
+// The checkpoint first: after the end nothing of the attempt is taken any more.
+void Agent::tell(Ended& ended, Instant now, Actions& out) {
+  ended.sent = now;
+  if (ended.checkpoint) out.push_back(SendMessage{*ended.checkpoint});
+  out.push_back(SendMessage{ended.report});
 }
 
 // --- what the shell tells ---
@@ -215,7 +230,7 @@ void Agent::on(const ProcessEnded& ended, Instant now, Actions& out) {
   if (it == held_.end()) return;
   const bool dropped = it->second.dropped;
   held_.erase(it);
-  checkpoints_.erase(ended.attempt);
+  if (dropped) checkpoints_.erase(ended.attempt);
   if (!dropped) report_ended(ended.attempt, ended.outcome, ended.missing_inputs, now, out);
 }
 
@@ -281,8 +296,7 @@ void Agent::on(const TimePassed&, Instant now, Actions& out) {
   if (now >= heartbeat_due_) send_heartbeat(now, out);
   for (auto& [id, ended] : ended_) {
     if (now < ended.sent + options_.report_every) continue;
-    ended.sent = now;
-    out.push_back(SendMessage{ended.report});
+    tell(ended, now, out);
   }
 }
 

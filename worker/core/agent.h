@@ -102,8 +102,9 @@ class Agent {
     Instant kill_at{};     // when stopping
     bool dropped = false;  // not ours any more: killed, never reported
   };
-  struct Ended {  // reported until acknowledged
+  struct Ended {  // reported until acknowledged, after the checkpoint that may not have arrived
     ReportEnded report{};
+    std::optional<ReportCheckpoint> checkpoint{};
     Instant sent{};
   };
   struct StoredCheckpoint {  // sent again with each heartbeat until one of those is answered
@@ -129,6 +130,7 @@ class Agent {
                   Actions& out);
   void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
                     Instant now, Actions& out);
+  static void tell(Ended& ended, Instant now, Actions& out);
   void send_hello(Instant now, Actions& out);
   void send_heartbeat(Instant now, Actions& out);
   void exit_when_done(Instant now, Actions& out);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -54,6 +55,8 @@ TEST(Admission, ATaskOutOfBoundsIsRefusedWithItsStageAndTheFault) {
       [](TaskSpec& t) { t.program.argv.clear(); },
       [](TaskSpec& t) { t.program.argv = {kBadBytes}; },
       [](TaskSpec& t) { t.program.argv = {std::string("a\0b", 3)}; },
+      [](TaskSpec& t) { t.flops = std::nan(""); },
+      [](TaskSpec& t) { t.flops = -1; },
       [](TaskSpec& t) { t.outputs = {"../weights"}; }};
   for (std::size_t i = 0; i < faults.size(); ++i) {
     TaskSpec task = good;

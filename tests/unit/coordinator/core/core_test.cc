@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "tests/support/core_env.h"
 
 namespace strata {
@@ -10,6 +11,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::CoreEnv;
+using testing::make_artifact;
+using testing::make_run;
 using testing::make_submission;
 using testing::make_task;
 
@@ -90,10 +93,12 @@ TEST(Tasks, ConsumersStartWhenTheirInputIsCommittedAndReadWhatWasCommitted) {
 TEST(Tasks, SubmittingTwiceCreatesNothing) {
   CoreEnv env;
   const TaskSpec task = make_task("prepare", 1);
-  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
-            R"({"created":1,"generation":1,"kept":0,"revived":0,"runs":0,"sweep":"s"})");
-  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
-            R"({"created":0,"generation":2,"kept":1,"revived":0,"runs":0,"sweep":"s"})");
+  EXPECT_EQ(
+      env.submit(make_submission("s", {task})).body,
+      R"({"created":1,"generation":1,"kept":0,"revived":0,"runs":0,"sweep":"s","withdrawn":0})");
+  EXPECT_EQ(
+      env.submit(make_submission("s", {task})).body,
+      R"({"created":0,"generation":2,"kept":1,"revived":0,"runs":0,"sweep":"s","withdrawn":0})");
   EXPECT_EQ(env.cluster().tasks().size(), 1U);
 }
 
@@ -128,8 +133,9 @@ TEST(Tasks, AFailedTaskIsRevivedBySubmittingAgain) {
                                                  .reason = "spec.json: corpus is missing"}});
   EXPECT_EQ(env.state(task), "failed");
   EXPECT_EQ(env.reason(task), "spec.json: corpus is missing");
-  EXPECT_EQ(env.submit(make_submission("s", {task})).body,
-            R"({"created":0,"generation":2,"kept":0,"revived":1,"runs":0,"sweep":"s"})")
+  EXPECT_EQ(
+      env.submit(make_submission("s", {task})).body,
+      R"({"created":0,"generation":2,"kept":0,"revived":1,"runs":0,"sweep":"s","withdrawn":0})")
       << "what is revived was not kept";
   EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
 }
@@ -243,6 +249,28 @@ TEST(Tasks, WhetherADeepDiamondIsOutdatedIsFoundWithoutWalkingEveryWay) {
   EXPECT_FALSE(env.cluster().is_outdated(*env.cluster().find_task(tasks.back().key)));
 }
 
+TEST(Tasks, AnOutputAskedForWhileItRunsIsMadeByOneMoreRun) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec train = make_task("train", 1);
+  env.submit(make_submission("s", {train}));
+  const auto first = env.take<StartAttempt>();
+  TaskSpec with_log = train;
+  with_log.outputs = {"log", "result"};
+  TaskSpec reads_log = make_task("plot", 1, {train});
+  reads_log.inputs[0].output = "log";
+  reads_log.key = compute_key(reads_log);
+  EXPECT_TRUE(env.submit(make_submission("s", {with_log, reads_log})).ok);
+  env.succeed(worker, first.at(0));
+  const auto again = env.take<StartAttempt>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].spec.outputs, (std::vector<std::string>{"log", "result"}));
+  env.succeed(worker, again[0]);
+  const auto plot = env.take<StartAttempt>();
+  ASSERT_EQ(plot.size(), 1U) << "not the producer for a third time";
+  EXPECT_EQ(plot[0].spec, reads_log);
+}
+
 TEST(Leases, ASilentGangIsGivenUpAndItsLateReportsChangeNothing) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1, "w1");
@@ -347,6 +375,40 @@ TEST(Checkpoints, AreNotResumedFromWithOtherInputs) {
   ASSERT_EQ(second.size(), 1U);
   EXPECT_NE(second[0].inputs.at("from_prepare").hash, corpus);
   EXPECT_FALSE(second[0].resume_from.has_value());
+}
+
+TEST(Checkpoints, OfChangedInputsAreTakenFromTheFirstStepOn) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec prepare = make_task("prepare", 1);
+  const TaskSpec train = make_task("train", 1, {prepare});
+  env.submit(make_submission("s", {prepare, train}));
+  env.succeed(worker, env.take<StartAttempt>().at(0), "one");
+  const auto first = env.take<StartAttempt>().at(0).attempt;
+  env.from(worker, ReportStarted{.worker = worker, .attempt = first});
+  env.from(
+      worker,
+      ReportCheckpoint{
+          .worker = worker, .attempt = first, .step = 10'000, .artifact = make_artifact("old")});
+  const ContentHash corpus = env.cluster().find_task(prepare.key)->artifacts.at("result").hash;
+  env.from(worker, ReportEnded{.worker = worker,
+                               .attempt = first,
+                               .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
+                               .missing_inputs = {corpus}});
+  env.take<EndedAck>();
+  env.succeed(worker, env.take<StartAttempt>().at(0), "two");
+  env.pass(seconds(5));
+  const auto second = env.take<StartAttempt>().at(0);
+  EXPECT_FALSE(second.resume_from.has_value());
+  const auto report = [&](std::int64_t step) {
+    env.from(worker, ReportCheckpoint{.worker = worker,
+                                      .attempt = second.attempt,
+                                      .step = step,
+                                      .artifact = make_artifact(std::to_string(step))});
+    return env.cluster().find_task(train.key)->checkpoint->step;
+  };
+  EXPECT_EQ(report(100), 100);
+  EXPECT_EQ(report(50), 100) << "of the same inputs only a later one counts";
 }
 
 TEST(Leases, AnOrderThatItsWorkerCannotTakeYetIsAsYoungAsItsHeartbeat) {
@@ -460,6 +522,31 @@ TEST(Workers, OneThatWasDrainedOrSaidGoodbyeGetsNothingWhenItIsHeardAgain) {
   EXPECT_EQ(env.take<StartAttempt>().size(), 1U);
 }
 
+TEST(Workers, TwoOfOneNameDoNotTakeEachOthersPlaceForEver) {
+  CoreEnv env;
+  env.add_worker(1, "gpu", 11);
+  const WorkerId second = env.add_worker(1, "gpu", 12);
+  env.heartbeat(second);
+  env.take<HeartbeatAck>();
+  env.step(coordinator::PeerId(50), Hello{.name = "gpu", .session = 11, .slots = 1});
+  const auto refused = env.take<Refused>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_NE(refused[0].reason.find("--name"), std::string::npos) << refused[0].reason;
+  EXPECT_NE(env.cluster().find_worker(second), nullptr);
+}
+
+TEST(Workers, ALateHelloOfALifeThatIsOverIsNoSecondWorker) {
+  CoreEnv env;
+  env.add_worker(1, "gpu", 12);
+  env.step(coordinator::PeerId(50), Hello{.name = "gpu", .session = 11, .slots = 1});  // came late
+  env.take<Welcome>();
+  env.take<HeartbeatAck>();
+  env.add_worker(1, "gpu", 12);
+  EXPECT_TRUE(env.take<Refused>().empty());
+  ASSERT_EQ(env.cluster().workers().size(), 1U);
+  EXPECT_EQ(env.cluster().workers().begin()->second.session, 12U);
+}
+
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
   env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,
@@ -500,6 +587,70 @@ TEST(Submission, WhatDoesNotHoldTogetherIsRefusedWholeAndChangesNothing) {
   second.first = false;
   EXPECT_FALSE(env.submit(second).ok) << "no submission is open";
   EXPECT_TRUE(env.log.empty());
+}
+
+TEST(Submission, WhatWasDroppedFromTheFileAndHasNotBegunDoesNotBegin) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec runs = make_task("train", 1);
+  const TaskSpec waits = make_task("train", 2);
+  const TaskSpec shared = make_task("train", 3);
+  const TaskSpec stays = make_task("train", 4);
+  const auto run = [](const TaskSpec& task) {
+    return make_run("salt=" + to_canonical_json(*task.parameters.find("salt")), 1, {task});
+  };
+  env.submit(make_submission("s", {runs, waits, shared, stays},
+                             {run(runs), run(waits), run(shared), run(stays)}));
+  env.submit(make_submission("other", {shared}, {run(shared)}));
+  const auto started = env.take<StartAttempt>();
+  ASSERT_EQ(started.at(0).spec, runs);
+  env.submit(make_submission("s", {stays}, {run(stays)}));
+  EXPECT_TRUE(env.nothing_sent()) << "what runs is not stopped";
+  EXPECT_EQ(env.state(waits), "cancelled");
+  EXPECT_EQ(env.state(shared), "queued") << "the other sweep wants it";
+  env.succeed(worker, started[0]);
+  EXPECT_EQ(env.state(runs), "succeeded");
+  EXPECT_FALSE(env.cluster().sweeps().at("s").cancelled);
+  // The old file again: what was withdrawn is revived, the result is kept.
+  const Answer answer =
+      env.submit(make_submission("s", {runs, waits, stays}, {run(runs), run(waits), run(stays)}));
+  EXPECT_NE(answer.body.find(R"("revived":1)"), std::string::npos) << answer.body;
+  EXPECT_EQ(env.state(runs), "succeeded");
+}
+
+TEST(Submission, UntilItHasArrivedWholeEarlierRunsAreNoOrphans) {
+  CoreEnv env;
+  const TaskSpec task = make_task("train", 1);
+  const RunSpec run = make_run("base", 1, {task});
+  env.submit(make_submission("s", {task}, {run}));
+  SubmitTasks half = make_submission("s", {make_task("train", 2)});
+  half.last = false;
+  env.submit(half);
+  const auto& sweep = env.cluster().sweeps().at("s");
+  EXPECT_TRUE(sweep.is_current(sweep.runs.at(run.key)));
+  EXPECT_EQ(env.state(task), "queued") << "the client may have died: nothing is withdrawn";
+  SubmitTasks rest = make_submission("s", {}, {});
+  rest.first = false;
+  env.submit(rest);
+  EXPECT_FALSE(sweep.is_current(sweep.runs.at(run.key)));
+  EXPECT_EQ(env.state(task), "cancelled");
+}
+
+TEST(Tasks, RetryingACancelledSweepWantsItsTasksAgain) {
+  CoreEnv env;
+  env.add_worker(1);
+  const TaskSpec runs = make_task("train", 1);
+  const TaskSpec waits = make_task("train", 2);
+  env.submit(make_submission("s", {runs, waits},
+                             {make_run("one", 1, {runs}), make_run("two", 1, {waits})}));
+  env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 2, .sweep = "s"});
+  EXPECT_EQ(env.state(waits), "cancelled");
+  env.step(coordinator::PeerId(1),
+           coordinator::RetryTasks{.request = 3, .sweep = "s", .tasks = {runs.key, waits.key}});
+  EXPECT_EQ(env.state(waits), "queued");
+  EXPECT_TRUE(env.cluster().find_task(runs.key)->wants.contains("s"))
+      << "it is still stopping, and then runs again";
+  EXPECT_FALSE(env.cluster().sweeps().at("s").cancelled);
 }
 
 TEST(Submission, IsRefusedWhenTheWorldMovedSinceThePlan) {

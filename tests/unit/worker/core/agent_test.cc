@@ -72,6 +72,30 @@ TEST(Agent, SaysHelloUntilItIsWelcome) {
   EXPECT_EQ(env.sent<Hello>(), nullptr);
 }
 
+TEST(Agent, TellsTheLastCheckpointWithTheEndUntilTheEndIsAcknowledged) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessStarted{.attempt = order.attempt});
+  env.step(Message(WhoAreYou{}));  // another coordinator answers: until it says welcome, silence
+  env.step(CheckpointStored{.attempt = order.attempt, .step = 5});
+  EXPECT_EQ(env.sent<ReportCheckpoint>(), nullptr);
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Stopped{.reason = "asked"}});
+  EXPECT_EQ(env.sent<ReportEnded>(), nullptr);
+  env.welcome();
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    env.tick(seconds(30));
+    ASSERT_NE(env.sent<ReportCheckpoint>(), nullptr) << repeat;
+    EXPECT_EQ(env.sent<ReportCheckpoint>()->step, 5);
+    EXPECT_EQ(env.sent<ReportCheckpoint>()->worker, WorkerId(3));
+    ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  }
+  env.step(Message(EndedAck{.attempt = order.attempt}));
+  env.tick(seconds(30));
+  EXPECT_EQ(env.sent<ReportCheckpoint>(), nullptr);
+}
+
 TEST(Agent, LaunchesAnOrderOnceHoweverOftenItComes) {
   Env env;
   env.welcome();
