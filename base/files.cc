@@ -66,7 +66,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t l
   if (S_ISDIR(info.st_mode))
     return fail(ErrorCode::kInvalid, "reading {}: it is a folder", path.string());
   std::string bytes;
-  bytes.reserve(static_cast<std::size_t>(info.st_size));
+  bytes.reserve(std::min<std::size_t>(static_cast<std::size_t>(info.st_size), limit));
   std::string buffer(1 << 16, '\0');
   for (;;) {
     const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());

@@ -66,10 +66,15 @@ Result<Number> Number::parse(std::string_view text) {
   int exponent = 0;
   if (!text.empty() && (text.front() == 'e' || text.front() == 'E')) {
     text.remove_prefix(1);
-    if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+    const bool plus = !text.empty() && text.front() == '+';
+    if (plus) text.remove_prefix(1);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
-    if (error != std::errc() || std::abs(exponent) > kExponentMax)
-      return bad("its exponent is wrong or too large");
+    if (error == std::errc::invalid_argument || (plus && text.front() == '-'))
+      return bad("its exponent is wrong");
+    if (error != std::errc() || exponent < -kExponentMax || exponent > kExponentMax) {
+      return fail(ErrorCode::kTooLarge, "\"{}\": its exponent is larger than {}", whole_text,
+                  kExponentMax);
+    }
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   }
   if (!text.empty()) return bad("something follows the digits");

@@ -29,8 +29,11 @@ class LinkClient final : public Client {
       : line_(std::move(line)), patience_(patience) {}
 
   Result<Value> ask(const std::string& verb, const Value& body) override {
-    STRATA_TRY(const Answer answer, line_.ask(verb, to_canonical_json(body), patience_));
-    return body_of(answer);
+    const auto answer = line_.ask(verb, to_canonical_json(body), patience_);
+    if (answer) return body_of(*answer);
+    // For whoever asks again: it may have been started elsewhere meanwhile.
+    if (answer.error().code == ErrorCode::kUnavailable) (void)line_.refresh();
+    return tl::unexpected(answer.error());
   }
   Result<Value> submit(const SubmitTasks& batch) override {
     STRATA_TRY(const Answer answer, line_.submit(batch, patience_));

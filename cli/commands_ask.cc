@@ -192,7 +192,10 @@ std::string guessed_folder(const std::string& worker, const std::string& task,
                            std::int64_t attempt) {
   const std::size_t at_folder = worker.find(":/");
   if (at_folder == std::string::npos) return "";
-  return fmt::format("{}/attempts/{}-{}", worker.substr(at_folder + 1), task.substr(0, 8), attempt);
+  const auto key = parse_digest<TaskKey>(task);
+  if (!key) return "";
+  const AttemptId id{.task = *key, .number = static_cast<std::uint32_t>(attempt)};
+  return fmt::format("{}/attempts/{}", worker.substr(at_folder + 1), id.folder_name());
 }
 
 Result<LogPlace> log_place(Context& context, const std::string& prefix) {

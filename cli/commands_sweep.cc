@@ -1,6 +1,8 @@
 // plan, submit, watch.
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -17,6 +19,7 @@ namespace strata::cli {
 namespace {
 
 constexpr double kRedrawSeconds = 1.0;
+constexpr std::chrono::minutes kWatchPatience{10};
 constexpr double kLineSeconds = 10.0;  // between plain lines when nothing ends meanwhile
 
 struct LoadedSweep {
@@ -157,7 +160,15 @@ class Display {
  public:
   explicit Display(Context& context) : context_(context) {}
 
+  // Something has been shown: the sweep is there, and the coordinator did answer.
+  [[nodiscard]] bool shown() const { return shown_; }
+  void say(const std::string& text) {
+    if (!context_.json) context_.print(text + "\n");
+    lines_ = 0;  // what is drawn next stands below
+  }
+
   void show(const Value& watch, const std::vector<std::string>& stages, bool last) {
+    shown_ = true;
     if (context_.json) {
       context_.print(to_canonical_json(watch) + "\n");
       return;
@@ -185,6 +196,7 @@ class Display {
 
  private:
   Context& context_;
+  bool shown_ = false;
   std::size_t lines_ = 0;
   std::int64_t ended_ = -1;
   std::int64_t printed_ms_ = 0;
@@ -199,14 +211,28 @@ int code_at_end(const Value& watch) {
 
 }  // namespace
 
+// The sweep goes on without us, and without its coordinator for a while: one that is restarted, or
+// whose disk is full, is asked again for `kWatchPatience`.
 Result<int> run_watch(Context& context, const std::string& sweep, bool once) {
   const std::vector<std::string> stages = stages_of(context, sweep);
   Display display(context);
+  std::optional<Instant> silent_since;
   while (true) {
-    STRATA_TRY(const Value watch, context.ask("watch", Object{{"sweep", sweep}}));
-    const bool ended = has_ended(watch);
-    display.show(watch, stages, ended || once);
-    if (ended) return code_at_end(watch);
+    const auto watch = context.ask("watch", Object{{"sweep", sweep}});
+    const Instant now = context.clock.now();
+    if (!watch) {
+      const bool may_pass = watch.error().code == ErrorCode::kUnavailable && display.shown();
+      if (once || !may_pass || now - silent_since.value_or(now) >= kWatchPatience)
+        return tl::unexpected(watch.error());
+      if (!silent_since) display.say("no answer, asking on: " + watch.error().message);
+      silent_since = silent_since.value_or(now);
+      if (!context.wait(kRedrawSeconds)) return kExitOk;
+      continue;
+    }
+    silent_since.reset();
+    const bool ended = has_ended(*watch);
+    display.show(*watch, stages, ended || once);
+    if (ended) return code_at_end(*watch);
     if (once || !context.wait(kRedrawSeconds)) return kExitOk;
   }
 }

@@ -51,6 +51,10 @@ TaskKey task_key_of(std::string_view canonical_text) { return digest_of<TaskKey>
 RunKey run_key_of(std::string_view canonical_text) { return digest_of<RunKey>(canonical_text); }
 ContentHash content_hash_of(std::string_view bytes) { return digest_of<ContentHash>(bytes); }
 
+std::string AttemptId::folder_name() const {
+  return fmt::format("{}-{}", task.hex().substr(0, 16), number);
+}
+
 std::string AttemptId::text() const { return fmt::format("{}#{}", task.brief(), number); }
 
 }  // namespace strata

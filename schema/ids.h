@@ -66,6 +66,8 @@ struct AttemptId {
   std::uint32_t number = 0;  // 1 for the first
   auto operator<=>(const AttemptId&) const = default;
   [[nodiscard]] std::string text() const;  // "4f2a9c01#2", for people
+  // "4f2a9c01d2b37e55-2", below the attempts of its worker: 64 bits, so that no two share a folder.
+  [[nodiscard]] std::string folder_name() const;
 };
 
 }  // namespace strata

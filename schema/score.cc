@@ -43,6 +43,11 @@ Result<Score> read_score(const Value& value, std::size_t index) {
 }  // namespace
 
 Result<std::vector<Score>> parse_scores(std::string_view text) {
+  if (text.size() > kScoresBytesMax) {
+    return fail(ErrorCode::kTooLarge,
+                "scores.json: {} bytes; at most {} travel: leave out items, or make them an output",
+                text.size(), kScoresBytesMax);
+  }
   STRATA_TRY(const Value value, parse_json(text));
   Fields fields(value, "scores.json");
   const Value& list = fields.required_child("scores");

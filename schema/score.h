@@ -12,7 +12,9 @@
 
 namespace strata {
 
-inline constexpr std::size_t kScoresMax = 256;          // of one task
+inline constexpr std::size_t kScoresMax = 256;  // of one task
+// Of scores.json: its content travels in one frame, where it may take three times as much.
+inline constexpr std::size_t kScoresBytesMax = 4U << 20U;
 inline constexpr std::size_t kScoreItemsMax = 100'000;  // of one score
 inline constexpr std::size_t kMetricsPerPointMax = 64;
 

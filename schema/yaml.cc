@@ -5,6 +5,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <cmath>
 #include <array>
 #include <map>
 #include <optional>
@@ -66,7 +67,12 @@ Result<Value> plain_scalar(const std::string& text) {
                 kYamlNumberBytesMax);
   }
   auto number = Number::parse(text);
+  if (!number && number.error().code == ErrorCode::kTooLarge)
+    return fail(ErrorCode::kTooLarge, "{}", number.error().message);
   if (!number) return Value(text);  // 1.6.1-1, 2026-11-22
+  if (!std::isfinite(number->to_double())) {
+    return fail(ErrorCode::kTooLarge, "{} is beyond what programs compute with (1.8e308)", text);
+  }
   return Value(std::move(*number));
 }
 
@@ -92,6 +98,9 @@ class TreeBuilder : public YAML::EventHandler {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end())
       return fail_at(position(mark), "this alias stands inside the value that it names");
+    if (error_) return;
+    if (nodes_ + it->second.size > kYamlNodesMax)  // before it is copied
+      return fail_at(position(mark), fmt::format("more than {} values", kYamlNodesMax));
     YamlNode copy = it->second.node;
     nodes_ += it->second.size;
     put(std::move(copy), 0, it->second.size);

@@ -252,7 +252,10 @@ Status ArtifactStore::publish(const fs::path& built, const ContentHash& hash) co
       return sync_path(place.parent_path());
     }
     if (errno != ENOTEMPTY && errno != EEXIST) return system_failure("renaming to", place);
-    if (verify(hash, Verify::kSizes)) return remove_tree(built);
+    const Status there = verify(hash, Verify::kSizes);
+    if (there) return remove_tree(built);
+    const ErrorCode why = there.error().code;
+    if (why != ErrorCode::kDamaged && why != ErrorCode::kNotFound) return there;
     STRATA_TRY(const fs::path aside, make_temporary_folder(root_ / "tmp", "damaged-"));
     ::chmod(place.c_str(), 0755);
     if (::rename(place.c_str(), (aside / "artifact").c_str()) != 0 && errno != ENOENT) {
@@ -304,8 +307,11 @@ void ArtifactStore::remove_abandoned(std::chrono::hours age) const {
   const auto limit = fs::file_time_type::clock::now() - age;
   std::error_code error;
   std::vector<fs::path> old;
-  for (const auto& entry : fs::directory_iterator(root_ / "tmp", error)) {
-    if (entry.last_write_time(error) < limit) old.push_back(entry.path());
+  for (auto it = fs::directory_iterator(root_ / "tmp", error);
+       !error && it != fs::directory_iterator(); it.increment(error)) {
+    std::error_code unknown;
+    const auto touched = it->last_write_time(unknown);
+    if (!unknown && touched < limit) old.push_back(it->path());
   }
   for (const fs::path& path : old) (void)remove_tree(path);
 }

@@ -32,7 +32,14 @@ void redact(Outcome& outcome, const Secrets& secrets) {
   if (auto* diverged = std::get_if<Diverged>(&outcome))
     diverged->reason = secrets.redact(diverged->reason);
   if (auto* succeeded = std::get_if<Succeeded>(&outcome)) {
-    for (auto& [name, text] : succeeded->recorded) text = secrets.redact(text);
+    std::map<std::string, std::string> recorded;
+    for (const auto& [name, text] : succeeded->recorded)
+      recorded.emplace(secrets.redact(name), secrets.redact(text));
+    succeeded->recorded = std::move(recorded);
+    for (Score& score : succeeded->scores) {
+      for (std::string* text : {&score.name, &score.unit, &score.judge})
+        *text = secrets.redact(*text);
+    }
   }
 }
 
@@ -239,7 +246,7 @@ void Attempts::read_progress(const AttemptId& id, Attempt& attempt) {
   if (auto checkpoint = spool->second.tail.read()) attempt.checkpoint = std::move(checkpoint);
   if (clean && spool->second.tail.garbage() > 0) {
     log_warning("worker", "attempt {}: a line of progress.jsonl cannot be used, and maybe more: {}",
-                id.text(), secrets_.redact(spool->second.tail.first_garbage()));
+                id.text(), clipped(secrets_.redact(spool->second.tail.first_garbage())));
   }
 }
 
@@ -317,10 +324,11 @@ std::map<std::string, std::string> Attempts::recorded_of(const Attempt& attempt)
 
 void Attempts::finish(const AttemptId& id, Attempt& attempt) {
   if (!attempt.report) return end(id, Stopped{.reason = *attempt.stop_reason}, {});
-  auto outcome = outcome_of({.how = *attempt.ended,
-                             .ranks = attempt.order.spec.resources.ranks > 0,
-                             .asked_to_stop = attempt.stop_reason,
-                             .last_log_line = last_log_line(attempt.directory.log_file())});
+  auto outcome = outcome_of(
+      {.how = *attempt.ended,
+       .ranks = attempt.order.spec.resources.ranks > 0,
+       .asked_to_stop = attempt.stop_reason,
+       .last_log_line = clipped(secrets_.redact(last_log_line(attempt.directory.log_file())))});
   if (outcome) return end(id, std::move(*outcome), {});
   auto recorded = recorded_of(attempt);
   if (attempt.order.spec.outputs.empty()) {  // nothing to hash: the common case of a command

@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kReadBytes = 256U << 10U;
 static_assert(kReadBytes > 2 * kProgressLineBytesMax, "one read must hold a whole line");
 constexpr std::size_t kAheadLinesPerRead = 4'096;
-constexpr std::size_t kGarbageShown = 120;
 
 }  // namespace
 
@@ -77,8 +76,7 @@ void ProgressTail::take(const std::string& line) {
   if (!progress || progress->step < step_) {
     if (garbage_++ == 0) {
       first_garbage_ = progress ? fmt::format("step {} after step {}", progress->step, step_)
-                                : fmt::format("{} ({})", line.substr(0, kGarbageShown),
-                                              progress.error().message);
+                                : fmt::format("{} ({})", line, progress.error().message);
     }
     return;
   }

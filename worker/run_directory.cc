@@ -15,14 +15,11 @@ namespace strata::worker {
 namespace {
 
 constexpr std::size_t kLogTailBytes = 8'192;
-// 64 bits: two tasks of one worker never share a folder.
-constexpr std::size_t kFolderDigits = 16;
 
 }  // namespace
 
 RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt)
-    : folder_(attempts /
-              fmt::format("{}-{}", attempt.task.hex().substr(0, kFolderDigits), attempt.number)) {}
+    : folder_(attempts / attempt.folder_name()) {}
 
 Status RunDirectory::create() const {
   std::error_code error;
@@ -83,8 +80,11 @@ std::string last_log_line(const std::filesystem::path& log_file) {
   if (end == std::string::npos) return {};
   const std::size_t newline = text.rfind('\n', end);
   const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
-  std::string line = text.substr(begin, std::min(end - begin + 1, kLogLineMax));
-  return encode_utf8(decode_utf8_lossy(line));
+  return text.substr(begin, end - begin + 1);
+}
+
+std::string clipped(std::string_view line) {
+  return encode_utf8(decode_utf8_lossy(line.substr(0, kLogLineMax)));
 }
 
 EndedFolders::EndedFolders(const std::filesystem::path& attempts, std::size_t kept) : kept_(kept) {

@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "schema/message.h"
@@ -59,10 +60,13 @@ struct SpecPaths {
 [[nodiscard]] std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory,
                                           const SpecPaths& paths);
 
-// The last line of a log that says something, at most `kLogLineMax` bytes of it; empty when there
+// The last line of a log that says something, as it stands there; empty when there
 // is none.
 inline constexpr std::size_t kLogLineMax = 400;
 [[nodiscard]] std::string last_log_line(const std::filesystem::path& log_file);
+// At most `kLogLineMax` bytes of it, as UTF-8. Secrets are taken out before: half of one is still
+// half of one.
+[[nodiscard]] std::string clipped(std::string_view line);
 
 // Which folders of ended attempts may go.
 class EndedFolders {

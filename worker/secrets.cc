@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -79,7 +80,12 @@ Result<std::map<std::string, std::string>> Secrets::resolve(
 }
 
 std::string Secrets::redact(std::string text) const {
-  for (const auto& [name, value] : values_) {
+  std::vector<std::pair<std::string, std::string>> longest_first(values_.begin(), values_.end());
+  // One value may begin like another: the shorter one must not leave the rest of the longer one.
+  std::ranges::stable_sort(longest_first, [](const auto& a, const auto& b) {
+    return a.second.size() > b.second.size();
+  });
+  for (const auto& [name, value] : longest_first) {
     if (value.size() < kSecretShownMin) continue;
     const std::string shown = "<" + name + ">";
     for (std::size_t at = text.find(value); at != std::string::npos;

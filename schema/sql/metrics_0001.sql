@@ -1,4 +1,4 @@
--- Metric points, in a file of their own: they may be lost in a power cut, because workers keep them until acknowledged.
+-- Metric points, in a file of their own; workers keep them until acknowledged.
 
 CREATE TABLE series (
   id      INTEGER PRIMARY KEY,

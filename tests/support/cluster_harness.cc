@@ -153,7 +153,7 @@ void ClusterHarness::print_logs() const {
 
 std::filesystem::path ClusterHarness::attempt_folder(const std::string& worker, const TaskKey& key,
                                                      int number) const {
-  return folder_ / worker / "attempts" / fmt::format("{}-{}", key.hex().substr(0, 16), number);
+  return folder_ / worker / "attempts" / AttemptId{.task = key, .number = number}.folder_name();
 }
 
 }  // namespace strata::testing

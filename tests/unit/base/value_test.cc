@@ -38,6 +38,20 @@ TEST(Number, GarbageIsRefused) {
   }
 }
 
+TEST(Number, AnExponentBeyondTheLimitIsToldFromAText) {
+  for (const char* text : {"1e10000000", "1e-2147483648", "0.1e-2147483648", "1e99999999999"}) {
+    const auto number = Number::parse(text);
+    ASSERT_FALSE(number) << text;
+    EXPECT_EQ(number.error().code, ErrorCode::kTooLarge) << text;
+  }
+  for (const char* text : {"1e+-5", "1e", "1e+", "1ex"}) {
+    const auto number = Number::parse(text);
+    ASSERT_FALSE(number) << text;
+    EXPECT_EQ(number.error().code, ErrorCode::kInvalid) << text;
+  }
+  EXPECT_EQ(Number::parse("1e+5")->text(), "100000");
+}
+
 TEST(Number, DoublesSurviveTheRoundTrip) {
   for (const double value : {0.1, 1e-300, 1.7976931348623157e308, -2.5, 7.5e-5, 1.0 / 3}) {
     EXPECT_EQ(Number(value).to_double(), value);

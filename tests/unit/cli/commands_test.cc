@@ -42,7 +42,12 @@ struct Desk {
   }
 };
 
-Value watch_of(Object tasks) { return Object{{"sweep", "small"}, {"tasks", std::move(tasks)}}; }
+Value watch_of(Object tasks, std::int64_t behind_diverged = 0) {
+  return Object{{"sweep", "small"},
+                {"sealed", true},
+                {"tasks", std::move(tasks)},
+                {"behind_diverged", behind_diverged}};
+}
 
 TEST(Commands, WatchEndsWithThreeWhenRunsFailedAndWithZeroWhenOneDiverged) {
   Desk failed;
@@ -51,6 +56,32 @@ TEST(Commands, WatchEndsWithThreeWhenRunsFailedAndWithZeroWhenOneDiverged) {
   Desk diverged;
   diverged.answers["watch"] = watch_of({{"succeeded", 1}, {"diverged", 1}});
   EXPECT_EQ(run_watch(diverged.context, "small", false).value(), kExitOk);
+  diverged.answers["watch"] = watch_of({{"diverged", 1}, {"blocked", 2}}, 2);
+  EXPECT_EQ(run_watch(diverged.context, "small", false).value(), kExitOk)
+      << "what waits for it has not failed";
+  diverged.answers["watch"] = watch_of({{"diverged", 1}, {"blocked", 3}}, 2);
+  EXPECT_EQ(run_watch(diverged.context, "small", false).value(), kExitRunsFailed);
+}
+
+TEST(Commands, WatchAsksOnWhenTheCoordinatorIsAwayForAWhile) {
+  Desk desk;
+  desk.answers["watch"] = watch_of({{"running", 1}});
+  int waits = 0;
+  desk.context.wait = [&](double) {
+    ++waits;
+    if (waits == 1)
+      desk.answers.insert_or_assign(
+          "watch", tl::unexpected(Error{ErrorCode::kUnavailable, "nobody answers"}));
+    if (waits == 3) desk.answers.insert_or_assign("watch", watch_of({{"succeeded", 1}}));
+    return waits < 10;
+  };
+  EXPECT_EQ(run_watch(desk.context, "small", false).value(), kExitOk);
+  EXPECT_EQ(waits, 3);
+  EXPECT_THAT(desk.printed, HasSubstr("no answer, asking on: nobody answers"));
+  // One that never answered is not waited for.
+  Desk nobody;
+  nobody.answers["watch"] = tl::unexpected(Error{ErrorCode::kUnavailable, "nobody answers"});
+  EXPECT_FALSE(run_watch(nobody.context, "small", false));
 }
 
 TEST(Commands, SubmitIfPlanGivesFourWhenTheWorldMovedAndSaysNothingIsNewOtherwise) {

@@ -113,7 +113,9 @@ TEST(Watch, TheTextIsThisOne) {
 }
 
 TEST(Watch, ItHasEndedWhenNothingCanRunAnyMore) {
-  const auto ended = [](Object tasks) { return has_ended(Object{{"tasks", std::move(tasks)}}); };
+  const auto ended = [](Object tasks) {
+    return has_ended(Object{{"sealed", true}, {"tasks", std::move(tasks)}});
+  };
   EXPECT_FALSE(ended({{"queued", 1}}));
   EXPECT_FALSE(ended({{"running", 1}, {"blocked", 1}}));
   EXPECT_FALSE(ended({{"blocked", 1}}));

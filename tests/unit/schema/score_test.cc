@@ -29,6 +29,17 @@ TEST(Scores, MistakesAreNamedWithTheirPlace) {
   EXPECT_FALSE(parse_scores("not json").has_value());
 }
 
+TEST(Scores, ThatWouldNotTravelInOneFrameAreRefusedInWords) {
+  std::string items;
+  for (int i = 0; i < 90'000; ++i)
+    items += fmt::format(R"({}"utterance-{:030}":0.5)", i ? "," : "", i);
+  const std::string text = R"({"scores":[{"name":"wer","value":1,"items":{)" + items + "}}]}";
+  ASSERT_GT(text.size(), kScoresBytesMax);
+  const auto scores = parse_scores(text);
+  ASSERT_FALSE(scores);
+  EXPECT_EQ(scores.error().code, ErrorCode::kTooLarge);
+}
+
 TEST(Progress, LinesMayLeaveOutAllButTheStep) {
   const auto full =
       parse_progress(R"({"step": 20, "total": 100, "metrics": {"loss": 0.5, "bad": "Infinity"}})");

@@ -53,6 +53,21 @@ TEST(Yaml, WhatOtherReadersTakeForSomethingElseIsRefused) {
   EXPECT_EQ(read("a: -.INF"), "f.yaml:1:4: -.INF is no decimal number: quote it if it is a text");
 }
 
+TEST(Yaml, NumbersThatNoProgramCouldReadAreRefused) {
+  EXPECT_EQ(read("a: 1e400"), "f.yaml:1:4: 1e400 is beyond what programs compute with (1.8e308)");
+  EXPECT_EQ(read("a: 1e10000000"),
+            "f.yaml:1:4: \"1e10000000\": its exponent is larger than 1000000");
+  EXPECT_EQ(read("a: 1e-400"), R"({"a":1e-400})");
+}
+
+TEST(Yaml, AnAliasIsNotCopiedBeyondTheLimit) {
+  std::string text = "a: &a [0";
+  for (std::size_t i = 0; i < 1'000; ++i) text += ", 1";
+  text += "]\nb: [*a";
+  for (std::size_t i = 0; i < 200'000; ++i) text += ", *a";  // 2e8 values
+  EXPECT_NE(read(text + "]\n").find("more than"), std::string::npos);
+}
+
 TEST(Yaml, ADuplicateKeyIsAnErrorWithBothPlaces) {
   EXPECT_EQ(read("a: 1\nb:\n  c: 1\n  c: 2\n"),
             "f.yaml:4:3: the key c stands here for the second time; the first is at 3:3");

@@ -56,5 +56,12 @@ TEST(Secrets, AValueThatAProgramPrintedIsBlottedOut) {
             "login with <TOKEN> failed, <TOKEN>!");
 }
 
+TEST(Secrets, OneThatBeginsLikeAnotherLeavesNothingOfItself) {
+  const strata::testing::TemporaryFolder temporary;
+  ASSERT_TRUE(write_file_atomic(temporary / "secrets", "A=hunter2\nB=hunter2-and-more\n", 0600));
+  EXPECT_EQ(Secrets::gather(temporary / "secrets")->redact("hunter2-and-more, hunter2"),
+            "<B>, <A>");
+}
+
 }  // namespace
 }  // namespace strata::worker
