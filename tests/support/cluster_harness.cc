@@ -153,7 +153,8 @@ void ClusterHarness::print_logs() const {
 
 std::filesystem::path ClusterHarness::attempt_folder(const std::string& worker, const TaskKey& key,
                                                      int number) const {
-  return folder_ / worker / "attempts" / AttemptId{.task = key, .number = number}.folder_name();
+  return folder_ / worker / "attempts" /
+         AttemptId{.task = key, .number = static_cast<std::uint32_t>(number)}.folder_name();
 }
 
 }  // namespace strata::testing
