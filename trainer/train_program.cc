@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kUpdatesMax = 100'000'000;
 constexpr std::int64_t kBatchMax = 1 << 16;
+constexpr std::int64_t kBatchFramesMax = 1 << 30;
 constexpr std::int64_t kWeightsFormat = 1;
 constexpr const char* kCheckpoints = "checkpoints";
 
@@ -60,6 +61,8 @@ Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) 
   TrainOptions options;
   options.updates = whole(fields, "updates", 1, kUpdatesMax);
   options.batch = whole(fields, "batch", 1, kBatchMax, options.batch);
+  if (fields.child("batch_frames") != nullptr)
+    options.batch_frames = whole(fields, "batch_frames", 1, kBatchFramesMax);
   options.micro_batch = whole(fields, "micro_batch", 0, kBatchMax, 0);
   options.schedule.base = real(fields, "lr", 0, 10, options.schedule.base);
   options.schedule.warmup = whole(fields, "warmup", 0, kUpdatesMax, options.schedule.warmup);
@@ -117,6 +120,42 @@ struct Settings {  // all that a run is made of, checked
   AlignConfig align{};
 };
 
+// Every update needs an utterance for every rank.
+Status check_batches(const TrainOptions& options, const std::vector<Utterance>& train, int ranks) {
+  if (options.batch_frames == 0 && static_cast<std::int64_t>(train.size()) < options.batch) {
+    return fail(ErrorCode::kInvalid,
+                "the corpus has {} training utterances, fewer than parameters.train.batch {}",
+                train.size(), options.batch);
+  }
+  std::int64_t smallest = options.batch;
+  if (options.batch_frames > 0) {
+    std::vector<double> lengths;
+    for (const Utterance& one : train) lengths.push_back(static_cast<double>(one.frames()));
+    const auto batches =
+        batches_of_like_length(lengths, {.frames = static_cast<double>(options.batch_frames),
+                                         .utterances = static_cast<std::size_t>(options.batch)});
+    std::size_t used = 0;
+    for (const auto& batch : batches) {
+      used += batch.size();
+      smallest = std::min(smallest, static_cast<std::int64_t>(batch.size()));
+    }
+    if (batches.empty()) {
+      return fail(ErrorCode::kInvalid,
+                  "every training utterance is longer than parameters.train.batch_frames {}",
+                  options.batch_frames);
+    }
+    if (used < train.size()) {
+      log_warning("trainer", "{} training utterances are longer than {} frames and are left out",
+                  train.size() - used, options.batch_frames);
+    }
+  }
+  if (smallest >= ranks) return {};
+  return fail(ErrorCode::kInvalid,
+              "a batch of {} utterances leaves some of {} ranks without one: raise "
+              "parameters.train.{}",
+              smallest, ranks, options.batch_frames > 0 ? "batch_frames" : "batch");
+}
+
 Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config,
                                const Dataset& data, int ranks) {
   Settings settings;
@@ -127,7 +166,6 @@ Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config,
       data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
   STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align,
                                                "parameters.align", settings.model.depth, width));
-  const auto count = static_cast<std::int64_t>(data.train().size());
   if (settings.model.mel != data.mel_bands()) {
     return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands",
                 settings.model.mel, data.mel_bands());
@@ -145,16 +183,7 @@ Result<Settings> read_settings(const StageSpec& spec, const TrainConfig& config,
     return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}",
                 settings.align.speech_width, *width);
   }
-  if (count < config.options.batch) {
-    return fail(ErrorCode::kInvalid,
-                "the corpus has {} training utterances, fewer than parameters.train.batch {}",
-                count, config.options.batch);
-  }
-  if (config.options.batch < ranks) {
-    return fail(ErrorCode::kInvalid,
-                "parameters.train.batch {} leaves some of {} ranks without an utterance",
-                config.options.batch, ranks);
-  }
+  STRATA_CHECK_OK(check_batches(config.options, data.train(), ranks));
   if (data.heldout().size() < 2)
     return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
   for (const char* name : {"weights", "weights_early", "validation"})

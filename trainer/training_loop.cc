@@ -45,14 +45,25 @@ TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& t
       communicator_(communicator),
       clock_(clock),
       options_(options),
+      order_(order_of(options, train)),
       hooks_(std::move(hooks)),
       parameters_(model),
       reducer_(parameters_, communicator),
       optimizer_(options.adamw, parameters_.total()),
       average_(options.ema, parameters_.values()) {
-  STRATA_ASSERT(options_.batch >= communicator_.size());
-  STRATA_ASSERT(static_cast<std::size_t>(options_.batch) <= train_.size());
   STRATA_ASSERT(heldout_.size() >= 2);
+}
+
+BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train) {
+  const auto most = static_cast<std::size_t>(options.batch);
+  if (options.batch_frames == 0)
+    return BatchOrder::of_fixed_size(options.seed_data, train.size(), most);
+  std::vector<double> lengths;
+  for (const Utterance& utterance : train)
+    lengths.push_back(static_cast<double>(utterance.frames()));
+  return BatchOrder::of_like_length(
+      options.seed_data, lengths,
+      {.frames = static_cast<double>(options.batch_frames), .utterances = most});
 }
 
 Result<Ending> TrainingLoop::run() {
@@ -99,8 +110,8 @@ Result<Ending> TrainingLoop::stop() {
 }
 
 TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
-  const auto indices = global_batch(options_.seed_data, train_.size(),
-                                    static_cast<std::size_t>(options_.batch), update);
+  const auto indices = order_.batch(update);
+  STRATA_ASSERT(indices.size() >= static_cast<std::size_t>(communicator_.size()));
   Step step;
   for (const std::size_t i : indices) step.batch.push_back(&train_[i]);
   for (const std::size_t i : share_of_rank(indices, communicator_.rank(), communicator_.size()))

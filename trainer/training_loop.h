@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "trainer/checkpoint.h"
 #include "trainer/collective/gradient_reducer.h"
+#include "trainer/data/order.h"
 #include "trainer/losses/objective.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/progress.h"
@@ -21,6 +22,9 @@ namespace strata::trainer {
 struct TrainOptions {
   std::int64_t updates = 0;
   std::int64_t batch = 8;  // utterances of an update, over all ranks
+  // 0: exactly `batch` utterances of mixed lengths. Else batches of like length, of at most so many
+  // mel frames and at most `batch` utterances.
+  std::int64_t batch_frames = 0;
   // Utterances of one forward on a rank; 0: the whole share. No part of the result.
   std::int64_t micro_batch = 0;
   Schedule schedule{};
@@ -49,12 +53,15 @@ struct TrainHooks {
   std::function<bool()> stop_requested{};
 };
 
+// Which utterances each update sees. REQUIRES: as the loop.
+[[nodiscard]] BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train);
+
 enum class Ending { kFinished, kStopped, kDiverged };
 
 class TrainingLoop {
  public:
-  // All references outlive the loop. REQUIRES: batch <= train.size(), ranks <= batch,
-  // heldout.size() >= 2.
+  // All references outlive the loop. REQUIRES: batch <= train.size() unless batch_frames > 0, every
+  // batch has an utterance for every rank, heldout.size() >= 2.
   TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
                const std::vector<Utterance>& heldout, Communicator& communicator,
                const Clock& clock, const TrainOptions& options, TrainHooks hooks);
@@ -108,6 +115,7 @@ class TrainingLoop {
   Communicator& communicator_;
   const Clock& clock_;
   TrainOptions options_;
+  BatchOrder order_;
   TrainHooks hooks_;
   FlatParameters parameters_;
   GradientReducer reducer_;

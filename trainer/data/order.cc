@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
+#include <random>
 #include <utility>
 
 #include "base/random.h"
@@ -17,6 +19,16 @@ std::vector<std::size_t> permutation(std::uint64_t seed, std::size_t count) {
   return order;
 }
 
+// randperm_cpu of ATen: one 32-bit draw of the Mersenne twister for each place but the last.
+std::vector<std::size_t> torch_permutation(std::uint32_t seed, std::size_t count) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::mt19937 twister(seed);
+  for (std::size_t i = 0; i + 1 < count; ++i)
+    std::swap(order[i], order[i + static_cast<std::size_t>(twister()) % (count - i)]);
+  return order;
+}
+
 std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count, std::size_t batch,
                                       std::int64_t update) {
   STRATA_ASSERT(batch > 0);
@@ -26,6 +38,56 @@ std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count, std
   const auto order = permutation(derive_seed(seed, fmt::format("epoch/{}", u / per_epoch)), count);
   const auto begin = order.begin() + static_cast<std::ptrdiff_t>(u % per_epoch * batch);
   return {begin, begin + static_cast<std::ptrdiff_t>(batch)};
+}
+
+std::vector<std::vector<std::size_t>> batches_of_like_length(const std::vector<double>& lengths,
+                                                             const FrameBudget& budget) {
+  std::vector<std::size_t> order(lengths.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return lengths[i]; });
+  std::vector<std::vector<std::size_t>> batches;
+  double sum = 0;
+  bool open = false;
+  for (const std::size_t i : order) {
+    if (lengths[i] > budget.frames) break;  // and so are all that follow
+    const bool fits =
+        open && sum + lengths[i] <= budget.frames && batches.back().size() < budget.utterances;
+    if (!fits) {
+      batches.emplace_back();
+      sum = 0;
+      open = true;
+    }
+    batches.back().push_back(i);
+    sum += lengths[i];
+  }
+  return batches;
+}
+
+BatchOrder BatchOrder::of_fixed_size(std::uint64_t seed, std::size_t count, std::size_t batch) {
+  STRATA_ASSERT(batch > 0);
+  STRATA_ASSERT(batch <= count);
+  BatchOrder order;
+  order.seed_ = seed;
+  order.count_ = count;
+  order.fixed_ = batch;
+  return order;
+}
+
+BatchOrder BatchOrder::of_like_length(std::uint64_t seed, const std::vector<double>& lengths,
+                                      const FrameBudget& budget) {
+  BatchOrder order;
+  order.seed_ = seed;
+  order.count_ = lengths.size();
+  order.batches_ = batches_of_like_length(lengths, budget);
+  STRATA_ASSERT(!order.batches_.empty());
+  return order;
+}
+
+std::vector<std::size_t> BatchOrder::batch(std::int64_t update) const {
+  if (fixed_ > 0) return global_batch(seed_, count_, fixed_, update);
+  const auto u = static_cast<std::size_t>(update);
+  const auto epoch = static_cast<std::uint32_t>(seed_ + u / batches_.size());
+  return batches_[torch_permutation(epoch, batches_.size())[u % batches_.size()]];
 }
 
 std::vector<std::size_t> share_of_rank(const std::vector<std::size_t>& batch, int rank, int ranks) {

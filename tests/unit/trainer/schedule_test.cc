@@ -45,6 +45,37 @@ TEST(Schedule, TheDecayGrowsAsInTheReference) {
     EXPECT_NEAR(ema_decision({}, calls).decay, decay, 5e-6) << calls;
 }
 
+TEST(Order, ThePermutationsAreThoseOfTorch) {
+  using Order = std::vector<std::size_t>;
+  EXPECT_EQ(torch_permutation(666, 10), (Order{0, 4, 7, 6, 1, 2, 5, 3, 8, 9}));
+  EXPECT_EQ(torch_permutation(667, 10), (Order{1, 0, 3, 2, 5, 7, 8, 4, 6, 9}));
+  EXPECT_EQ(torch_permutation(1, 1), Order{0});
+}
+
+TEST(Order, BatchesOfLikeLengthAreThoseOfTheReference) {
+  using Batches = std::vector<std::vector<std::size_t>>;
+  std::vector<double> lengths;
+  for (const double seconds : {3.1, 0.5, 9.9, 2.2, 14.0, 1.0, 7.5, 31.0, 2.2, 5.0, 0.9, 12.0})
+    lengths.push_back(seconds * 24'000 / 256);
+  const FrameBudget budget{.frames = 2'000, .utterances = 4};
+  EXPECT_EQ(batches_of_like_length(lengths, budget),
+            (Batches{{1, 10, 5, 3}, {8, 0, 9, 6}, {2}, {11}, {4}}))
+      << "31 s are 2,906 frames: in no batch";
+  const BatchOrder order = BatchOrder::of_like_length(666, lengths, budget);
+  Batches epochs;
+  for (std::int64_t update = 0; update < 10; ++update) epochs.push_back(order.batch(update));
+  EXPECT_EQ(epochs, (Batches{{1, 10, 5, 3},
+                             {11},
+                             {8, 0, 9, 6},
+                             {2},
+                             {4},
+                             {8, 0, 9, 6},
+                             {4},
+                             {1, 10, 5, 3},
+                             {11},
+                             {2}}));
+}
+
 TEST(Order, AnEpochTakesEveryUtteranceAtMostOnceAndEpochsDiffer) {
   std::set<std::size_t> seen;
   for (std::int64_t update = 0; update < 5; ++update) {

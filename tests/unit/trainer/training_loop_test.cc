@@ -88,6 +88,23 @@ TEST(TrainingLoop, TenLossesOfASmallRunAreThoseOnRecord) {
     EXPECT_NEAR(run.losses[i], expected[i], 2e-4 * expected[i]) << i;
 }
 
+TEST(TrainingLoop, BatchesOfLikeLengthAreGoneOnWithExactly) {
+  TrainOptions options = tiny_options(8);
+  options.batch_frames = 90;  // two or three of the utterances
+  Rehearsal whole(options);
+  EXPECT_EQ(whole.run(), Ending::kFinished);
+  Rehearsal mixed(tiny_options(8));
+  EXPECT_EQ(mixed.run(), Ending::kFinished);
+  EXPECT_NE(whole.losses, mixed.losses) << "they are other batches";
+  Rehearsal first(options);
+  first.stop_at = 3;
+  EXPECT_EQ(first.run(), Ending::kStopped);
+  Rehearsal second(options);
+  ASSERT_TRUE(second.loop.restore(first.saved));
+  EXPECT_EQ(second.run(), Ending::kFinished);
+  expect_same_tensors(whole.loop.last_weights(), second.loop.last_weights());
+}
+
 TEST(TrainingLoop, AnInterruptedRunEndsLikeAnUndisturbedOneBitForBit) {
   TrainOptions options = tiny_options(10);
   Rehearsal whole(options);
