@@ -361,9 +361,13 @@ void Server::store_points() {
   const WallTime wall = parts_.clock.wall();
   const auto stored = parts_.metrics.store(batches, wall);
   if (!stored) {  // not acknowledged, so the workers send them again
-    ++counts_.metric_failures;
-    log_warning("coordinator", "{}; workers keep the points", stored.error().message);
+    if (counts_.metric_failures++ == metric_failures_told_)
+      log_warning("coordinator", "{}; workers keep the points", stored.error().message);
     return;
+  }
+  if (counts_.metric_failures != metric_failures_told_) {
+    metric_failures_told_ = counts_.metric_failures;
+    log_info("coordinator", "metric points can be written again");
   }
   for (std::size_t i = 0; i < arrived.size(); ++i) {
     live_.note_points(arrived[i].batch, wall);

@@ -117,8 +117,9 @@ class Server {
   std::deque<Input> inputs_;
   std::vector<Points> points_;
   Batch batch_;
-  bool commit_failed_ = false;  // batch_ is not to be touched until it is committed
-  std::string paused_;          // why; empty: dispatch runs
+  std::uint64_t metric_failures_told_ = 0;  // of counts_.metric_failures: a series is told once
+  bool commit_failed_ = false;              // batch_ is not to be touched until it is committed
+  std::string paused_;                      // why; empty: dispatch runs
   std::int64_t started_ms_ = 0;
   Instant commit_due_{};
   Instant tick_due_{};
