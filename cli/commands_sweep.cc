@@ -82,6 +82,7 @@ struct Submitted {
   std::int64_t kept = 0;
   std::int64_t revived = 0;
   std::int64_t runs = 0;
+  std::int64_t withdrawn = 0;  // of cells that the file no longer has, not begun
   std::int64_t generation = 0;
 };
 
@@ -94,26 +95,38 @@ Result<Submitted> send(Context& context, const std::vector<SubmitTasks>& batches
     out.kept += integer_at(answer, "kept");
     out.revived += integer_at(answer, "revived");
     out.runs += integer_at(answer, "runs");
+    out.withdrawn += integer_at(answer, "withdrawn");
     out.generation = integer_at(answer, "generation");
   }
   return out;
 }
 
 std::string submitted_text(const std::string& sweep, const Submitted& counts) {
+  const std::string withdrawn =
+      counts.withdrawn == 0
+          ? ""
+          : fmt::format("{} of dropped cells had not begun and will not: results stay\n",
+                        plural(counts.withdrawn, "task"));
   if (counts.created == 0 && counts.revived == 0) {
     return fmt::format("nothing is new: all {} of {} exist ({})\n", plural(counts.kept, "task"),
-                       sweep, plural(counts.runs, "run"));
+                       sweep, plural(counts.runs, "run")) +
+           withdrawn;
   }
   return fmt::format("submitted {} (generation {}): {}; tasks: {} new, {} kept, {} revived\n",
                      sweep, counts.generation, plural(counts.runs, "run"),
                      format_count(counts.created), format_count(counts.kept),
-                     format_count(counts.revived));
+                     format_count(counts.revived)) +
+         withdrawn;
 }
 
 Value submitted_json(const std::string& sweep, const Submitted& counts) {
-  return Object{
-      {"sweep", sweep},      {"generation", counts.generation}, {"created", counts.created},
-      {"kept", counts.kept}, {"revived", counts.revived},       {"runs", counts.runs}};
+  return Object{{"sweep", sweep},
+                {"generation", counts.generation},
+                {"created", counts.created},
+                {"kept", counts.kept},
+                {"revived", counts.revived},
+                {"runs", counts.runs},
+                {"withdrawn", counts.withdrawn}};
 }
 
 }  // namespace
