@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/files.h"
+#include "base/host.h"
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "cli/render/progress.h"
@@ -36,20 +37,6 @@ struct Started {
   pid_t pid = 0;
   std::string since{};
 };
-
-// Field 22 of /proc/PID/stat, clock ticks since boot; empty when there is no such process, or only
-// its zombie.
-std::string start_time_of(pid_t pid) {
-  const auto text = read_file(fmt::format("/proc/{}/stat", pid));
-  if (!text) return "";
-  std::size_t at = text->rfind(')');  // the name before it may hold anything
-  if (at == std::string::npos || at + 2 >= text->size() || (*text)[at + 2] == 'Z') return "";
-  for (int field = 2; field < 22; ++field) {
-    at = text->find(' ', at + 1);
-    if (at == std::string::npos) return "";
-  }
-  return text->substr(at + 1, text->find(' ', at + 1) - at - 1);
-}
 
 bool lives(const Started& started) {
   return started.pid > 0 && !started.since.empty() && start_time_of(started.pid) == started.since;

@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "base/files.h"
-#include "coordinator/host.h"
+#include "base/host.h"
 #include "schema/codec.h"
 
 namespace strata::coordinator {

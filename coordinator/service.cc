@@ -4,10 +4,10 @@
 
 #include <atomic>
 
+#include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/fsck.h"
-#include "coordinator/host.h"
 #include "coordinator/restore.h"
 #include "coordinator/server.h"
 #include "coordinator/store_folder.h"

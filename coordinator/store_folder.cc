@@ -10,8 +10,8 @@
 #include <cstring>
 
 #include "base/fields.h"
+#include "base/host.h"
 #include "base/json.h"
-#include "coordinator/host.h"
 #include "link/address_file.h"
 
 namespace strata::coordinator {

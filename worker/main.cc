@@ -9,13 +9,13 @@
 
 #include <fcntl.h>
 #include <CLI/CLI.hpp>
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 
+#include "base/host.h"
 #include "base/log.h"
 #include "worker/agent_loop.h"
 
@@ -104,11 +104,6 @@ std::uint64_t random_session() {
   return session == 0 ? 1 : session;
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
-
 fs::path own_folder() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
@@ -134,7 +129,7 @@ int run(const Settings& settings) {
   if (!link) return failed(link.error());
 
   const std::uint64_t session = random_session();
-  const std::string host = host_name();
+  const std::string host = strata::host_name();
   const char* models = std::getenv("STRATA_MODELS");
   const fs::path model_folder = !settings.models.empty() ? settings.models
                                 : models != nullptr      ? models

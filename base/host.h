@@ -6,11 +6,15 @@
 #include <cstdint>
 #include <string>
 
-namespace strata::coordinator {
+namespace strata {
 
 [[nodiscard]] std::string host_name();
 // Empty where the kernel does not say.
 [[nodiscard]] std::string boot_id();
+
+// When the process began, in clock ticks since the boot; empty when there is none of that number,
+// or only its zombie.
+[[nodiscard]] std::string start_time_of(std::int64_t pid);
 
 // One process of one boot of one machine. Its start time tells it from a later one with its number.
 struct ProcessName {
@@ -25,4 +29,4 @@ struct ProcessName {
 // REQUIRES: it is of this host and this boot.
 [[nodiscard]] bool lives(const ProcessName& process);
 
-}  // namespace strata::coordinator
+}  // namespace strata

@@ -1,4 +1,4 @@
-#include "coordinator/host.h"
+#include "base/host.h"
 
 #include <unistd.h>
 
@@ -6,10 +6,9 @@
 
 #include "base/files.h"
 
-namespace strata::coordinator {
-namespace {
+namespace strata {
 
-// Field 22 of /proc/PID/stat; empty when there is no such process, or only its zombie.
+// Field 22 of /proc/PID/stat.
 std::string start_time_of(std::int64_t pid) {
   const auto text = read_file(fmt::format("/proc/{}/stat", pid));
   if (!text) return "";
@@ -21,8 +20,6 @@ std::string start_time_of(std::int64_t pid) {
   }
   return text->substr(at + 1, text->find(' ', at + 1) - at - 1);
 }
-
-}  // namespace
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -46,4 +43,4 @@ bool lives(const ProcessName& process) {
   return process.pid > 0 && !process.since.empty() && start_time_of(process.pid) == process.since;
 }
 
-}  // namespace strata::coordinator
+}  // namespace strata
