@@ -26,6 +26,10 @@ Result<std::unique_ptr<SQLite::Database>> open_store(
   auto database = from_sqlite(doing, [&] {
     auto db = std::make_unique<SQLite::Database>(
         file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
+    // EXTRA syncs the folder after the rollback journal of this very change was deleted. With FULL
+    // a power cut may bring that journal back, and it would undo a new store together with its
+    // first commits.
+    db->exec("PRAGMA synchronous=EXTRA");
     db->exec("PRAGMA journal_mode=WAL");
     db->exec(fmt::format("PRAGMA synchronous={}", synchronous));
     db->exec("PRAGMA journal_size_limit=67108864");

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "coordinator/core/core.h"
 #include "coordinator/event_store.h"
+#include "coordinator/fsck.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/mirror.h"
 #include "coordinator/restore.h"
@@ -193,6 +194,8 @@ double commit_bare(const std::filesystem::path& from, const std::filesystem::pat
 
 void measure_parts(const std::filesystem::path& file) {
   SQLite::Database database(file.string(), SQLite::OPEN_READONLY);
+  std::printf("integrity_check(1)              %8.3f s\n",
+              seconds_of([&] { database.execAndGet("PRAGMA integrity_check(1)"); }));
   std::printf("quick_check                     %8.3f s\n",
               seconds_of([&] { database.execAndGet("PRAGMA quick_check(1)"); }));
   std::vector<std::string> bodies;
@@ -297,6 +300,8 @@ int run(int argc, char** argv) {
                 commit_bare(file, scratch / "bare.sqlite") * each);
     measure_mirror(store, life, store_folder, mirror.empty() ? scratch / "mirror" : mirror);
   }
+  std::printf("fsck                            %8.3f s\n",
+              seconds_of([&] { need(fsck(file).map([](const FsckReport&) {})); }));
   std::optional<EventStore> store;
   std::printf("opening                         %8.3f s\n",
               seconds_of([&] { store.emplace(EventStore::open(file).value()); }));
