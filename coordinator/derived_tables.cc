@@ -41,6 +41,8 @@ std::string outcome_reason(const Outcome& outcome) {
 std::string reason_of(const TaskState& state) {
   if (const auto* failed = std::get_if<TaskFailed>(&state)) return failed->reason;
   if (const auto* diverged = std::get_if<TaskDiverged>(&state)) return diverged->reason;
+  if (const auto* held = std::get_if<Held>(&state)) return held->reason;
+  if (const auto* pruned = std::get_if<TaskPrunedState>(&state)) return pruned->reason;
   return {};
 }
 
@@ -66,9 +68,10 @@ std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched,
 }  // namespace
 
 const std::vector<const char*>& derived_table_names() {
-  static const std::vector<const char*> kNames{
-      "sweep",    "run",    "run_task", "task",  "want",       "attempt", "checkpoint",
-      "artifact", "output", "consumed", "score", "score_item", "worker"};
+  static const std::vector<const char*> kNames{"sweep",  "run",        "run_task",   "task",
+                                               "want",   "attempt",    "checkpoint", "artifact",
+                                               "output", "consumed",   "score",      "score_item",
+                                               "worker", "quarantine", "rung"};
   return kNames;
 }
 
@@ -153,6 +156,10 @@ void DerivedTables::on(const Event&, const TaskRevived&) {}
 void DerivedTables::on(const Event&, const TaskCancelled&) {}
 void DerivedTables::on(const Event&, const StopRequested&) {}
 void DerivedTables::on(const Event&, const StoreRestored&) {}
+void DerivedTables::on(const Event&, const FailureForgiven&) {}
+void DerivedTables::on(const Event&, const TaskHeld&) {}
+void DerivedTables::on(const Event&, const TaskPromoted&) {}
+void DerivedTables::on(const Event&, const TaskPruned&) {}
 
 void DerivedTables::on(const Event& event, const WorkerJoined& e) {
   run_.run(
@@ -202,6 +209,31 @@ void DerivedTables::on(const Event& event, const AttemptEnded& e) {
       e.attempt.number);
   if (const auto* succeeded = std::get_if<Succeeded>(&e.outcome))
     write_success(e.attempt, *succeeded);
+}
+
+void DerivedTables::on(const Event& event, const WorkerQuarantined& e) {
+  run_.run(
+      "INSERT INTO quarantine (worker_name, since_ms, reason, for_ms, probing) VALUES (?, ?, ?, ?, "
+      "0) ON CONFLICT (worker_name) DO UPDATE SET since_ms = excluded.since_ms, reason = "
+      "excluded.reason, for_ms = excluded.for_ms, probing = 0",
+      e.name, event.at.unix_ms, e.reason, e.for_ms);
+}
+
+void DerivedTables::on(const Event&, const WorkerProbed& e) {
+  run_.run("UPDATE quarantine SET probing = 1 WHERE worker_name = ?", e.name);
+}
+
+void DerivedTables::on(const Event&, const WorkerReleased& e) {
+  run_.run("DELETE FROM quarantine WHERE worker_name = ?", e.name);
+}
+
+void DerivedTables::on(const Event& event, const RungReached& e) {
+  SQLite::Statement& insert = run_.get(
+      "INSERT INTO rung (sweep, task, rung, at_ms, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
+      "UPDATE SET at_ms = excluded.at_ms, value = excluded.value");
+  Statements::bind(insert, e.sweep, e.task.hex(), e.rung, event.at.unix_ms);
+  bind_number(insert, 5, e.value);
+  insert.exec();
 }
 
 void DerivedTables::on(const Event&, const ArtifactEvicted& e) {

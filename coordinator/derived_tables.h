@@ -42,6 +42,14 @@ class DerivedTables {
   void on(const Event& event, const AttemptEnded& e);
   void on(const Event& event, const ArtifactEvicted& e);
   void on(const Event& event, const StoreRestored& e);
+  void on(const Event& event, const WorkerQuarantined& e);
+  void on(const Event& event, const WorkerProbed& e);
+  void on(const Event& event, const WorkerReleased& e);
+  void on(const Event& event, const FailureForgiven& e);
+  void on(const Event& event, const RungReached& e);
+  void on(const Event& event, const TaskHeld& e);
+  void on(const Event& event, const TaskPromoted& e);
+  void on(const Event& event, const TaskPruned& e);
   void write_artifact(const ArtifactRef& ref);
   void write_success(const AttemptId& attempt, const Succeeded& outcome);
   void write_task(const TaskKey& key, const Cluster& cluster);

@@ -233,10 +233,7 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
     }
     if (gang_of(task.state) == nullptr) continue;
     ++s.gangs;
-    const auto* leased = std::get_if<Leased>(&task.state);
-    const auto* running = std::get_if<Running>(&task.state);
-    if (!(leased != nullptr ? leased->stop_reason : running->stop_reason).empty())
-      ++s.gangs_stopping;
+    if (stop_of(task.state) != nullptr) ++s.gangs_stopping;
   }
   for (const auto& [id, worker] : cluster.workers()) {
     ++(worker.draining ? s.workers_draining : s.workers_ready);

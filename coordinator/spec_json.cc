@@ -12,7 +12,9 @@ Value to_value(const Resources& resources) {
   return Object{{"slots", resources.slots},
                 {"ranks", resources.ranks},
                 {"threads", resources.threads},
-                {"labels", texts_value(resources.labels)}};
+                {"labels", texts_value(resources.labels)},
+                {"memory_mb", resources.memory_mb},
+                {"expected_ms", resources.expected_ms}};
 }
 
 Value to_value(const TaskSpec& spec) {
@@ -21,6 +23,17 @@ Value to_value(const TaskSpec& spec) {
     inputs.emplace_back(
         Object{{"name", input.name}, {"producer", input.producer.hex()}, {"output", input.output}});
   }
+  Array fallbacks;
+  for (const Resources& shape : spec.fallbacks) fallbacks.emplace_back(to_value(shape));
+  Array rules;
+  for (const LogRule& rule : spec.log_rules) {
+    rules.emplace_back(Object{{"name", rule.name},
+                              {"pattern", rule.pattern},
+                              {"class", name_of(rule.cause)},
+                              {"action", name_of(rule.action)}});
+  }
+  Object versions;
+  for (const auto& [name, version] : spec.versions) versions.emplace(name, version);
   return Object{{"key", spec.key.hex()},
                 {"stage", spec.stage},
                 {"program", Object{{"name", spec.program.name},
@@ -36,7 +49,14 @@ Value to_value(const TaskSpec& spec) {
                 {"lease_ms", spec.lease_ms},
                 {"resumable", spec.resumable},
                 {"secrets", texts_value(spec.secrets)},
-                {"flops", spec.flops}};
+                {"flops", spec.flops},
+                {"scoring", spec.scoring},
+                {"grace_ms", spec.grace_ms},
+                {"fallbacks", std::move(fallbacks)},
+                {"log_rules", std::move(rules)},
+                {"code", spec.code ? Value(spec.code->hash.hex()) : Value()},
+                {"versions", std::move(versions)},
+                {"versions_in_key", texts_value(spec.versions_in_key)}};
 }
 
 }  // namespace strata::coordinator

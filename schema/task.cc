@@ -33,6 +33,14 @@ std::string material(const TaskSpec& spec, std::string_view key_parameters) {
       to_canonical_json(inputs), kKeyVersion, key_parameters, to_canonical_json(spec.program.name),
       spec.program.result_version);
   if (spec.seed) text += fmt::format(R"(,"seed":{})", *spec.seed);
+  if (!spec.versions_in_key.empty()) {
+    Object versions;
+    for (const std::string& name : spec.versions_in_key) {
+      const auto it = spec.versions.find(name);
+      versions.emplace(name, it != spec.versions.end() ? Value(it->second) : Value());
+    }
+    text += fmt::format(R"(,"versions":{})", to_canonical_json(versions));
+  }
   return text + '}';
 }
 

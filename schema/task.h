@@ -3,9 +3,9 @@
 //
 // In the key: key_version, the stage's program name and hand-bumped result_version, the parameters
 // that the stage reads (without those that have their neutral value), the seed if it has one, and
-// for each input the key of the task that makes it and the name of the output taken. Not in the
-// key: the build, host, device, rank count, resources, limits on retries, secrets. (DESIGN
-// decision 1.)
+// for each input the key of the task that makes it and the name of the output taken; versions of
+// code and data only where the sweep asks for it. Not in the key: the build, host, device, rank
+// count, resources, limits on retries, secrets.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "base/value.h"
+#include "schema/artifact.h"
+#include "schema/failure.h"
 #include "schema/ids.h"
 
 namespace strata {
@@ -36,6 +38,10 @@ struct Resources {
   std::int64_t ranks = 0;             // MPI processes; 0: the program is started directly
   std::int64_t threads = 1;           // compute threads of each process
   std::vector<std::string> labels{};  // every one must be carried by the worker
+  std::int64_t memory_mb = 0;         // MiB of the machine's memory, of all processes; 0: not said
+  // How long it takes, as its author believes; 0: not said. A worker that ends before is not given
+  // it, and a gap before a reserved place is filled only with what says that it fits.
+  std::int64_t expected_ms = 0;
   auto operator<=>(const Resources&) const = default;
 };
 
@@ -70,6 +76,15 @@ struct TaskSpec {
   bool resumable = false;
   std::vector<std::string> secrets{};  // names only; the worker knows the values
   double flops = 0;                    // an estimate for `plan`; 0: unknown
+  bool scoring = false;  // has a share of the slots of its own, so that checkpoints never pile up
+  std::int64_t grace_ms = 20'000;      // from the request to stop until it is killed
+  std::vector<Resources> fallbacks{};  // tried one after the other when it runs out of memory
+  std::vector<LogRule> log_rules{};    // before the shipped ones
+  std::optional<ArtifactRef> code{};   // the files of its command, as they were when submitted
+  // What else it was made from: "code" -> "git 3f2a… + 2 changed files", a path -> its hash.
+  // Recorded; those that `versions_in_key` names decide the result's name, too.
+  std::map<std::string, std::string> versions{};
+  std::vector<std::string> versions_in_key{};  // sorted
   bool operator==(const TaskSpec&) const = default;
 };
 

@@ -5,8 +5,8 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <cmath>
 #include <array>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <sstream>

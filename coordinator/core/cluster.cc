@@ -3,16 +3,10 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "coordinator/core/overloaded.h"
 
 namespace strata::coordinator {
 namespace {
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 const std::uint32_t* attempt_of(const TaskState& state) {
   if (const auto* leased = std::get_if<Leased>(&state)) return &leased->attempt;
@@ -29,7 +23,8 @@ const char* name_of(const TaskState& state) {
                  [](const TaskSucceeded&) { return "succeeded"; },
                  [](const TaskFailed&) { return "failed"; },
                  [](const TaskCancelledState&) { return "cancelled"; },
-                 [](const TaskDiverged&) { return "diverged"; }},
+                 [](const TaskDiverged&) { return "diverged"; }, [](const Held&) { return "held"; },
+                 [](const TaskPrunedState&) { return "pruned"; }},
       state);
 }
 
@@ -39,7 +34,8 @@ bool is_final(const TaskState& state) {
                  [](const Leased&) { return false; }, [](const Running&) { return false; },
                  [](const TaskSucceeded&) { return true; }, [](const TaskFailed&) { return true; },
                  [](const TaskCancelledState&) { return true; },
-                 [](const TaskDiverged&) { return true; }},
+                 [](const TaskDiverged&) { return true; }, [](const Held&) { return false; },
+                 [](const TaskPrunedState&) { return true; }},
       state);
 }
 
@@ -47,6 +43,13 @@ const Gang* gang_of(const TaskState& state) {
   if (const auto* leased = std::get_if<Leased>(&state)) return &leased->gang;
   if (const auto* running = std::get_if<Running>(&state)) return &running->gang;
   return nullptr;
+}
+
+const Stop* stop_of(const TaskState& state) {
+  const std::optional<Stop>* stop = nullptr;
+  if (const auto* leased = std::get_if<Leased>(&state)) stop = &leased->stop;
+  if (const auto* running = std::get_if<Running>(&state)) stop = &running->stop;
+  return stop != nullptr && stop->has_value() ? &**stop : nullptr;
 }
 
 // --- questions ---
@@ -117,118 +120,25 @@ bool Cluster::is_live(const AttemptId& attempt) const {
 
 std::set<TaskKey> Cluster::take_touched() { return std::exchange(touched_, {}); }
 
-// --- what may follow: a damaged or foreign log is told from a good one here, before apply()
-// asserts ---
+std::set<TaskKey> Cluster::take_requeued() { return std::exchange(requeued_, {}); }
 
-Status Cluster::check(const Event& event) const {
-  const auto bad = [&](std::string_view why) {
-    return fail(ErrorCode::kDamaged, "event {} ({}) cannot follow: {}", events_applied_ + 1,
-                name_of(event.body), why);
-  };
-  const auto need_task = [&](const TaskKey& key) -> Status {
-    if (find_task(key) == nullptr) return bad("there is no task " + key.brief());
-    return {};
-  };
-  const auto need_live = [&](const AttemptId& id) -> Status {
-    if (!is_live(id)) return bad("attempt " + id.text() + " is not live");
-    return {};
-  };
-  return std::visit(
-      Overloaded{
-          [&](const SweepOpened& e) -> Status {
-            const auto it = sweeps_.find(e.sweep);
-            const std::int64_t before = it == sweeps_.end() ? 0 : it->second.generation;
-            if (e.generation != before + 1) return bad("the generation is not the next");
-            return {};
-          },
-          [&](const TaskWanted& e) -> Status {
-            if (!sweeps_.contains(e.sweep)) return bad("there is no sweep " + e.sweep);
-            for (const TaskInput& input : e.spec.inputs) STRATA_CHECK_OK(need_task(input.producer));
-            return {};
-          },
-          [&](const RunAdded& e) -> Status {
-            if (!sweeps_.contains(e.sweep)) return bad("there is no sweep " + e.sweep);
-            for (const auto& [stage, key] : e.run.tasks) STRATA_CHECK_OK(need_task(key));
-            return {};
-          },
-          [&](const SweepSealed& e) -> Status {
-            const auto it = sweeps_.find(e.sweep);
-            if (it == sweeps_.end() || it->second.generation != e.generation)
-              return bad("it was not opened");
-            return {};
-          },
-          [&](const WantWithdrawn& e) -> Status {
-            STRATA_CHECK_OK(need_task(e.task));
-            if (!tasks_.at(e.task).wants.contains(e.sweep)) return bad("there was no such want");
-            return {};
-          },
-          [&](const TaskRevived& e) -> Status {
-            STRATA_CHECK_OK(need_task(e.task));
-            const TaskState& state = tasks_.at(e.task).state;
-            if (!std::holds_alternative<TaskFailed>(state) &&
-                !std::holds_alternative<TaskCancelledState>(state)) {
-              return bad("the task is " + std::string(name_of(state)));
-            }
-            return {};
-          },
-          [&](const TaskCancelled& e) -> Status {
-            STRATA_CHECK_OK(need_task(e.task));
-            const Task& task = tasks_.at(e.task);
-            if (!task.wants.empty() || is_final(task.state) || gang_of(task.state) != nullptr)
-              return bad("it is wanted, final or held");
-            return {};
-          },
-          [&](const WorkerJoined& e) -> Status {
-            if (e.worker != next_worker_id()) return bad("the worker's number is not the next");
-            if (e.slots < 1) return bad("a worker without slots");
-            return {};
-          },
-          [&](const WorkerDrained& e) -> Status {
-            if (find_worker(e.worker) == nullptr) return bad("there is no such worker");
-            return {};
-          },
-          [&](const WorkerGone& e) -> Status {
-            const Worker* worker = find_worker(e.worker);
-            if (worker == nullptr || !worker->attempts.empty())
-              return bad("it is unknown or still holds attempts");
-            return {};
-          },
-          [&](const AttemptGranted& e) -> Status {
-            STRATA_CHECK_OK(need_task(e.attempt.task));
-            const Task& task = tasks_.at(e.attempt.task);
-            if (!std::holds_alternative<Queued>(task.state))
-              return bad("the task is " + std::string(name_of(task.state)));
-            if (e.attempt.number != next_attempt(task))
-              return bad("the attempt's number is not the next");
-            if (e.gang.empty()) return bad("an empty gang");
-            if (inputs_of(task) != e.inputs) return bad("the inputs are not those that are there");
-            for (const Grant& grant : e.gang) {
-              const Worker* worker = find_worker(grant.worker);
-              if (worker == nullptr || grant.slots < 1 || worker->free < grant.slots)
-                return bad("the slots are not free");
-            }
-            return {};
-          },
-          [&](const AttemptStarted& e) -> Status {
-            STRATA_CHECK_OK(need_live(e.attempt));
-            if (!std::holds_alternative<Leased>(tasks_.at(e.attempt.task).state))
-              return bad("it had started");
-            return {};
-          },
-          [&](const CheckpointCommitted& e) -> Status { return need_live(e.attempt); },
-          [&](const StopRequested& e) -> Status { return need_live(e.attempt); },
-          [&](const AttemptEnded& e) -> Status { return need_live(e.attempt); },
-          [&](const ArtifactEvicted& e) -> Status {
-            if (!artifacts_.contains(e.artifact)) return bad("there is no such artifact");
-            return {};
-          },
-          [&](const StoreRestored& e) -> Status {
-            if (e.attempts_above <= newest_attempt())
-              return bad("attempts have been given such numbers");
-            return {};
-          },
-      },
-      event.body);
+const Quarantine* Cluster::find_quarantine(const std::string& worker_name) const {
+  const auto it = quarantines_.find(worker_name);
+  return it == quarantines_.end() ? nullptr : &it->second;
+}
+
+const std::string* Cluster::owner_of(const Task& task) const {
+  const std::string* owner = nullptr;
+  const Sweep* its = nullptr;
+  for (const std::string& name : task.wants) {
+    const Sweep& sweep = sweeps_.at(name);
+    const bool first = its == nullptr || sweep.priority > its->priority ||
+                       (sweep.priority == its->priority && sweep.order < its->order);
+    if (!first) continue;
+    owner = &name;
+    its = &sweep;
+  }
+  return owner;
 }
 
 // --- changes ---
@@ -250,28 +160,33 @@ Task& Cluster::touch(const TaskKey& key) {
   return tasks_.at(key);
 }
 
-ReadyOrder Cluster::ready_order(const Task& task) const {
-  std::int64_t priority = 0;
-  bool first = true;
-  for (const std::string& sweep : task.wants) {
-    const std::int64_t its = sweeps_.at(sweep).priority;
-    priority = first ? its : std::max(priority, its);
-    first = false;
-  }
-  return {.negative_priority = -priority, .order = task.order};
+void Cluster::set_state(Task& task, TaskState state) {
+  const bool was_queued = std::holds_alternative<Queued>(task.state);
+  task.state = std::move(state);
+  if (was_queued || std::holds_alternative<Queued>(task.state)) requeued_.insert(task.spec.key);
 }
 
-void Cluster::set_state(Task& task, TaskState state) {
-  if (std::holds_alternative<Queued>(task.state)) ready_.erase(task.queued_at);
-  task.state = std::move(state);
-  if (!std::holds_alternative<Queued>(task.state)) return;
-  task.queued_at = ready_order(task);
-  ready_.emplace(task.queued_at, task.spec.key);
+// Held by every sweep that wants it: then it waits for their searches. A sweep without a search
+// never holds anything, so it gets its result as if it were alone.
+void Cluster::settle_holds(Task& task) {
+  const auto all = [&](const std::map<std::string, std::string>& by_sweep) {
+    return !task.wants.empty() && std::all_of(task.wants.begin(), task.wants.end(),
+                                              [&](const auto& w) { return by_sweep.contains(w); });
+  };
+  if (gang_of(task.state) != nullptr || is_final(task.state)) return;
+  if (all(task.pruned)) {
+    set_state(task, TaskPrunedState{.reason = task.pruned.begin()->second});
+  } else if (all(task.holds)) {
+    set_state(task, Held{.reason = task.holds.begin()->second});
+  } else if (std::holds_alternative<Held>(task.state)) {
+    enqueue_or_block(task, 0);
+  }
 }
 
 void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
   if (inputs_of(task)) {
     set_state(task, Queued{.delay_ms = delay_ms});
+    settle_holds(task);
     return;
   }
   set_state(task, Blocked{});
@@ -290,6 +205,7 @@ void Cluster::release(const AttemptId& attempt, const Gang& gang) {
     const auto it = workers_.find(grant.worker);
     STRATA_ASSERT(it != workers_.end());
     it->second.free += grant.slots;
+    it->second.memory_free_mb += grant.memory_mb;
     STRATA_ASSERT(it->second.free <= it->second.slots);
     it->second.attempts.erase(attempt);
   }
@@ -301,16 +217,13 @@ void Cluster::on(const SweepOpened& e) {
   sweep.generation = e.generation;
   sweep.sealed = false;
   sweep.cancelled = false;
+  sweep.options = e.options;
   if (sweep.priority == e.priority) return;
   sweep.priority = e.priority;
-  // Tasks already waiting for this sweep move to their new place.
-  std::map<ReadyOrder, TaskKey> ready;
-  for (const auto& [order, key] : ready_) {
-    Task& task = tasks_.at(key);
-    task.queued_at = ready_order(task);
-    ready.emplace(task.queued_at, key);
+  for (const auto& [key, task] : tasks_) {  // those that wait move to their new place
+    const bool waits = std::holds_alternative<Queued>(task.state) && task.wants.contains(e.sweep);
+    if (waits) requeued_.insert(key);
   }
-  ready_ = std::move(ready);
 }
 
 void Cluster::on(const TaskWanted& e) {
@@ -327,6 +240,9 @@ void Cluster::on(const TaskWanted& e) {
     return;
   }
   task.wants.insert(e.sweep);
+  // A want that is said anew is one that has paused nothing.
+  task.holds.erase(e.sweep);
+  task.pruned.erase(e.sweep);
   // Resources, limits and secrets are no part of the key; the newest word counts, but never for a
   // gang that is out.
   if (gang_of(task.state) == nullptr) {
@@ -334,7 +250,8 @@ void Cluster::on(const TaskWanted& e) {
   } else {
     task.next_spec = e.spec;
   }
-  if (const auto* queued = std::get_if<Queued>(&task.state)) set_state(task, Queued{*queued});
+  settle_holds(task);
+  if (std::holds_alternative<Queued>(task.state)) requeued_.insert(e.spec.key);
 }
 
 // Outputs only grow: another sweep may take what this one does not.
@@ -345,6 +262,7 @@ void Cluster::take_spec(Task& task, const TaskSpec& spec) {
   std::sort(outputs.begin(), outputs.end());
   outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
   task.spec.outputs = std::move(outputs);
+  task.shape = std::min(task.shape, task.spec.fallbacks.size());
 }
 
 void Cluster::on(const RunAdded& e) {
@@ -364,13 +282,22 @@ void Cluster::on(const WantWithdrawn& e) {
   sweeps_.at(e.sweep).cancelled = true;
   Task& task = touch(e.task);
   task.wants.erase(e.sweep);
-  if (const auto* queued = std::get_if<Queued>(&task.state)) set_state(task, Queued{*queued});
+  task.holds.erase(e.sweep);
+  task.pruned.erase(e.sweep);
+  settle_holds(task);
+  if (std::holds_alternative<Queued>(task.state)) requeued_.insert(e.task);
 }
 
 void Cluster::on(const TaskRevived& e) {
   Task& task = touch(e.task);
   task.user_failures = 0;
   task.infra_failures = 0;
+  task.ends_without_progress = 0;
+  task.shape = 0;
+  task.failed_on.clear();
+  task.avoids.clear();
+  task.last_signature.clear();
+  task.last_step = -1;
   enqueue_or_block(task, 0);
 }
 
@@ -378,8 +305,13 @@ void Cluster::on(const TaskCancelled& e) { set_state(touch(e.task), TaskCancelle
 
 void Cluster::on(const WorkerJoined& e) {
   worker_counter_ = e.worker.value();
-  workers_[e.worker] = {
-      .name = e.name, .session = e.session, .slots = e.slots, .free = e.slots, .labels = e.labels};
+  workers_[e.worker] = {.name = e.name,
+                        .session = e.session,
+                        .slots = e.slots,
+                        .free = e.slots,
+                        .memory_mb = e.memory_mb,
+                        .memory_free_mb = e.memory_mb,
+                        .labels = e.labels};
 }
 
 void Cluster::on(const WorkerDrained& e) { workers_.at(e.worker).draining = true; }
@@ -391,6 +323,7 @@ void Cluster::on(const AttemptGranted& e) {
   for (const Grant& grant : e.gang) {
     Worker& worker = workers_.at(grant.worker);
     worker.free -= grant.slots;
+    worker.memory_free_mb -= grant.memory_mb;
     STRATA_ASSERT(worker.free >= 0);
     worker.attempts.insert(e.attempt);
   }
@@ -407,7 +340,7 @@ void Cluster::on(const AttemptStarted& e) {
   set_state(task, Running{.attempt = leased.attempt,
                           .gang = std::move(leased.gang),
                           .inputs = std::move(leased.inputs),
-                          .stop_reason = std::move(leased.stop_reason)});
+                          .stop = std::move(leased.stop)});
 }
 
 void Cluster::on(const CheckpointCommitted& e) {
@@ -417,6 +350,7 @@ void Cluster::on(const CheckpointCommitted& e) {
   task.checkpoint = Checkpoint{.step = e.step,
                                .artifact = e.artifact,
                                .inputs = leased != nullptr ? leased->inputs : running->inputs};
+  task.ends_without_progress = 0;
   Artifact& artifact = artifacts_[e.artifact.hash];
   artifact.producers.insert(e.attempt.task);
   artifact.ref = e.artifact;
@@ -425,21 +359,27 @@ void Cluster::on(const CheckpointCommitted& e) {
 
 void Cluster::on(const StopRequested& e) {
   Task& task = touch(e.attempt.task);
-  if (auto* leased = std::get_if<Leased>(&task.state)) leased->stop_reason = e.reason;
-  if (auto* running = std::get_if<Running>(&task.state)) running->stop_reason = e.reason;
+  const Stop stop{.reason = e.reason, .kind = e.kind, .grace_ms = e.grace_ms};
+  if (auto* leased = std::get_if<Leased>(&task.state)) leased->stop = stop;
+  if (auto* running = std::get_if<Running>(&task.state)) running->stop = stop;
 }
 
 void Cluster::on(const AttemptEnded& e) {
   Task& task = touch(e.attempt.task);
   const Gang* gang = gang_of(task.state);
   STRATA_ASSERT(gang != nullptr);
+  if (const auto* failed = std::get_if<Failed>(&e.outcome)) blame(task, *gang, *failed);
   release(e.attempt, *gang);
   // Before anything is decided about the task: with the old spec, a consumer of an output that it
   // did not declare would have it run again for ever.
   if (task.next_spec) take_spec(task, *std::exchange(task.next_spec, std::nullopt));
   std::visit(Overloaded{[&](const Succeeded& outcome) { end_succeeded(task, e.attempt, outcome); },
                         [&](const Failed& outcome) { end_failed(task, outcome); },
-                        [&](const Lost& outcome) { end_lost(task, outcome); },
+                        [&](const Lost& outcome) {
+                          end_failed(task, Failed{.cause = FailureClass::kInfra,
+                                                  .reason = outcome.reason,
+                                                  .delay_ms = outcome.delay_ms});
+                        },
                         [&](const Stopped& outcome) {
                           task.last_failure = outcome.reason;
                           if (task.wants.empty()) {
@@ -470,29 +410,92 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
   }
 }
 
+// What its next attempts must know of this failure. Only what a live worker reports is evidence of
+// where it fails: a worker that vanished took down whatever it held.
+void Cluster::blame(Task& task, const Gang& gang, const Failed& outcome) {
+  const bool evidence =
+      outcome.cause == FailureClass::kUser || outcome.cause == FailureClass::kInfra ||
+      outcome.cause == FailureClass::kNode || outcome.cause == FailureClass::kStorage;
+  for (const Grant& grant : gang) {
+    const std::string& name = workers_.at(grant.worker).name;
+    if (evidence) task.failed_on.insert(name);
+    if (outcome.action == LogAction::kAvoidWorker) task.avoids.insert(name);
+  }
+}
+
+std::string Cluster::verdict(const Task& task, const Failed& outcome) {
+  if (outcome.cause == FailureClass::kInvalid) return outcome.reason;
+  if (outcome.action == LogAction::kStop)
+    return outcome.reason + " (a rule of the log policy says that no retry helps)";
+  if (outcome.cause == FailureClass::kMemory && task.shape >= task.spec.fallbacks.size())
+    return outcome.reason + " (and no larger shape is given: see `fallbacks`)";
+  if (outcome.cause == FailureClass::kUser && outcome.step >= 0 && !outcome.signature.empty() &&
+      outcome.signature == task.last_signature && outcome.step == task.last_step) {
+    return fmt::format("{} (twice in a row, at step {})", outcome.reason, outcome.step);
+  }
+  if (task.user_failures >= task.spec.retry.user_failures_max) return outcome.reason;
+  if (task.infra_failures >= task.spec.retry.infra_failures_max) return outcome.reason;
+  if (task.ends_without_progress >= kEndsWithoutProgressMax)
+    return fmt::format("{} ({} times without a checkpoint between)", outcome.reason,
+                       task.ends_without_progress);
+  if (charge_of(outcome.cause) != Charge::kNobody && task.failed_on.size() >= kWorkersFailedOnMax) {
+    return fmt::format("{} (it failed on {}: it is the task, not the machines)", outcome.reason,
+                       fmt::join(task.failed_on, ", "));
+  }
+  return "";
+}
+
 void Cluster::end_failed(Task& task, const Failed& outcome) {
   task.last_failure = outcome.reason;
-  const bool charged = outcome.cause == FailureClass::kUser;
-  std::int64_t& count = charged ? task.user_failures : task.infra_failures;
-  ++count;
-  const std::int64_t limit =
-      charged ? task.spec.retry.user_failures_max : task.spec.retry.infra_failures_max;
+  switch (charge_of(outcome.cause)) {
+    case Charge::kTask: ++task.user_failures; break;
+    case Charge::kInfrastructure: ++task.infra_failures; break;
+    case Charge::kNobody: ++task.ends_without_progress; break;
+  }
+  const std::string final = verdict(task, outcome);
+  task.last_signature = outcome.signature;
+  task.last_step = outcome.step;
   if (task.wants.empty()) {
     set_state(task, TaskCancelledState{});
-  } else if (outcome.cause == FailureClass::kInvalid || count >= limit) {
-    set_state(task, TaskFailed{.reason = outcome.reason});
+  } else if (!final.empty()) {
+    set_state(task, TaskFailed{.reason = final});
   } else {
+    if (outcome.cause == FailureClass::kMemory) ++task.shape;
     enqueue_or_block(task, outcome.delay_ms);
   }
 }
 
-void Cluster::end_lost(Task& task, const Lost& outcome) {
-  end_failed(task, Failed{.cause = FailureClass::kInfra,
-                          .reason = outcome.reason,
-                          .delay_ms = outcome.delay_ms});
+void Cluster::on(const StoreRestored& e) { attempts_above_ = e.attempts_above; }
+
+void Cluster::on(const WorkerQuarantined& e) {
+  quarantines_[e.name] = {.reason = e.reason, .for_ms = e.for_ms};
 }
 
-void Cluster::on(const StoreRestored& e) { attempts_above_ = e.attempts_above; }
+void Cluster::on(const WorkerProbed& e) { quarantines_.at(e.name).probing = true; }
+
+void Cluster::on(const WorkerReleased& e) { quarantines_.erase(e.name); }
+
+void Cluster::on(const FailureForgiven& e) { touch(e.task).user_failures -= e.user_failures; }
+
+void Cluster::on(const RungReached&) {}  // what the searches know is theirs (search.h)
+
+void Cluster::on(const TaskHeld& e) {
+  Task& task = touch(e.task);
+  task.holds[e.sweep] = e.reason;
+  settle_holds(task);
+}
+
+void Cluster::on(const TaskPromoted& e) {
+  Task& task = touch(e.task);
+  task.holds.erase(e.sweep);
+  settle_holds(task);
+}
+
+void Cluster::on(const TaskPruned& e) {
+  Task& task = touch(e.task);
+  task.pruned[e.sweep] = e.reason;
+  settle_holds(task);
+}
 
 void Cluster::on(const ArtifactEvicted& e) {
   Artifact& artifact = artifacts_.at(e.artifact);

@@ -18,25 +18,30 @@
 
 namespace strata::coordinator {
 
-// --- a task's life: blocked -> queued -> leased -> running -> one of the final four, and back to
-// queued ---
+// --- a task's life: blocked -> queued -> leased -> running -> one of the final five, and back to
+// queued; held beside queued (docs/state-machine.md) ---
 
 struct Blocked {};  // an input is not there yet
 struct Queued {     // waits for slots; after a failure not before `delay_ms` have passed
   std::int64_t delay_ms = 0;
+};
+struct Stop {  // what a gang was asked; only escalates
+  std::string reason{};
+  StopKind kind = StopKind::kCancel;
+  std::int64_t grace_ms = 0;
 };
 struct Leased {  // granted to a gang, not yet known to run
   std::uint32_t attempt = 0;
   Gang gang{};
   std::map<std::string, ArtifactRef> inputs{};
   std::optional<ArtifactRef> resume_from{};
-  std::string stop_reason{};  // not empty once it is asked to stop
+  std::optional<Stop> stop{};  // once it is asked to
 };
 struct Running {
   std::uint32_t attempt = 0;
   Gang gang{};
   std::map<std::string, ArtifactRef> inputs{};
-  std::string stop_reason{};
+  std::optional<Stop> stop{};
 };
 struct TaskSucceeded {
   std::uint32_t attempt = 0;
@@ -48,13 +53,21 @@ struct TaskCancelledState {};
 struct TaskDiverged {
   std::string reason{};
 };
+struct Held {  // every sweep that wants it has paused it: a search waits for what others reach
+  std::string reason{};
+};
+struct TaskPrunedState {  // no search has a use for more of it: a result, like a divergence
+  std::string reason{};
+};
 using TaskState = std::variant<Blocked, Queued, Leased, Running, TaskSucceeded, TaskFailed,
-                               TaskCancelledState, TaskDiverged>;
+                               TaskCancelledState, TaskDiverged, Held, TaskPrunedState>;
 
 [[nodiscard]] const char* name_of(const TaskState& state);  // "blocked", "queued", ...
 [[nodiscard]] bool is_final(const TaskState& state);
 // The gang that holds slots for it, if any.
 [[nodiscard]] const Gang* gang_of(const TaskState& state);
+// What that gang was asked; null: nothing.
+[[nodiscard]] const Stop* stop_of(const TaskState& state);
 
 struct Checkpoint {
   std::int64_t step = 0;
@@ -62,29 +75,33 @@ struct Checkpoint {
   std::map<std::string, ArtifactRef> inputs{};  // what it was made from: resumed only with the same
 };
 
-// Place in the queue: priority of the most urgent want first, then order of creation.
-struct ReadyOrder {
-  std::int64_t negative_priority = 0;
-  std::uint64_t order = 0;
-  auto operator<=>(const ReadyOrder&) const = default;
-};
-
 struct Task {
   TaskSpec spec{};
   // What the task shall be once the gang that is out has ended: outputs, resources, limits.
   std::optional<TaskSpec> next_spec{};
-  std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
-  ReadyOrder queued_at{};         // its place in Cluster::ready() while it is queued
-  std::set<std::string> wants{};  // sweeps
+  std::uint64_t order = 0;                      // of creation: the last tie-breaker of scheduling
+  std::set<std::string> wants{};                // sweeps
+  std::map<std::string, std::string> holds{};   // by sweep: why its search has paused it
+  std::map<std::string, std::string> pruned{};  // by sweep: why its search has ended it
   TaskState state{};
   std::uint32_t attempts = 0;      // the newest attempt's number; the fencing token
   std::int64_t user_failures = 0;  // since created or revived
   std::int64_t infra_failures = 0;
+  std::int64_t ends_without_progress = 0;  // scheduled ones, since the last checkpoint
+  std::size_t shape = 0;                   // 0: spec.resources; n: spec.fallbacks[n - 1]
+  std::set<std::string> failed_on{};       // names of workers that reported its failure
+  std::set<std::string> avoids{};          // of those, which a log rule keeps it from
+  std::string last_signature{};
+  std::int64_t last_step = -1;
   std::string last_failure{};
   std::optional<Checkpoint> checkpoint{};
   std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
   std::map<std::string, ContentHash> consumed{};   // what that attempt really read
   std::set<TaskKey> consumers{};
+
+  [[nodiscard]] const Resources& resources() const {
+    return shape == 0 ? spec.resources : spec.fallbacks.at(shape - 1);
+  }
 };
 
 struct Sweep {
@@ -93,6 +110,7 @@ struct Sweep {
   std::uint64_t order = 0;
   bool sealed = false;
   bool cancelled = false;
+  SweepOptions options{};
   struct Run {
     RunSpec spec{};
     std::int64_t generation = 0;  // older than the last sealed one: an orphan, kept
@@ -110,10 +128,24 @@ struct Worker {
   std::uint64_t session = 0;
   std::int64_t slots = 0;
   std::int64_t free = 0;
+  std::int64_t memory_mb = 0;  // 0: unknown, then no bound
+  std::int64_t memory_free_mb = 0;
   std::vector<std::string> labels{};
   bool draining = false;
   std::set<AttemptId> attempts{};
 };
+
+// By the worker's name: it outlives the daemon, because a restart does not mend a machine.
+struct Quarantine {
+  std::string reason{};
+  std::int64_t for_ms = 0;
+  bool probing = false;  // the time is over: one task at a time shows whether it is well
+};
+
+// The same task failing on so many workers is the task's own fault, whatever each report said.
+inline constexpr std::size_t kWorkersFailedOnMax = 3;
+// Ends that are nobody's fault, without a checkpoint between them, before the task fails.
+inline constexpr std::int64_t kEndsWithoutProgressMax = 100;
 
 struct Artifact {
   std::set<TaskKey> producers{};  // more than one where different tasks made the same bytes
@@ -145,8 +177,13 @@ class Cluster {
   [[nodiscard]] WorkerId next_worker_id() const { return WorkerId(worker_counter_ + 1); }
   [[nodiscard]] std::uint64_t events_applied() const { return events_applied_; }
 
-  // Queued tasks in the order in which they may be placed.
-  [[nodiscard]] const std::map<ReadyOrder, TaskKey>& ready() const { return ready_; }
+  [[nodiscard]] const std::map<std::string, Quarantine>& quarantines() const {
+    return quarantines_;
+  }
+  [[nodiscard]] const Quarantine* find_quarantine(const std::string& worker_name) const;
+  // The sweep on whose account the task runs: of those that want it, the most urgent, then the
+  // first. Null: nobody wants it.
+  [[nodiscard]] const std::string* owner_of(const Task& task) const;
 
   // The artifacts that an attempt of this task would read now, by input. Empty optional: an input
   // is not there.
@@ -158,6 +195,8 @@ class Cluster {
 
   // Tasks whose stored row may have changed since the last call: what the store has to write again.
   [[nodiscard]] std::set<TaskKey> take_touched();
+  // Tasks that may have entered, left or changed their place among the queued ones.
+  [[nodiscard]] std::set<TaskKey> take_requeued();
 
  private:
   void on(const SweepOpened& e);
@@ -177,23 +216,34 @@ class Cluster {
   void on(const AttemptEnded& e);
   void on(const ArtifactEvicted& e);
   void on(const StoreRestored& e);
+  void on(const WorkerQuarantined& e);
+  void on(const WorkerProbed& e);
+  void on(const WorkerReleased& e);
+  void on(const FailureForgiven& e);
+  void on(const RungReached& e);
+  void on(const TaskHeld& e);
+  void on(const TaskPromoted& e);
+  void on(const TaskPruned& e);
 
   Task& touch(const TaskKey& key);
-  void set_state(Task& task, TaskState state);  // keeps ready_ true
+  void set_state(Task& task, TaskState state);  // notes what is queued anew
+  void settle_holds(Task& task);                // after its wants or holds have changed
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
   static void take_spec(Task& task, const TaskSpec& spec);
   void release(const AttemptId& attempt, const Gang& gang);
+  void blame(Task& task, const Gang& gang, const Failed& outcome);
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);
   void end_failed(Task& task, const Failed& outcome);
-  void end_lost(Task& task, const Lost& outcome);
-  [[nodiscard]] ReadyOrder ready_order(const Task& task) const;
+  // Why a task that failed so fails for good; empty: it is tried again.
+  [[nodiscard]] static std::string verdict(const Task& task, const Failed& outcome);
 
   std::map<TaskKey, Task> tasks_;
   std::map<std::string, Sweep> sweeps_;
   std::map<WorkerId, Worker> workers_;
   std::map<ContentHash, Artifact> artifacts_;
-  std::map<ReadyOrder, TaskKey> ready_;
+  std::map<std::string, Quarantine> quarantines_;
   std::set<TaskKey> touched_;
+  std::set<TaskKey> requeued_;
   std::uint64_t worker_counter_ = 0;
   std::uint32_t attempts_above_ = 0;
   std::uint64_t order_counter_ = 0;

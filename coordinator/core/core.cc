@@ -31,6 +31,23 @@ Core::Core(Options options, Cluster recovered, Instant now)
   }
   for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
   static_cast<void>(cluster_.take_touched());
+  requeue();
+}
+
+void Core::requeue() {
+  for (const TaskKey& key : cluster_.take_requeued()) {
+    if (const auto it = ready_at_.find(key); it != ready_at_.end()) {
+      ready_.erase(it->second);
+      ready_at_.erase(it);
+    }
+    const Task& task = *cluster_.find_task(key);
+    if (!std::holds_alternative<Queued>(task.state)) continue;
+    const std::string* owner = cluster_.owner_of(task);
+    const std::int64_t priority = owner != nullptr ? cluster_.sweeps().at(*owner).priority : 0;
+    const ReadyOrder at{-priority, task.order};
+    ready_.emplace(at, key);
+    ready_at_.emplace(key, at);
+  }
 }
 
 Output Core::step(const Input& input, Instant now, WallTime wall) {
@@ -43,6 +60,7 @@ Output Core::step(const Input& input, Instant now, WallTime wall) {
 void Core::record(Step& step, EventBody body) {
   Event event{.at = step.wall, .body = std::move(body)};
   cluster_.apply(event);
+  requeue();
   step.out.events.push_back(std::move(event));
 }
 
@@ -328,7 +346,7 @@ void Core::schedule(Step& step) {
       hopeless;  // shapes that found no place in this pass: nothing gets freer within it
   std::vector<std::pair<TaskKey, Gang>> placed;
   std::map<WorkerId, Worker> workers = cluster_.workers();
-  for (const auto& [order, key] : cluster_.ready()) {
+  for (const auto& [order, key] : ready_) {
     const bool any_free = std::any_of(workers.begin(), workers.end(), [&](const auto& entry) {
       return entry.second.free > 0 && !entry.second.draining && !closed.contains(entry.first);
     });
@@ -375,6 +393,11 @@ Message Core::start_order(const Task& task, const Leased& leased) const {
                       .resume_from = leased.resume_from};
 }
 
+Message stop_order(const AttemptId& attempt, const Stop& stop) {
+  return StopAttempt{
+      .attempt = attempt, .reason = stop.reason, .kind = stop.kind, .grace_ms = stop.grace_ms};
+}
+
 Effects Core::owed() const {
   Effects effects;
   for (const auto& [id, worker] : cluster_.workers()) {
@@ -383,10 +406,8 @@ Effects Core::owed() const {
     for (const AttemptId& attempt : worker.attempts) {
       const Task& task = *cluster_.find_task(attempt.task);
       const auto* leased = std::get_if<Leased>(&task.state);
-      const auto* running = std::get_if<Running>(&task.state);
-      const std::string& stop = leased != nullptr ? leased->stop_reason : running->stop_reason;
-      if (!stop.empty()) {
-        effects.push_back({.to = peer, .message = StopAttempt{.attempt = attempt, .reason = stop}});
+      if (const Stop* stop = stop_of(task.state)) {
+        effects.push_back({.to = peer, .message = stop_order(attempt, *stop)});
       } else if (leased != nullptr && leased->gang.front().worker == id) {
         effects.push_back({.to = peer, .message = start_order(task, *leased)});
       }
@@ -430,16 +451,18 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
       return "infeasible: " + infeasible->reason;
     return "behind tasks that were queued before it";
   }
+  if (const Stop* stop = stop_of(task->state)) return "stopping: " + stop->reason;
   if (const auto* leased = std::get_if<Leased>(&task->state)) {
-    if (!leased->stop_reason.empty()) return "stopping: " + leased->stop_reason;
     return fmt::format("starting on {} (attempt {})", where(leased->gang), leased->attempt);
   }
   if (const auto* running = std::get_if<Running>(&task->state)) {
-    if (!running->stop_reason.empty()) return "stopping: " + running->stop_reason;
     return fmt::format("runs on {} (attempt {})", where(running->gang), running->attempt);
   }
   if (const auto* failed = std::get_if<TaskFailed>(&task->state)) return failed->reason;
   if (const auto* diverged = std::get_if<TaskDiverged>(&task->state)) return diverged->reason;
+  if (const auto* held = std::get_if<Held>(&task->state))
+    return "paused by its search: " + held->reason;
+  if (const auto* pruned = std::get_if<TaskPrunedState>(&task->state)) return pruned->reason;
   if (cluster_.is_outdated(*task)) return "its inputs were made again with other content since";
   return name_of(task->state);
 }

@@ -27,6 +27,9 @@
 
 namespace strata::coordinator {
 
+// What the worker is told.
+[[nodiscard]] Message stop_order(const AttemptId& attempt, const Stop& stop);
+
 // Where a message came from and where its answer goes; given by the transport, good for the life of
 // a connection.
 using PeerId = StrongId<struct PeerTag>;
@@ -160,11 +163,17 @@ class Core {
   };
   static constexpr std::size_t kReplacedSessionsMax = 1'024;
 
+  void requeue();  // brings ready_ up to date with the cluster
+
   Options options_;
   Cluster cluster_;
   std::map<WorkerId, WorkerPresence> presence_;
   // Sessions whose name another one took; the oldest are forgotten.
   std::vector<std::uint64_t> replaced_sessions_;
+  // Queued tasks: the most urgent sweep's first, then in the order of creation.
+  using ReadyOrder = std::pair<std::int64_t, std::uint64_t>;
+  std::map<ReadyOrder, TaskKey> ready_;
+  std::map<TaskKey, ReadyOrder> ready_at_;
   std::map<AttemptId, Instant> lease_until_;
   std::map<TaskKey, Instant> not_before_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence

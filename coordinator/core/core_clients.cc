@@ -74,8 +74,12 @@ Status Core::check_submission(const SubmitTasks& s) const {
 
 void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived) {
   const Task& task = *cluster_.find_task(key);
+  // What a search pruned is a result to that sweep, and no reason for another one to go without.
+  const auto* pruned = std::get_if<TaskPrunedState>(&task.state);
+  const bool pruned_for_all = pruned != nullptr && task.pruned.size() >= task.wants.size();
   if (!std::holds_alternative<TaskFailed>(task.state) &&
-      !std::holds_alternative<TaskCancelledState>(task.state))
+      !std::holds_alternative<TaskCancelledState>(task.state) &&
+      (pruned == nullptr || pruned_for_all))
     return;
   record(step, TaskRevived{.task = key});
   not_before_.erase(key);
@@ -90,7 +94,8 @@ void Core::on(Step& step, const SubmitTasks& s) {
     record(step, SweepOpened{.sweep = s.sweep,
                              .generation = generation,
                              .priority = s.priority,
-                             .definition = s.definition});
+                             .definition = s.definition,
+                             .options = s.options});
   }
   const std::int64_t generation = cluster_.sweeps().at(s.sweep).generation;
   std::int64_t created = 0;  // a task counts once: it is created, revived or kept
@@ -152,9 +157,9 @@ bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
   const AttemptId attempt{.task = key, .number = task.attempts};
   const std::string reason = "no sweep wants it any more";
   record(step, StopRequested{.attempt = attempt, .reason = reason});
-  for (const Grant& grant : *gang_of(cluster_.find_task(key)->state)) {
-    send(step, presence_.at(grant.worker).peer, StopAttempt{.attempt = attempt, .reason = reason});
-  }
+  const TaskState& state = cluster_.find_task(key)->state;
+  for (const Grant& grant : *gang_of(state))
+    send(step, presence_.at(grant.worker).peer, stop_order(attempt, *stop_of(state)));
   return true;
 }
 

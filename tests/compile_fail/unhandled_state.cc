@@ -12,6 +12,8 @@ struct Describe {
   int operator()(const TaskSucceeded&) const { return 5; }
   int operator()(const TaskFailed&) const { return 6; }
   int operator()(const TaskCancelledState&) const { return 7; }
+  int operator()(const Held&) const { return 9; }
+  int operator()(const TaskPrunedState&) const { return 10; }
 #ifndef STRATA_MISTAKE
   int operator()(const TaskDiverged&) const { return 8; }
 #endif

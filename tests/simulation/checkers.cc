@@ -32,8 +32,6 @@ std::string describe(const Cluster& cluster) {
     text += fmt::format("artifact {} {}\n", hash.hex(), artifact.present);
   for (const auto& [name, sweep] : cluster.sweeps())
     text += fmt::format("sweep {} {} {}\n", name, sweep.generation, sweep.runs.size());
-  for (const auto& [order, key] : cluster.ready())
-    text += fmt::format("ready {} {} {}\n", order.negative_priority, order.order, key.brief());
   return text;
 }
 

@@ -506,7 +506,7 @@ TEST(Workers, AForeignProtocolIsRefusedInWords) {
                                          .session = 1,
                                          .slots = 1});
   EXPECT_EQ(env.take<Refused>().at(0).reason,
-            "this coordinator speaks protocol 1, the worker (0.9) 7 to 9: install the same version "
+            "this coordinator speaks protocol 2, the worker (0.9) 7 to 9: install the same version "
             "on both");
 }
 
