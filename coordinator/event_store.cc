@@ -1,15 +1,21 @@
 #include "coordinator/event_store.h"
 
+#include <limits>
+
 #include "base/assert.h"
 #include "base/sha256.h"
 #include "base/zmq/socket.h"
 #include "coordinator/derived_tables.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_tip.h"
 #include "schema/codec.h"
 
 namespace strata::coordinator {
 namespace {
+
+// In a row that cannot be read; then the rest is taken for the end.
+constexpr std::uint64_t kUnreadableRowsMax = 1'000;
 
 // Random enough to tell stores apart; not a secret.
 Result<std::string> random_name() {
@@ -51,38 +57,80 @@ Row row_of(SQLite::Statement& select) {
           .chain = static_cast<std::uint32_t>(select.getColumn(5).getInt64())};
 }
 
-Result<std::optional<Damage>> read_from(SQLite::Database& database, const VisitEvent& visit) {
+// The tasks that events after `last` name. The index holds them beside the rows, so that what a
+// damaged page of the one hides is read in the other; a row that cannot be read is passed over.
+std::vector<std::string> tasks_named_after(SQLite::Database& database, std::uint64_t last) {
+  std::set<std::string> named;
+  bool any = false;  // whether the last query gave a row
+  const auto add = [&](const char* sql, std::uint64_t after, std::uint64_t up_to) {
+    any = false;
+    const Status read = from_sqlite("naming the affected tasks", [&] {
+      SQLite::Statement tasks(database, sql);
+      Statements::bind(tasks, after, up_to);
+      while (named.size() < static_cast<std::size_t>(kDamagedTasksMax) && tasks.executeStep()) {
+        any = true;
+        if (!tasks.isColumnNull(0)) named.insert(tasks.getColumn(0).getString());
+      }
+    });
+    return read.has_value();
+  };
+  constexpr std::uint64_t kEnd = std::numeric_limits<std::int64_t>::max();
+  constexpr const char* kRows = "SELECT task FROM event NOT INDEXED WHERE seq > ? AND seq <= ?";
+  add("SELECT DISTINCT task FROM event INDEXED BY event_by_task WHERE task IS NOT NULL AND seq > ? "
+      "AND seq <= ?",
+      last, kEnd);
+  if (!add(kRows, last, kEnd)) {
+    // One by one: the search for a row does not touch the damaged pages beside it.
+    std::uint64_t missed = 0;
+    for (std::uint64_t seq = last; missed < kUnreadableRowsMax; ++seq) {
+      add(kRows, seq, seq + 1);
+      missed = any ? 0 : missed + 1;
+    }
+  }
+  return {named.begin(), named.end()};
+}
+
+Result<std::optional<Damage>> read_from(SQLite::Database& database, std::optional<Tip> tip,
+                                        const VisitEvent& visit) {
   std::uint64_t last = 0;
   std::uint32_t chain = 0;
   const auto damage_at = [&](std::string what) {
-    Damage damage{.seq = last + 1, .what = std::move(what)};
-    SQLite::Statement tasks(
-        database,
-        "SELECT DISTINCT task FROM event WHERE seq > ? AND task IS NOT NULL ORDER BY task LIMIT ?");
-    Statements::bind(tasks, last, kDamagedTasksMax);
-    while (tasks.executeStep()) damage.tasks.push_back(tasks.getColumn(0).getString());
-    return std::optional<Damage>(std::move(damage));
+    return std::optional<Damage>(Damage{
+        .seq = last + 1, .what = std::move(what), .tasks = tasks_named_after(database, last)});
   };
-  return from_sqlite("reading the event log", [&]() -> std::optional<Damage> {
-    SQLite::Statement select(database,
-                             "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM event "
-                             "WHERE seq > ? ORDER BY seq LIMIT ?");
-    while (true) {
-      std::vector<Row> rows;
-      select.reset();
+  while (true) {
+    std::vector<Row> rows;
+    const Status read = from_sqlite("reading the event log", [&] {
+      SQLite::Statement select(database,
+                               "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM "
+                               "event NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT ?");
       Statements::bind(select, last, kReplayChunkEvents);
       while (select.executeStep()) rows.push_back(row_of(select));
-      if (rows.empty()) return std::nullopt;
-      for (const Row& row : rows) {
-        auto event = believe(row, last, chain);
-        if (!event) return damage_at(event.error().message);
-        if (const Status visited = visit(row.seq, *event); !visited)
-          return damage_at(visited.error().message);
-        last = row.seq;
-        chain = row.chain;
+    });
+    if (!read && read.error().code != ErrorCode::kDamaged) return tl::unexpected(read.error());
+    for (const Row& row : rows) {
+      auto event = believe(row, last, chain);
+      if (!event) return damage_at(event.error().message);
+      if (tip && tip->seq == row.seq && tip->chain != row.chain)
+        return damage_at(fmt::format("event {} is not the one that was committed", row.seq));
+      const Status visited =
+          visit({.seq = row.seq, .chain = row.chain, .frame = row.body, .event = *event});
+      if (!visited) {
+        if (visited.error().code == ErrorCode::kUnavailable)  // it could not write, say
+          return tl::unexpected(visited.error());
+        return damage_at(visited.error().message);
       }
+      last = row.seq;
+      chain = row.chain;
     }
-  });
+    if (!read) return damage_at(read.error().message);
+    if (rows.empty()) break;
+  }
+  if (!tip || tip->seq <= last) return std::optional<Damage>();
+  return damage_at(
+      fmt::format("the log ends with event {}, and events up to {} were committed: its end is torn "
+                  "off, or an older copy lies in its place",
+                  last, tip->seq));
 }
 
 }  // namespace
@@ -95,11 +143,17 @@ std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view 
 }
 
 struct EventStore::State {
-  explicit State(std::unique_ptr<SQLite::Database> opened)
-      : database(std::move(opened)), run(*database), derived(*database) {}
+  State(std::filesystem::path where, std::unique_ptr<SQLite::Database> opened, TipWriter writer)
+      : file(std::move(where)),
+        database(std::move(opened)),
+        run(*database),
+        derived(*database),
+        tip(std::move(writer)) {}
+  std::filesystem::path file;
   std::unique_ptr<SQLite::Database> database;
   Statements run;
   DerivedTables derived;
+  TipWriter tip;
   std::string coordinator_id;
   std::uint64_t last_seq = 0;
   std::uint32_t chain = 0;
@@ -111,8 +165,16 @@ EventStore::EventStore(EventStore&&) noexcept = default;
 EventStore& EventStore::operator=(EventStore&&) noexcept = default;
 
 Result<EventStore> EventStore::open(const std::filesystem::path& file, const std::string& name) {
+  std::error_code ignored;
+  const auto tip = read_tip(file);
+  const bool there = std::filesystem::exists(file, ignored);
+  if (tip && (!there || std::filesystem::file_size(file, ignored) == 0)) {
+    return fail(ErrorCode::kDamaged, "{} is {}; {} says that it had {} events", file.string(),
+                there ? "empty" : "gone", tip_file(file).filename().string(), tip->seq);
+  }
   STRATA_TRY(auto database, open_store(file, "FULL", event_migrations()));
-  auto state = std::make_unique<State>(std::move(database));
+  STRATA_TRY(TipWriter tip_writer, TipWriter::open(file));
+  auto state = std::make_unique<State>(file, std::move(database), std::move(tip_writer));
   STRATA_TRY(const std::string random, random_name());
   STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
     state->run.run(
@@ -169,18 +231,20 @@ Status EventStore::commit_frames(std::span<const std::string> frames, std::span<
   }));
   state_->last_seq = seq;
   state_->chain = chain;
+  if (!events.empty()) state_->tip.write({.seq = seq, .chain = chain});
   return {};
 }
 
 Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& observer) const {
   Replayed replayed;
   STRATA_TRY(replayed.damage,
-             read_from(*state_->database, [&](std::uint64_t, const Event& event) -> Status {
-               STRATA_CHECK_OK(replayed.cluster.apply_checked(event));
-               if (observer) observer(event);
-               ++replayed.events;
-               return {};
-             }));
+             read_from(*state_->database, read_tip(state_->file),
+                       [&](const StoredEvent& stored) -> Status {
+                         STRATA_CHECK_OK(replayed.cluster.apply_checked(stored.event));
+                         if (observer) observer(stored.event);
+                         ++replayed.events;
+                         return {};
+                       }));
   // Their rows are in the store already.
   static_cast<void>(replayed.cluster.take_touched());
   return replayed;
@@ -197,11 +261,9 @@ Status EventStore::limit_pages(std::int64_t pages) {
 
 Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
                                           const VisitEvent& visit) {
-  STRATA_TRY(auto database, from_sqlite(fmt::format("opening {}", file.string()), [&] {
-               return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY,
-                                                         kBusyTimeoutMs);
-             }));
-  return read_from(*database, visit);
+  const auto tip = read_tip(file);  // before the log: a coordinator may be at work
+  STRATA_TRY(const auto database, open_damaged(file));
+  return read_from(*database, tip, visit);
 }
 
 }  // namespace strata::coordinator

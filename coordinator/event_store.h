@@ -3,7 +3,8 @@
 // of them is there.
 //
 // Every row is chained to the one before it by a checksum, so a lost, changed or exchanged row is
-// found by replay(). Thread rule: one thread. Readers use connections of their own (query.h).
+// found by replay(); a lost end by the file "-tip" beside it (store_tip.h). Thread rule: one
+// thread. Readers use connections of their own (query.h).
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ inline constexpr std::int64_t kDamagedTasksMax = 1'000;    // named in a report
 struct Damage {
   std::uint64_t seq = 0;  // the first event that cannot be believed
   std::string what{};
-  std::vector<std::string> tasks{};  // keys that it or later events name
+  std::vector<std::string>
+      tasks{};  // keys that it or later events name, as far as they can be read
 };
 
 struct Replayed {
@@ -77,9 +79,17 @@ class EventStore {
 [[nodiscard]] std::uint32_t chained(std::uint32_t before, std::uint64_t seq,
                                     std::string_view frame);
 
+struct StoredEvent {
+  std::uint64_t seq = 0;
+  std::uint32_t chain = 0;
+  std::string_view frame{};
+  const Event& event;
+};
+
 // Calls `visit` with every event in order, checking the chain; returns the damage at which it had
-// to stop, if any. `visit` returns an error for an event that cannot follow.
-using VisitEvent = std::function<Status(std::uint64_t seq, const Event& event)>;
+// to stop, if any. `visit` returns an error for an event that cannot follow. The file may be
+// damaged in any way: an error only when nothing of it can be read.
+using VisitEvent = std::function<Status(const StoredEvent& stored)>;
 [[nodiscard]] Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
                                                         const VisitEvent& visit);
 

@@ -63,15 +63,31 @@ void compare(SQLite::Database& database, const char* table, FsckReport& report) 
         difference.shown.push_back(fmt::format("{}: {}", label, row_text(select)));
     }
   };
-  side("stored", "stored", "main");
-  side("rebuilt", "main", "stored");
+  const Status compared = from_sqlite("comparing", [&] {
+    side("stored", "stored", "main");
+    side("rebuilt", "main", "stored");
+  });
+  if (!compared) {
+    ++difference.rows;
+    difference.shown.push_back("cannot be read: " + compared.error().message);
+  }
   if (difference.rows > 0) report.differences.push_back(std::move(difference));
+}
+
+std::string damage_of_points(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (file.empty()) return "";
+  if (!std::filesystem::exists(file, ignored)) return file.string() + " is gone";
+  const auto found = structural_damage(file);
+  return found ? *found : found.error().message;
 }
 
 }  // namespace
 
 std::string FsckReport::text() const {
   std::string text = fmt::format("events read and in order: {}\n", events);
+  if (!structure.empty()) text += "DAMAGED file: " + structure + "\n";
+  if (!points.empty()) text += "DAMAGED metric points: " + points + "\n";
   if (damage) {
     text += fmt::format("DAMAGED at event {}: {}\n", damage->seq, damage->what);
     text += fmt::format(
@@ -80,15 +96,19 @@ std::string FsckReport::text() const {
     for (const std::string& task : damage->tasks) text += "  " + task + "\n";
     return text + "the derived tables were not compared\n";
   }
-  if (differences.empty()) return text + "derived tables: as the log gives them\nsound\n";
+  if (differences.empty()) {
+    return text + "derived tables: as the log gives them\n" +
+           (sound() ? "sound\n" : "the log is whole: `fsck --repair` loses none of its events\n");
+  }
   for (const TableDifference& difference : differences) {
     text += fmt::format("DIFFERENT: table {}: {} rows\n", difference.table, difference.rows);
     for (const std::string& row : difference.shown) text += "  " + row + "\n";
   }
-  return text;
+  return text + "the log is whole: `fsck --repair` makes these tables again\n";
 }
 
-Result<FsckReport> fsck(const std::filesystem::path& events_file) {
+Result<FsckReport> fsck(const std::filesystem::path& events_file,
+                        const std::filesystem::path& metrics_file) {
   std::error_code ignored;
   if (!std::filesystem::exists(events_file, ignored)) {
     return fail(ErrorCode::kNotFound, "checking {}: there is no such file; is --store right?",
@@ -100,9 +120,10 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file) {
     STRATA_TRY(auto database, open_store(scratch / "rebuilt.sqlite", "OFF", event_migrations()));
     Rebuild rebuild(std::move(database));
     FsckReport report;
-    STRATA_TRY(report.damage,
-               read_events(events_file, [&](std::uint64_t, const Event& event) -> Status {
-                 STRATA_CHECK_OK(rebuild.add(event));
+    STRATA_TRY(report.structure, structural_damage(events_file));
+    report.points = damage_of_points(metrics_file);
+    STRATA_TRY(report.damage, read_events(events_file, [&](const StoredEvent& stored) -> Status {
+                 STRATA_CHECK_OK(rebuild.add(stored.event));
                  ++report.events;
                  return {};
                }));
@@ -112,6 +133,7 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file) {
       SQLite::Statement attach(rebuild.database(), "ATTACH DATABASE ? AS stored");
       Statements::bind(attach, events_file.string());
       attach.exec();
+      rebuild.database().exec("PRAGMA writable_schema=ON");  // a file that was cut short is read
       for (const char* table : derived_table_names()) compare(rebuild.database(), table, report);
     }));
     return report;
@@ -123,15 +145,14 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file) {
 Status list_events(const std::filesystem::path& events_file,
                    const std::function<void(const std::string&)>& line) {
   STRATA_TRY(
-      const auto damage,
-      read_events(events_file, [&](std::uint64_t seq, const Event& event) -> Status {
+      const auto damage, read_events(events_file, [&](const StoredEvent& stored) -> Status {
+        const Event& event = stored.event;
         const TaskKey* task = task_of(event.body);
-        STRATA_TRY(const std::string frame, encode(event));
-        line(to_canonical_json(Object{{"seq", seq},
+        line(to_canonical_json(Object{{"seq", stored.seq},
                                       {"at_ms", event.at.unix_ms},
                                       {"kind", name_of(event.body)},
                                       {"task", task != nullptr ? Value(task->hex()) : Value()},
-                                      {"bytes", static_cast<std::int64_t>(frame.size())}}));
+                                      {"bytes", static_cast<std::int64_t>(stored.frame.size())}}));
         return {};
       }));
   if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);

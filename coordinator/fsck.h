@@ -1,6 +1,6 @@
-// Checks a store: every event, the checksum chain, that each event may follow, and that the derived
-// tables are what the log gives when it is replayed into an empty database. Reads only; a
-// coordinator may be running, but then the newest commits may show as differences.
+// Checks a store: SQLite's structures, every event, the checksum chain, that each event may follow,
+// and that the derived tables are what the log gives when it is replayed into an empty database.
+// Reads only; a coordinator may be running, but then the newest commits may show as differences.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,20 @@ struct TableDifference {
 };
 
 struct FsckReport {
+  std::string structure{};  // what SQLite's own check finds first
   std::uint64_t events = 0;
   std::optional<Damage> damage{};
   std::vector<TableDifference> differences{};  // not looked for when the log is damaged
-  [[nodiscard]] bool sound() const { return !damage && differences.empty(); }
+  std::string points{};                        // what is wrong with the metric points
+  [[nodiscard]] bool sound() const {
+    return structure.empty() && !damage && differences.empty() && points.empty();
+  }
   [[nodiscard]] std::string text() const;  // for people, one fact a line
 };
 
-[[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file);
+// `metrics_file` empty: that one is not looked at.
+[[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file,
+                                      const std::filesystem::path& metrics_file = {});
 
 // Every event as one line of JSON: {"seq", "at_ms", "kind", "task", "bytes"}; for looking at a log
 // with other tools.

@@ -1,5 +1,6 @@
 // strata-coordinator --store DIR ...        the daemon
 // strata-coordinator fsck --store DIR       checks a store; exit 0 when it is sound, 1 when not
+// strata-coordinator fsck --repair ...      makes a damaged store anew from its log
 // strata-coordinator events --store DIR     the event log as JSON lines
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 
 #include "base/log.h"
 #include "coordinator/fsck.h"
+#include "coordinator/repair.h"
 #include "coordinator/service.h"
 #include "link/address_file.h"
 
@@ -41,10 +43,20 @@ int serve(const ServiceOptions& options) {
 }
 
 int check(const std::filesystem::path& store) {
-  const auto report = strata::coordinator::fsck(store / "events.sqlite");
+  const auto report = strata::coordinator::fsck(store / "events.sqlite", store / "metrics.sqlite");
   if (!report) return complain(report.error());
   std::fputs(report->text().c_str(), stdout);
   return report->sound() ? 0 : 1;
+}
+
+int repair(const ServiceOptions& options, bool drop_damaged) {
+  const auto folder =
+      strata::coordinator::StoreFolder::open(options.store, options.force_network_filesystem);
+  if (!folder) return complain(folder.error());
+  const auto repaired = strata::coordinator::repair_store(*folder, drop_damaged);
+  if (!repaired) return complain(repaired.error());
+  std::fputs(repaired->text().c_str(), stdout);
+  return 0;
 }
 
 int list(const std::filesystem::path& store) {
@@ -90,9 +102,16 @@ int main(int argc, char** argv) {
   CLI::App* fsck =
       app.add_subcommand("fsck", "check a store: events, checksum chain, derived tables");
   fsck->add_option("--store", options.store, "folder of the event log");
+  bool repairing = false;
+  bool drop_damaged = false;
+  CLI::Option* repair_flag = fsck->add_flag(
+      "--repair", repairing, "make the derived tables again from the log; keeps the old files");
+  fsck->add_flag("--drop-damaged", drop_damaged, "with --repair: go on without what cannot be read")
+      ->needs(repair_flag);
   CLI::App* events = app.add_subcommand("events", "print the event log as JSON lines");
   events->add_option("--store", options.store, "folder of the event log");
   CLI11_PARSE(app, argc, argv);
+  if (repairing) return repair(options, drop_damaged);
   if (fsck->parsed()) return check(options.store);
   if (events->parsed()) return list(options.store);
   options.mirror_every = std::chrono::duration_cast<std::chrono::milliseconds>(

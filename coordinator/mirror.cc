@@ -9,12 +9,6 @@
 namespace strata::coordinator {
 namespace {
 
-Result<std::unique_ptr<SQLite::Database>> open_reader(const std::filesystem::path& file) {
-  return from_sqlite(fmt::format("opening {}", file.string()), [&] {
-    return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
-  });
-}
-
 // The chain of an event, if the store has it.
 Result<std::optional<std::uint32_t>> chain_of(const std::filesystem::path& events_file,
                                               std::uint64_t seq) {

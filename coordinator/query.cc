@@ -65,6 +65,7 @@ Result<Query> Query::open(const std::filesystem::path& events_file,
     SQLite::Statement attach(*database, "ATTACH DATABASE ? AS metric");
     attach.bind(1, as_uri(metrics_file));
     attach.exec();
+    database->exec("PRAGMA writable_schema=ON");  // as open_damaged(): in safe mode
     return Query(std::make_unique<QueryReader>(std::move(database)));
   });
 }

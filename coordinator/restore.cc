@@ -1,17 +1,17 @@
 #include "coordinator/restore.h"
 
 #include "base/log.h"
-#include "coordinator/event_store.h"
+#include "coordinator/log_copy.h"
 #include "coordinator/migrations.h"
 #include "coordinator/mirror_folder.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_files.h"
 
 namespace strata::coordinator {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kEventsPerCommit = 2'000;
 constexpr const char* kScratch = "restoring";
 
 struct LocalStore {
@@ -58,70 +58,24 @@ Status refuse_newer(const LocalStore& local, const MirrorState& mirror, const fs
               store.string(), local.last_seq, folder.string(), mirror.last_seq);
 }
 
-// Writes the mirror's events into an empty store, through the code that wrote the mirrored one.
-class Rebuild {
- public:
-  explicit Rebuild(EventStore store) : store_(std::move(store)) {}
-
-  Status add(const EventRecord& record) {
-    if (record.seq != last_ + 1) return fail(ErrorCode::kDamaged, "event {} is missing", last_ + 1);
-    if (record.chain != chained(chain_, record.seq, record.frame))
-      return fail(ErrorCode::kDamaged, "event {} does not fit the checksum chain", record.seq);
-    STRATA_TRY(Event event, decode_event(record.frame));
-    STRATA_CHECK_OK(cluster_.apply_checked(event));
-    events_.push_back(std::move(event));
-    frames_.emplace_back(record.frame);
-    last_ = record.seq;
-    chain_ = record.chain;
-    return events_.size() < kEventsPerCommit ? Status() : write();
-  }
-  Status skip_attempts() {
-    STRATA_CHECK_OK(write());
-    const std::vector<Event> restored{
-        {.at = SystemClock().wall(),
-         .body = StoreRestored{.attempts_above = cluster_.newest_attempt() + kAttemptsSkipped}}};
-    STRATA_CHECK_OK(cluster_.apply_checked(restored[0]));
-    ++last_;
-    return store_.commit(restored, cluster_.take_touched(), cluster_);
-  }
-  Status write() {
-    if (events_.empty()) return {};
-    STRATA_CHECK_OK(store_.commit_frames(frames_, events_, cluster_.take_touched(), cluster_));
-    events_.clear();
-    frames_.clear();
-    return {};
-  }
-  [[nodiscard]] std::uint64_t last_seq() const { return last_; }
-  [[nodiscard]] std::uint32_t chain() const { return chain_; }
-
- private:
-  EventStore store_;
-  Cluster cluster_;
-  std::vector<Event> events_;
-  std::vector<std::string> frames_;
-  std::uint64_t last_ = 0;
-  std::uint32_t chain_ = 0;
-};
-
 Result<std::uint64_t> rebuild_events(const MirrorFolder& mirror, const MirrorState& state,
                                      const fs::path& file) {
-  STRATA_TRY(EventStore store, EventStore::open(file, state.coordinator));
-  Rebuild rebuild(std::move(store));
+  STRATA_TRY(LogCopy copy, LogCopy::open(file, state.coordinator));
   for (const MirrorSegment& segment : state.segments) {
     STRATA_CHECK_OK(read_records(mirror.events_file(segment.life), segment.events_bytes,
                                  [&](std::string_view payload) -> Status {
                                    STRATA_TRY(const EventRecord record,
                                               parse_event_payload(payload));
-                                   return rebuild.add(record);
+                                   return copy.add(record.seq, record.chain, record.frame);
                                  }));
   }
-  STRATA_CHECK_OK(rebuild.write());
-  if (rebuild.last_seq() != state.last_seq || rebuild.chain() != state.chain) {
+  STRATA_CHECK_OK(copy.write());
+  if (copy.last_seq() != state.last_seq || copy.chain() != state.chain) {
     return fail(ErrorCode::kDamaged, "the mirror {} ends with event {}, not with {} as it says",
-                mirror.path().string(), rebuild.last_seq(), state.last_seq);
+                mirror.path().string(), copy.last_seq(), state.last_seq);
   }
-  if (!state.clean) STRATA_CHECK_OK(rebuild.skip_attempts());
-  return rebuild.last_seq();
+  if (!state.clean) STRATA_CHECK_OK(copy.skip_attempts());
+  return copy.last_seq();
 }
 
 Status rebuild_points(const MirrorFolder& mirror, const MirrorState& state, const fs::path& file) {
@@ -152,27 +106,6 @@ Status rebuild_points(const MirrorFolder& mirror, const MirrorState& state, cons
   return copied;
 }
 
-Status move_file(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  if (!fs::exists(from, error)) return {};
-  fs::rename(from, to, error);
-  if (!error) return {};
-  return fail(ErrorCode::kUnavailable, "moving {} to {}: {}", from.string(), to.string(),
-              error.message());
-}
-
-// The folder's databases, with what SQLite keeps beside them.
-Status put_aside(const StoreFolder& folder, const fs::path& to) {
-  STRATA_CHECK_OK(make_folder(to));
-  for (const fs::path& file : {folder.events_file(), folder.metrics_file()}) {
-    for (const char* end : {"-wal", "-shm", ""}) {
-      const fs::path one = file.string() + end;
-      STRATA_CHECK_OK(move_file(one, to / one.filename()));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Restored> restore_store(const StoreFolder& folder, const fs::path& mirror_path) {
@@ -200,15 +133,7 @@ Result<Restored> restore_store(const StoreFolder& folder, const fs::path& mirror
   STRATA_CHECK_OK(rebuild_points(mirror, *state, scratch / "metrics.sqlite"));
   STRATA_TRY(const std::string keys, read_file(mirror.keys_file()));
   STRATA_CHECK_OK(write_file_atomic(folder.keys_file(), keys, 0600));
-  if (fs::exists(folder.events_file(), ignored)) {
-    const fs::path aside = folder.path() / fmt::format("replaced-{}", SystemClock().wall().unix_ms);
-    STRATA_CHECK_OK(put_aside(folder, aside));
-    restored.replaced = aside.string();
-  }
-  STRATA_CHECK_OK(move_file(scratch / "metrics.sqlite", folder.metrics_file()));
-  STRATA_CHECK_OK(
-      move_file(scratch / "events.sqlite", folder.events_file()));  // the last: now it is one
-  fs::remove_all(scratch, ignored);
+  STRATA_TRY(restored.replaced, replace_databases(folder, scratch));
   restored.copied = true;
   return restored;
 }

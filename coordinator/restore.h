@@ -13,9 +13,6 @@
 
 namespace strata::coordinator {
 
-// No task gets so many attempts between two passes of a mirror.
-inline constexpr std::uint32_t kAttemptsSkipped = 1'000'000;
-
 struct Restored {
   bool copied = false;       // false: the store had everything that the mirror has
   std::uint64_t events = 0;  // in the store now

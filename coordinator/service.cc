@@ -7,7 +7,7 @@
 #include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "coordinator/fsck.h"
+#include "coordinator/open_stores.h"
 #include "coordinator/restore.h"
 #include "coordinator/server.h"
 #include "coordinator/store_folder.h"
@@ -175,14 +175,6 @@ Status restore(const ServiceOptions& options, const StoreFolder& folder) {
   return {};
 }
 
-std::string safe_mode_reason(const std::optional<Damage>& damage, const StoreFolder& folder) {
-  if (!damage) return "";
-  return fmt::format(
-      "the event log is damaged at event {} ({}); {} tasks are named from there on; see "
-      "`strata-coordinator fsck --store {}`",
-      damage->seq, damage->what, damage->tasks.size(), folder.path().string());
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
@@ -191,15 +183,13 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_CHECK_OK(restore(options, folder));
   if (options.artifacts.empty()) options.artifacts = folder.path() / "artifacts";
   options.artifacts = fs::absolute(options.artifacts);
-  STRATA_TRY(EventStore events, EventStore::open(folder.events_file()));
-  STRATA_CHECK_OK(mark_artifact_folder(options.artifacts, events.coordinator_id()));
-  STRATA_TRY(MetricStore metrics, MetricStore::open(folder.metrics_file()));
   LiveView live;
-  STRATA_TRY(Replayed replayed, events.replay([&](const Event& event) { live.note(event); }));
-  ServerOptions server_options{.build = options.build,
-                               .safe_mode = safe_mode_reason(replayed.damage, folder)};
+  STRATA_TRY(OpenStores stores, open_stores(folder, [&](const Event& event) { live.note(event); }));
+  EventStore& events = stores.events;
+  STRATA_CHECK_OK(mark_artifact_folder(options.artifacts, events.coordinator_id()));
+  ServerOptions server_options{.build = options.build, .safe_mode = stores.safe_mode};
   std::unique_ptr<Mirror> mirror;
-  if (replayed.damage) {  // the mirror may hold what is damaged here: nothing of it is touched
+  if (!stores.safe_mode.empty()) {  // it may hold what is damaged here: nothing of it is touched
     if (!options.mirror.empty()) log_warning("coordinator", "the mirror is left as it is");
   } else {
     STRATA_TRY(mirror, take_up_mirror(options, folder, events.coordinator_id()));
@@ -212,7 +202,7 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   if (!options.metrics.empty()) {
     STRATA_TRY(exporter, Exporter::open(options.metrics));
   }
-  STRATA_TRY(Query query, Query::open(folder.events_file(), folder.metrics_file()));
+  STRATA_TRY(Query query, Query::open(stores.events_file, stores.metrics_file));
   const SystemClock clock;
   options.core.coordinator_id = events.coordinator_id();
   options.core.artifact_folder = options.artifacts.string();
@@ -222,10 +212,11 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
                           .artifact_folder = options.core.artifact_folder,
                           .mirror = mirror.get()};
   log_info("coordinator", "store {}: {} events, {} tasks, {} sweeps", folder.path().string(),
-           replayed.events, replayed.cluster.tasks().size(), replayed.cluster.sweeps().size());
+           stores.replayed.events, stores.replayed.cluster.tasks().size(),
+           stores.replayed.cluster.sweeps().size());
   Parts parts{.folder = std::move(folder),
               .events = std::move(events),
-              .metrics = std::move(metrics),
+              .metrics = std::move(stores.metrics),
               .socket = std::move(socket),
               .wake = std::move(wake),
               .exporter = std::move(exporter),
@@ -233,7 +224,7 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_CHECK_OK(announce(parts, options, keys));
   log_info("coordinator", "listens on {}, metrics on {}, artifacts in {}", parts.socket.address(),
            parts.exporter ? parts.exporter->address() : "nothing", options.core.artifact_folder);
-  Core core(options.core, std::move(replayed.cluster), clock.now());
+  Core core(options.core, std::move(stores.replayed.cluster), clock.now());
   return std::make_unique<RealService>(std::move(parts), std::move(query), facts,
                                        std::move(server_options), std::move(core), std::move(live));
 }

@@ -15,14 +15,61 @@ void migrate(SQLite::Database& database, const std::vector<std::string_view>& mi
   }
 }
 
+// An empty file is a new database to SQLite, which then throws the log beside it away. There is
+// none beside a new one.
+Status refuse_empty(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto bytes = [&](const std::filesystem::path& one) {
+    const std::uintmax_t size = std::filesystem::file_size(one, error);
+    return error ? 0 : size;
+  };
+  if (bytes(file) > 0 || bytes(file.string() + "-wal") == 0) return {};
+  return fail(ErrorCode::kDamaged, "{} is empty: its content is gone", file.string());
+}
+
 }  // namespace
+
+Result<std::unique_ptr<SQLite::Database>> open_reader(const std::filesystem::path& file) {
+  return from_sqlite(fmt::format("opening {}", file.string()), [&] {
+    return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+  });
+}
+
+Result<std::unique_ptr<SQLite::Database>> open_damaged(const std::filesystem::path& file) {
+  STRATA_TRY(auto database, open_reader(file));
+  STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
+    // Without it a file that is shorter than its header says cannot be read at all.
+    database->exec("PRAGMA writable_schema=ON");
+    database->exec("PRAGMA cell_size_check=ON");
+  }));
+  return database;
+}
+
+Result<std::string> structural_damage(const std::filesystem::path& file) {
+  STRATA_TRY(const auto database, open_reader(file));
+  auto found = from_sqlite(fmt::format("checking {}", file.string()), [&]() -> std::string {
+    SQLite::Statement check(*database, "PRAGMA integrity_check(1)");
+    if (!check.executeStep()) return "";
+    const std::string said = check.getColumn(0).getString();
+    return said == "ok" ? "" : said;
+  });
+  if (found || found.error().code != ErrorCode::kDamaged) return found;
+  return found.error().message;
+}
 
 Result<std::unique_ptr<SQLite::Database>> open_store(
     const std::filesystem::path& file, const char* synchronous,
     const std::vector<std::string_view>& migrations) {
   const std::string doing = fmt::format("opening {}", file.string());
+  std::error_code ignored;
+  STRATA_CHECK_OK(refuse_empty(file));
+  if (std::filesystem::exists(file, ignored)) {
+    // Another error than damage is told by what follows, or healed: an interrupted first start.
+    const auto damage = structural_damage(file);
+    if (damage && !damage->empty())
+      return fail(ErrorCode::kDamaged, "{}: {}", file.string(), *damage);
+  }
   std::int64_t version = 0;
-  std::string damage;
   auto database = from_sqlite(doing, [&] {
     auto db = std::make_unique<SQLite::Database>(
         file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
@@ -33,15 +80,11 @@ Result<std::unique_ptr<SQLite::Database>> open_store(
     db->exec("PRAGMA journal_mode=WAL");
     db->exec(fmt::format("PRAGMA synchronous={}", synchronous));
     db->exec("PRAGMA journal_size_limit=67108864");
-    SQLite::Statement check(*db, "PRAGMA quick_check(1)");
-    if (check.executeStep() && check.getColumn(0).getString() != "ok")
-      damage = check.getColumn(0).getString();
     db->exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT");
     version = db->execAndGet("SELECT coalesce(max(version), 0) FROM schema_version").getInt64();
     return db;
   });
   if (!database) return database;
-  if (!damage.empty()) return fail(ErrorCode::kDamaged, "{}: {}", doing, damage);
   if (version > static_cast<std::int64_t>(migrations.size())) {
     return fail(ErrorCode::kUnsupported,
                 "{}: it was written by a newer build (schema {}, this build knows {})", doing,

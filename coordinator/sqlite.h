@@ -29,6 +29,7 @@ inline constexpr int kBusyTimeoutMs = 5'000;
   ErrorCode code = ErrorCode::kUnavailable;
   switch (e.getErrorCode()) {
     case SQLITE_CORRUPT:
+    case SQLITE_FORMAT:
     case SQLITE_NOTADB: code = ErrorCode::kDamaged; break;
     case SQLITE_TOOBIG: code = ErrorCode::kTooLarge; break;
     case SQLITE_CONSTRAINT: code = ErrorCode::kConflict; break;
@@ -113,7 +114,19 @@ class Statements {
   std::map<std::string, std::unique_ptr<SQLite::Statement>, std::less<>> prepared_;
 };
 
-// A connection that may write, with its migrations done. `synchronous`: "FULL" or "NORMAL".
+// A connection that can only read.
+[[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_reader(
+    const std::filesystem::path& file);
+// The same for a file that may be damaged: what can be read of it is read.
+[[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_damaged(
+    const std::filesystem::path& file);
+
+// What SQLite's own check of a whole file finds first, every page and every index; empty: nothing.
+// It is run on a connection that cannot write, so that a damaged file stays as it is.
+[[nodiscard]] Result<std::string> structural_damage(const std::filesystem::path& file);
+
+// A connection that may write, with its migrations done. kDamaged, and nothing is written, when the
+// file was emptied or structural_damage() finds something. `synchronous`: "FULL" or "NORMAL".
 [[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_store(
     const std::filesystem::path& file, const char* synchronous,
     const std::vector<std::string_view>& migrations);

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "coordinator/fsck.h"
+#include "coordinator/log_copy.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/restore.h"
 #include "coordinator/sqlite.h"

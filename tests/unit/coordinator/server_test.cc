@@ -303,6 +303,31 @@ TEST_F(ServerTest, ADamagedLogIsSaidAndNothingIsDispatched) {
   EXPECT_FALSE(submitted->ok);
 }
 
+TEST_F(ServerTest, AFileThatIsDamagedInItsTablesIsServedFromTheLogAndStaysAsItIs) {
+  auto client = dial();
+  ASSERT_TRUE(submit(client));
+  down();
+  const auto file = store / "events.sqlite";
+  std::int64_t page = 0;
+  {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    page = database.execAndGet("SELECT rootpage FROM sqlite_schema WHERE name = 'want'").getInt64();
+  }
+  std::string bytes = read_file(file).value();
+  bytes.replace(static_cast<std::size_t>(page - 1) * 4'096, 4'096, 4'096, '\0');
+  ASSERT_TRUE(write_file_atomic(file, bytes));
+  up();
+  auto again = dial();
+  const std::string dispatch = *ask(again, "status").find("dispatch")->if_string();
+  EXPECT_NE(dispatch.find("nothing is lost"), std::string::npos) << dispatch;
+  EXPECT_NE(dispatch.find("fsck --store " + store.string() + " --repair"), std::string::npos);
+  EXPECT_EQ(ask(again, "tasks").find("tasks")->if_array()->size(), 3U);
+  EXPECT_EQ(*refused(again, "cancel", Object{{"sweep", "small"}}).find("code"),
+            Value("unavailable"));
+  down();
+  EXPECT_EQ(read_file(file).value(), bytes);
+}
+
 TEST_F(ServerTest, ControlVerbsActAndAnswer) {
   auto worker = dial();
   auto client = dial();

@@ -1,0 +1,73 @@
+#include "coordinator/store_files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "coordinator/store_tip.h"
+
+namespace strata::coordinator {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status failed(std::string_view doing, const fs::path& what, const std::error_code& error) {
+  if (!error) return {};
+  return fail(ErrorCode::kUnavailable, "{} {}: {}", doing, what.string(), error.message());
+}
+
+// A second name for the file, in the folder `to`: a link where the file system has them.
+Status keep(const fs::path& file, const fs::path& to) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return {};
+  fs::create_hard_link(file, to / file.filename(), error);
+  if (!error) return {};
+  fs::copy_file(file, to / file.filename(), error);
+  return failed("keeping", file, error);
+}
+
+Status sync_folder(const fs::path& folder) {
+  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.valid() && ::fsync(fd.get()) == 0) return {};
+  return fail(ErrorCode::kUnavailable, "syncing {}", folder.string());
+}
+
+}  // namespace
+
+Result<std::string> replace_databases(const StoreFolder& folder, const fs::path& made) {
+  const std::vector<fs::path> files{folder.metrics_file(), folder.events_file()};
+  const fs::path aside = folder.path() / fmt::format("replaced-{}", SystemClock().wall().unix_ms);
+  std::error_code error;
+  for (const fs::path& file : files) {
+    const fs::path log = (made / file.filename()).string() + "-wal";
+    if (fs::exists(log, error) && fs::file_size(log, error) > 0)  // readers leave empty ones
+      return fail(ErrorCode::kUnavailable, "{} could not be taken into its database", log.string());
+  }
+  bool kept = false;
+  for (const fs::path& file : files) {
+    if (!fs::exists(file, error)) continue;
+    kept = true;
+    STRATA_CHECK_OK(make_folder(aside));
+    for (const char* end : {"", "-wal", "-tip"}) STRATA_CHECK_OK(keep(file.string() + end, aside));
+  }
+  if (kept) STRATA_CHECK_OK(sync_folder(aside));
+  for (const fs::path& file : files) {
+    // The old log must not be read into the new database. What is left without it is missed by the
+    // tip, which is replaced last.
+    for (const char* end : {"-wal", "-shm"}) {
+      fs::remove(file.string() + end, error);
+      STRATA_CHECK_OK(failed("removing", file.string() + end, error));
+    }
+    STRATA_CHECK_OK(sync_folder(folder.path()));
+    fs::rename(made / file.filename(), file, error);
+    STRATA_CHECK_OK(failed("moving into place", file, error));
+  }
+  fs::rename(tip_file(made / folder.events_file().filename()), tip_file(folder.events_file()),
+             error);
+  STRATA_CHECK_OK(failed("moving into place", tip_file(folder.events_file()), error));
+  STRATA_CHECK_OK(sync_folder(folder.path()));
+  fs::remove_all(made, error);
+  return kept ? aside.string() : std::string();
+}
+
+}  // namespace strata::coordinator
