@@ -52,6 +52,10 @@ struct TraceOptions {
   std::string score{};
   std::string item{};
 };
+// `folder` is made; `address_file` as for connect().
+Result<int> run_backup(Context& context, const std::string& address_file,
+                       const std::string& folder);
+
 Result<int> run_query_command(Context& context, const std::string& text);
 Result<int> run_table(Context& context, const TableOptions& options);
 Result<int> run_plot(Context& context, const PlotOptions& options);

@@ -196,6 +196,14 @@ void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
   logs->add_flag("--follow,-f", a.follow, "go on until the attempt ends");
   out.push_back({logs, [&](Context& c) { return run_logs(c, a.word, a.follow); }});
 
+  CLI::App* backup = app.add_subcommand(
+      "backup", "copy the coordinator's store into a new folder, while it works; on its machine");
+  backup->add_option("FOLDER", a.word, "is made; strata up --restore starts from it")
+      ->required()
+      ->type_name("");
+  out.push_back(
+      {backup, [&](Context& c) { return run_backup(c, a.coordinator, a.word); }, WordKind::kFile});
+
   CLI::App* names = app.add_subcommand("names", "names of sweeps, for completion")->group("");
   out.push_back({names, [](Context& c) -> Result<int> {
                    STRATA_TRY(const strata::Value answer, c.ask("sweeps"));

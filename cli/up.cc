@@ -42,7 +42,8 @@ bool lives(const Started& started) {
   return started.pid > 0 && !started.since.empty() && start_time_of(started.pid) == started.since;
 }
 
-// Programs lie beside this one, else in PATH.
+}  // namespace
+
 Result<std::string> program_path(const std::string& name) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -53,6 +54,8 @@ Result<std::string> program_path(const std::string& name) {
     return fail(ErrorCode::kNotFound, "{} is neither beside {} nor in PATH", name, self.string());
   return found->string();
 }
+
+namespace {
 
 Result<Started> start(const std::string& name, std::vector<std::string> arguments,
                       const fs::path& log) {

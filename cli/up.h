@@ -23,6 +23,9 @@ struct UpOptions {
   bool detach = false;
 };
 
+// Programs of ours lie beside this one, else in PATH.
+[[nodiscard]] Result<std::string> program_path(const std::string& name);
+
 Result<int> run_up(Context& context, const UpOptions& options);
 Result<int> run_down(Context& context, const std::string& folder);
 

@@ -1,6 +1,7 @@
 // strata-coordinator --store DIR ...        the daemon
 // strata-coordinator fsck --store DIR       checks a store; exit 0 when it is sound, 1 when not
 // strata-coordinator fsck --repair ...      makes a damaged store anew from its log
+// strata-coordinator backup --store DIR --to DIR   a copy of the store, also while it is in use
 // strata-coordinator events --store DIR     the event log as JSON lines
 
 #include <CLI/CLI.hpp>
@@ -8,7 +9,9 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "coordinator/backup.h"
 #include "coordinator/fsck.h"
 #include "coordinator/repair.h"
 #include "coordinator/service.h"
@@ -59,6 +62,13 @@ int repair(const ServiceOptions& options, bool drop_damaged) {
   return 0;
 }
 
+int backup(const std::filesystem::path& store, const std::filesystem::path& to) {
+  const auto taken = strata::coordinator::take_backup(store, to);
+  if (!taken) return complain(taken.error());
+  std::puts(strata::to_canonical_json(taken->value()).c_str());
+  return 0;
+}
+
 int list(const std::filesystem::path& store) {
   const auto listed = strata::coordinator::list_events(
       store / "events.sqlite", [](const std::string& line) { std::puts(line.c_str()); });
@@ -96,7 +106,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.1, 86'400.0))
       ->capture_default_str();
   app.add_option("--restore", options.restore,
-                 "make the store from this mirror first, and keep that one up to date");
+                 "make the store from this mirror first, and keep that one up to date; or from a "
+                 "backup");
   app.add_flag("--force-network-filesystem", options.force_network_filesystem,
                "allow a store on NFS, Lustre and the like");
   CLI::App* fsck =
@@ -108,11 +119,17 @@ int main(int argc, char** argv) {
       "--repair", repairing, "make the derived tables again from the log; keeps the old files");
   fsck->add_flag("--drop-damaged", drop_damaged, "with --repair: go on without what cannot be read")
       ->needs(repair_flag);
+  CLI::App* back = app.add_subcommand(
+      "backup", "copy a store, also while its coordinator works; prints what it holds as JSON");
+  std::filesystem::path backup_folder;
+  back->add_option("--store", options.store, "folder of the event log");
+  back->add_option("--to", backup_folder, "a new folder; --restore starts from it")->required();
   CLI::App* events = app.add_subcommand("events", "print the event log as JSON lines");
   events->add_option("--store", options.store, "folder of the event log");
   CLI11_PARSE(app, argc, argv);
   if (repairing) return repair(options, drop_damaged);
   if (fsck->parsed()) return check(options.store);
+  if (back->parsed()) return backup(options.store, backup_folder);
   if (events->parsed()) return list(options.store);
   options.mirror_every = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::duration<double>(mirror_seconds));

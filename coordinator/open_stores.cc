@@ -34,8 +34,7 @@ std::string reason_of(const Damage& damage, const StoreFolder& folder) {
 Error nothing_left(const Error& error, const StoreFolder& folder) {
   return {ErrorCode::kDamaged,
           fmt::format("{}; nothing of the event log can be read, so {} cannot be served: move that "
-                      "folder away, then restore it from its mirror (--restore FOLDER) or from a "
-                      "backup (strata-coordinator --help)",
+                      "folder away, then start with --restore and its mirror or a backup",
                       error.message, folder.path().string())};
 }
 

@@ -1,9 +1,13 @@
 #include "coordinator/restore.h"
 
+#include <functional>
+
 #include "base/log.h"
+#include "coordinator/backup.h"
 #include "coordinator/log_copy.h"
 #include "coordinator/migrations.h"
 #include "coordinator/mirror_folder.h"
+#include "coordinator/salvage.h"
 #include "coordinator/sqlite.h"
 #include "coordinator/store_files.h"
 
@@ -43,24 +47,46 @@ Result<std::optional<LocalStore>> local_store(const fs::path& events_file) {
                                                       "move it away first"});
 }
 
-Status refuse_newer(const LocalStore& local, const MirrorState& mirror, const fs::path& store,
-                    const fs::path& folder) {
-  if (local.coordinator != mirror.coordinator) {
+// What a store can be made from.
+struct Source {
+  const char* kind = "mirror";
+  fs::path folder{};
+  std::string coordinator{};
+  std::uint64_t last_seq = 0;
+  std::uint32_t chain = 0;
+  bool whole = false;  // nothing was committed after it
+  std::function<Status(LogCopy&)> events{};
+  std::function<Status(const fs::path&)> points{};
+};
+
+Status refuse_newer(const LocalStore& local, const Source& source, const fs::path& store) {
+  if (local.coordinator != source.coordinator) {
     return fail(ErrorCode::kConflict,
-                "{} holds a store of its own ({}), {} the mirror of another one ({}): name "
+                "{} holds a store of its own ({}), {} the {} of another one ({}): name "
                 "another store folder",
-                store.string(), local.coordinator, folder.string(), mirror.coordinator);
+                store.string(), local.coordinator, source.folder.string(), source.kind,
+                source.coordinator);
   }
-  if (local.last_seq <= mirror.last_seq) return {};
+  if (local.last_seq <= source.last_seq) return {};
   return fail(ErrorCode::kConflict,
-              "the store {} has events up to {}, the mirror {} only up to {}: start without "
+              "the store {} has events up to {}, the {} {} only up to {}: start without "
               "--restore, and nothing is lost; or move the store away",
-              store.string(), local.last_seq, folder.string(), mirror.last_seq);
+              store.string(), local.last_seq, source.kind, source.folder.string(), source.last_seq);
 }
 
-Result<std::uint64_t> rebuild_events(const MirrorFolder& mirror, const MirrorState& state,
-                                     const fs::path& file) {
-  STRATA_TRY(LogCopy copy, LogCopy::open(file, state.coordinator));
+Result<std::uint64_t> rebuild_events(const Source& source, const fs::path& file) {
+  STRATA_TRY(LogCopy copy, LogCopy::open(file, source.coordinator));
+  STRATA_CHECK_OK(source.events(copy));
+  STRATA_CHECK_OK(copy.write());
+  if (copy.last_seq() != source.last_seq || copy.chain() != source.chain) {
+    return fail(ErrorCode::kDamaged, "the {} {} ends with event {}, not with {} as it says",
+                source.kind, source.folder.string(), copy.last_seq(), source.last_seq);
+  }
+  if (!source.whole) STRATA_CHECK_OK(copy.skip_attempts());
+  return copy.last_seq();
+}
+
+Status copy_events(const MirrorFolder& mirror, const MirrorState& state, LogCopy& copy) {
   for (const MirrorSegment& segment : state.segments) {
     STRATA_CHECK_OK(read_records(mirror.events_file(segment.life), segment.events_bytes,
                                  [&](std::string_view payload) -> Status {
@@ -69,13 +95,7 @@ Result<std::uint64_t> rebuild_events(const MirrorFolder& mirror, const MirrorSta
                                    return copy.add(record.seq, record.chain, record.frame);
                                  }));
   }
-  STRATA_CHECK_OK(copy.write());
-  if (copy.last_seq() != state.last_seq || copy.chain() != state.chain) {
-    return fail(ErrorCode::kDamaged, "the mirror {} ends with event {}, not with {} as it says",
-                mirror.path().string(), copy.last_seq(), state.last_seq);
-  }
-  if (!state.clean) STRATA_CHECK_OK(copy.skip_attempts());
-  return copy.last_seq();
+  return {};
 }
 
 Status rebuild_points(const MirrorFolder& mirror, const MirrorState& state, const fs::path& file) {
@@ -106,32 +126,72 @@ Status rebuild_points(const MirrorFolder& mirror, const MirrorState& state, cons
   return copied;
 }
 
-}  // namespace
-
-Result<Restored> restore_store(const StoreFolder& folder, const fs::path& mirror_path) {
-  const MirrorFolder mirror(fs::absolute(mirror_path));
+Result<Source> mirror_source(const fs::path& path) {
+  const MirrorFolder mirror(path);
   STRATA_TRY(const auto state, mirror.state());
   if (!state) {
-    return fail(ErrorCode::kNotFound, "restoring: there is no mirror in {}",
+    return fail(ErrorCode::kNotFound, "restoring: there is neither a mirror nor a backup in {}",
                 mirror.path().string());
   }
   STRATA_CHECK_OK(mirror.refuse_while_kept(*state));
   STRATA_CHECK_OK(mirror.check_files(*state));
+  return Source{
+      .folder = path,
+      .coordinator = state->coordinator,
+      .last_seq = state->last_seq,
+      .chain = state->chain,
+      .whole = state->clean,
+      .events = [mirror, s = *state](LogCopy& copy) { return copy_events(mirror, s, copy); },
+      .points = [mirror, s = *state](const fs::path& to) { return rebuild_points(mirror, s, to); }};
+}
+
+Result<Source> backup_source(const fs::path& path) {
+  STRATA_TRY(const Backup backup, read_backup(path));
+  const auto copy_log = [path](LogCopy& copy) -> Status {
+    STRATA_TRY(const auto damage,
+               read_events(path / "events.sqlite", [&](const StoredEvent& stored) {
+                 return copy.add(stored.seq, stored.chain, stored.frame);
+               }));
+    if (!damage) return {};
+    return fail(ErrorCode::kDamaged, "the backup {} is damaged at event {}: {}", path.string(),
+                damage->seq, damage->what);
+  };
+  const auto copy_points = [path](const fs::path& to) -> Status {
+    STRATA_TRY(const SalvagedPoints copied, salvage_points(path / "metrics.sqlite", to));
+    if (copied.damage.empty()) return {};
+    return fail(ErrorCode::kDamaged, "the metric points of the backup {} are damaged: {}",
+                path.string(), copied.damage);
+  };
+  return Source{.kind = "backup",
+                .folder = path,
+                .coordinator = backup.coordinator,
+                .last_seq = backup.events,
+                .chain = backup.chain,
+                .whole = false,
+                .events = copy_log,
+                .points = copy_points};
+}
+
+}  // namespace
+
+Result<Restored> restore_store(const StoreFolder& folder, const fs::path& from) {
+  const fs::path path = fs::absolute(from);
+  STRATA_TRY(const Source source, is_backup(path) ? backup_source(path) : mirror_source(path));
   STRATA_TRY(const auto local, local_store(folder.events_file()));
-  Restored restored{.events = state->last_seq, .whole = state->clean};
+  Restored restored{.events = source.last_seq, .whole = source.whole};
   if (local) {
-    STRATA_CHECK_OK(refuse_newer(*local, *state, folder.path(), mirror.path()));
-    const bool same = local->last_seq == state->last_seq && local->chain == state->chain;
-    if (same && state->clean) return restored;
+    STRATA_CHECK_OK(refuse_newer(*local, source, folder.path()));
+    const bool same = local->last_seq == source.last_seq && local->chain == source.chain;
+    if (same && source.whole) return restored;
   }
   // All of it is made beside first: an end in the middle leaves what was there.
   const fs::path scratch = folder.path() / kScratch;
   std::error_code ignored;
   fs::remove_all(scratch, ignored);
   STRATA_CHECK_OK(make_folder(scratch));
-  STRATA_TRY(restored.events, rebuild_events(mirror, *state, scratch / "events.sqlite"));
-  STRATA_CHECK_OK(rebuild_points(mirror, *state, scratch / "metrics.sqlite"));
-  STRATA_TRY(const std::string keys, read_file(mirror.keys_file()));
+  STRATA_TRY(restored.events, rebuild_events(source, scratch / "events.sqlite"));
+  STRATA_CHECK_OK(source.points(scratch / "metrics.sqlite"));
+  STRATA_TRY(const std::string keys, read_file(path / "keys.json"));
   STRATA_CHECK_OK(write_file_atomic(folder.keys_file(), keys, 0600));
   STRATA_TRY(restored.replaced, replace_databases(folder, scratch));
   restored.copied = true;

@@ -1,9 +1,9 @@
-// `--restore FOLDER`: makes a store again from its mirror, on whatever machine.
+// `--restore FOLDER`: makes a store again from its mirror or from a backup, on whatever machine.
 //
-// What the dead coordinator committed after its last pass is not in the mirror. Sweeps and results
-// among it are forgotten; attempts that were granted may still run and report, so the restored log
-// goes on with StoreRestored: no number that they may have is given again, and what they report is
-// stale. Attempts that the mirror knows are adopted as after any restart.
+// What the dead coordinator committed after its last pass, or after the backup, is not there.
+// Sweeps and results among it are forgotten; attempts that were granted may still run and report,
+// so the restored log goes on with StoreRestored: no number that they may have is given again, and
+// what they report is stale. Attempts that the copy knows are adopted as after any restart.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct Restored {
 
 // REQUIRES: the store folder's lock is held (`folder`), and nothing in it is open.
 // kConflict, and nothing is changed: the mirror is kept by a living coordinator; the store is of
-// another mirror; or the store has newer events than the mirror.
+// another mirror; or the store has newer events than the mirror. The same for a backup.
 [[nodiscard]] Result<Restored> restore_store(const StoreFolder& folder,
-                                             const std::filesystem::path& mirror);
+                                             const std::filesystem::path& from);
 
 }  // namespace strata::coordinator

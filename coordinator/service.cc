@@ -7,6 +7,7 @@
 #include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "coordinator/backup.h"
 #include "coordinator/open_stores.h"
 #include "coordinator/restore.h"
 #include "coordinator/server.h"
@@ -148,7 +149,8 @@ namespace {
 Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
                                                const StoreFolder& folder,
                                                const std::string& coordinator) {
-  const fs::path where = options.mirror.empty() ? options.restore : options.mirror;
+  fs::path where = options.mirror;
+  if (where.empty() && !is_backup(options.restore)) where = options.restore;
   if (where.empty()) return std::unique_ptr<Mirror>();
   STRATA_TRY([[maybe_unused]] const CurveKeys keys, folder.keys());  // they are mirrored, too
   STRATA_TRY(auto mirror, Mirror::open({.folder = where, .every = options.mirror_every},
@@ -165,7 +167,7 @@ Status restore(const ServiceOptions& options, const StoreFolder& folder) {
   if (options.restore.empty()) return {};
   STRATA_TRY(const Restored restored, restore_store(folder, options.restore));
   if (!restored.copied) {
-    log_info("coordinator", "the store holds all that the mirror {} has", options.restore.string());
+    log_info("coordinator", "the store holds all that {} has", options.restore.string());
     return {};
   }
   log_info(
@@ -180,6 +182,12 @@ Status restore(const ServiceOptions& options, const StoreFolder& folder) {
 Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(StoreFolder folder,
              StoreFolder::open(options.store, options.force_network_filesystem));
+  if (is_backup(folder.path())) {  // it would give numbers of attempts a second time
+    return fail(
+        ErrorCode::kConflict,
+        "{} is a backup: start with --restore {} and another --store, which is made from it",
+        folder.path().string(), folder.path().string());
+  }
   STRATA_CHECK_OK(restore(options, folder));
   if (options.artifacts.empty()) options.artifacts = folder.path() / "artifacts";
   options.artifacts = fs::absolute(options.artifacts);

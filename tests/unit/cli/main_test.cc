@@ -70,6 +70,13 @@ TEST(Main, WithoutACoordinatorTheErrorSaysHowToStartOne) {
   EXPECT_THAT(ended.err, HasSubstr("`strata up`"));
 }
 
+TEST(Main, ABackupIsTakenFromTheStoreBesideTheAddressFile) {
+  const Ended none = strata("backup /tmp/strata-no-such-backup");
+  EXPECT_EQ(none.code, kExitFailed);
+  EXPECT_THAT(none.err, HasSubstr("there is no store in /nonexistent"));
+  EXPECT_EQ(strata("backup").code, kExitUsage);
+}
+
 TEST(Main, FilesThatAreNoSweepsAreNamed) {
   const Ended folder = strata("plan /tmp");
   EXPECT_EQ(folder.code, kExitUsage);
