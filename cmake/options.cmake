@@ -3,6 +3,7 @@
 option(STRATA_BUILD_TESTS "build the tests" ON)
 option(STRATA_WITH_TORCH "build the rooms that need LibTorch (trainer, judges, base/torch)" ON)
 option(STRATA_WERROR "treat warnings as errors" OFF)
+option(STRATA_LIBFUZZER "build a libFuzzer program for each target of tests/fuzz (clang)" OFF)
 set(STRATA_SANITIZE "" CACHE STRING "sanitizers, as for -fsanitize=")
 set(STRATA_DEPS "$ENV{STRATA_DEPS}" CACHE PATH "where scripts/bootstrap put the wheels' contents")
 if(NOT STRATA_DEPS)

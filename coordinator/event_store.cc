@@ -14,6 +14,8 @@
 namespace strata::coordinator {
 namespace {
 
+namespace fs = std::filesystem;
+
 // In a row that cannot be read; then the rest is taken for the end.
 constexpr std::uint64_t kUnreadableRowsMax = 1'000;
 
@@ -143,13 +145,13 @@ std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view 
 }
 
 struct EventStore::State {
-  State(std::filesystem::path where, std::unique_ptr<SQLite::Database> opened, TipWriter writer)
+  State(fs::path where, std::unique_ptr<SQLite::Database> opened, TipWriter writer)
       : file(std::move(where)),
         database(std::move(opened)),
         run(*database),
         derived(*database),
         tip(std::move(writer)) {}
-  std::filesystem::path file;
+  fs::path file;
   std::unique_ptr<SQLite::Database> database;
   Statements run;
   DerivedTables derived;
@@ -159,16 +161,58 @@ struct EventStore::State {
   std::uint32_t chain = 0;
 };
 
+namespace {
+
+// The version of the tables whose rows were made by the code of that version; 0: not known.
+constexpr const char* kTablesMadeBy =
+    "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM store WHERE name = 'tables'";
+
+// Rows of derived tables that an earlier build wrote need not be those that this one writes, so a
+// newer version makes them again from the log; all or nothing. A damaged log keeps what it has.
+Status make_tables_anew(SQLite::Database& database, DerivedTables& derived, const fs::path& file) {
+  Cluster cluster;
+  std::vector<Event> waiting;
+  const auto write = [&] {
+    return from_sqlite("making the derived tables again", [&] {
+      derived.write(waiting, cluster.take_touched(), cluster);
+      waiting.clear();
+    });
+  };
+  auto done = from_sqlite("making the derived tables again", [&]() -> Status {
+    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+    for (const char* table : derived_table_names())
+      database.exec(fmt::format("DELETE FROM {}", table));
+    STRATA_TRY(const auto damage,
+               read_from(database, read_tip(file), [&](const StoredEvent& stored) -> Status {
+                 STRATA_CHECK_OK(cluster.apply_checked(stored.event));
+                 waiting.push_back(stored.event);
+                 return waiting.size() < static_cast<std::size_t>(kReplayChunkEvents) ? Status()
+                                                                                      : write();
+               }));
+    if (damage) return {};
+    STRATA_CHECK_OK(write());
+    database.exec(
+        fmt::format("INSERT INTO store (name, value) VALUES ('tables', '{}') ON CONFLICT "
+                    "(name) DO UPDATE SET value = excluded.value",
+                    event_migrations().size()));
+    transaction.commit();
+    return {};
+  });
+  return done ? *done : tl::unexpected(done.error());
+}
+
+}  // namespace
+
 EventStore::EventStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 EventStore::~EventStore() = default;
 EventStore::EventStore(EventStore&&) noexcept = default;
 EventStore& EventStore::operator=(EventStore&&) noexcept = default;
 
-Result<EventStore> EventStore::open(const std::filesystem::path& file, const std::string& name) {
+Result<EventStore> EventStore::open(const fs::path& file, const std::string& name) {
   std::error_code ignored;
   const auto tip = read_tip(file);
-  const bool there = std::filesystem::exists(file, ignored);
-  if (tip && (!there || std::filesystem::file_size(file, ignored) == 0)) {
+  const bool there = fs::exists(file, ignored);
+  if (tip && (!there || fs::file_size(file, ignored) == 0)) {
     return fail(ErrorCode::kDamaged, "{} is {}; {} says that it had {} events", file.string(),
                 there ? "empty" : "gone", tip_file(file).filename().string(), tip->seq);
   }
@@ -190,6 +234,11 @@ Result<EventStore> EventStore::open(const std::filesystem::path& file, const std
       state->chain = static_cast<std::uint32_t>(last.getColumn(1).getInt64());
     }
   }));
+  STRATA_TRY(const std::int64_t made_by, from_sqlite("reading the version of the tables", [&] {
+               return state->database->execAndGet(kTablesMadeBy).getInt64();
+             }));
+  if (made_by < static_cast<std::int64_t>(event_migrations().size()))
+    STRATA_CHECK_OK(make_tables_anew(*state->database, state->derived, file));
   return EventStore(std::move(state));
 }
 
@@ -259,8 +308,7 @@ Status EventStore::limit_pages(std::int64_t pages) {
   });
 }
 
-Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
-                                          const VisitEvent& visit) {
+Result<std::optional<Damage>> read_events(const fs::path& file, const VisitEvent& visit) {
   const auto tip = read_tip(file);  // before the log: a coordinator may be at work
   STRATA_TRY(const auto database, open_damaged(file));
   return read_from(*database, tip, visit);

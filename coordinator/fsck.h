@@ -25,7 +25,8 @@ struct FsckReport {
   std::string structure{};  // what SQLite's own check finds first
   std::uint64_t events = 0;
   std::optional<Damage> damage{};
-  std::vector<TableDifference> differences{};  // not looked for when the log is damaged
+  std::int64_t older = 0;  // the version of its tables, when an earlier build wrote them
+  std::vector<TableDifference> differences{};  // not looked for when the log is damaged or older
   std::string points{};                        // what is wrong with the metric points
   [[nodiscard]] bool sound() const {
     return structure.empty() && !damage && differences.empty() && points.empty();

@@ -1,0 +1,64 @@
+#include "tests/fuzz/targets.h"
+
+namespace strata::fuzz {
+
+const std::vector<FuzzTarget>& fuzz_targets() {
+  static const std::vector<std::string> kYaml{
+      "name: ",          "axes:\n",  "zip:\n", "cases:\n",     "stages:\n",   "blocks:\n",
+      "seeds: [1, 2]\n", "when: ",   "set:\n", "constraints:", "baseline:",   "pipeline: p",
+      "base:\n",         "&a ",      "*a",     "!model x",     "<<: *a",      "\n  - ",
+      "{a: 1}",          "[[1]]",    "1e308",  "0x1F",         "'",           "\"\\x00\"",
+      "---\n",           "? ",       "|\n  ",  ">-\n ",        "ablation:\n", "program: ",
+      "inputs:\n",       "reads: [", "# ",     "\t",           "\xEF\xBB\xBF"};
+  static const std::vector<std::string> kExpression{
+      " and ", " or ",  "not ", " in (", " is not null", "<=",         "!=",      "1e-4", "-",
+      "(",     ")",     "\"",   "'",     "a.b",          " order by ", " limit ", "null", "true",
+      "NaN",   "1e999", "/0",   " desc"};
+  static const std::vector<std::string> kBytes{std::string("\0\0\0\0", 4),
+                                               "\xFF\xFF\xFF\xFF",
+                                               "\x7F",
+                                               std::string("\0", 1),
+                                               "STRA",
+                                               std::string("\x01\x00\x01\x00", 4),
+                                               "\xC0\x80",
+                                               "../",
+                                               "{}",
+                                               "status",
+                                               "cancel"};
+  static const std::vector<std::string> kJson{"{",       "}",       "[",     "]",      "\"",
+                                              "\\u0000", "\\ud800", "1e400", "-0",     ":",
+                                              ",",       "null",    "true",  "\"a\":", "\xFF"};
+  static const std::vector<FuzzTarget> kTargets{
+      {.name = "wire",
+       .what = "frames of messages, and what the core makes of them",
+       .run = run_wire,
+       .dictionary = kBytes},
+      {.name = "event",
+       .what = "frames of events, and whether they may follow",
+       .run = run_event,
+       .dictionary = kBytes},
+      {.name = "store",
+       .what = "an event database with changed bytes",
+       .run = run_store,
+       .dictionary = kBytes},
+      {.name = "sweep",
+       .what = "sweep files, and what they expand to",
+       .run = run_sweep,
+       .dictionary = kYaml},
+      {.name = "expression",
+       .what = "conditions, arithmetic and queries",
+       .run = run_expression,
+       .dictionary = kExpression},
+      {.name = "yaml", .what = "the YAML reader", .run = run_yaml, .dictionary = kYaml},
+      {.name = "json", .what = "the JSON reader", .run = run_json, .dictionary = kJson}};
+  return kTargets;
+}
+
+const FuzzTarget* find_target(std::string_view name) {
+  for (const FuzzTarget& target : fuzz_targets()) {
+    if (name == target.name) return &target;
+  }
+  return nullptr;
+}
+
+}  // namespace strata::fuzz
