@@ -1,8 +1,8 @@
 // The text of schema/sql/*.sql, built in. Forward only: a store is brought up to the newest version
 // when it is opened, and a store newer than the build is refused. DO NOT edit a file that a release
 // has carried: add the next number. When a migration of the events ran, the derived tables are made
-// again from the log (event_store.cc), so a build that makes other rows of the same events adds one,
-// too, be it empty.
+// again from the log (event_store.cc), so a build that makes other rows of the same events adds
+// one, too, be it empty.
 #pragma once
 
 #include <string_view>
