@@ -39,10 +39,11 @@ struct YamlEntry;
 struct YamlNode {
   YamlKind kind = YamlKind::kScalar;
   YamlPosition at{};
-  Value scalar{};                    // of a scalar; of a model: its name
-  bool quoted = false;               // the column of its text is one further
-  std::vector<YamlNode> items{};     // of a list
-  std::vector<YamlEntry> entries{};  // of a map, in file order
+  Value scalar{};                  // of a scalar; of a model: its name
+  bool quoted = false;             // the column of its text is one further
+  std::vector<YamlNode> items{};   // of a list
+  std::vector<YamlEntry> entries;  // of a map, in file order; no initializer: clang wants
+                                   // YamlEntry whole for one
 
   [[nodiscard]] const YamlNode* find(std::string_view key) const;
   [[nodiscard]] bool is_null() const { return kind == YamlKind::kScalar && scalar.is_null(); }
