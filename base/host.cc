@@ -1,5 +1,6 @@
 #include "base/host.h"
 
+#include <pwd.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,6 +26,14 @@ std::string host_name() {
   std::array<char, 256> name{};
   if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
   return name.data();
+}
+
+std::string user_name() {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  const bool read = getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0;
+  return read && found != nullptr ? found->pw_name : std::to_string(geteuid());
 }
 
 std::string boot_id() {

@@ -9,6 +9,8 @@
 namespace strata {
 
 [[nodiscard]] std::string host_name();
+// Of the account that this process runs under; its number where it has no name.
+[[nodiscard]] std::string user_name();
 // Empty where the kernel does not say.
 [[nodiscard]] std::string boot_id();
 

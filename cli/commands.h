@@ -29,6 +29,7 @@ Result<int> run_show(Context& context, const std::string& prefix);
 Result<int> run_explain(Context& context, const std::string& prefix);
 Result<int> run_workers(Context& context);
 Result<int> run_drain(Context& context, const std::string& worker);
+Result<int> run_release(Context& context, const std::string& worker);
 Result<int> run_cancel(Context& context, const std::string& sweep);
 Result<int> run_retry(Context& context, const std::string& target, const std::string& where);
 Result<int> run_logs(Context& context, const std::string& prefix, bool follow);

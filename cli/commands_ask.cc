@@ -87,6 +87,12 @@ Result<int> run_drain(Context& context, const std::string& worker) {
   return kExitOk;
 }
 
+Result<int> run_release(Context& context, const std::string& worker) {
+  STRATA_TRY(const Value answer, context.ask("release", Object{{"worker", worker}}));
+  context.answer(answer, fmt::format("worker {} is out of quarantine\n", worker));
+  return kExitOk;
+}
+
 Result<int> run_cancel(Context& context, const std::string& sweep) {
   STRATA_TRY(const Value answer, context.ask("cancel", Object{{"sweep", sweep}}));
   context.answer(

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/host.h"
 #include "base/json.h"
 #include "base/sha256.h"
 #include "cli/commands.h"
@@ -135,7 +136,7 @@ Result<int> run_submit(Context& context, const SubmitOptions& options) {
   STRATA_TRY(const LoadedSweep sweep, load(options.file));
   const Value record = definition_record(sweep.definition, sweep.expansion, sweep.file);
   const auto sent = send(
-      context, submission(sweep.expansion, sweep.definition.priority, record, options.if_plan));
+      context, submission(sweep.definition, sweep.expansion, record, options.if_plan, user_name()));
   if (!sent) {
     if (options.if_plan.empty() || sent.error().code != ErrorCode::kConflict)
       return tl::unexpected(sent.error());

@@ -117,11 +117,12 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
                 {"expected_source", definition.expected_source}};
 }
 
-std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority,
-                                    const Value& record, const std::string& if_plan) {
+std::vector<SubmitTasks> submission(const SweepDefinition& definition, const Expansion& expansion,
+                                    const Value& record, const std::string& if_plan,
+                                    const std::string& user) {
   std::vector<SubmitTasks> out;
   const auto open = [&]() -> SubmitTasks& {
-    out.push_back({.sweep = expansion.sweep, .priority = priority});
+    out.push_back({.sweep = expansion.sweep, .priority = definition.priority});
     return out.back();
   };
   open();
@@ -136,6 +137,8 @@ std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t pri
   out.front().definition = to_canonical_json(record);
   out.front().first = true;
   out.front().if_plan = if_plan;
+  out.front().options = definition.scheduling;
+  out.front().options.user = user;
   out.back().last = true;
   return out;
 }

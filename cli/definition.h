@@ -17,8 +17,11 @@ struct SourceFile {
 [[nodiscard]] Value definition_record(const SweepDefinition& definition, const Expansion& expansion,
                                       const SourceFile& file);
 
-// The sweep as SubmitTasks batches: tasks first, producers before consumers, then the runs.
-[[nodiscard]] std::vector<SubmitTasks> submission(const Expansion& expansion, std::int64_t priority,
-                                                  const Value& record, const std::string& if_plan);
+// The sweep as SubmitTasks batches: tasks first, producers before consumers, then the runs. `user`
+// is who submits it.
+[[nodiscard]] std::vector<SubmitTasks> submission(const SweepDefinition& definition,
+                                                  const Expansion& expansion, const Value& record,
+                                                  const std::string& if_plan,
+                                                  const std::string& user);
 
 }  // namespace strata::cli

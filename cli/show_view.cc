@@ -226,6 +226,12 @@ std::string workers_as_text(const Value& answer, const Palette& palette) {
       attempts += (attempts.empty() ? "" : "\n") + printable(brief_text(attempt));
     if (flag_at(worker, "draining"))
       attempts = palette.paint(Tint::kWarn, "draining") + (attempts.empty() ? "" : "\n" + attempts);
+    const Value& quarantine = at(worker, "quarantine");
+    if (!quarantine.is_null()) {
+      const char* how = flag_at(quarantine, "probing") ? "proves itself" : "in quarantine";
+      attempts = palette.paint(Tint::kBad, how) + ": " + printable(text_at(quarantine, "reason")) +
+                 (attempts.empty() ? "" : "\n" + attempts);
+    }
     table.row({brief_text(at(worker, "worker")), printable(text_at(worker, "name")),
                format_count(integer_at(worker, "slots")), format_count(integer_at(worker, "free")),
                format_duration(number_at(worker, "heard_ms_ago") / 1000) + " ago", labels,

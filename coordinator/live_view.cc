@@ -58,9 +58,11 @@ std::string waiting_shape(const Task& task) {
     return shape;
   }
   if (!task.last_failure.empty()) return "paused|" + task.spec.key.hex();
+  const Resources& needs = task.resources();
   std::string shape =
-      fmt::format("queued|{}|{}", task.spec.resources.slots, task.spec.resources.ranks);
-  for (const std::string& label : task.spec.resources.labels) shape += "|" + label;
+      fmt::format("queued|{}|{}|{}", needs.slots, needs.memory_mb, needs.expected_ms);
+  for (const std::string& label : needs.labels) shape += "|" + label;
+  for (const std::string& sweep : task.wants) shape += "|" + sweep;
   return shape;
 }
 
@@ -299,6 +301,15 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
                       {"now_ms", wall.unix_ms}});
 }
 
+namespace {
+
+Value quarantine_value(const Quarantine* quarantine) {
+  if (quarantine == nullptr) return {};
+  return Object{{"reason", quarantine->reason}, {"probing", quarantine->probing}};
+}
+
+}  // namespace
+
 Value LiveView::workers(const Core& core, Instant now) const {
   Array rows;
   for (const auto& [id, worker] : core.cluster().workers()) {
@@ -315,6 +326,9 @@ Value LiveView::workers(const Core& core, Instant now) const {
                {"free", worker.free},
                {"labels", texts_value(worker.labels)},
                {"draining", worker.draining},
+               {"memory_mb", worker.memory_mb > 0 ? Value(worker.memory_mb) : Value()},
+               {"memory_free_mb", worker.memory_mb > 0 ? Value(worker.memory_free_mb) : Value()},
+               {"quarantine", quarantine_value(core.cluster().find_quarantine(worker.name))},
                {"heard_ms_ago", heard != heard_.end() ? Value(std::int64_t{ago()}) : Value()},
                {"attempts", std::move(attempts)}});
   }

@@ -98,6 +98,14 @@ int main(int argc, char** argv) {
                  "folder of artifacts, shared with the workers (default: STORE/artifacts)");
   app.add_option("--prometheus-targets", options.targets_file,
                  "write where metrics are served here, for Prometheus' file_sd");
+  app.add_option("--user-slots", options.core.scheduler.user_slots_max,
+                 "slots that one user may hold at once; 0: no quota")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--scoring-share", options.core.scheduler.scoring_share,
+                 "part of all slots that scoring gets before anything else")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--mirror", options.mirror,
                  "keep a copy of the store up to date in this folder, on another disk");
   double mirror_seconds = std::chrono::duration<double>(options.mirror_every).count();

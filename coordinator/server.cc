@@ -236,6 +236,8 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
   } else if (request.verb == "drain") {
     input = DrainWorker{.request = request.id,
                         .worker = WorkerId(static_cast<std::uint64_t>(fields.integer("worker")))};
+  } else if (request.verb == "release") {
+    input = ReleaseWorker{.request = request.id, .name = fields.text("worker")};
   } else if (request.verb == "retry") {
     const std::string name = fields.text("sweep", std::string());
     std::set<TaskKey> keys;

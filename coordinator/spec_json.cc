@@ -9,12 +9,9 @@ Value texts_value(const std::vector<std::string>& texts) {
 }
 
 Value to_value(const Resources& resources) {
-  return Object{{"slots", resources.slots},
-                {"ranks", resources.ranks},
-                {"threads", resources.threads},
-                {"labels", texts_value(resources.labels)},
-                {"memory_mb", resources.memory_mb},
-                {"expected_ms", resources.expected_ms}};
+  return Object{{"slots", resources.slots},         {"ranks", resources.ranks},
+                {"threads", resources.threads},     {"labels", texts_value(resources.labels)},
+                {"memory_mb", resources.memory_mb}, {"expected_ms", resources.expected_ms}};
 }
 
 Value to_value(const TaskSpec& spec) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "schema/event.h"
 #include "schema/expression.h"
 #include "schema/task.h"
 
@@ -113,6 +114,7 @@ struct SweepDefinition {
   std::string expected_source{};  // where they were published
   TableDefinition table{};
   std::int64_t priority = 0;  // higher goes first
+  SweepOptions scheduling{};  // its user is filled in by who submits
   // Families of models that serve as teacher and as judge here; allowed by name, and every table
   // must say so.
   std::vector<std::string> judge_as_teacher{};

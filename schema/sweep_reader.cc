@@ -10,18 +10,32 @@ namespace strata {
 namespace {
 
 constexpr std::int64_t kPriorityMax = 1'000'000;
+constexpr std::int64_t kWeightMax = 1'000;
+constexpr std::int64_t kSweepSlotsMax = 1'000'000;
 
-const std::vector<std::string> kSweepKeys{"sweep",       "description",
-                                          "pipeline",    "models",
-                                          "base",        "neutral",
-                                          "open",        "teachers",
-                                          "judges",      "axes",
-                                          "zip",         "ablation",
-                                          "cases",       "blocks",
-                                          "constraints", "seeds",
-                                          "baseline",    "stages",
-                                          "table",       "expected",
-                                          "priority",    "allow_judge_as_teacher"};
+const std::vector<std::string> kSweepKeys{"sweep",
+                                          "description",
+                                          "pipeline",
+                                          "models",
+                                          "base",
+                                          "neutral",
+                                          "open",
+                                          "teachers",
+                                          "judges",
+                                          "axes",
+                                          "zip",
+                                          "ablation",
+                                          "cases",
+                                          "blocks",
+                                          "constraints",
+                                          "seeds",
+                                          "baseline",
+                                          "stages",
+                                          "table",
+                                          "expected",
+                                          "priority",
+                                          "scheduling",
+                                          "allow_judge_as_teacher"};
 const std::vector<std::string> kPipelineKeys{"pipeline", "description", "models",   "base",
                                              "neutral",  "open",        "teachers", "judges",
                                              "stages",   "table"};
@@ -261,6 +275,23 @@ class SweepReader {
     if (const YamlNode* node = sweep.find("expected")) STRATA_CHECK_OK(expected(*node));
     if (const YamlNode* node = sweep.find("priority")) {
       STRATA_TRY(out_.priority, reading_.integer(*node, "priority", -kPriorityMax, kPriorityMax));
+    }
+    if (const YamlNode* node = sweep.find("scheduling")) STRATA_CHECK_OK(scheduling(*node));
+    return {};
+  }
+
+  Status scheduling(const YamlNode& node) {
+    STRATA_CHECK_OK(reading_.must_be(node, YamlKind::kMap, "scheduling"));
+    STRATA_CHECK_OK(reading_.only_keys(node, {"weight", "slots_max", "preempts"}));
+    if (const YamlNode* weight = node.find("weight")) {
+      STRATA_TRY(out_.scheduling.weight, reading_.integer(*weight, "weight", 1, kWeightMax));
+    }
+    if (const YamlNode* slots = node.find("slots_max")) {
+      STRATA_TRY(out_.scheduling.slots_max,
+                 reading_.integer(*slots, "slots_max", 1, kSweepSlotsMax));
+    }
+    if (const YamlNode* preempts = node.find("preempts")) {
+      STRATA_TRY(out_.scheduling.preempts, reading_.flag(*preempts, "preempts"));
     }
     return {};
   }

@@ -42,8 +42,38 @@ std::string for_people(std::string_view text) {
   return clean;
 }
 
+namespace {
+
+bool are_resources(const Resources& needs) {
+  return is_count(needs.slots, 1) && is_count(needs.ranks, 0) && is_count(needs.threads, 1) &&
+         are_names(needs.labels) && needs.memory_mb >= 0 && needs.memory_mb <= kMemoryMbMax &&
+         needs.expected_ms >= 0 && needs.expected_ms <= kLifetimeMsMax;
+}
+
+bool is_text(const std::string& text) {
+  return text.size() <= kReasonBytesMax && is_valid_utf8(text);
+}
+
+bool are_rules(const std::vector<LogRule>& rules) {
+  return rules.size() <= kLogRulesMax && std::all_of(rules.begin(), rules.end(), [](const auto& r) {
+           return is_name(r.name) && is_text(r.pattern);
+         });
+}
+
+bool are_versions(const TaskSpec& task) {
+  const bool texts = task.versions.size() <= kRecordedMax &&
+                     std::all_of(task.versions.begin(), task.versions.end(), [](const auto& v) {
+                       return is_text(v.first) && is_text(v.second);
+                     });
+  return texts && std::all_of(task.versions_in_key.begin(), task.versions_in_key.end(),
+                              [&](const auto& name) { return task.versions.contains(name); });
+}
+
+}  // namespace
+
 Status check_hello(const Hello& hello) {
-  if (!is_name(hello.name) || hello.session == 0 || !is_count(hello.slots, 1)) {
+  if (!is_name(hello.name) || hello.session == 0 || !is_count(hello.slots, 1) ||
+      hello.memory_mb < 0 || hello.memory_mb > kMemoryMbMax) {
     return fail(ErrorCode::kInvalid,
                 "a worker needs a name (UTF-8, at most {} bytes), a session and 1 to {} slots",
                 kNameBytesMax, kCountMax);
@@ -65,11 +95,16 @@ Status check_task(const TaskSpec& task) {
       task.lease_ms > kLeaseMsMax || !is_count(needs.slots, 1)) {
     return named(task, "needs a stage, a program, at least one slot and a lease");
   }
-  if (!is_count(needs.ranks, 0) || !is_count(needs.threads, 1) || !are_names(needs.labels) ||
-      !are_names(task.secrets) || !is_count(task.retry.user_failures_max, 0) ||
-      !is_count(task.retry.infra_failures_max, 0)) {
-    return named(task, "has ranks, threads, labels, secrets or retries out of range");
+  if (!are_resources(needs) || !are_names(task.secrets) ||
+      !is_count(task.retry.user_failures_max, 0) || !is_count(task.retry.infra_failures_max, 0)) {
+    return named(task, "has ranks, threads, labels, memory, secrets or retries out of range");
   }
+  if (task.fallbacks.size() > kFallbacksMax || task.grace_ms < 0 || task.grace_ms > kLeaseMsMax ||
+      !std::all_of(task.fallbacks.begin(), task.fallbacks.end(), are_resources)) {
+    return named(task, "has fallbacks or a grace out of range");
+  }
+  if (!are_rules(task.log_rules) || !are_versions(task))
+    return named(task, "has log rules or versions that are too many, too long or not UTF-8");
   if (!std::isfinite(task.flops) || task.flops < 0)
     return named(task, "has an estimate of operations (flops) that is negative or no number");
   for (const std::string& argument : task.program.argv) {
@@ -86,6 +121,16 @@ Status check_task(const TaskSpec& task) {
     return named(task, fmt::format("has an input \"{}\": {}", for_people(input.name), kPlain));
   }
   return {};
+}
+
+Status check_options(const SweepOptions& options) {
+  const bool user = options.user.empty() || is_name(options.user);
+  if (user && options.weight >= 1 && options.weight <= kWeightMax && is_count(options.slots_max, 0))
+    return {};
+  return fail(ErrorCode::kInvalid,
+              "its user is no name, its weight not within 1 to {}, or its slots_max not within 0 "
+              "to {}",
+              kWeightMax, kCountMax);
 }
 
 Status check_run(const RunSpec& run) {

@@ -16,6 +16,11 @@ inline constexpr std::size_t kReasonBytesMax = 4'096;
 inline constexpr std::size_t kRecordedMax = 64;  // facts that an attempt records beside its result
 inline constexpr std::int64_t kPriorityMax = 1'000'000;
 inline constexpr std::int64_t kLeaseMsMax = 30LL * 24 * 3600 * 1000;  // a month
+inline constexpr std::int64_t kMemoryMbMax = 1LL << 40U;
+inline constexpr std::int64_t kWeightMax = 1'000;
+inline constexpr std::size_t kFallbacksMax = 16;
+inline constexpr std::size_t kLogRulesMax = 256;  // of one task, with names and patterns that fit
+inline constexpr std::int64_t kLifetimeMsMax = 10LL * 365 * 24 * 3600 * 1000;
 inline constexpr std::int64_t kCountMax = 1'000'000;  // of slots, ranks, threads, retries
 
 // Not empty, UTF-8, at most kNameBytesMax.
@@ -30,6 +35,7 @@ inline constexpr std::int64_t kCountMax = 1'000'000;  // of slots, ranks, thread
 // The parts of a task that stand for themselves; what it takes from others is the core's business.
 [[nodiscard]] Status check_task(const TaskSpec& task);
 [[nodiscard]] Status check_run(const RunSpec& run);
+[[nodiscard]] Status check_options(const SweepOptions& options);
 
 // The outcome with reasons for people, and of what it made only what the task declares: every
 // output that is missing makes it Failed{kUser}.

@@ -5,14 +5,16 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "coordinator/core/admission.h"
-#include "coordinator/core/placement.h"
 
 namespace strata::coordinator {
 namespace {
 
-// The rest waits for the next step, so that no pass is long.
-constexpr std::size_t kPlacementsPerPassMax = 1'000;
 constexpr std::size_t kClosedSessionsMax = 1'000;
+
+std::optional<Instant> end_of_life(Instant now, std::int64_t left_ms) {
+  if (left_ms < 0) return std::nullopt;
+  return now + std::chrono::milliseconds(std::min(left_ms, kLifetimeMsMax));
+}
 
 }  // namespace
 
@@ -24,31 +26,58 @@ Core::Core(Options options, Cluster recovered, Instant now)
     if (gang_of(task.state) != nullptr) {
       lease_until_[{.task = key, .number = task.attempts}] =
           now + std::chrono::milliseconds(task.spec.lease_ms);
+      account_for(key);
     } else if (const auto* queued = std::get_if<Queued>(&task.state)) {
-      if (queued->delay_ms > 0)
-        not_before_[key] = now + std::chrono::milliseconds(queued->delay_ms);
+      queue_.update(key, cluster_);
+      if (queued->delay_ms > 0) pause(key, now + std::chrono::milliseconds(queued->delay_ms));
     }
+  }
+  for (const auto& [name, quarantine] : cluster_.quarantines()) {
+    if (!quarantine.probing)
+      quarantined_until_[name] = now + std::chrono::milliseconds(quarantine.for_ms);
   }
   for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
   static_cast<void>(cluster_.take_touched());
-  requeue();
+  static_cast<void>(cluster_.take_requeued());
 }
 
-void Core::requeue() {
-  for (const TaskKey& key : cluster_.take_requeued()) {
-    if (const auto it = ready_at_.find(key); it != ready_at_.end()) {
-      ready_.erase(it->second);
-      ready_at_.erase(it);
-    }
-    const Task& task = *cluster_.find_task(key);
-    if (!std::holds_alternative<Queued>(task.state)) continue;
-    const std::string* owner = cluster_.owner_of(task);
-    const std::int64_t priority = owner != nullptr ? cluster_.sweeps().at(*owner).priority : 0;
-    const ReadyOrder at{-priority, task.order};
-    ready_.emplace(at, key);
-    ready_at_.emplace(key, at);
-  }
+void Core::follow(const Event& event) {
+  std::visit(
+      [&](const auto& e) {
+        using T = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<T, AttemptEnded>) {
+          usage_.release(e.attempt);
+          granted_.erase(e.attempt);
+          must_end_by_.erase(e.attempt);
+          lease_until_.erase(e.attempt);
+        } else if constexpr (std::is_same_v<T, AttemptGranted>) {
+          account_for(e.attempt.task);
+        } else if constexpr (std::is_same_v<T, WantWithdrawn>) {
+          account_for(e.task);
+        } else if constexpr (std::is_same_v<T, TaskWanted>) {
+          account_for(e.spec.key);
+        }
+      },
+      event.body);
+  for (const TaskKey& key : cluster_.take_requeued()) queue_.update(key, cluster_);
 }
+
+// The slots of a gang are on the account of the sweep that owns its task now.
+void Core::account_for(const TaskKey& key) {
+  const Task& task = *cluster_.find_task(key);
+  const Gang* gang = gang_of(task.state);
+  const std::string* owner = cluster_.owner_of(task);
+  if (gang == nullptr || owner == nullptr) return;
+  std::int64_t slots = 0;
+  for (const Grant& grant : *gang) slots += grant.slots;
+  usage_.hold({.task = key, .number = task.attempts},
+              {.sweep = *owner,
+               .user = cluster_.sweeps().at(*owner).options.user,
+               .scoring = task.spec.scoring,
+               .slots = slots});
+}
+
+void Core::pause(const TaskKey& key, Instant until) { queue_.pause(key, until, cluster_); }
 
 Output Core::step(const Input& input, Instant now, WallTime wall) {
   Step step{.now = now, .wall = wall, .peer = input.peer};
@@ -60,7 +89,7 @@ Output Core::step(const Input& input, Instant now, WallTime wall) {
 void Core::record(Step& step, EventBody body) {
   Event event{.at = step.wall, .body = std::move(body)};
   cluster_.apply(event);
-  requeue();
+  follow(event);
   step.out.events.push_back(std::move(event));
 }
 
@@ -107,6 +136,23 @@ void Core::expire(Step& step) {
       gone.push_back(id);
   }
   for (const WorkerId id : gone) remove_worker(step, id, "silent and holding nothing");
+  forget_old_failures(step.now);
+  std::vector<std::string> due;
+  for (const auto& [name, until] : quarantined_until_) {
+    if (step.now >= until) due.push_back(name);
+  }
+  for (const std::string& name : due) {
+    quarantined_until_.erase(name);
+    record(step, WorkerProbed{.name = name});
+  }
+  std::vector<AttemptId> overrun;
+  for (const auto& [attempt, until] : must_end_by_) {
+    if (step.now > until) overrun.push_back(attempt);
+  }
+  for (const AttemptId& attempt : overrun) {
+    must_end_by_.erase(attempt);
+    preempt(step, attempt, "it runs longer than it said, and its place is kept for another");
+  }
 }
 
 // A worker that let a whole lease pass in silence gets nothing new until it is heard again, even
@@ -126,11 +172,10 @@ void Core::doubt_silent_workers(const AttemptId& attempt, Instant now) {
 void Core::lose(Step& step, const AttemptId& attempt, const std::string& reason) {
   const Task* task = cluster_.find_task(attempt.task);
   STRATA_ASSERT(task != nullptr);
-  const std::int64_t delay_ms = backoff_ms(task->infra_failures);
-  lease_until_.erase(attempt);
+  const std::int64_t delay_ms = backoff_ms(*task, FailureClass::kInfra);
   record(step,
          AttemptEnded{.attempt = attempt, .outcome = Lost{.reason = reason, .delay_ms = delay_ms}});
-  not_before_[attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
+  pause(attempt.task, step.now + std::chrono::milliseconds(delay_ms));
 }
 
 void Core::remove_worker(Step& step, WorkerId id, const std::string& reason) {
@@ -141,12 +186,6 @@ void Core::remove_worker(Step& step, WorkerId id, const std::string& reason) {
     lose(step, attempt, fmt::format("{}: {}", worker->name, reason));
   record(step, WorkerGone{.worker = id, .reason = reason});
   presence_.erase(id);
-}
-
-std::int64_t Core::backoff_ms(std::int64_t failures) const {
-  const auto doublings = static_cast<unsigned>(std::min<std::int64_t>(failures, 30));
-  return std::min<std::int64_t>(options_.backoff_first.count() << doublings,
-                                options_.backoff_max.count());
 }
 
 // --- workers ---
@@ -195,12 +234,14 @@ void Core::on(Step& step, const Hello& hello) {
                               .name = hello.name,
                               .session = hello.session,
                               .slots = hello.slots,
-                              .labels = hello.labels});
+                              .labels = hello.labels,
+                              .memory_mb = hello.memory_mb});
     const bool closed = std::find(closed_sessions_.begin(), closed_sessions_.end(),
                                   hello.session) != closed_sessions_.end();
     if (closed) record(step, WorkerDrained{.worker = id});
   }
-  presence_[id] = {.peer = step.peer, .heard = step.now};
+  presence_[id] = {
+      .peer = step.peer, .heard = step.now, .ends = end_of_life(step.now, hello.lifetime_left_ms)};
   send(step, step.peer,
        Welcome{.worker = id,
                .session = hello.session,
@@ -214,7 +255,10 @@ void Core::on(Step& step, const Heartbeat& heartbeat) {
   const Worker* worker = cluster_.find_worker(heartbeat.worker);
   if (worker == nullptr || worker->session != heartbeat.session)
     return send(step, step.peer, WhoAreYou{});
-  presence_[heartbeat.worker] = {.peer = step.peer, .heard = step.now, .spoke = true};
+  presence_[heartbeat.worker] = {.peer = step.peer,
+                                 .heard = step.now,
+                                 .spoke = true,
+                                 .ends = end_of_life(step.now, heartbeat.lifetime_left_ms)};
   heal(step, heartbeat.worker, heartbeat.sequence, heartbeat.held);
 }
 
@@ -263,18 +307,6 @@ void Core::on(Step& step, const ReportCheckpoint& report) {
                    .attempt = report.attempt, .step = report.step, .artifact = report.artifact});
 }
 
-// What the worker reports, as the coordinator believes it.
-Outcome Core::judge(const ReportEnded& report, const Task& task) const {
-  Outcome outcome = admitted(report.outcome, task.spec);
-  if (auto* failed = std::get_if<Failed>(&outcome)) {
-    const bool charged = failed->cause == FailureClass::kUser;
-    failed->delay_ms = backoff_ms(charged ? task.user_failures : task.infra_failures);
-  } else if (auto* lost = std::get_if<Lost>(&outcome)) {
-    lost->delay_ms = backoff_ms(task.infra_failures);
-  }
-  return outcome;
-}
-
 void Core::on(Step& step, const ReportEnded& report) {
   if (is_member(report.attempt, report.worker)) {
     const Task& task = *cluster_.find_task(report.attempt.task);
@@ -283,15 +315,16 @@ void Core::on(Step& step, const ReportEnded& report) {
       if (it != cluster_.artifacts().end() && it->second.present)
         record(step, ArtifactEvicted{.artifact = missing});
     }
-    Outcome outcome = judge(report, task);
+    const Outcome outcome = judge(report, task);
     std::int64_t delay_ms = 0;
     if (const auto* failed = std::get_if<Failed>(&outcome)) delay_ms = failed->delay_ms;
     if (const auto* lost = std::get_if<Lost>(&outcome)) delay_ms = lost->delay_ms;
-    lease_until_.erase(report.attempt);
-    record(step, AttemptEnded{.attempt = report.attempt, .outcome = std::move(outcome)});
-    not_before_.erase(report.attempt.task);
-    if (delay_ms > 0)
-      not_before_[report.attempt.task] = step.now + std::chrono::milliseconds(delay_ms);
+    record(step, AttemptEnded{.attempt = report.attempt, .outcome = outcome});
+    if (delay_ms > 0) pause(report.attempt.task, step.now + std::chrono::milliseconds(delay_ms));
+    const std::string worker = cluster_.find_worker(report.worker)->name;
+    if (const auto* failed = std::get_if<Failed>(&outcome))
+      attribute(step, report.attempt, worker, *failed);
+    if (std::holds_alternative<Succeeded>(outcome)) note_success(step, worker);
   }
   // A stale report changes nothing, but its sender must stop repeating it.
   send(step, step.peer, EndedAck{.attempt = report.attempt});
@@ -303,168 +336,37 @@ void Core::close_session(std::uint64_t session) {
   if (closed_sessions_.size() > kClosedSessionsMax) closed_sessions_.pop_front();
 }
 
+// By the session alone: after a restore the number that the worker has may be one that was
+// forgotten (found by the simulator, seed 453).
+std::optional<WorkerId> Core::worker_of(std::uint64_t session) const {
+  for (const auto& [id, worker] : cluster_.workers()) {
+    if (worker.session == session) return id;
+  }
+  return std::nullopt;
+}
+
 void Core::on(Step& step, const Leaving& leaving) {
   close_session(leaving.session);
-  const Worker* worker = cluster_.find_worker(leaving.worker);
-  if (worker == nullptr || worker->session != leaving.session || worker->draining) return;
-  record(step, WorkerDrained{.worker = leaving.worker});
+  const auto id = worker_of(leaving.session);
+  if (!id || cluster_.find_worker(*id)->draining) return;
+  record(step, WorkerDrained{.worker = *id});
 }
 
 void Core::on(Step& step, const Goodbye& goodbye) {
   close_session(goodbye.session);
-  const Worker* worker = cluster_.find_worker(goodbye.worker);
-  if (worker == nullptr || worker->session != goodbye.session) return;
+  const auto id = worker_of(goodbye.session);
+  if (!id) return;
+  const Worker* worker = cluster_.find_worker(*id);
   // What it still holds in the books was granted while it was leaving and never began, or its end
   // did not reach us in time. Either way nothing of it runs, and it is nobody's failure.
   const std::string reason = for_people(goodbye.reason);
   const std::set<AttemptId> unheard_of = worker->attempts;
   for (const AttemptId& attempt : unheard_of) {
-    lease_until_.erase(attempt);
-    not_before_.erase(attempt.task);
     record(step, AttemptEnded{.attempt = attempt,
                               .outcome = Stopped{.reason = fmt::format("{}: {}{}", worker->name,
                                                                        kWorkerEnded, reason)}});
   }
-  remove_worker(step, goodbye.worker, std::string(kWorkerEnded) + reason);
-}
-
-// --- scheduling ---
-
-std::set<WorkerId> Core::closed_workers(Instant now) const {
-  std::set<WorkerId> closed;
-  for (const auto& [id, presence] : presence_) {
-    if (presence.peer == PeerId() || now - presence.heard >= options_.slow_after) closed.insert(id);
-  }
-  return closed;
-}
-
-// In the order of the ready queue. The first gang that has to wait keeps its best worker free of
-// everything behind it, so that narrow tasks never starve a wide one.
-void Core::schedule(Step& step) {
-  std::set<WorkerId> closed = closed_workers(step.now);
-  std::set<Resources>
-      hopeless;  // shapes that found no place in this pass: nothing gets freer within it
-  std::vector<std::pair<TaskKey, Gang>> placed;
-  std::map<WorkerId, Worker> workers = cluster_.workers();
-  for (const auto& [order, key] : ready_) {
-    const bool any_free = std::any_of(workers.begin(), workers.end(), [&](const auto& entry) {
-      return entry.second.free > 0 && !entry.second.draining && !closed.contains(entry.first);
-    });
-    if (!any_free || placed.size() >= kPlacementsPerPassMax) break;
-    const Task& task = *cluster_.find_task(key);
-    const auto pause = not_before_.find(key);
-    if (pause != not_before_.end() && step.now < pause->second) continue;
-    if (hopeless.contains(task.spec.resources)) continue;
-    const Placement placement = place(task.spec.resources, workers, closed);
-    if (const auto* found = std::get_if<Placed>(&placement)) {
-      for (const Grant& grant : found->gang) workers.at(grant.worker).free -= grant.slots;
-      placed.emplace_back(key, found->gang);
-      continue;
-    }
-    hopeless.insert(task.spec.resources);
-    if (const auto* waiting = std::get_if<Waiting>(&placement)) closed.insert(waiting->best);
-  }
-  for (const auto& [key, gang] : placed) {
-    const Task& task = *cluster_.find_task(key);
-    std::optional<ArtifactRef> resume_from;
-    const AttemptId attempt{.task = key, .number = cluster_.next_attempt(task)};
-    auto inputs = cluster_.inputs_of(task);
-    STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
-    if (task.spec.resumable && task.checkpoint && task.checkpoint->inputs == *inputs) {
-      resume_from = task.checkpoint->artifact;
-    }
-    record(step, AttemptGranted{.attempt = attempt,
-                                .gang = gang,
-                                .inputs = std::move(*inputs),
-                                .resume_from = resume_from});
-    not_before_.erase(key);
-    lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms);
-    send(step, presence_.at(gang.front().worker).peer,
-         start_order(task, std::get<Leased>(task.state)));
-  }
-}
-
-Message Core::start_order(const Task& task, const Leased& leased) const {
-  return StartAttempt{.attempt = {.task = task.spec.key, .number = leased.attempt},
-                      .spec = task.spec,
-                      .gang = leased.gang,
-                      .lease_ms = task.spec.lease_ms,
-                      .inputs = leased.inputs,
-                      .resume_from = leased.resume_from};
-}
-
-Message stop_order(const AttemptId& attempt, const Stop& stop) {
-  return StopAttempt{
-      .attempt = attempt, .reason = stop.reason, .kind = stop.kind, .grace_ms = stop.grace_ms};
-}
-
-Effects Core::owed() const {
-  Effects effects;
-  for (const auto& [id, worker] : cluster_.workers()) {
-    const PeerId peer = presence_.at(id).peer;
-    if (peer == PeerId()) continue;
-    for (const AttemptId& attempt : worker.attempts) {
-      const Task& task = *cluster_.find_task(attempt.task);
-      const auto* leased = std::get_if<Leased>(&task.state);
-      if (const Stop* stop = stop_of(task.state)) {
-        effects.push_back({.to = peer, .message = stop_order(attempt, *stop)});
-      } else if (leased != nullptr && leased->gang.front().worker == id) {
-        effects.push_back({.to = peer, .message = start_order(task, *leased)});
-      }
-    }
-  }
-  return effects;
-}
-
-// --- explanations ---
-
-std::string Core::reason(const TaskKey& key, Instant now) const {
-  const Task* task = cluster_.find_task(key);
-  if (task == nullptr) return "unknown";
-  const auto where = [&](const Gang& gang) {
-    const Worker* worker = cluster_.find_worker(gang.front().worker);
-    return worker == nullptr ? std::string("a worker that is gone") : worker->name;
-  };
-  if (std::holds_alternative<Blocked>(task->state)) {
-    for (const TaskInput& input : task->spec.inputs) {
-      const Task& producer = *cluster_.find_task(input.producer);
-      if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
-      const std::string its = fmt::format("waits for {} of {} {}", input.output,
-                                          producer.spec.stage, producer.spec.key.brief());
-      if (const auto* failed = std::get_if<TaskFailed>(&producer.state))
-        return its + ", which failed: " + failed->reason;
-      return fmt::format("{}, which is {}", its, name_of(producer.state));
-    }
-    return "waits for an input";
-  }
-  if (std::holds_alternative<Queued>(task->state)) {
-    const auto pause = not_before_.find(key);
-    if (pause != not_before_.end() && now < pause->second) {
-      const auto seconds =
-          std::chrono::duration_cast<std::chrono::seconds>(pause->second - now).count() + 1;
-      return fmt::format("tries again in {} s after: {}", seconds, task->last_failure);
-    }
-    const Placement placement =
-        place(task->spec.resources, cluster_.workers(), closed_workers(now));
-    if (const auto* waiting = std::get_if<Waiting>(&placement)) return waiting->reason;
-    if (const auto* infeasible = std::get_if<Infeasible>(&placement))
-      return "infeasible: " + infeasible->reason;
-    return "behind tasks that were queued before it";
-  }
-  if (const Stop* stop = stop_of(task->state)) return "stopping: " + stop->reason;
-  if (const auto* leased = std::get_if<Leased>(&task->state)) {
-    return fmt::format("starting on {} (attempt {})", where(leased->gang), leased->attempt);
-  }
-  if (const auto* running = std::get_if<Running>(&task->state)) {
-    return fmt::format("runs on {} (attempt {})", where(running->gang), running->attempt);
-  }
-  if (const auto* failed = std::get_if<TaskFailed>(&task->state)) return failed->reason;
-  if (const auto* diverged = std::get_if<TaskDiverged>(&task->state)) return diverged->reason;
-  if (const auto* held = std::get_if<Held>(&task->state))
-    return "paused by its search: " + held->reason;
-  if (const auto* pruned = std::get_if<TaskPrunedState>(&task->state)) return pruned->reason;
-  if (cluster_.is_outdated(*task)) return "its inputs were made again with other content since";
-  return name_of(task->state);
+  remove_worker(step, *id, std::string(kWorkerEnded) + reason);
 }
 
 }  // namespace strata::coordinator

@@ -23,6 +23,8 @@
 
 #include "base/clock.h"
 #include "coordinator/core/cluster.h"
+#include "coordinator/core/ready_queue.h"
+#include "coordinator/core/scheduler.h"
 #include "schema/message.h"
 
 namespace strata::coordinator {
@@ -42,8 +44,12 @@ struct Options {
   // Silent for so long and holding nothing: forgotten.
   std::chrono::milliseconds gone_after{120'000};
   std::chrono::milliseconds repeat_every{2'000};   // effects still owed are sent again
-  std::chrono::milliseconds backoff_first{1'000};  // of a failed task; doubles
+  std::chrono::milliseconds backoff_first{1'000};  // of a failed task; doubles, with jitter
   std::chrono::milliseconds backoff_max{60'000};
+  // Of a worker that seems to break what it is given; doubles as long as it fails its probes.
+  std::chrono::milliseconds quarantine_first{600'000};
+  std::chrono::milliseconds quarantine_max{6 * 3'600'000};
+  SchedulerOptions scheduler{};
 };
 static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after,
               "two lost heartbeats must not cost a worker its work");
@@ -65,13 +71,19 @@ struct RetryTasks {
   std::string sweep{};
   std::vector<TaskKey> tasks{};
 };
+// Ends a worker's quarantine; a person has looked at it.
+struct ReleaseWorker {
+  std::uint64_t request = 0;
+  std::string name{};
+};
 struct DrainWorker {
   std::uint64_t request = 0;
   WorkerId worker{};
 };
 
-using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded,
-                               Leaving, Goodbye, SubmitTasks, CancelSweep, RetryTasks, DrainWorker>;
+using InputBody =
+    std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, Leaving,
+                 Goodbye, SubmitTasks, CancelSweep, RetryTasks, DrainWorker, ReleaseWorker>;
 struct Input {
   PeerId peer{};
   InputBody body{};
@@ -131,14 +143,18 @@ class Core {
   void on(Step& step, const CancelSweep& cancel);
   void on(Step& step, const RetryTasks& retry);
   void on(Step& step, const DrainWorker& drain);
+  void on(Step& step, const ReleaseWorker& release);
 
   void record(Step& step, EventBody body);  // applies it, too
   void send(Step& step, PeerId to, Message message);
   void answer(Step& step, std::uint64_t request, const Value& body);
   void refuse(Step& step, std::uint64_t request, const Error& error);
 
-  void schedule(Step& step);  // one pass over the ready queue
-  void expire(Step& step);    // leases that ran out, workers long silent
+  void schedule(Step& step);  // one pass over what waits, and what it proposes
+  void grant(Step& step, const Grantable& grant);
+  void preempt(Step& step, const AttemptId& attempt, const std::string& reason);
+  void stop(Step& step, const AttemptId& attempt, StopKind kind, const std::string& reason);
+  void expire(Step& step);  // leases that ran out, workers long silent
   void remove_worker(Step& step, WorkerId worker, const std::string& reason);
   void doubt_silent_workers(const AttemptId& attempt, Instant now);
   void lose(Step& step, const AttemptId& attempt, const std::string& reason);
@@ -149,33 +165,56 @@ class Core {
   bool withdraw(Step& step, const std::string& sweep, const TaskKey& key);
   [[nodiscard]] std::vector<TaskKey> unstarted_orphans(const std::string& sweep) const;
   [[nodiscard]] Outcome judge(const ReportEnded& report, const Task& task) const;
-  [[nodiscard]] std::int64_t backoff_ms(std::int64_t failures) const;
+  [[nodiscard]] std::int64_t backoff_ms(const Task& task, FailureClass cause) const;
+  void pause(const TaskKey& key, Instant until);
+  // Whether the failures that were reported are the worker's (core_failures.cc).
+  void attribute(Step& step, const AttemptId& attempt, const std::string& worker,
+                 const Failed& failed);
+  void note_success(Step& step, const std::string& worker);
+  void quarantine(Step& step, const std::string& worker, const std::string& reason);
+  void release_from_quarantine(Step& step, const std::string& worker, const std::string& reason);
+  void forget_old_failures(Instant now);
+  [[nodiscard]] bool others_could_work(const std::string& worker, Instant now) const;
+  [[nodiscard]] Status check_quota(const SubmitTasks& submission, const TaskSpec& task) const;
   [[nodiscard]] Status check_submission(const SubmitTasks& submission) const;
   [[nodiscard]] Message start_order(const Task& task, const Leased& leased) const;
-  [[nodiscard]] std::set<WorkerId> closed_workers(Instant now) const;
+  [[nodiscard]] std::vector<Machine> machines(Instant now) const;
+  [[nodiscard]] bool same_lane(const TaskKey& a, const TaskKey& b) const;
+  [[nodiscard]] std::string reason_queued(const TaskKey& key, const Task& task, Instant now) const;
   [[nodiscard]] bool is_member(const AttemptId& attempt, WorkerId worker) const;
   void close_session(std::uint64_t session);
+  [[nodiscard]] std::optional<WorkerId> worker_of(std::uint64_t session) const;
 
   struct WorkerPresence {  // soft state
     PeerId peer{};
     Instant heard{};
-    bool spoke = false;  // since its Hello
+    bool spoke = false;             // since its Hello
+    std::optional<Instant> ends{};  // of its life, as it said last
+  };
+  struct RecentFailure {
+    Instant at{};
+    TaskKey task{};
+    bool charged = false;  // to the task
   };
   static constexpr std::size_t kReplacedSessionsMax = 1'024;
 
-  void requeue();  // brings ready_ up to date with the cluster
+  void follow(const Event& event);  // what the queue and the accounts make of it
+  void account_for(const TaskKey& key);
 
   Options options_;
   Cluster cluster_;
   std::map<WorkerId, WorkerPresence> presence_;
   // Sessions whose name another one took; the oldest are forgotten.
   std::vector<std::uint64_t> replaced_sessions_;
-  // Queued tasks: the most urgent sweep's first, then in the order of creation.
-  using ReadyOrder = std::pair<std::int64_t, std::uint64_t>;
-  std::map<ReadyOrder, TaskKey> ready_;
-  std::map<TaskKey, ReadyOrder> ready_at_;
+  ReadyQueue queue_;
+  Usage usage_;
+  std::map<WorkerId, TaskKey> kept_;          // by the last pass
+  std::map<AttemptId, Instant> granted_;      // by this process
+  std::map<AttemptId, Instant> must_end_by_;  // backfilled: they have given their word
+  std::map<std::string, Instant> quarantined_until_;
+  std::map<std::string, std::set<TaskKey>> blamed_;            // on a worker in quarantine
+  std::map<std::string, std::deque<RecentFailure>> failures_;  // reported by a worker; bounded
   std::map<AttemptId, Instant> lease_until_;
-  std::map<TaskKey, Instant> not_before_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence
   // and is heard again stays drained.
   std::deque<std::uint64_t> closed_sessions_;

@@ -9,6 +9,19 @@
 
 namespace strata::coordinator {
 
+// A task that needs more than its sweep may ever hold would wait for ever.
+Status Core::check_quota(const SubmitTasks& s, const TaskSpec& task) const {
+  const auto sweep = cluster_.sweeps().find(s.sweep);
+  const std::int64_t most = s.first || sweep == cluster_.sweeps().end()
+                                ? s.options.slots_max
+                                : sweep->second.options.slots_max;
+  std::int64_t needs = task.resources.slots;
+  for (const Resources& shape : task.fallbacks) needs = std::max(needs, shape.slots);
+  if (most == 0 || needs <= most) return {};
+  return fail(ErrorCode::kInvalid, "submitting {}: {} {} needs {} slots and the sweep may hold {}",
+              s.sweep, task.stage, task.key.brief(), needs, most);
+}
+
 Status Core::check_submission(const SubmitTasks& s) const {
   if (!is_name(s.sweep)) {
     return fail(ErrorCode::kInvalid,
@@ -19,6 +32,8 @@ Status Core::check_submission(const SubmitTasks& s) const {
                 "submitting {}: its priority is not within ±{}, or its definition is not UTF-8",
                 s.sweep, kPriorityMax);
   }
+  if (const Status fit = check_options(s.options); !fit)
+    return tl::unexpected(fit.error().while_doing("submitting " + s.sweep));
   if (s.tasks.size() > kTasksPerBatchMax || s.runs.size() > kTasksPerBatchMax) {
     return fail(ErrorCode::kTooLarge, "submitting {}: a batch holds at most {} tasks and runs",
                 s.sweep, kTasksPerBatchMax);
@@ -58,6 +73,7 @@ Status Core::check_submission(const SubmitTasks& s) const {
                   "submitting {}: {} {} takes \"{}\" from task {}, which is not there", s.sweep,
                   task.stage, task.key.brief(), input.name, input.producer.brief());
     }
+    if (const Status fits = check_quota(s, task); !fits) return fits;
     arriving.emplace(task.key, &task.outputs);
   }
   for (const RunSpec& run : s.runs) {
@@ -82,7 +98,6 @@ void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived
       (pruned == nullptr || pruned_for_all))
     return;
   record(step, TaskRevived{.task = key});
-  not_before_.erase(key);
   ++revived;
 }
 
@@ -156,10 +171,7 @@ bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
   }
   const AttemptId attempt{.task = key, .number = task.attempts};
   const std::string reason = "no sweep wants it any more";
-  record(step, StopRequested{.attempt = attempt, .reason = reason});
-  const TaskState& state = cluster_.find_task(key)->state;
-  for (const Grant& grant : *gang_of(state))
-    send(step, presence_.at(grant.worker).peer, stop_order(attempt, *stop_of(state)));
+  stop(step, attempt, StopKind::kCancel, reason);
   return true;
 }
 
@@ -219,6 +231,16 @@ void Core::on(Step& step, const DrainWorker& drain) {
   close_session(worker->session);
   record(step, WorkerDrained{.worker = drain.worker});
   answer(step, drain.request, Object{{"worker", drain.worker.value()}});
+}
+
+void Core::on(Step& step, const ReleaseWorker& release) {
+  if (cluster_.find_quarantine(release.name) == nullptr) {
+    return refuse(step, release.request,
+                  {ErrorCode::kNotFound,
+                   fmt::format("there is no worker \"{}\" in quarantine", release.name)});
+  }
+  release_from_quarantine(step, release.name, "a person said so");
+  answer(step, release.request, Object{{"worker", release.name}});
 }
 
 std::string Core::plan_id(const std::string& sweep) const {

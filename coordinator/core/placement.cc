@@ -1,9 +1,12 @@
 #include "coordinator/core/placement.h"
 
 #include <algorithm>
+#include <array>
 
 namespace strata::coordinator {
 namespace {
+
+constexpr std::size_t kObstacles = static_cast<std::size_t>(Obstacle::kBusy) + 1;
 
 bool carries(const Worker& worker, const std::vector<std::string>& labels) {
   return std::all_of(labels.begin(), labels.end(), [&](const std::string& label) {
@@ -14,53 +17,170 @@ bool carries(const Worker& worker, const std::vector<std::string>& labels) {
 std::string needs_text(const Resources& needs) {
   std::string text =
       needs.slots == 1 ? "needs 1 slot" : fmt::format("needs {} slots together", needs.slots);
+  if (needs.memory_mb > 0) text += fmt::format(" and {} MiB", needs.memory_mb);
   if (!needs.labels.empty())
     text += fmt::format(" with label {}", fmt::join(needs.labels, " and "));
   return text;
 }
 
+const char* words_of(Obstacle obstacle) {
+  switch (obstacle) {
+    case Obstacle::kLabel: return "without the label";
+    case Obstacle::kSlots: return "too small";
+    case Obstacle::kMemory: return "with too little memory";
+    case Obstacle::kDraining: return "draining";
+    case Obstacle::kQuarantined: return "in quarantine";
+    case Obstacle::kSilent: return "silent";
+    case Obstacle::kAvoided: return "where it failed before";
+    case Obstacle::kLifetime: return "ending too soon";
+    case Obstacle::kReserved: return "kept free for a task before this one";
+    case Obstacle::kBusy: return "busy";
+  }
+  return "?";
+}
+
+// "of 5 workers 3 busy, 1 silent": said where there is more than one obstacle.
+std::string tally_text(const std::array<std::size_t, kObstacles>& tally, std::size_t machines) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < kObstacles; ++i) {
+    if (tally.at(i) > 0)
+      parts.push_back(fmt::format("{} {}", tally.at(i), words_of(static_cast<Obstacle>(i))));
+  }
+  if (machines < 2 || parts.size() < 2) return "";
+  return fmt::format(" (of {} workers {})", machines, fmt::join(parts, ", "));
+}
+
+bool lives_long_enough(const Needs& needs, std::chrono::milliseconds left) {
+  if (left < kLifetimeLeftMin) return false;
+  if (needs.resources.expected_ms <= left.count()) return true;  // also where it does not say
+  return needs.resumable && left.count() >= kGracesWorthBeginning * needs.grace_ms;
+}
+
+// What fits now does not delay the gang for which the place is kept.
+bool goes_before(const Needs& needs, const Reservation& reserved, Instant now) {
+  if (!reserved.from) return false;
+  const bool ends_before =
+      needs.resources.expected_ms > 0 &&
+      now + std::chrono::milliseconds(needs.resources.expected_ms) <= *reserved.from;
+  return ends_before || (needs.resources.slots <= reserved.slots_over &&
+                         needs.resources.memory_mb <= reserved.memory_over_mb);
+}
+
+std::string waits_text(const Needs& needs, const Machine& best, Obstacle why) {
+  const std::string need = needs_text(needs.resources);
+  switch (why) {
+    case Obstacle::kQuarantined:
+      return fmt::format("{}; {} is in quarantine: {}", need, best.worker->name,
+                         best.quarantine->reason);
+    case Obstacle::kSilent: return fmt::format("{}; {} is silent", need, best.worker->name);
+    case Obstacle::kAvoided:
+      return fmt::format("{}; it failed on {} before", need, best.worker->name);
+    case Obstacle::kLifetime:
+      return fmt::format("{} for {} s; {} ends in {} s", need, needs.resources.expected_ms / 1000,
+                         best.worker->name, best.lifetime_left->count() / 1000);
+    case Obstacle::kReserved:
+      return fmt::format("{}; {} is kept free for {}, which is before it", need, best.worker->name,
+                         best.reserved->task.brief());
+    default: break;
+  }
+  if (best.free >= needs.resources.slots)
+    return fmt::format("{}, {} MiB free on {}", need, best.memory_free_mb, best.worker->name);
+  return fmt::format("{}, {} free on {}", need, best.free, best.worker->name);
+}
+
+std::string never_text(const Needs& needs, const std::vector<Machine>& machines) {
+  const std::string need = needs_text(needs.resources);
+  if (machines.empty()) return need + "; no worker has joined";
+  std::int64_t slots = 0;
+  std::int64_t memory = 0;
+  bool labelled = false;
+  for (const Machine& machine : machines) {
+    if (machine.worker->draining || !carries(*machine.worker, needs.resources.labels)) continue;
+    labelled = true;
+    slots = std::max(slots, machine.worker->slots);
+    if (machine.worker->slots >= needs.resources.slots)
+      memory = std::max(memory, machine.worker->memory_mb);
+  }
+  if (!labelled) return need + "; no worker that takes new tasks carries it";
+  if (slots < needs.resources.slots)
+    return fmt::format("{}; the largest worker has {}", need, slots);
+  return fmt::format("{}; the largest worker has {} MiB", need, memory);
+}
+
 }  // namespace
 
-Placement place(const Resources& needs, const std::map<WorkerId, Worker>& workers,
-                const std::set<WorkerId>& closed) {
-  const Worker* fitting = nullptr;
-  WorkerId fitting_id;
-  const Worker* capable = nullptr;  // could hold it if empty; the one that lacks least now
-  WorkerId capable_id;
-  std::int64_t largest = 0;
-  bool labelled = false;
-  for (const auto& [id, worker] : workers) {
-    if (worker.draining || !carries(worker, needs.labels)) continue;
-    labelled = true;
-    largest = std::max(largest, worker.slots);
-    if (worker.slots < needs.slots) continue;
-    if (capable == nullptr || worker.free > capable->free) {
-      capable = &worker;
-      capable_id = id;
+Needs needs_of(const Task& task) {
+  Needs needs{.resources = task.resources(),
+              .resumable = task.spec.resumable,
+              .grace_ms = task.spec.grace_ms,
+              .avoids = task.avoids};
+  needs.avoids.insert(task.failed_on.begin(), task.failed_on.end());
+  return needs;
+}
+
+std::optional<Obstacle> obstacle(const Needs& needs, const Machine& machine, Instant now) {
+  const Worker& worker = *machine.worker;
+  const Resources& wanted = needs.resources;
+  if (!carries(worker, wanted.labels)) return Obstacle::kLabel;
+  if (worker.slots < wanted.slots) return Obstacle::kSlots;
+  if (worker.memory_mb > 0 && worker.memory_mb < wanted.memory_mb) return Obstacle::kMemory;
+  if (worker.draining) return Obstacle::kDraining;
+  if (machine.quarantine != nullptr &&
+      !(machine.quarantine->probing && machine.free == worker.slots)) {
+    return Obstacle::kQuarantined;
+  }
+  if (machine.silent) return Obstacle::kSilent;
+  if (needs.avoids.contains(worker.name)) return Obstacle::kAvoided;
+  if (machine.lifetime_left && !lives_long_enough(needs, *machine.lifetime_left))
+    return Obstacle::kLifetime;
+  if (machine.free < wanted.slots ||
+      (worker.memory_mb > 0 && machine.memory_free_mb < wanted.memory_mb))
+    return Obstacle::kBusy;
+  if (machine.reserved && !goes_before(needs, *machine.reserved, now)) return Obstacle::kReserved;
+  return std::nullopt;
+}
+
+Placement place(const Needs& needs, const std::vector<Machine>& machines, Instant now) {
+  const Machine* fitting = nullptr;
+  const Machine* best = nullptr;  // could hold it if empty; the one that lacks least now
+  Obstacle best_why = Obstacle::kBusy;
+  std::array<std::size_t, kObstacles> tally{};
+  bool avoided = false;
+  for (const Machine& machine : machines) {
+    const auto why = obstacle(needs, machine, now);
+    if (!why) {
+      if (fitting == nullptr || machine.free < fitting->free) fitting = &machine;
+      continue;
     }
-    if (closed.contains(id) || worker.free < needs.slots) continue;
-    if (fitting == nullptr || worker.free < fitting->free) {
-      fitting = &worker;
-      fitting_id = id;
+    ++tally.at(static_cast<std::size_t>(*why));
+    if (*why <= kLastStanding) continue;
+    if (*why == Obstacle::kAvoided) {
+      avoided = true;
+      continue;
     }
+    // One that is merely busy or kept free comes before one that nobody is given.
+    const auto rank = [](Obstacle o) { return o == Obstacle::kBusy || o == Obstacle::kReserved; };
+    const bool better = best == nullptr || (rank(*why) && !rank(best_why)) ||
+                        (rank(*why) == rank(best_why) && machine.free > best->free);
+    if (!better) continue;
+    best = &machine;
+    best_why = *why;
   }
-  if (fitting != nullptr) return Placed{.gang = {{.worker = fitting_id, .slots = needs.slots}}};
-  if (workers.empty()) return Infeasible{.reason = needs_text(needs) + "; no worker has joined"};
-  if (!labelled)
-    return Infeasible{.reason = needs_text(needs) + "; no worker that takes new tasks carries it"};
-  if (capable == nullptr) {
-    return Infeasible{.reason =
-                          fmt::format("{}; the largest worker has {}", needs_text(needs), largest)};
+  if (fitting != nullptr) {
+    Placed placed{.gang = {{.worker = fitting->id,
+                            .slots = needs.resources.slots,
+                            .memory_mb = needs.resources.memory_mb}}};
+    placed.backfilled = fitting->reserved.has_value();
+    return placed;
   }
-  if (closed.contains(capable_id) && capable->free >= needs.slots) {
-    return Waiting{
-        .reason = fmt::format("{}; {} is silent, or kept free for a task before this one",
-                              needs_text(needs), capable->name),
-        .best = capable_id};
+  if (best == nullptr && avoided) {  // nothing else could ever hold it
+    Needs anywhere = needs;
+    anywhere.avoids.clear();
+    return place(anywhere, machines, now);
   }
-  return Waiting{
-      .reason = fmt::format("{}, {} free on {}", needs_text(needs), capable->free, capable->name),
-      .best = capable_id};
+  if (best == nullptr) return Infeasible{.reason = never_text(needs, machines)};
+  return Waiting{.reason = waits_text(needs, *best, best_why) + tally_text(tally, machines.size()),
+                 .best = best->id};
 }
 
 }  // namespace strata::coordinator

@@ -18,12 +18,15 @@ class CoreEnv {
 
   WorkerId add_worker(std::int64_t slots, const std::string& name = "", std::uint64_t session = 0,
                       std::vector<std::string> labels = {}) {
+    return add_worker(
+        Hello{.name = name, .session = session, .slots = slots, .labels = std::move(labels)});
+  }
+  WorkerId add_worker(Hello hello) {
     ++workers_;
     const coordinator::PeerId peer(10 + workers_);
-    step(peer, Hello{.name = name.empty() ? "w" + std::to_string(workers_) : name,
-                     .session = session == 0 ? workers_ : session,
-                     .slots = slots,
-                     .labels = std::move(labels)});
+    if (hello.name.empty()) hello.name = "w" + std::to_string(workers_);
+    if (hello.session == 0) hello.session = workers_;
+    step(peer, std::move(hello));
     for (const auto& message : take<Welcome>()) peers_[message.worker] = peer;
     take<HeartbeatAck>();
     return peers_.rbegin()->first;
@@ -62,6 +65,10 @@ class CoreEnv {
     from(worker, ReportEnded{.worker = worker, .attempt = order.attempt, .outcome = outcome});
     take<EndedAck>();
   }
+  void fail(WorkerId worker, const AttemptId& attempt, Failed failed) {
+    from(worker, ReportEnded{.worker = worker, .attempt = attempt, .outcome = std::move(failed)});
+    take<EndedAck>();
+  }
   void pass(std::chrono::milliseconds time) {
     now_ = now_ + time;
     step({}, coordinator::Tick{});
@@ -89,6 +96,7 @@ class CoreEnv {
   [[nodiscard]] std::string reason(const TaskSpec& task) const {
     return core_.reason(task.key, now_);
   }
+  [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] coordinator::Core& core() { return core_; }
   [[nodiscard]] const coordinator::Cluster& cluster() const { return core_.cluster(); }
 

@@ -151,9 +151,13 @@ TEST(Plan, AChainIsNeverShorterThanItsLongestPath) {
 TEST(Submission, ProducersGoFirstRunsAfterThemAndOnlyTheFirstBatchHasTheDefinition) {
   Small small;
   for (int i = 10; i < 600; ++i) small.expansion.tasks.push_back(task("train", i));
-  const auto batches = submission(small.expansion, 7, Object{{"name", "small"}}, "p1");
+  small.definition.priority = 7;
+  small.definition.scheduling.slots_max = 4;
+  const auto batches =
+      submission(small.definition, small.expansion, Object{{"name", "small"}}, "p1", "ada");
   ASSERT_EQ(batches.size(), 3U);
   EXPECT_TRUE(batches[0].first);
+  EXPECT_EQ(batches[0].options, (SweepOptions{.user = "ada", .slots_max = 4}));
   EXPECT_EQ(batches[0].definition, R"({"name":"small"})");
   EXPECT_EQ(batches[0].if_plan, "p1");
   EXPECT_EQ(batches[0].tasks.front().stage, "extract");

@@ -148,7 +148,7 @@ TEST(SweepErrors, NameFileLineColumnAndWhatWasExpected) {
             "neutral, open, teachers, judges, axes, zip, ablation, cases, blocks, constraints, "
             "seeds, baseline, "
             "stages, table, expected, "
-            "priority, allow_judge_as_teacher");
+            "priority, scheduling, allow_judge_as_teacher");
   EXPECT_EQ(error("sweep: s\n"),
             "s.yaml:1:1: the sweep has no stages: name a pipeline, or write stages");
   EXPECT_EQ(error("sweep: s\nsweep: t\n"),
@@ -182,6 +182,8 @@ TEST(SweepErrors, NameFileLineColumnAndWhatWasExpected) {
             "s.yaml:6:15: a constraint: column 1: there is no parameter aa (in \"aa < 3\")");
   EXPECT_EQ(error(kBase + "baseline: {q: 1}\n"), "s.yaml:6:12: there is no parameter q");
   EXPECT_EQ(error(kBase + "neutral: {q: 1}\n"), "s.yaml:6:11: there is no parameter q");
+  EXPECT_EQ(error(kBase + "scheduling: {weight: 0}\n"),
+            "s.yaml:6:22: weight must be a whole number from 1 to 1000, not 0");
   EXPECT_EQ(error(kBase + "priority: high\n"),
             "s.yaml:6:11: priority must be a whole number, not a text");
   EXPECT_EQ(error(kBase + "table: {rows: [q]}\n"), "s.yaml:6:16: there is no parameter q");

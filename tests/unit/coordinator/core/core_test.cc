@@ -497,6 +497,17 @@ TEST(Workers, ALateHelloOfALifeThatIsOverIsNoSecondWorker) {
   EXPECT_EQ(env.cluster().workers().begin()->second.session, 12U);
 }
 
+// After a restore the worker may have a number that was forgotten (simulator, seed 453).
+TEST(Workers, ALeavingWorkerIsKnownByItsSessionWhateverItsNumber) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1, "w", 7);
+  env.from(worker, Leaving{.worker = WorkerId(99), .session = 7});
+  env.submit(make_submission("s", {make_task("prepare", 1)}));
+  EXPECT_TRUE(env.take<StartAttempt>().empty());
+  env.from(worker, Goodbye{.worker = WorkerId(99), .session = 7, .reason = "asked"});
+  EXPECT_TRUE(env.cluster().workers().empty());
+}
+
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
   env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,
