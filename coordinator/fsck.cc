@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "coordinator/derived_tables.h"
+#include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
 #include "schema/codec.h"
@@ -79,7 +80,10 @@ std::string damage_of_points(const std::filesystem::path& file) {
   if (file.empty()) return "";
   if (!std::filesystem::exists(file, ignored)) return file.string() + " is gone";
   const auto found = structural_damage(file);
-  return found ? *found : found.error().message;
+  if (!found) return found.error().message;
+  const auto torn = torn_points(file);
+  if (!torn) return torn.error().message;
+  return found->empty() ? *torn : *found;
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "coordinator/metric_store.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/json.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_tip.h"
 
 namespace strata::coordinator {
 
@@ -21,11 +23,37 @@ std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts) {
   return parts;
 }
 
+namespace {
+
+constexpr std::int64_t kTransactionsMax = std::numeric_limits<std::int32_t>::max();
+
+std::int64_t transactions_of(SQLite::Database& database) {
+  return database.execAndGet("PRAGMA user_version").getInt64();
+}
+
+}  // namespace
+
+Result<std::string> torn_points(const std::filesystem::path& file) {
+  const auto tip = read_tip(file);  // before the database: a coordinator may be at work
+  if (!tip) return std::string();
+  STRATA_TRY(const auto database, open_damaged(file));
+  return from_sqlite("reading the number of transactions", [&]() -> std::string {
+    const std::int64_t there = transactions_of(*database);
+    if (tip->seq <= static_cast<std::uint64_t>(there)) return "";
+    return fmt::format(
+        "{} of {} transactions are there: the end is torn off, or an older copy lies "
+        "in its place",
+        there, tip->seq);
+  });
+}
+
 struct MetricStore::State {
-  explicit State(std::unique_ptr<SQLite::Database> opened)
-      : database(std::move(opened)), run(*database) {}
+  State(std::unique_ptr<SQLite::Database> opened, TipWriter writer)
+      : database(std::move(opened)), run(*database), tip(std::move(writer)) {}
   std::unique_ptr<SQLite::Database> database;
   Statements run;
+  TipWriter tip;
+  std::int64_t transactions = 0;
   std::uint64_t points = 0;
 
   std::int64_t series_of(const AttemptId& attempt) {
@@ -74,18 +102,28 @@ MetricStore& MetricStore::operator=(MetricStore&&) noexcept = default;
 
 Result<MetricStore> MetricStore::open(const std::filesystem::path& file) {
   STRATA_TRY(auto database, open_store(file, "FULL", metric_migrations()));
-  return MetricStore(std::make_unique<State>(std::move(database)));
+  STRATA_TRY(const std::string torn, torn_points(file));
+  if (!torn.empty()) return fail(ErrorCode::kDamaged, "{}: {}", file.string(), torn);
+  STRATA_TRY(TipWriter tip, TipWriter::open(file));
+  auto state = std::make_unique<State>(std::move(database), std::move(tip));
+  STRATA_TRY(state->transactions, from_sqlite("opening the metric points",
+                                              [&] { return transactions_of(*state->database); }));
+  return MetricStore(std::move(state));
 }
 
 Result<std::vector<std::uint64_t>> MetricStore::store(std::span<const MetricBatch> batches,
                                                       WallTime at) {
   std::vector<std::uint64_t> up_to;
   std::uint64_t fresh = 0;
+  const std::int64_t next = std::min(state_->transactions + 1, kTransactionsMax);
   STRATA_CHECK_OK(from_sqlite("writing metric points", [&] {
     SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
     for (const MetricBatch& batch : batches) up_to.push_back(state_->store(batch, at, fresh));
+    state_->database->exec(fmt::format("PRAGMA user_version={}", next));
     transaction.commit();
   }));
+  state_->transactions = next;
+  state_->tip.write({.seq = static_cast<std::uint64_t>(next)});
   state_->points += fresh;
   return up_to;
 }

@@ -38,8 +38,13 @@ struct BranchPart {
 // did after it.
 [[nodiscard]] std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts);
 
+// What was written last and is not there any more: the file counts its transactions (user_version),
+// and the file "-tip" beside it (store_tip.h) says how many there were. Empty: nothing.
+[[nodiscard]] Result<std::string> torn_points(const std::filesystem::path& file);
+
 class MetricStore {
  public:
+  // kDamaged: as open_store(), or torn_points().
   static Result<MetricStore> open(const std::filesystem::path& file);
   ~MetricStore();
   MetricStore(MetricStore&&) noexcept;

@@ -1,6 +1,7 @@
 #include "coordinator/salvage.h"
 
 #include "coordinator/log_copy.h"
+#include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
 
@@ -139,6 +140,8 @@ Result<SalvagedPoints> salvage_points(const fs::path& from, const fs::path& to) 
   STRATA_CHECK_OK(copy.written());
   if (salvaged.damage.empty()) {
     STRATA_TRY(salvaged.damage, structural_damage(from));
+    STRATA_TRY(const std::string torn, torn_points(from));
+    if (salvaged.damage.empty()) salvaged.damage = torn;
   }
   return salvaged;
 }

@@ -53,7 +53,7 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
   if (kept) STRATA_CHECK_OK(sync_folder(aside));
   for (const fs::path& file : files) {
     // The old log must not be read into the new database. What is left without it is missed by the
-    // tip, which is replaced last.
+    // file's tip, which is replaced after it.
     for (const char* end : {"-wal", "-shm"}) {
       fs::remove(file.string() + end, error);
       STRATA_CHECK_OK(failed("removing", file.string() + end, error));
@@ -61,10 +61,14 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
     STRATA_CHECK_OK(sync_folder(folder.path()));
     fs::rename(made / file.filename(), file, error);
     STRATA_CHECK_OK(failed("moving into place", file, error));
+    const fs::path tip = tip_file(made / file.filename());
+    if (!fs::exists(tip, error)) {
+      fs::remove(tip_file(file), error);
+    } else {
+      fs::rename(tip, tip_file(file), error);
+    }
+    STRATA_CHECK_OK(failed("moving into place", tip_file(file), error));
   }
-  fs::rename(tip_file(made / folder.events_file().filename()), tip_file(folder.events_file()),
-             error);
-  STRATA_CHECK_OK(failed("moving into place", tip_file(folder.events_file()), error));
   STRATA_CHECK_OK(sync_folder(folder.path()));
   fs::remove_all(made, error);
   return kept ? aside.string() : std::string();

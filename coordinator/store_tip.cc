@@ -27,12 +27,12 @@ T parse_hex(std::string_view digits) {
 
 }  // namespace
 
-std::filesystem::path tip_file(const std::filesystem::path& events_file) {
-  return events_file.string() + "-tip";
+std::filesystem::path tip_file(const std::filesystem::path& database) {
+  return database.string() + "-tip";
 }
 
-std::optional<Tip> read_tip(const std::filesystem::path& events_file) {
-  const auto text = read_file(tip_file(events_file));
+std::optional<Tip> read_tip(const std::filesystem::path& database) {
+  const auto text = read_file(tip_file(database));
   if (!text || text->size() != text_of({}).size()) return std::nullopt;
   const Tip tip{.seq = parse_hex<std::uint64_t>(std::string_view(*text).substr(0, 16)),
                 .chain = parse_hex<std::uint32_t>(std::string_view(*text).substr(17, 8))};
@@ -40,8 +40,8 @@ std::optional<Tip> read_tip(const std::filesystem::path& events_file) {
   return tip;
 }
 
-Result<TipWriter> TipWriter::open(const std::filesystem::path& events_file) {
-  const std::filesystem::path file = tip_file(events_file);
+Result<TipWriter> TipWriter::open(const std::filesystem::path& database) {
+  const std::filesystem::path file = tip_file(database);
   FileDescriptor fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (fd.valid()) return TipWriter(std::move(fd));
   return fail(ErrorCode::kUnavailable, "opening {}: {}", file.string(), std::strerror(errno));

@@ -1,4 +1,5 @@
-// The newest event that was committed, in a small file beside the event log ("events.sqlite-tip").
+// The newest event that was committed, in a small file beside the event log ("events.sqlite-tip");
+// likewise the number of transactions beside the metric points.
 // The log's checksums cannot tell a log whose end is torn off from one that never went further;
 // this file can: when it knows of an event that the log does not have, something acknowledged is
 // lost.
@@ -22,13 +23,13 @@ struct Tip {
   bool operator==(const Tip&) const = default;
 };
 
-[[nodiscard]] std::filesystem::path tip_file(const std::filesystem::path& events_file);
-[[nodiscard]] std::optional<Tip> read_tip(const std::filesystem::path& events_file);
+[[nodiscard]] std::filesystem::path tip_file(const std::filesystem::path& database);
+[[nodiscard]] std::optional<Tip> read_tip(const std::filesystem::path& database);
 
 class TipWriter {
  public:
   // Makes the file when it is not there.
-  static Result<TipWriter> open(const std::filesystem::path& events_file);
+  static Result<TipWriter> open(const std::filesystem::path& database);
   // What cannot be written (a full disk) leaves an older claim, so there is no error to tell.
   void write(const Tip& tip) const;
 

@@ -191,12 +191,14 @@ TEST(MetricsOnDisk, APowerCutAtAnyWriteLosesNoPointThatWasAcknowledged) {
     return points;
   };
   std::vector<std::pair<std::size_t, std::uint64_t>> acknowledged;
+  std::vector<std::string> tips;
   for (std::uint64_t life = 0; life < 2; ++life) {
     MetricStore store = MetricStore::open(folder / "metrics.sqlite").value();
     for (std::uint64_t i = 1; i <= 8; ++i) {
       const MetricBatch points = batch((life * 8 + i) * 10);
       const std::uint64_t up_to = store.store({&points, 1}, {.unix_ms = 5}).value().at(0);
       acknowledged.emplace_back(disk.point(), up_to);
+      tips.push_back(read_file(tip_file(folder / "metrics.sqlite")).value());
       if (i == 4) checkpoint(folder / "metrics.sqlite");
     }
   }
@@ -205,11 +207,14 @@ TEST(MetricsOnDisk, APowerCutAtAnyWriteLosesNoPointThatWasAcknowledged) {
   for (std::size_t point = 0; point <= disk.point(); ++point) {
     for (std::uint64_t seed = 0; seed < seeds && !HasFailure(); ++seed) {
       SCOPED_TRACE(fmt::format("cut after operation {} of {}, seed {}", point, disk.point(), seed));
-      write_image(disk.after_power_cut(point, seed), survivor.parent_path());
       std::uint64_t promised = 0;
-      for (const auto& [at, up_to] : acknowledged) {
-        if (at <= point) promised = up_to;
+      DiskImage image = disk.after_power_cut(point, seed);
+      for (std::size_t i = 0; i < acknowledged.size(); ++i) {
+        if (acknowledged[i].first > point) break;
+        promised = acknowledged[i].second;
+        image["metrics.sqlite-tip"] = tips[i];
       }
+      write_image(image, survivor.parent_path());
       auto store = MetricStore::open(survivor);
       ASSERT_TRUE(store) << store.error().message;
       {
