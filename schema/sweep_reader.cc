@@ -355,7 +355,9 @@ class SweepReader {
     }
     for (const Places* places : {&blocks_.swept(), &std::as_const(places_)}) {
       for (const auto& [name, at] : *places) {
-        const auto reads_it = [&](const std::string& used) { return related(used, name); };
+        const auto reads_it = [&, &one = name](const std::string& used) {
+          return related(used, one);
+        };
         if (std::ranges::any_of(used_, reads_it)) continue;
         return reading_.wrong(at, fmt::format("no stage reads {}: it would change nothing", name));
       }

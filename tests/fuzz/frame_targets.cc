@@ -1,10 +1,9 @@
-// Messages and events. The first byte of an input decides how the rest is read: odd, it is a whole
-// frame; even, a payload, to which a right header is given, so that the payload's own reader is
-// met.
+// Messages and events, and what the core makes of them.
 #include "base/assert.h"
 #include "base/json.h"
 #include "coordinator/core/core.h"
 #include "schema/codec.h"
+#include "tests/fuzz/frame.h"
 #include "tests/fuzz/targets.h"
 #include "tests/unit/coordinator/small_world.h"
 
@@ -15,18 +14,6 @@ using coordinator::Cluster;
 using coordinator::Core;
 using coordinator::InputBody;
 using coordinator::SmallWorld;
-
-std::string frame_of(std::string_view input, std::string_view header) {
-  const bool whole = !input.empty() && (static_cast<unsigned char>(input[0]) & 1U) != 0;
-  const std::string_view rest = input.substr(std::min<std::size_t>(1, input.size()));
-  if (whole) return std::string(rest);
-  std::string frame(header.substr(0, 8));
-  if (!input.empty() && input[0] == 2) frame[4] = 1;
-  for (const std::uint32_t word : {static_cast<std::uint32_t>(rest.size()), crc32c(rest)}) {
-    for (int i = 0; i < 4; ++i) frame += static_cast<char>(word >> (8 * i));
-  }
-  return frame += rest;
-}
 
 // A cluster in which something runs, something waits and something has ended.
 struct Lived {

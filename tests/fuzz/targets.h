@@ -23,6 +23,7 @@ struct FuzzTarget {
 
 // Each in its own file.
 std::string run_wire(std::string_view input);
+std::string run_codec(std::string_view input);
 std::string run_event(std::string_view input);
 std::string run_store(std::string_view input);
 std::string run_sweep(std::string_view input);
