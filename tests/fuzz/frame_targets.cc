@@ -1,4 +1,6 @@
 // Messages and events, and what the core makes of them.
+#include <optional>
+
 #include "base/assert.h"
 #include "base/json.h"
 #include "coordinator/core/core.h"
@@ -39,54 +41,59 @@ const Lived& lived() {
   return one;
 }
 
-// What a step may not do whatever it was given: make an event that cannot be stored or replayed.
-std::string step(InputBody body, coordinator::PeerId peer) {
-  const Lived& before = lived();
-  Core core({.coordinator_id = "fuzz", .artifact_folder = "/a"}, before.cluster, before.world.now);
-  Cluster replayed = before.cluster;
-  std::size_t events = 0;
-  std::size_t effects = 0;
-  for (int i = 0; i < 2; ++i) {  // then time passes
-    InputBody next = i == 0 ? std::move(body) : InputBody(coordinator::Tick{});
-    const auto output = core.step({.peer = peer, .body = std::move(next)},
-                                  before.world.now + std::chrono::seconds(i), {.unix_ms = 5'000});
+// A core that is given one message after another. What a step may not do whatever it was given:
+// make an event that cannot be stored or replayed, or an answer that cannot be sent.
+class World {
+ public:
+  std::string take(Message message) {
+    const std::string name = name_of(message);
+    return std::visit(
+        [&](auto& body) -> std::string {
+          using T = std::decay_t<decltype(body)>;
+          if constexpr (std::is_same_v<T, Request>) {
+            return name + (parse_json(body.body) ? " json" : " no json");
+          } else if constexpr (std::is_constructible_v<InputBody, T>) {
+            const coordinator::PeerId peer(std::is_same_v<T, SubmitTasks> ? 2 : 1);
+            const std::string said = step(std::move(body), peer, std::chrono::milliseconds(10));
+            step(coordinator::Tick{}, {}, std::chrono::seconds(1));
+            return name + " " + said;
+          } else {
+            return name;
+          }
+        },
+        message);
+  }
+  void end() {
+    step(coordinator::Tick{}, {}, std::chrono::minutes(5));
+    static_cast<void>(core_.owed());
+    STRATA_ASSERT(coordinator::summary(replayed_) == coordinator::summary(core_.cluster()));
+  }
+
+ private:
+  std::string step(InputBody body, coordinator::PeerId peer, std::chrono::milliseconds later) {
+    now_ = now_ + later;
+    wall_.unix_ms += later.count();
+    const auto output = core_.step({.peer = peer, .body = std::move(body)}, now_, wall_);
     for (const Event& event : output.events) {
       const auto frame = encode(event);
       STRATA_ASSERT(frame.has_value());
       const auto back = decode_event(*frame);
       STRATA_ASSERT(back.has_value());
-      const Status applied = replayed.apply_checked(*back);
+      const Status applied = replayed_.apply_checked(*back);
       STRATA_ASSERT(applied.has_value());
     }
     for (const auto& send : output.effects) STRATA_ASSERT(encode(send.message).has_value());
-    events += output.events.size();
-    effects += output.effects.size();
+    return fmt::format("{} {}", output.events.empty() ? "none" : "events",
+                       output.effects.empty() ? "silence" : "effects");
   }
-  static_cast<void>(core.owed());
-  STRATA_ASSERT(coordinator::summary(replayed) == coordinator::summary(core.cluster()));
-  return fmt::format("{} {}", events > 0 ? "events" : "none", effects > 0 ? "effects" : "silence");
-}
 
-std::string take(Message message) {
-  const std::string name = name_of(message);
-  return std::visit(
-      [&](auto& body) -> std::string {
-        using T = std::decay_t<decltype(body)>;
-        if constexpr (std::is_same_v<T, Request>) {
-          return name + (parse_json(body.body) ? " json" : " no json");
-        } else if constexpr (std::is_constructible_v<InputBody, T>) {
-          const coordinator::PeerId peer(std::is_same_v<T, SubmitTasks> ? 2 : 1);
-          return name + " " + step(std::move(body), peer);
-        } else {
-          return name;
-        }
-      },
-      message);
-}
+  Instant now_ = lived().world.now;
+  WallTime wall_ = lived().world.wall;
+  Core core_{{.coordinator_id = "fuzz", .artifact_folder = "/a"}, lived().cluster, now_};
+  Cluster replayed_ = lived().cluster;
+};
 
-}  // namespace
-
-std::string run_wire(std::string_view input) {
+std::string take_frame(std::string_view input, std::optional<World>& world) {
   static const std::string header = encode(Message(WhoAreYou{})).value();
   auto message = decode_message(frame_of(input, header));
   if (!message) return message.error().message;
@@ -96,7 +103,25 @@ std::string run_wire(std::string_view input) {
   STRATA_ASSERT(back.has_value());
   // NaN differs from itself; its bytes do not.
   STRATA_ASSERT(encode(*back).value() == *again);
-  return take(std::move(*message));
+  if (!world) world.emplace();
+  return world->take(std::move(*message));
+}
+
+}  // namespace
+
+// Several of them, each after the other.
+std::string run_wire(std::string_view input) {
+  constexpr std::string_view kBetween = "~~next~~";
+  std::optional<World> world;
+  std::string said;
+  while (true) {
+    const std::size_t end = input.find(kBetween);
+    said += take_frame(input.substr(0, end), world) + ";";
+    if (end == std::string_view::npos) break;
+    input.remove_prefix(end + kBetween.size());
+  }
+  if (world) world->end();
+  return said;
 }
 
 std::string run_event(std::string_view input) {

@@ -22,6 +22,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
                                                std::string("\x01\x00\x01\x00", 4),
                                                "\xC0\x80",
                                                "../",
+                                               "~~next~~",
                                                "{}",
                                                "status",
                                                "cancel"};
