@@ -8,9 +8,13 @@
 #include "tests/fuzz/targets.h"
 
 namespace strata::fuzz {
-namespace {
 
 namespace fs = std::filesystem;
+
+// The name of a test, which has to be the same every time; found where FuzzTarget is.
+static void PrintTo(const FuzzTarget& target, std::ostream* out) { *out << target.name; }
+
+namespace {
 
 struct Corpus : ::testing::TestWithParam<FuzzTarget> {};
 
