@@ -88,6 +88,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--bind", options.bind, "where to listen; port 0: that of the last time, or any")
       ->capture_default_str();
+  app.add_option("--heartbeat-port", options.heartbeat_port,
+                 "where heartbeats come in, beside --bind; 0: that of the last time, or any")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65'535));
   app.add_option("--advertise", options.advertise,
                  "host under which others reach this one (default: the bound one)");
   app.add_option("--address-file", options.address_file,

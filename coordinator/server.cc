@@ -69,6 +69,7 @@ Status Server::turn() {
   if (items[1].ready) parts_.wake.clear();
   const Instant began = parts_.clock.now();
   receive(began + kBatchTime);
+  take_heartbeats();  // before the clock is looked at: they came while the loop was busy
   if (options_.safe_mode.empty() && !commit_failed_) {
     if (began >= tick_due_) {
       queue_input({}, Tick{});
@@ -149,6 +150,21 @@ void Server::take_message(PeerId peer, Message message) {
         }
       },
       message);
+}
+
+void Server::take_heartbeats() {
+  if (parts_.heartbeats == nullptr || commit_failed_) return;  // the newest of each waits there
+  for (Input& input : parts_.heartbeats->take()) {
+    if (options_.safe_mode.empty()) inputs_.push_back(std::move(input));
+  }
+}
+
+void Server::send(const Send& effect) {
+  if (parts_.heartbeats != nullptr && Heartbeats::is_ours(effect.to)) {
+    parts_.heartbeats->send(effect.to, effect.message);
+  } else {
+    peers_.send(effect.to, effect.message);
+  }
 }
 
 void Server::queue_input(PeerId peer, InputBody body) {
@@ -324,7 +340,7 @@ void Server::perform(Batch batch) {
     live_.note(event);
     counts_.add_committed(event);
   }
-  for (const Send& effect : batch.effects) peers_.send(effect.to, effect.message);
+  for (const Send& effect : batch.effects) send(effect);
   answer_questions(batch.questions);
 }
 

@@ -22,6 +22,7 @@
 #include "coordinator/core/core.h"
 #include "coordinator/event_store.h"
 #include "coordinator/exporter.h"
+#include "coordinator/heartbeats.h"
 #include "coordinator/live_view.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/peers.h"
@@ -51,8 +52,9 @@ struct ServerParts {
   EventStore& events;
   MetricStore& metrics;
   QueryService& queries;
-  Exporter* exporter = nullptr;    // may be null
-  const Mirror* mirror = nullptr;  // may be null
+  Heartbeats* heartbeats = nullptr;  // may be null: then they come over the main socket
+  Exporter* exporter = nullptr;      // may be null
+  const Mirror* mirror = nullptr;    // may be null
   const Clock& clock;
 };
 
@@ -94,6 +96,8 @@ class Server {
   void take_request(PeerId peer, Request request);
   Result<std::optional<InputBody>> control_input(const Request& request) const;
   void queue_input(PeerId peer, InputBody body);
+  void take_heartbeats();
+  void send(const Send& effect);
   void step_waiting(Instant until);
   void count_stale(const InputBody& body);
   [[nodiscard]] Status finish_batch();

@@ -33,12 +33,20 @@ Result<RouterSocket> bind_where_we_were(const std::string& address, const fs::pa
   return RouterSocket::bind(address, keys);
 }
 
+// Heartbeats have a socket of their own, on the same interface.
+std::string heartbeat_bind(const ServiceOptions& options) {
+  return fmt::format("{}:{}", options.bind.substr(0, options.bind.rfind(':')),
+                     options.heartbeat_port);
+}
+
 struct Parts {  // in the order of construction; destroyed from the last to the first
   StoreFolder folder;
   EventStore events;
   MetricStore metrics;
   RouterSocket socket;
   WakeUp wake;
+  RouterSocket heartbeat_socket;
+  WakeUp heartbeat_wake;
   std::optional<Exporter> exporter;
   fs::path shared_address_file{};
   fs::path targets_file{};
@@ -53,11 +61,14 @@ class RealService final : public Service {
               LiveView live)
       : parts_(std::move(parts)),
         queries_(std::move(query), facts, parts_.wake),
+        heartbeats_(std::move(parts_.heartbeat_socket), std::move(parts_.heartbeat_wake),
+                    parts_.wake),
         server_(ServerParts{.socket = parts_.socket,
                             .wake = parts_.wake,
                             .events = parts_.events,
                             .metrics = parts_.metrics,
                             .queries = queries_,
+                            .heartbeats = &heartbeats_,
                             .exporter = parts_.exporter ? &*parts_.exporter : nullptr,
                             .mirror = parts_.mirror.get(),
                             .clock = parts_.clock},
@@ -85,6 +96,7 @@ class RealService final : public Service {
  private:
   Parts parts_;
   QueryService queries_;
+  Heartbeats heartbeats_;
   Server server_;
 };
 
@@ -206,6 +218,12 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(RouterSocket socket,
              bind_where_we_were(options.bind, folder.path() / "last_address", keys));
   STRATA_TRY(WakeUp wake, WakeUp::make());
+  STRATA_TRY(
+      RouterSocket heartbeat_socket,
+      bind_where_we_were(heartbeat_bind(options), folder.path() / "last_heartbeat_address", keys));
+  STRATA_CHECK_OK(write_file_atomic(folder.path() / "last_heartbeat_address",
+                                    heartbeat_socket.address(), 0600));
+  STRATA_TRY(WakeUp heartbeat_wake, WakeUp::make());
   std::optional<Exporter> exporter;
   if (!options.metrics.empty()) {
     STRATA_TRY(exporter, Exporter::open(options.metrics));
@@ -214,6 +232,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   const SystemClock clock;
   options.core.coordinator_id = events.coordinator_id();
   options.core.artifact_folder = options.artifacts.string();
+  options.core.heartbeat_address =
+      advertised_address(heartbeat_socket.address(), options.advertise, host_name());
   const ServerFacts facts{.coordinator = events.coordinator_id(),
                           .build = options.build,
                           .started_ms = clock.wall().unix_ms,
@@ -227,6 +247,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
               .metrics = std::move(stores.metrics),
               .socket = std::move(socket),
               .wake = std::move(wake),
+              .heartbeat_socket = std::move(heartbeat_socket),
+              .heartbeat_wake = std::move(heartbeat_wake),
               .exporter = std::move(exporter),
               .mirror = std::move(mirror)};
   STRATA_CHECK_OK(announce(parts, options, keys));

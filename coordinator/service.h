@@ -17,6 +17,7 @@ struct ServiceOptions {
   std::filesystem::path artifacts{};       // empty: STORE/artifacts
   std::string bind = "tcp://127.0.0.1:0";  // port 0: the one of the last time, or else any
   std::string advertise{};  // host that others reach us by; empty: the bound one, or our host name
+  int heartbeat_port = 0;   // on the interface of `bind`; 0: that of the last time, or any
   std::string metrics = "127.0.0.1:0";   // empty: no exporter
   std::filesystem::path address_file{};  // a second coordinator.json, in a folder that other
                                          // machines see; empty: none

@@ -468,6 +468,10 @@ void serialize(A& a, MetricAck& v) {
   a(v.attempt, v.up_to, v.stale);
 }
 template <class A>
+void serialize(A& a, CheckpointAck& v) {
+  a(v.attempt, v.step);
+}
+template <class A>
 void serialize(A& a, WhoAreYou& v) {
   std::uint8_t nothing = 0;  // an element takes at least one byte
   a(nothing);

@@ -150,6 +150,13 @@ struct MetricAck {
   bool stale = false;  // the attempt is no longer the newest: nothing of it is kept, stop sending
   bool operator==(const MetricAck&) const = default;
 };
+// Sent for each ReportCheckpoint once it is committed, or counts no more: until then it is
+// repeated.
+struct CheckpointAck {
+  AttemptId attempt{};
+  std::int64_t step = 0;
+  bool operator==(const CheckpointAck&) const = default;
+};
 struct WhoAreYou {  // the coordinator does not know this session (it was restarted): say Hello
   bool operator==(const WhoAreYou&) const = default;
 };
@@ -187,7 +194,7 @@ struct SubmitTasks {  // the bulk of a submission; each batch is answered by an 
 using Message =
     std::variant<Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, MetricBatch,
                  Goodbye, Welcome, Refused, StartAttempt, StopAttempt, HeartbeatAck, EndedAck,
-                 MetricAck, WhoAreYou, Request, Answer, SubmitTasks, Leaving>;
+                 MetricAck, WhoAreYou, Request, Answer, SubmitTasks, Leaving, CheckpointAck>;
 
 [[nodiscard]] const char* name_of(const Message& message);
 

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <vector>
 
 #include "base/log.h"
+#include "schema/codec.h"
 
 namespace strata::worker {
 
@@ -20,6 +22,7 @@ LoopEnd AgentLoop::run() {
     wait(now);
     read_signals();
     receive();
+    receive_heartbeats();
     attempts_.look(clock_.now());
     send_metrics();  // before the ends, so that a task's last points arrive before its outcome
     for (const Input& input : attempts_.take_inputs()) step(input);
@@ -45,8 +48,9 @@ void AgentLoop::wait(Instant now) {
   if (attempts_.busy() || attempts_.metrics_pending()) timeout = std::min(timeout, kLookEvery);
   if (launcher_.unsettled()) timeout = std::min(timeout, kLookEveryUnsettled);
   timeout = std::clamp(timeout, std::chrono::milliseconds(0), kRefreshEvery);
-  std::array<WaitItem, 3> items{link_.wait_item(), WaitItem{.fd = signals_},
-                                WaitItem{.fd = pool_.ready_fd()}};
+  std::vector<WaitItem> items{link_.wait_item(), WaitItem{.fd = signals_},
+                              WaitItem{.fd = pool_.ready_fd()}};
+  if (heartbeats_) items.push_back(heartbeats_->wait_item());
   if (const auto ready = wait_any(items, timeout); !ready) {
     log_error("worker", "waiting: {}", ready.error().message);
     ::usleep(10'000);  // whatever it is, it must not take the machine
@@ -76,6 +80,40 @@ void AgentLoop::receive() {
   }
 }
 
+// Its failure costs nothing: heartbeats go over the main connection then.
+void AgentLoop::use_heartbeat_address(const Welcome& welcome) {
+  if (heartbeat_address_ == welcome.heartbeat_address) return;
+  heartbeat_address_ = welcome.heartbeat_address;
+  heartbeats_.reset();
+  if (heartbeat_address_.empty()) return;
+  auto socket = DealerSocket::connect(heartbeat_address_, link_.address().public_key);
+  if (!socket) return log_warning("worker", "heartbeats: {}", socket.error().message);
+  heartbeats_ = std::move(*socket);
+  heartbeats_heard_at_ = clock_.now();
+}
+
+bool AgentLoop::send_heartbeat(const Message& message) {
+  const bool silent = clock_.now() - heartbeats_heard_at_ >= kSilentHeartbeats * heartbeat_every_;
+  const auto frame = encode(message);
+  if (!frame) return false;
+  const auto sent = heartbeats_->send(*frame);
+  return sent && *sent == Sent::kSent && !silent;
+}
+
+void AgentLoop::receive_heartbeats() {
+  for (std::size_t count = 0; heartbeats_ && count < kMessagesPerRound; ++count) {
+    const auto frame = heartbeats_->receive();
+    if (!frame || !*frame) return;
+    const auto message = decode_message(**frame);
+    const bool ours = message && (std::holds_alternative<HeartbeatAck>(*message) ||
+                                  std::holds_alternative<WhoAreYou>(*message));
+    if (!ours) continue;
+    heartbeats_heard_at_ = clock_.now();
+    heard_at_ = heartbeats_heard_at_;
+    step(*message);
+  }
+}
+
 void AgentLoop::on_message(const Message& message) {
   if (const auto* ack = std::get_if<MetricAck>(&message)) return attempts_.acknowledge(*ack);
   if (const auto* welcome = std::get_if<Welcome>(&message)) {
@@ -90,6 +128,7 @@ void AgentLoop::on_message(const Message& message) {
       return step(ShutDown{.reason = status.error().message});
     }
     id_ = welcome->worker;
+    use_heartbeat_address(*welcome);
     attempts_.resend_metrics();
     if (welcome->heartbeat_ms > 0)
       heartbeat_every_ = std::chrono::milliseconds(welcome->heartbeat_ms);
@@ -137,6 +176,9 @@ void AgentLoop::perform(const Action& action) {
 
 // What cannot be sent now is sent again when the core or the spool repeats it.
 void AgentLoop::send(const Message& message) {
+  // A heartbeat that was not answered there goes both ways: that port may be closed to us, or gone
+  // with a coordinator that was restarted.
+  if (heartbeats_ && std::holds_alternative<Heartbeat>(message) && send_heartbeat(message)) return;
   const auto status = link_.send(message);
   if (status) {
     queue_full_told_ = false;

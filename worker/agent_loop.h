@@ -61,6 +61,10 @@ class AgentLoop {
   void step(const Input& input);
   void perform(const Action& action);
   void send(const Message& message);
+  void use_heartbeat_address(const Welcome& welcome);
+  [[nodiscard]] bool send_heartbeat(const Message& message);
+  // What has come over this socket, up to kMessagesPerRound; whether anything has.
+  void receive_heartbeats();
   void send_metrics();
   void refresh_link(Instant now);
   [[nodiscard]] bool may_leave(Instant now) const;
@@ -80,6 +84,10 @@ class AgentLoop {
   Instant refreshed_at_{};
   std::chrono::milliseconds heartbeat_every_{5'000};
   bool queue_full_told_ = false;
+  // Heartbeats go and are answered here, while they are.
+  std::optional<DealerSocket> heartbeats_{};
+  std::string heartbeat_address_{};
+  Instant heartbeats_heard_at_{};
   std::string artifact_folder_{};  // of the store in use
   bool store_missing_ = false;
 };

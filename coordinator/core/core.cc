@@ -80,7 +80,7 @@ void Core::account_for(const TaskKey& key) {
 void Core::pause(const TaskKey& key, Instant until) { queue_.pause(key, until, cluster_); }
 
 Output Core::step(const Input& input, Instant now, WallTime wall) {
-  Step step{.now = now, .wall = wall, .peer = input.peer};
+  Step step{.now = now, .wall = wall, .peer = input.peer, .beside = input.beside};
   std::visit([&](const auto& body) { on(step, body); }, input.body);
   schedule(step);
   return std::move(step.out);
@@ -247,7 +247,8 @@ void Core::on(Step& step, const Hello& hello) {
                .session = hello.session,
                .coordinator = options_.coordinator_id,
                .heartbeat_ms = options_.heartbeat_every.count(),
-               .artifact_folder = options_.artifact_folder});
+               .artifact_folder = options_.artifact_folder,
+               .heartbeat_address = options_.heartbeat_address});
   heal(step, id, 0, hello.held);
 }
 
@@ -255,10 +256,14 @@ void Core::on(Step& step, const Heartbeat& heartbeat) {
   const Worker* worker = cluster_.find_worker(heartbeat.worker);
   if (worker == nullptr || worker->session != heartbeat.session)
     return send(step, step.peer, WhoAreYou{});
-  presence_[heartbeat.worker] = {.peer = step.peer,
-                                 .heard = step.now,
-                                 .spoke = true,
-                                 .ends = end_of_life(step.now, heartbeat.lifetime_left_ms)};
+  WorkerPresence& presence = presence_.at(heartbeat.worker);
+  // After a restart nobody knows where its orders go, nor does it know where heartbeats go now.
+  if (presence.peer == PeerId() && (step.beside || !options_.heartbeat_address.empty()))
+    return send(step, step.peer, WhoAreYou{});
+  presence = {.peer = step.beside ? presence.peer : step.peer,
+              .heard = step.now,
+              .spoke = true,
+              .ends = end_of_life(step.now, heartbeat.lifetime_left_ms)};
   heal(step, heartbeat.worker, heartbeat.sequence, heartbeat.held);
 }
 
@@ -296,11 +301,16 @@ void Core::on(Step& step, const ReportStarted& report) {
 }
 
 void Core::on(Step& step, const ReportCheckpoint& report) {
-  if (!is_member(report.attempt, report.worker)) return;  // a stale one is never resumed from
+  if (!is_member(report.attempt, report.worker)) {  // a stale one is never resumed from
+    if (!cluster_.is_live(report.attempt))
+      send(step, step.peer, CheckpointAck{.attempt = report.attempt, .step = report.step});
+    return;
+  }
   const Task& task = *cluster_.find_task(report.attempt.task);
   // Steps are compared among checkpoints of the same inputs only: with others it began anew.
   const auto* leased = std::get_if<Leased>(&task.state);
   const auto& inputs = leased != nullptr ? leased->inputs : std::get<Running>(task.state).inputs;
+  send(step, step.peer, CheckpointAck{.attempt = report.attempt, .step = report.step});
   if (task.checkpoint && task.checkpoint->inputs == inputs && task.checkpoint->step >= report.step)
     return;
   record(step, CheckpointCommitted{

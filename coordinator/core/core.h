@@ -39,6 +39,7 @@ using PeerId = StrongId<struct PeerTag>;
 struct Options {
   std::string coordinator_id{};  // random per store
   std::string artifact_folder{};
+  std::string heartbeat_address{};  // where workers send heartbeats; empty: where they say Hello
   std::chrono::milliseconds heartbeat_every{5'000};  // what workers are told
   std::chrono::milliseconds slow_after{20'000};      // not heard for so long: gets nothing new
   // Silent for so long and holding nothing: forgotten.
@@ -87,6 +88,9 @@ using InputBody =
 struct Input {
   PeerId peer{};
   InputBody body{};
+  // Over the heartbeats' own connection: the answer goes back there, orders go where Hello came
+  // from.
+  bool beside = false;
 };
 
 struct Send {
@@ -129,6 +133,7 @@ class Core {
     Instant now{};
     WallTime wall{};
     PeerId peer{};
+    bool beside = false;
     Output out{};
   };
   void on(Step& step, const Tick& tick);

@@ -79,6 +79,9 @@ void Agent::on(const Message& message, Instant now, Actions& out) {
     on_heartbeat_ack(*ack, out);
   } else if (const auto* acknowledged = std::get_if<EndedAck>(&message)) {
     ended_.erase(acknowledged->attempt);
+  } else if (const auto* committed = std::get_if<CheckpointAck>(&message)) {
+    const auto it = checkpoints_.find(committed->attempt);
+    if (it != checkpoints_.end() && it->second.step <= committed->step) checkpoints_.erase(it);
   } else if (std::holds_alternative<WhoAreYou>(message) && id_) {
     id_.reset();
     hello_due_ = now;
@@ -110,7 +113,7 @@ void Agent::on_welcome(const Welcome& welcome, Instant now, Actions& out) {
     ended.report.worker = *id_;
     if (ended.checkpoint) ended.checkpoint->worker = *id_;
   }
-  for (auto& [id, checkpoint] : checkpoints_) checkpoint.report.worker = *id_;
+  for (auto& [id, checkpoint] : checkpoints_) checkpoint.worker = *id_;
   send_heartbeat(now, out);
 }
 
@@ -171,8 +174,6 @@ void Agent::on_heartbeat_ack(const HeartbeatAck& ack, Actions& out) {
     const auto lease = std::chrono::milliseconds(held.order.lease_ms);
     held.lease_until = std::max(held.lease_until, at + (lease - lease_margin(lease, options_)));
   }
-  std::erase_if(checkpoints_,
-                [&](const auto& entry) { return entry.second.first_heartbeat <= ack.sequence; });
 }
 
 void Agent::drop(const AttemptId& id, Actions& out) {
@@ -201,8 +202,7 @@ void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<Conte
   Ended& ended = ended_[id];
   ended.report = std::move(report);
   if (const auto it = checkpoints_.find(id); it != checkpoints_.end()) {
-    if (!std::holds_alternative<Succeeded>(ended.report.outcome))
-      ended.checkpoint = it->second.report;
+    if (!std::holds_alternative<Succeeded>(ended.report.outcome)) ended.checkpoint = it->second;
     checkpoints_.erase(it);
   }
   ended.sent = now;
@@ -241,7 +241,7 @@ void Agent::on(const CheckpointStored& stored, Instant, Actions& out) {
                                 .attempt = stored.attempt,
                                 .step = stored.step,
                                 .artifact = stored.artifact};
-  checkpoints_[stored.attempt] = {.report = report, .first_heartbeat = heartbeats_ + 1};
+  checkpoints_[stored.attempt] = report;
   if (id_) out.push_back(SendMessage{report});
 }
 
@@ -314,7 +314,7 @@ void Agent::send_hello(Instant now, Actions& out) {
 
 void Agent::send_heartbeat(Instant now, Actions& out) {
   heartbeat_due_ = now + heartbeat_every_;
-  for (const auto& [id, checkpoint] : checkpoints_) out.push_back(SendMessage{checkpoint.report});
+  for (const auto& [id, checkpoint] : checkpoints_) out.push_back(SendMessage{checkpoint});
   if (shutting_down_)
     out.push_back(SendMessage{Leaving{.worker = *id_, .session = options_.session}});
   heartbeats_sent_[++heartbeats_] = now;

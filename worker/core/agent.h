@@ -107,10 +107,6 @@ class Agent {
     std::optional<ReportCheckpoint> checkpoint{};
     Instant sent{};
   };
-  struct StoredCheckpoint {  // sent again with each heartbeat until one of those is answered
-    ReportCheckpoint report{};
-    std::uint64_t first_heartbeat = 0;
-  };
   using Actions = std::vector<Action>;
 
   void on(const Message& message, Instant now, Actions& out);
@@ -149,7 +145,8 @@ class Agent {
   Instant heard_of_us_{};  // when we sent the newest thing that the coordinator has answered
   std::map<AttemptId, Held> held_;
   std::map<AttemptId, Ended> ended_;
-  std::map<AttemptId, StoredCheckpoint> checkpoints_;
+  // The newest of each, sent again with each heartbeat until it is acknowledged.
+  std::map<AttemptId, ReportCheckpoint> checkpoints_;
   bool shutting_down_ = false;
   bool exited_ = false;
   std::string shut_down_reason_;

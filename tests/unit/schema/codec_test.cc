@@ -176,7 +176,8 @@ std::vector<Message> sample_messages() {
       Welcome{.worker = WorkerId(3), .heartbeat_address = "tcp://127.0.0.1:4001"},
       StopAttempt{
           .attempt = attempt, .reason = "needed", .kind = StopKind::kPreempt, .grace_ms = 120'000},
-      submission};
+      submission,
+      CheckpointAck{.attempt = attempt, .step = 10}};
   messages.insert(messages.end(), added.begin(), added.end());
   return messages;
 }

@@ -508,6 +508,25 @@ TEST(Workers, ALeavingWorkerIsKnownByItsSessionWhateverItsNumber) {
   EXPECT_TRUE(env.cluster().workers().empty());
 }
 
+TEST(Workers, HeartbeatsOverTheirOwnConnectionDoNotMoveWhereOrdersGo) {
+  CoreEnv env({.heartbeat_address = "tcp://127.0.0.1:1"});
+  const WorkerId worker = env.add_worker(1, "w", 7);
+  const coordinator::PeerId beside(1'000);
+  const Heartbeat heartbeat{.worker = worker, .session = 7, .sequence = 1};
+  const auto output =
+      env.core().step({.peer = beside, .body = heartbeat, .beside = true}, env.now(), WallTime{1});
+  ASSERT_EQ(output.effects.size(), 1U);
+  EXPECT_EQ(output.effects[0].to, beside);
+  env.submit(make_submission("s", {make_task("prepare", 1)}));
+  EXPECT_EQ(env.take<StartAttempt>().size(), 1U);
+  env.restart();
+  const auto after =
+      env.core().step({.peer = beside, .body = heartbeat, .beside = true}, env.now(), WallTime{1});
+  ASSERT_EQ(after.effects.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<WhoAreYou>(after.effects[0].message))
+      << "nobody knows where its orders go: it has to say Hello";
+}
+
 TEST(Workers, AForeignProtocolIsRefusedInWords) {
   CoreEnv env;
   env.step(coordinator::PeerId(9), Hello{.protocol_min = 7,

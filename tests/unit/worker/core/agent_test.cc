@@ -96,6 +96,22 @@ TEST(Agent, TellsTheLastCheckpointWithTheEndUntilTheEndIsAcknowledged) {
   EXPECT_EQ(env.sent<ReportCheckpoint>(), nullptr);
 }
 
+TEST(Agent, RepeatsACheckpointUntilItIsAcknowledgedItself) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessStarted{.attempt = order.attempt});
+  env.step(CheckpointStored{.attempt = order.attempt, .step = 5});
+  ASSERT_NE(env.sent<ReportCheckpoint>(), nullptr);
+  env.step(Message(CheckpointAck{.attempt = order.attempt, .step = 4}));
+  env.tick(seconds(5));
+  ASSERT_NE(env.sent<ReportCheckpoint>(), nullptr) << "an answered heartbeat proves nothing";
+  env.step(Message(CheckpointAck{.attempt = order.attempt, .step = 5}));
+  env.tick(seconds(5));
+  EXPECT_EQ(env.sent<ReportCheckpoint>(), nullptr);
+}
+
 TEST(Agent, LaunchesAnOrderOnceHoweverOftenItComes) {
   Env env;
   env.welcome();
