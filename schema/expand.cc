@@ -408,7 +408,10 @@ class Expander {
                   .lease_ms = stage.lease_ms,
                   .resumable = stage.resumable,
                   .secrets = stage.secrets,
-                  .flops = shape.flops};
+                  .flops = shape.flops,
+                  .scoring = stage.scoring,
+                  .grace_ms = stage.grace_ms,
+                  .log_rules = stage.log_rules};
     auto producer = producers.begin();
     for (const auto& [name, input] : stage.inputs) {
       if (*producer != kNone)
@@ -418,6 +421,11 @@ class Expander {
     if (cell.written != nullptr) {
       const auto own = cell.written->resources.find(stage.name);
       if (own != cell.written->resources.end()) task.resources = own->second;
+    }
+    for (const ResourceChange& change : stage.fallbacks) {
+      const Resources next = lay_over(task.resources, change);
+      const Resources& before = task.fallbacks.empty() ? task.resources : task.fallbacks.back();
+      if (next != before) task.fallbacks.push_back(next);
     }
     task.key = compute_key(task, shape.key_text);
     const auto [place, is_new] = tasks_.emplace(task.key, out_.tasks.size());

@@ -40,6 +40,38 @@ const char* name_of(LogAction action) {
   return "unknown";
 }
 
+const char* charged_to(FailureClass cause) {
+  switch (charge_of(cause)) {
+    case Charge::kTask: return "the task (retry.failures)";
+    case Charge::kInfrastructure: return "the infrastructure (retry.lost)";
+    case Charge::kNobody: return "nobody";
+  }
+  return "unknown";
+}
+
+std::string what_follows(FailureClass cause, LogAction action) {
+  if (action == LogAction::kStop) return "the task fails: no retry";
+  std::string next = [&] {
+    switch (cause) {
+      case FailureClass::kUser: return "tried again from its last checkpoint after a pause";
+      case FailureClass::kInvalid: return "the task fails: a retry gives the same answer";
+      case FailureClass::kInfra: return "tried again from its last checkpoint, elsewhere if it can";
+      case FailureClass::kData:
+        return "what could not be read is asked for again, then tried again";
+      case FailureClass::kMemory: return "tried again in the next of its fallbacks, else it fails";
+      case FailureClass::kNode: return "the worker is quarantined, the task goes on elsewhere";
+      case FailureClass::kStorage: return "the worker is quarantined, the task goes on elsewhere";
+      case FailureClass::kScheduled: return "goes on from its last checkpoint";
+    }
+    return "unknown";
+  }();
+  if (action == LogAction::kAvoidWorker) next += "; it avoids this worker";
+  if (action == LogAction::kQuarantineWorker && cause != FailureClass::kNode &&
+      cause != FailureClass::kStorage)
+    next += "; the worker is quarantined";
+  return next;
+}
+
 const char* name_of(StopKind kind) {
   switch (kind) {
     case StopKind::kHold: return "hold";

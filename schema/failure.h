@@ -44,6 +44,9 @@ struct LogRule {
 
 [[nodiscard]] const char* name_of(FailureClass cause);
 [[nodiscard]] const char* name_of(LogAction action);
+// For people: "the task (its retry.failures)", and what follows: "tried again from ...".
+[[nodiscard]] const char* charged_to(FailureClass cause);
+[[nodiscard]] std::string what_follows(FailureClass cause, LogAction action);
 
 // Why a gang is asked to stop; only escalates (a later one of a higher number counts).
 // DO NOT reorder.

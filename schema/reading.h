@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "schema/catalogue.h"
+#include "schema/log_policy.h"
 #include "schema/sweep.h"
 #include "schema/yaml.h"
 
@@ -87,7 +88,13 @@ struct StageNodes {
 [[nodiscard]] Result<std::vector<StageDefinition>> read_stages(const Reading& reading,
                                                                const std::vector<StageNodes>& nodes,
                                                                const Expression::Known& known);
+[[nodiscard]] Result<ResourceChange> read_resource_change(const Reading& reading,
+                                                          const YamlNode& node);
 [[nodiscard]] Result<Resources> read_resources(const Reading& reading, const YamlNode& node,
-                                               Resources resources);
+                                               const Resources& over);
+
+// A list of rules.
+[[nodiscard]] Result<std::vector<WrittenRule>> read_policy(const Reading& reading,
+                                                           const YamlNode& node);
 
 }  // namespace strata

@@ -7,14 +7,16 @@
 namespace strata {
 namespace {
 
-constexpr std::int64_t kSlotsMax = 4096;
 constexpr std::int64_t kRetriesMax = 1000;
 constexpr std::int64_t kLeaseSecondsMin = 10;
 constexpr std::int64_t kLeaseSecondsMax = 7 * 24 * 3600;
+constexpr std::int64_t kGraceSecondsMax = 3600;
+constexpr std::size_t kFallbacksMax = 8;
 
 const std::vector<std::string> kStageKeys{
-    "program",   "command", "result_version", "reads", "inputs",        "outputs", "seeded",
-    "resumable", "when",    "resources",      "retry", "lease_seconds", "secrets", "flops"};
+    "program", "command",   "result_version", "reads",     "inputs",        "outputs",
+    "seeded",  "resumable", "when",           "resources", "retry",         "lease_seconds",
+    "secrets", "flops",     "scoring",        "policy",    "grace_seconds", "fallbacks"};
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() >= 'a' && name.front() <= 'z' &&
@@ -73,6 +75,7 @@ class StageReader {
     STRATA_CHECK_OK(inputs());
     STRATA_CHECK_OK(outputs());
     STRATA_CHECK_OK(options());
+    STRATA_CHECK_OK(failures());
     return std::move(stage_);
   }
 
@@ -200,6 +203,37 @@ class StageReader {
     return {};
   }
 
+  // What is done when it fails, or has to stop.
+  Status failures() {
+    if (const YamlNode* node = map_.find("scoring")) {
+      STRATA_TRY(stage_.scoring, reading_.flag(*node, "scoring"));
+    }
+    if (const YamlNode* node = map_.find("grace_seconds")) {
+      STRATA_TRY(const std::int64_t seconds,
+                 reading_.integer(*node, "grace_seconds", 1, kGraceSecondsMax));
+      stage_.grace_ms = seconds * 1000;
+    }
+    if (const YamlNode* node = map_.find("policy")) {
+      STRATA_TRY(const std::vector<WrittenRule> rules, read_policy(reading_, *node));
+      for (const WrittenRule& written : rules) stage_.log_rules.push_back(written.rule);
+    }
+    const YamlNode* fallbacks = map_.find("fallbacks");
+    if (fallbacks == nullptr) return {};
+    STRATA_CHECK_OK(reading_.must_be(*fallbacks, YamlKind::kList, "fallbacks"));
+    if (fallbacks->items.size() > kFallbacksMax)
+      return reading_.wrong(fallbacks->at, fmt::format("more than {} fallbacks", kFallbacksMax));
+    Resources before = stage_.resources;
+    for (const YamlNode& item : fallbacks->items) {
+      STRATA_TRY(const ResourceChange change, read_resource_change(reading_, item));
+      const Resources shape = lay_over(stage_.resources, change);
+      if (shape == before)
+        return reading_.wrong(item.at, "this fallback is the shape that would have failed before");
+      before = shape;
+      stage_.fallbacks.push_back(change);
+    }
+    return {};
+  }
+
   const Reading& reading_;
   const Expression::Known& known_;
   StageDefinition stage_{};
@@ -268,26 +302,6 @@ Result<std::vector<StageDefinition>> in_order(const Reading& reading,
 }
 
 }  // namespace
-
-Result<Resources> read_resources(const Reading& reading, const YamlNode& node,
-                                 Resources resources) {
-  STRATA_CHECK_OK(reading.must_be(node, YamlKind::kMap, "resources"));
-  STRATA_CHECK_OK(reading.only_keys(node, {"slots", "ranks", "threads", "labels"}));
-  if (const YamlNode* slots = node.find("slots")) {
-    STRATA_TRY(resources.slots, reading.integer(*slots, "slots", 1, kSlotsMax));
-  }
-  if (const YamlNode* ranks = node.find("ranks")) {
-    STRATA_TRY(resources.ranks, reading.integer(*ranks, "ranks", 0, kSlotsMax));
-  }
-  if (const YamlNode* threads = node.find("threads")) {
-    STRATA_TRY(resources.threads, reading.integer(*threads, "threads", 1, kSlotsMax));
-  }
-  if (const YamlNode* labels = node.find("labels")) {
-    STRATA_TRY(resources.labels, reading.texts(*labels, "labels"));
-    std::ranges::sort(resources.labels);
-  }
-  return resources;
-}
 
 Status lay_stages(const Reading& reading, const YamlNode& stages, std::vector<StageNodes>& over) {
   STRATA_CHECK_OK(reading.must_be(stages, YamlKind::kMap, "stages"));

@@ -32,6 +32,17 @@ struct StageInput {
   std::optional<Expression> when{};  // absent: always
 };
 
+// What of a stage's resources is different.
+struct ResourceChange {
+  std::optional<std::int64_t> slots{};
+  std::optional<std::int64_t> ranks{};
+  std::optional<std::int64_t> threads{};
+  std::optional<std::vector<std::string>> labels{};  // sorted
+  std::optional<std::int64_t> memory_mb{};
+  std::optional<std::int64_t> expected_ms{};
+};
+[[nodiscard]] Resources lay_over(Resources resources, const ResourceChange& change);
+
 struct StageDefinition {
   std::string name{};
   Program program{};
@@ -47,6 +58,11 @@ struct StageDefinition {
   std::int64_t lease_ms = 600'000;
   std::vector<std::string> secrets{};
   std::optional<Expression> flops{};  // arithmetic over parameters, for the estimate of `plan`
+  bool scoring = false;               // has a share of the slots of its own
+  std::int64_t grace_ms = 20'000;     // from the request to stop until it is killed
+  std::vector<LogRule> log_rules{};   // before the shipped ones
+  // When it runs out of memory: the first one, then the next, each laid over its resources.
+  std::vector<ResourceChange> fallbacks{};
 };
 
 // `when` is tested on the parameters as `base`, the block's `set` and the axes before this one

@@ -224,7 +224,8 @@ TEST(SweepErrors, OfStagesNameTheirPlace) {
   EXPECT_EQ(error("  t: {program: p, reads: [a], resources: {slots: 0}}\n"),
             "s.yaml:4:50: slots must be a whole number from 1 to 4096, not 0");
   EXPECT_EQ(error("  t: {program: p, reads: [a], resources: {gpus: 1}}\n"),
-            "s.yaml:4:43: unknown key gpus: expected one of slots, ranks, threads, labels");
+            "s.yaml:4:43: unknown key gpus: expected one of slots, ranks, threads, labels, memory, "
+            "expected_minutes");
   EXPECT_EQ(error("  t: {program: p, reads: [a], when: b > 1}\n"),
             "s.yaml:4:37: when: column 1: there is no parameter b (in \"b > 1\")");
   EXPECT_EQ(error("  t: {program: p, reads: [a]}\nseeds: [1]\n"),
