@@ -53,7 +53,7 @@ std::int64_t Agent::slots_used() const {
 Instant Agent::next_due() const {
   Instant due = id_ ? heartbeat_due_ : hello_due_;
   for (const auto& [id, held] : held_) {
-    due = std::min(due, held.phase == AttemptPhase::kStopping ? held.kill_at : held.lease_until);
+    due = std::min(due, held.phase == AttemptPhase::kStopping ? kill_due(held) : held.lease_until);
   }
   if (id_) {
     for (const auto& [id, ended] : ended_) due = std::min(due, ended.sent + options_.report_every);
@@ -145,8 +145,19 @@ void Agent::on_start(const StartAttempt& order, Instant now, Actions& out) {
 
 void Agent::on_stop(const StopAttempt& order, Instant now, Actions& out) {
   if (const auto it = held_.find(order.attempt); it != held_.end()) {
-    if (!it->second.dropped && it->second.phase != AttemptPhase::kStopping) {
-      begin_stop(order.attempt, it->second, order.reason, now + options_.terminate_after, out);
+    Held& held = it->second;
+    if (held.dropped) return;
+    const Instant by =
+        now + (order.grace_ms > 0 ? std::chrono::milliseconds(order.grace_ms) : grace_of(held));
+    if (held.phase != AttemptPhase::kStopping) {
+      begin_stop(order.attempt, held, order.reason, by, out);
+      held.stop_kind = order.kind;
+      if (id_) send_heartbeat(now, out);  // the acknowledgement: what it holds is stopping
+    } else if (order.kind >=
+               held.stop_kind) {  // the same order again comes later, so changes nothing
+      if (order.kind > held.stop_kind) held.stop_reason = order.reason;
+      held.stop_kind = order.kind;
+      if (!held.killing) held.kill_at = std::min(held.kill_at, by);
     }
     return;
   }
@@ -179,6 +190,7 @@ void Agent::on_heartbeat_ack(const HeartbeatAck& ack, Actions& out) {
 void Agent::drop(const AttemptId& id, Actions& out) {
   held_.at(id).dropped = true;
   held_.at(id).phase = AttemptPhase::kStopping;
+  held_.at(id).killing = true;
   held_.at(id).kill_at = kNever;  // the shell kills until nothing is left
   checkpoints_.erase(id);
   out.push_back(Kill{.attempt = id, .report = false});
@@ -187,10 +199,34 @@ void Agent::drop(const AttemptId& id, Actions& out) {
 void Agent::begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at,
                        Actions& out) {
   held.phase = AttemptPhase::kStopping;
-  // Whatever grace was asked for, nothing outlives the lease: half of the margin stays for dying.
-  const auto lease = std::chrono::milliseconds(held.order.lease_ms);
-  held.kill_at = std::min(kill_at, held.lease_until + lease_margin(lease, options_) / 2);
+  held.kill_at = kill_at;
+  held.stop_reason = reason;
   out.push_back(Terminate{.attempt = id, .reason = reason});
+}
+
+void Agent::kill(const AttemptId& id, Held& held, Instant now, Actions& out) {
+  held.killing = true;
+  held.kill_at = now + kKillAgainEvery;
+  out.push_back(Kill{.attempt = id, .report = !held.dropped});
+}
+
+// Whatever grace was asked for, nothing outlives the lease, which may be renewed meanwhile: half of
+// the margin stays for dying.
+Instant Agent::kill_due(const Held& held) const {
+  if (held.killing) return held.kill_at;
+  const auto lease = std::chrono::milliseconds(held.order.lease_ms);
+  return std::min(held.kill_at, held.lease_until + lease_margin(lease, options_) / 2);
+}
+
+std::chrono::milliseconds Agent::grace_of(const Held& held) const {
+  const std::int64_t own = held.order.spec.grace_ms;
+  return own > 0 ? std::chrono::milliseconds(own) : options_.terminate_after;
+}
+
+std::int64_t Agent::lifetime_left_ms(Instant now) const {
+  if (!options_.ends_at) return -1;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*options_.ends_at - now);
+  return std::max<std::int64_t>(0, left.count());
 }
 
 void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
@@ -229,9 +265,14 @@ void Agent::on(const ProcessEnded& ended, Instant now, Actions& out) {
   const auto it = held_.find(ended.attempt);
   if (it == held_.end()) return;
   const bool dropped = it->second.dropped;
+  Outcome outcome = ended.outcome;
+  // The newest reason: what was to be held may have been cancelled meanwhile.
+  if (auto* stopped = std::get_if<Stopped>(&outcome);
+      stopped != nullptr && !it->second.stop_reason.empty())
+    stopped->reason = it->second.stop_reason;
   held_.erase(it);
   if (dropped) checkpoints_.erase(ended.attempt);
-  if (!dropped) report_ended(ended.attempt, ended.outcome, ended.missing_inputs, now, out);
+  if (!dropped) report_ended(ended.attempt, std::move(outcome), ended.missing_inputs, now, out);
 }
 
 void Agent::on(const CheckpointStored& stored, Instant, Actions& out) {
@@ -247,10 +288,7 @@ void Agent::on(const CheckpointStored& stored, Instant, Actions& out) {
 
 void Agent::on(const ShutDown& request, Instant now, Actions& out) {
   if (shutting_down_) {  // asked twice: at once
-    for (auto& [id, held] : held_) {
-      held.kill_at = now;
-      out.push_back(Kill{.attempt = id, .report = !held.dropped});
-    }
+    for (auto& [id, held] : held_) kill(id, held, now, out);
     return;
   }
   shutting_down_ = true;
@@ -259,8 +297,14 @@ void Agent::on(const ShutDown& request, Instant now, Actions& out) {
   // Before any end is reported: what ends here must not be given back to us.
   if (id_) out.push_back(SendMessage{Leaving{.worker = *id_, .session = options_.session}});
   for (auto& [id, held] : held_) {
-    if (held.phase != AttemptPhase::kStopping)
-      begin_stop(id, held, "the worker shuts down", now + options_.terminate_after, out);
+    if (held.killing) continue;
+    const Instant by = now + std::min(grace_of(held), options_.shut_down_max);
+    shut_down_by_ = std::max(shut_down_by_, by + options_.shut_down_max);
+    if (held.phase == AttemptPhase::kStopping) {
+      held.kill_at = std::min(held.kill_at, by);
+    } else {
+      begin_stop(id, held, "the worker shuts down", by, out);
+    }
   }
 }
 
@@ -279,9 +323,7 @@ void Agent::exit_when_done(Instant now, Actions& out) {
 void Agent::on(const TimePassed&, Instant now, Actions& out) {
   for (auto& [id, held] : held_) {
     if (held.phase == AttemptPhase::kStopping) {
-      if (now < held.kill_at) continue;
-      held.kill_at = now + kKillAgainEvery;
-      out.push_back(Kill{.attempt = id, .report = !held.dropped});
+      if (now >= kill_due(held)) kill(id, held, now, out);
     } else if (now >= held.lease_until) {
       // Half of the margin to write a checkpoint, the other half to die for certain.
       const auto lease = std::chrono::milliseconds(held.order.lease_ms);
@@ -309,7 +351,9 @@ void Agent::send_hello(Instant now, Actions& out) {
                                   .session = options_.session,
                                   .slots = options_.slots,
                                   .labels = options_.labels,
-                                  .held = held()}});
+                                  .held = held(),
+                                  .memory_mb = options_.memory_mb,
+                                  .lifetime_left_ms = lifetime_left_ms(now)}});
 }
 
 void Agent::send_heartbeat(Instant now, Actions& out) {
@@ -320,8 +364,11 @@ void Agent::send_heartbeat(Instant now, Actions& out) {
   heartbeats_sent_[++heartbeats_] = now;
   if (heartbeats_sent_.size() > kUnansweredHeartbeatsMax)
     heartbeats_sent_.erase(heartbeats_sent_.begin());
-  out.push_back(SendMessage{Heartbeat{
-      .worker = *id_, .session = options_.session, .sequence = heartbeats_, .held = held()}});
+  out.push_back(SendMessage{Heartbeat{.worker = *id_,
+                                      .session = options_.session,
+                                      .sequence = heartbeats_,
+                                      .held = held(),
+                                      .lifetime_left_ms = lifetime_left_ms(now)}});
 }
 
 }  // namespace strata::worker

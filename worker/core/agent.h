@@ -5,6 +5,11 @@
 // A worker trusts only its own clock: a lease granted for D is held for D less a margin, counted
 // from the moment at which the last renewal was SENT, so the worker has stopped its ranks before
 // the coordinator may give the task to others.
+//
+// A stop is a protocol: ask (SIGTERM), acknowledge at once (a heartbeat that says kStopping), wait
+// for a checkpoint until the deadline, then kill, and kill again until the exit is seen. The
+// deadline is the grace that the order, else the task, gives, and never beyond the lease. A later
+// order of the same or a higher kind may shorten it, none lengthens it.
 #pragma once
 
 #include <chrono>
@@ -31,8 +36,12 @@ struct Options {
   std::chrono::milliseconds hello_every_max{10'000};
   std::chrono::milliseconds report_every{2'000};  // unacknowledged reports are sent again
   std::chrono::milliseconds lease_margin_max{30'000};
-  std::chrono::milliseconds terminate_after{20'000};  // from the request to stop until SIGKILL
-  std::chrono::milliseconds shut_down_max{60'000};    // then it exits, whatever is unacknowledged
+  // From the request to stop until SIGKILL, where neither the order nor the task says.
+  std::chrono::milliseconds terminate_after{20'000};
+  // Of a task's grace, when this worker shuts down; and then of waiting for acknowledgements.
+  std::chrono::milliseconds shut_down_max{60'000};
+  std::int64_t memory_mb = 0;        // of the machine, or what its allocation has of it; 0: unknown
+  std::optional<Instant> ends_at{};  // when its allocation ends
 };
 
 // The part of a lease that the worker does not use: a tenth, at most lease_margin_max.
@@ -99,7 +108,10 @@ class Agent {
     Instant lease_until{};  // ours: the coordinator's less the margin
     // The first one that names it, so the first whose answer renews it.
     std::uint64_t first_heartbeat = 0;
-    Instant kill_at{};     // when stopping
+    Instant kill_at{};  // when stopping: the deadline; then when it is killed again
+    StopKind stop_kind = StopKind::kHold;
+    std::string stop_reason{};
+    bool killing = false;
     bool dropped = false;  // not ours any more: killed, never reported
   };
   struct Ended {  // reported until acknowledged, after the checkpoint that may not have arrived
@@ -124,6 +136,10 @@ class Agent {
   void drop(const AttemptId& id, Actions& out);
   void begin_stop(const AttemptId& id, Held& held, const std::string& reason, Instant kill_at,
                   Actions& out);
+  static void kill(const AttemptId& id, Held& held, Instant now, Actions& out);
+  [[nodiscard]] Instant kill_due(const Held& held) const;
+  [[nodiscard]] std::chrono::milliseconds grace_of(const Held& held) const;
+  [[nodiscard]] std::int64_t lifetime_left_ms(Instant now) const;
   void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
                     Instant now, Actions& out);
   static void tell(Ended& ended, Instant now, Actions& out);

@@ -31,6 +31,32 @@ class Env {
   void answer_heartbeat(std::vector<AttemptId> drop = {}) {
     step(Message(HeartbeatAck{.sequence = sequence, .drop = std::move(drop)}));
   }
+  // An order that runs, with a grace of `grace`.
+  StartAttempt running(milliseconds grace, milliseconds lease = seconds(600)) {
+    StartAttempt started = order();
+    started.spec.grace_ms = grace.count();
+    started.lease_ms = lease.count();
+    step(Message(started));
+    step(ProcessStarted{.attempt = started.attempt});
+    return started;
+  }
+  void stop(const StartAttempt& started, StopKind kind, milliseconds grace = milliseconds(0)) {
+    step(Message(StopAttempt{.attempt = started.attempt,
+                             .reason = name_of(kind),
+                             .kind = kind,
+                             .grace_ms = grace.count()}));
+  }
+  // How long until the next Kill, in steps of a tenth of a second; nothing within an hour.
+  std::optional<milliseconds> until_kill(bool answered = true) {
+    const Instant began = now;
+    while (now - began < std::chrono::hours(1)) {
+      tick(milliseconds(100));
+      if (count<Kill>() > 0) return std::chrono::duration_cast<milliseconds>(now - began);
+      if (const auto* heartbeat = sent<Heartbeat>(); heartbeat != nullptr && answered)
+        step(Message(HeartbeatAck{.sequence = heartbeat->sequence}));
+    }
+    return {};
+  }
   StartAttempt order(std::uint32_t number = 1, std::int64_t salt = 1, std::int64_t slots = 1) {
     const TaskSpec spec = testing::make_task("train", salt, {}, slots);
     return {.attempt = {.task = spec.key, .number = number},
@@ -233,6 +259,120 @@ TEST(Agent, AStopAskedForJustBeforeTheLeaseEndsIsOverBeforeIt) {
   env.step(Message(StopAttempt{.attempt = order.attempt, .reason = "cancelled"}));
   while (env.count<Kill>() == 0 && env.now < granted + seconds(120)) env.tick(milliseconds(250));
   EXPECT_LT(env.now, granted + milliseconds(order.lease_ms));
+}
+
+TEST(Agent, AcknowledgesAStopAtOnceWithAHeartbeatThatSaysSo) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.running(seconds(20));
+  env.stop(order, StopKind::kPreempt);
+  EXPECT_EQ(env.count<Terminate>(), 1);
+  ASSERT_NE(env.sent<Heartbeat>(), nullptr);
+  ASSERT_EQ(env.sent<Heartbeat>()->held.size(), 1U);
+  EXPECT_EQ(env.sent<Heartbeat>()->held[0].phase, AttemptPhase::kStopping);
+  env.stop(order, StopKind::kPreempt);
+  EXPECT_TRUE(env.last.empty()) << "a repeat is not acknowledged again, or each would bring one";
+}
+
+TEST(Agent, TheDeadlineIsTheGraceOfTheOrderElseOfTheTaskElseItsOwn) {
+  const auto deadline = [](milliseconds of_task, milliseconds of_order) {
+    Env env;
+    env.welcome();
+    const StartAttempt order = env.running(of_task);
+    env.stop(order, StopKind::kPreempt, of_order);
+    return env.until_kill();
+  };
+  EXPECT_EQ(deadline(seconds(90), seconds(5)), seconds(5));
+  EXPECT_EQ(deadline(seconds(90), seconds(0)), seconds(90));
+  EXPECT_EQ(deadline(seconds(0), seconds(0)), seconds(20));
+}
+
+TEST(Agent, AfterTheDeadlineItKillsAgainAndAgainUntilTheExitIsSeen) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.running(seconds(3));
+  env.stop(order, StopKind::kPreempt);
+  EXPECT_EQ(env.until_kill(), seconds(3));
+  for (int again = 0; again < 5; ++again) EXPECT_EQ(env.until_kill(), seconds(1));
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Stopped{.reason = "killed"}});
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  EXPECT_FALSE(env.until_kill());
+}
+
+TEST(Agent, ALaterStopOfAHigherKindShortensTheDeadlineAndNoneLengthensIt) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.running(seconds(60));
+  env.stop(order, StopKind::kPreempt, seconds(60));
+  env.tick(seconds(10));
+  env.stop(order, StopKind::kHold, seconds(1));
+  env.stop(order, StopKind::kPreempt, seconds(300));
+  env.stop(order, StopKind::kCancel, seconds(300));
+  EXPECT_EQ(env.count<Terminate>(), 0) << "it was asked once; a second SIGTERM says something else";
+  env.tick(seconds(10));
+  env.stop(order, StopKind::kCancel, seconds(5));
+  env.stop(order, StopKind::kPreempt, seconds(1));
+  EXPECT_EQ(env.until_kill(), seconds(5));
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Stopped{.reason = "preempt"}});
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  EXPECT_EQ(std::get<Stopped>(env.sent<ReportEnded>()->outcome).reason, "cancel");
+}
+
+TEST(Agent, ALongGraceLastsWhileTheLeaseIsRenewedAndNotBeyondIt) {
+  for (const bool answered : {true, false}) {
+    Env env;
+    env.welcome();
+    const StartAttempt order = env.running(seconds(120), seconds(60));
+    env.stop(order, StopKind::kPreempt);
+    const auto killed = env.until_kill(answered);
+    ASSERT_TRUE(killed);
+    if (answered) {
+      EXPECT_EQ(*killed, seconds(120));
+    } else {
+      EXPECT_LT(*killed, seconds(60));
+    }
+  }
+}
+
+TEST(Agent, AProgramThatHadJustFinishedWhenAskedIsReportedAsWhatItIs) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.running(seconds(20));
+  env.stop(order, StopKind::kPreempt);
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Succeeded{}});
+  ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+  EXPECT_TRUE(std::holds_alternative<Succeeded>(env.sent<ReportEnded>()->outcome));
+}
+
+TEST(Agent, ShuttingDownShortensALongGrace) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.running(seconds(500), seconds(3600));
+  env.stop(order, StopKind::kPreempt);
+  env.step(ShutDown{.reason = "SIGTERM"});
+  EXPECT_EQ(env.count<Terminate>(), 0);
+  EXPECT_EQ(env.until_kill(), seconds(60));
+}
+
+TEST(Agent, SaysHowMuchMemoryItHasAndHowLongItsAllocationLasts) {
+  Agent agent({.session = 7, .memory_mb = 64'000, .ends_at = Instant(seconds(200))},
+              Instant(seconds(100)));
+  auto sent = agent.step(TimePassed{}, Instant(seconds(100)));
+  ASSERT_EQ(sent.size(), 1U);
+  const auto hello = std::get<Hello>(std::get<SendMessage>(sent[0]).message);
+  EXPECT_EQ(hello.memory_mb, 64'000);
+  EXPECT_EQ(hello.lifetime_left_ms, 100'000);
+  sent = agent.step(
+      Message(
+          Welcome{.worker = WorkerId(3), .session = 7, .coordinator = "c", .heartbeat_ms = 5'000}),
+      Instant(seconds(101)));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(std::get<Heartbeat>(std::get<SendMessage>(sent[0]).message).lifetime_left_ms, 99'000);
+  sent = agent.step(TimePassed{}, Instant(seconds(500)));
+  EXPECT_EQ(std::get<Heartbeat>(std::get<SendMessage>(sent[0]).message).lifetime_left_ms, 0);
+  Agent endless({.session = 7}, Instant(seconds(100)));
+  sent = endless.step(TimePassed{}, Instant(seconds(100)));
+  EXPECT_EQ(std::get<Hello>(std::get<SendMessage>(sent[0]).message).lifetime_left_ms, -1);
 }
 
 TEST(Agent, ShutsDownAfterItsGangsAreOverAndTheirEndsAreKnown) {
