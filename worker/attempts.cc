@@ -28,7 +28,10 @@ std::string in_words(const Outcome& outcome) {
 }
 
 void redact(Outcome& outcome, const Secrets& secrets) {
-  if (auto* failed = std::get_if<Failed>(&outcome)) failed->reason = secrets.redact(failed->reason);
+  if (auto* failed = std::get_if<Failed>(&outcome)) {
+    failed->reason = secrets.redact(failed->reason);
+    failed->signature = secrets.redact(failed->signature);
+  }
   if (auto* diverged = std::get_if<Diverged>(&outcome))
     diverged->reason = secrets.redact(diverged->reason);
   if (auto* succeeded = std::get_if<Succeeded>(&outcome)) {
@@ -211,6 +214,7 @@ Status Attempts::start_program(Attempt& attempt) {
     for (auto& [name, value] : mpi_environment(mpi)) environment[name] = value;
   }
   launch.environment = std::move(environment);
+  attempt.witness = std::make_shared<Witness>(Witness::begin());
   STRATA_TRY(const pid_t session, launcher_.start(launch));
   attempt.session = session;
   by_session_.emplace(session, attempt.order.attempt);
@@ -324,23 +328,41 @@ std::map<std::string, std::string> Attempts::recorded_of(const Attempt& attempt)
 
 void Attempts::finish(const AttemptId& id, Attempt& attempt) {
   if (!attempt.report) return end(id, Stopped{.reason = *attempt.stop_reason}, {});
-  auto outcome = outcome_of(
-      {.how = *attempt.ended,
-       .ranks = attempt.order.spec.resources.ranks > 0,
-       .asked_to_stop = attempt.stop_reason,
-       .last_log_line = clipped(secrets_.redact(last_log_line(attempt.directory.log_file())))});
-  if (outcome) return end(id, std::move(*outcome), {});
+  const bool succeeded = !attempt.ended->guard_lost && attempt.ended->exit.ok();
+  return succeeded ? finish_succeeded(id, attempt) : finish_failed(id, attempt);
+}
+
+void Attempts::finish_succeeded(const AttemptId& id, const Attempt& attempt) {
   auto recorded = recorded_of(attempt);
+  const auto asked = attempt.stop_reason;
   if (attempt.order.spec.outputs.empty()) {  // nothing to hash: the common case of a command
-    return end(id, collect_results(nullptr, attempt.order, attempt.directory, std::move(recorded)),
-               {});
+    auto collected =
+        collect_results(nullptr, attempt.order, attempt.directory, std::move(recorded));
+    return end(id, after_request(std::move(collected), asked), {});
   }
   submit(id,
-         [this, id, order = attempt.order, directory = attempt.directory, store = store_,
-          recorded]() -> WorkPool::Completion {
-           Outcome collected =
-               collect_results(store ? &*store : nullptr, order, directory, recorded);
+         [this, id, order = attempt.order, directory = attempt.directory, store = store_, recorded,
+          asked]() -> WorkPool::Completion {
+           Outcome collected = after_request(
+               collect_results(store ? &*store : nullptr, order, directory, recorded), asked);
            return [this, id, collected = std::move(collected)] { end(id, collected, {}); };
+         });
+}
+
+// In the pool: a log may lie on a file system that is slow, or gone.
+void Attempts::finish_failed(const AttemptId& id, const Attempt& attempt) {
+  EndedProgram ended{.how = *attempt.ended,
+                     .ranks = attempt.order.spec.resources.ranks > 0,
+                     .asked_to_stop = attempt.stop_reason};
+  if (const auto spool = spools_.find(id); spool != spools_.end())
+    ended.step = spool->second.tail.last_step();
+  submit(id,
+         [this, id, ended, witness = attempt.witness, log = attempt.directory.log_file(),
+          rules = attempt.order.spec.log_rules]() mutable -> WorkPool::Completion {
+           ended.evidence = witness->testify(log, secrets_);
+           auto outcome = outcome_of(ended, policy_of(rules));
+           STRATA_ASSERT(outcome.has_value());
+           return [this, id, outcome = std::move(*outcome)] { end(id, outcome, {}); };
          });
 }
 

@@ -12,6 +12,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "worker/artifact_store.h"
 #include "worker/core/agent.h"
+#include "worker/evidence.h"
 #include "worker/inventory.h"
 #include "worker/launcher.h"
 #include "worker/progress_tail.h"
@@ -86,6 +88,7 @@ class Attempts {
     std::vector<std::int64_t> slots{};
     Instant began{};
     std::optional<pid_t> session{};
+    std::shared_ptr<Witness> witness{};  // since its program was started
     std::optional<ProgramExit> ended{};
     std::optional<std::string> stop_reason{};
     std::optional<AnnouncedCheckpoint> checkpoint{};  // to be stored
@@ -112,6 +115,8 @@ class Attempts {
   Status start_program(Attempt& attempt);
   void store_checkpoint(const AttemptId& id, Attempt& attempt);
   void finish(const AttemptId& id, Attempt& attempt);
+  void finish_succeeded(const AttemptId& id, const Attempt& attempt);
+  void finish_failed(const AttemptId& id, const Attempt& attempt);
   void end(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing);
   void read_progress(const AttemptId& id, Attempt& attempt);
   void drain_waiting();

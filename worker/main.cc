@@ -18,6 +18,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "worker/agent_loop.h"
+#include "worker/allocation.h"
 
 namespace {
 
@@ -36,6 +37,8 @@ struct Settings {
   std::string name{};
   std::vector<std::string> labels{};
   std::optional<std::int64_t> slots{};
+  std::optional<std::int64_t> memory_mb{};
+  std::optional<std::int64_t> lifetime_minutes{};
   std::size_t keep = worker::kEndedFoldersKept;
   bool no_gpus = false;
   bool verify_inputs = false;
@@ -50,6 +53,14 @@ int parse(int argc, char** argv, Settings& settings) {
       ->required();
   app.add_option("--slots", settings.slots,
                  "how many slots to offer (default: the GPUs, or the cores where there are none)");
+  app.add_option("--memory", settings.memory_mb,
+                 "MiB of memory to offer (default: what the cgroup, Slurm and the machine leave)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("MIB");
+  app.add_option("--lifetime", settings.lifetime_minutes,
+                 "minutes until this worker has to end (default: Slurm's SLURM_JOB_END_TIME, else "
+                 "it has no end)")
+      ->type_name("MINUTES");
   app.add_option("--label", settings.labels, "a label that stages may ask for; may be repeated");
   app.add_option("--models", settings.models,
                  "folder of exported models (default: $STRATA_MODELS)");
@@ -135,6 +146,11 @@ int run(const Settings& settings) {
                                 : models != nullptr      ? models
                                                          : "";
   const strata::SystemClock clock;
+  const auto environment = worker::process_environment();
+  const auto left = worker::lifetime_left(settings.lifetime_minutes, clock.wall(), environment);
+  if (!left) return failed(left.error());
+  const std::int64_t memory_mb =
+      settings.memory_mb.value_or(worker::take_memory_mb(worker::Cgroup::own(), environment));
   worker::Launcher launcher(own_folder() / "strata-guard");
   worker::WorkPool pool;
   worker::Attempts attempts(
@@ -151,11 +167,14 @@ int run(const Settings& settings) {
                        .session = session,
                        .slots = inventory->slots,
                        .labels = inventory->labels,
-                       .build = STRATA_BUILD},
+                       .build = STRATA_BUILD,
+                       .memory_mb = memory_mb,
+                       .ends_at = *left ? std::optional(clock.now() + **left) : std::nullopt},
                       clock.now());
-  strata::log_info("worker", "{} slots ({}) in {}, coordinator at {}", inventory->slots,
-                   inventory->gpus.empty() ? "cores" : "GPUs", folder.string(),
-                   link->address().address);
+  strata::log_info("worker", "{} slots ({}), {} MiB{} in {}, coordinator at {}", inventory->slots,
+                   inventory->gpus.empty() ? "cores" : "GPUs", memory_mb,
+                   *left ? fmt::format(", for {} min", (*left)->count() / 60'000) : "",
+                   folder.string(), link->address().address);
   worker::AgentLoop loop(agent, *link, attempts, launcher, pool, clock, signals.get());
   const worker::LoopEnd end = loop.run();
   strata::log_info("worker", "ended");

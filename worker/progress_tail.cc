@@ -57,6 +57,10 @@ std::optional<AnnouncedCheckpoint> ProgressTail::read() {
       if (!newest || progress->step >= newest->step)
         newest = {progress->step, progress->checkpoint};
     }
+    if (!lines.empty()) {
+      if (const auto progress = parse_progress(lines.back()))
+        last_step_ = std::max(last_step_, progress->step);
+    }
     if (lines.size() < kAheadLinesPerRead) break;
   }
   refill();

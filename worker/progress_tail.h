@@ -59,6 +59,8 @@ class ProgressTail {
   [[nodiscard]] std::optional<std::int64_t> oldest_pending_step() const {
     return spool_.empty() ? std::nullopt : std::optional(spool_.front().step);
   }
+  // Of the last line that says one, also of those whose points are not read yet; -1: none.
+  [[nodiscard]] std::int64_t last_step() const { return last_step_; }
   [[nodiscard]] std::int64_t garbage() const { return garbage_ + metrics_.too_long(); }
   [[nodiscard]] const std::string& first_garbage() const { return first_garbage_; }
 
@@ -71,6 +73,7 @@ class ProgressTail {
   std::deque<MetricPoint> spool_;
   std::uint64_t sequence_ = 0;
   std::int64_t step_ = 0;
+  std::int64_t last_step_ = -1;
   bool stale_ = false;
   std::int64_t garbage_ = 0;
   std::string first_garbage_;

@@ -1,23 +1,12 @@
 #include "worker/run_directory.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
 namespace strata::worker {
-namespace {
-
-constexpr std::size_t kLogTailBytes = 8'192;
-
-}  // namespace
-
 RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt)
     : folder_(attempts / attempt.folder_name()) {}
 
@@ -65,22 +54,6 @@ std::string stage_spec_text(const StartAttempt& order, const RunDirectory& direc
   };
   if (order.spec.seed) spec.emplace("seed", *order.spec.seed);
   return to_pretty_json(Value(std::move(spec))) + "\n";
-}
-
-std::string last_log_line(const std::filesystem::path& log_file) {
-  const FileDescriptor fd(::open(log_file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return {};
-  const off_t size = ::lseek(fd.get(), 0, SEEK_END);
-  const off_t from = std::max<off_t>(0, size - static_cast<off_t>(kLogTailBytes));
-  std::string text(static_cast<std::size_t>(size - from), '\0');
-  const ssize_t got = ::pread(fd.get(), text.data(), text.size(), from);
-  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
-  const std::size_t end =
-      text.find_last_not_of(" \t\r\n-=*");  // mpirun frames what it says with rules of dashes
-  if (end == std::string::npos) return {};
-  const std::size_t newline = text.rfind('\n', end);
-  const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
-  return text.substr(begin, end - begin + 1);
 }
 
 std::string clipped(std::string_view line) {

@@ -60,12 +60,9 @@ struct SpecPaths {
 [[nodiscard]] std::string stage_spec_text(const StartAttempt& order, const RunDirectory& directory,
                                           const SpecPaths& paths);
 
-// The last line of a log that says something, as it stands there; empty when there
-// is none.
 inline constexpr std::size_t kLogLineMax = 400;
-[[nodiscard]] std::string last_log_line(const std::filesystem::path& log_file);
-// At most `kLogLineMax` bytes of it, as UTF-8. Secrets are taken out before: half of one is still
-// half of one.
+// At most `kLogLineMax` bytes of a line of a log, as UTF-8. Secrets are taken out before: half of
+// one is still half of one.
 [[nodiscard]] std::string clipped(std::string_view line);
 
 // Which folders of ended attempts may go.

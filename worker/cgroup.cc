@@ -1,0 +1,104 @@
+#include "worker/cgroup.h"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+#include <vector>
+
+#include "base/files.h"
+
+namespace strata::worker {
+namespace {
+
+constexpr std::uint64_t kFileBytesMax = 64U << 10U;
+constexpr int kDepthMax = 64;
+// Version 1 says "no limit" as the largest number of whole pages; nobody has half of that.
+constexpr std::int64_t kNoLimitFrom = std::int64_t{1} << 60;
+
+std::optional<std::int64_t> number_in(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\n");
+  if (begin == std::string_view::npos) return {};
+  std::int64_t number = 0;
+  const auto [stop, error] =
+      std::from_chars(text.data() + begin, text.data() + text.size(), number);
+  if (error != std::errc{}) return {};
+  return number;
+}
+
+// In a container the path may be one of the host's: then the mount itself is the group.
+std::filesystem::path folder_of(const std::filesystem::path& mount, const std::string& group) {
+  const auto folder = (mount / std::filesystem::path(group).relative_path()).lexically_normal();
+  std::error_code error;
+  return std::filesystem::is_directory(folder, error) ? folder : mount;
+}
+
+std::optional<std::int64_t> smallest(const std::filesystem::path& mount, const std::string& group,
+                                     const char* file) {
+  std::optional<std::int64_t> least;
+  std::filesystem::path folder = folder_of(mount, group);
+  for (int depth = 0; depth < kDepthMax; ++depth) {
+    if (const auto text = read_file(folder / file, kFileBytesMax)) {
+      if (const auto limit = parse_memory_limit(*text))
+        least = std::min(least.value_or(*limit), *limit);
+    }
+    if (folder == mount || folder.string().size() <= mount.string().size()) return least;
+    folder = folder.parent_path();
+  }
+  return least;
+}
+
+}  // namespace
+
+CgroupPaths parse_cgroup_paths(std::string_view text) {
+  CgroupPaths paths;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos || line.size() == second + 1 || line[second + 1] != '/')
+      continue;
+    const std::string path = line.substr(second + 1);
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    if (controllers == ",,") paths.unified = path;
+    if (controllers.find(",memory,") != std::string::npos) paths.memory_v1 = path;
+  }
+  return paths;
+}
+
+std::optional<std::int64_t> parse_memory_limit(std::string_view text) {
+  const auto limit = number_in(text);
+  return limit && *limit > 0 && *limit < kNoLimitFrom ? limit : std::nullopt;
+}
+
+std::optional<std::int64_t> parse_oom_kills(std::string_view text) {
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("oom_kill ")) return number_in(line.substr(9));
+  }
+  return {};
+}
+
+Cgroup Cgroup::own(const std::filesystem::path& mount) {
+  const auto text = read_file("/proc/self/cgroup", kFileBytesMax);
+  return {text ? parse_cgroup_paths(*text) : CgroupPaths{}, mount};
+}
+
+std::optional<std::int64_t> Cgroup::memory_limit() const {
+  std::optional<std::int64_t> limit;
+  if (paths_.unified) limit = smallest(mount_, *paths_.unified, "memory.max");
+  if (limit || !paths_.memory_v1) return limit;
+  return smallest(mount_ / "memory", *paths_.memory_v1, "memory.limit_in_bytes");
+}
+
+std::optional<std::int64_t> Cgroup::oom_kills() const {
+  const auto in_file = [](const std::filesystem::path& file) -> std::optional<std::int64_t> {
+    const auto text = read_file(file, kFileBytesMax);
+    return text ? parse_oom_kills(*text) : std::nullopt;
+  };
+  std::optional<std::int64_t> kills;
+  if (paths_.unified) kills = in_file(folder_of(mount_, *paths_.unified) / "memory.events");
+  if (kills || !paths_.memory_v1) return kills;
+  return in_file(folder_of(mount_ / "memory", *paths_.memory_v1) / "memory.oom_control");
+}
+
+}  // namespace strata::worker
