@@ -62,4 +62,13 @@ Result<int> run_table(Context& context, const TableOptions& options);
 Result<int> run_plot(Context& context, const PlotOptions& options);
 Result<int> run_trace(Context& context, const TraceOptions& options);
 
+struct PolicyOptions {
+  std::string action{};  // test, list
+  std::string file{};    // a log
+  std::string sweep{};   // a file, and one of its stages, whose rules go first
+  std::string stage{};
+};
+// 0: a rule takes a line, 1: none does.
+Result<int> run_policy(Context& context, const PolicyOptions& options);
+
 }  // namespace strata::cli

@@ -57,6 +57,10 @@ std::string bash_completion(const std::vector<CommandShape>& commands) {
         "      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return; fi\n",
         option_words(command));
     if (!command.choices.empty()) {
+      if (command.words == WordKind::kFile)
+        cases +=
+            "      if [[ $COMP_CWORD -gt 2 ]]; then COMPREPLY=($(compgen -f -- \"$cur\")); return; "
+            "fi\n";
       cases += fmt::format("      COMPREPLY=($(compgen -W '{}' -- \"$cur\"))\n",
                            joined(command.choices));
     } else if (command.words == WordKind::kFile) {
@@ -99,6 +103,7 @@ std::string zsh_completion(const std::vector<CommandShape>& commands) {
     }
     if (!command.choices.empty()) {
       cases += fmt::format(" \\\n        '1:what:({})'", joined(command.choices));
+      if (command.words == WordKind::kFile) cases += " \\\n        '*:file:_files'";
     } else if (command.words == WordKind::kFile) {
       cases += " \\\n        '*:file:_files'";
     } else if (command.words == WordKind::kSweep) {

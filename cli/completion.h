@@ -20,7 +20,7 @@ struct CommandShape {
   std::string help{};
   std::vector<OptionShape> options{};
   WordKind words = WordKind::kNothing;  // what stands without an option
-  std::vector<std::string> choices{};   // or one of these
+  std::vector<std::string> choices{};   // or one of these; with kFile first one, then a file
 };
 
 [[nodiscard]] std::string bash_completion(const std::vector<CommandShape>& commands);

@@ -56,6 +56,7 @@ struct Arguments {
   strata::cli::TableOptions table{};
   strata::cli::PlotOptions plot{};
   strata::cli::TraceOptions trace{};
+  strata::cli::PolicyOptions policy{};
   strata::cli::UpOptions up{};
 };
 
@@ -70,6 +71,7 @@ using strata::cli::WordKind;
 
 const std::vector<std::string> kFormats = {"text", "csv", "markdown", "latex"};
 const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
+const std::vector<std::string> kPolicyActions = {"test", "list"};
 
 // CLI11's own would name the largest double in full.
 std::string above_zero(const std::string& text) {
@@ -298,6 +300,21 @@ std::vector<CommandShape> shapes_of(const CLI::App& app, const Commands& command
   return out;
 }
 
+void add_policy_command(CLI::App& app, Arguments& a, Commands& out) {
+  CLI::App* policy = app.add_subcommand(
+      "policy", "whose fault a log says it is: try the rules on a file, or list them");
+  policy->add_option("ACTION", a.policy.action, "test FILE, or list")
+      ->required()
+      ->check(CLI::IsMember(kPolicyActions));
+  policy->add_option("FILE", a.policy.file, "the log of a program that failed")->type_name("");
+  policy
+      ->add_option("--sweep", a.policy.sweep, "a sweep's file, for the rules of one of its stages")
+      ->type_name("FILE");
+  policy->add_option("--stage", a.policy.stage, "the stage")->type_name("NAME");
+  out.push_back({policy, [&](Context& c) { return run_policy(c, a.policy); }, WordKind::kFile,
+                 kPolicyActions});
+}
+
 void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
   CLI::App* completion = app.add_subcommand("completion", "a shell's completion script");
   completion->add_option("SHELL", a.word)->required()->check(CLI::IsMember(kShells));
@@ -378,6 +395,7 @@ int main(int argc, char** argv) {
   add_sweep_commands(app, arguments, commands);
   add_asking_commands(app, arguments, commands);
   add_result_commands(app, arguments, commands);
+  add_policy_command(app, arguments, commands);
   add_own_commands(app, arguments, commands);
   try {
     app.parse(argc, argv);

@@ -8,10 +8,13 @@
 namespace strata::worker {
 namespace {
 
-// What the program made is wrong, or the store cannot take it now.
+// What the program made is wrong, or it cannot be read or stored now: a full disk, a mount that
+// went away. Who holds the same artifact at the same moment is no fault of the storage.
 Failed failed_with(const Error& error) {
-  const bool ours = error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kConflict;
-  return {.cause = ours ? FailureClass::kInfra : FailureClass::kUser, .reason = error.message};
+  FailureClass cause = FailureClass::kUser;
+  if (error.code == ErrorCode::kUnavailable) cause = FailureClass::kStorage;
+  if (error.code == ErrorCode::kConflict) cause = FailureClass::kInfra;
+  return {.cause = cause, .reason = error.message};
 }
 
 }  // namespace

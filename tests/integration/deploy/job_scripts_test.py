@@ -24,6 +24,9 @@ echo "$@" >> "{folder}/scontrol.log"
 [ "$1" = show ] && cat "{folder}/job_state"
 exit 0
 """
+SQUEUE = """#!/bin/sh
+date --date @{end} +%Y-%m-%dT%H:%M:%S
+"""
 
 
 class JobScript(unittest.TestCase):
@@ -37,6 +40,9 @@ class JobScript(unittest.TestCase):
         scontrol.parent.mkdir()
         scontrol.write_text(SCONTROL.format(folder=self.folder), encoding="utf-8")
         scontrol.chmod(0o755)
+        squeue = self.folder / "fake/squeue"
+        squeue.write_text(SQUEUE.format(end=int(time.time()) + 3 * 3600), encoding="utf-8")
+        squeue.chmod(0o755)
         self.job_state("RUNNING")
         self.address_file = self.shared / "coordinator.json"
         self.logs = 0
@@ -174,6 +180,14 @@ class JobScript(unittest.TestCase):
         status, log = self.ended(job)
         self.assertEqual(status, 0, log)
         self.assertEqual(self.strata("workers")["workers"], [])
+        self.assertRegex(log, r"MiB, for 1(79|80) min", "the end that squeue knows")
+
+    def test_a_worker_knows_what_slurm_says_of_its_end_and_its_memory(self):
+        self.start_coordinator()
+        job = self.start("worker.sbatch", SLURM_JOB_END_TIME=str(int(time.time()) + 3605), SLURM_MEM_PER_NODE="777")
+        self.until("the worker is there", lambda: self.strata("workers")["workers"])
+        os.kill(job.pid, signal.SIGTERM)
+        self.assertRegex(self.ended(job)[1], "777 MiB, for 60 min")
 
     def test_a_worker_whose_coordinator_does_not_come_gives_the_node_back_and_says_why(self):
         status, log = self.ended(self.start("worker.sbatch", STRATA_WAIT="1"))

@@ -22,6 +22,7 @@ std::vector<CommandShape> commands() {
        .options =
            {{.name = "--format", .help = "form", .takes_value = true, .choices = {"text", "csv"}}},
        .words = WordKind::kSweep},
+      {.name = "policy", .help = "try", .words = WordKind::kFile, .choices = {"test", "list"}},
       {.name = "completion", .help = "scripts", .choices = {"bash", "zsh"}}};
 }
 
@@ -47,10 +48,12 @@ TEST(Completion, BashCompletesCommandsAndChoices) {
 COMP_WORDS=(strata ta); COMP_CWORD=1; _strata; echo "${COMPREPLY[@]}"
 COMP_WORDS=(strata table --format c); COMP_CWORD=3; _strata; echo "${COMPREPLY[@]}"
 COMP_WORDS=(strata completion b); COMP_CWORD=2; _strata; echo "${COMPREPLY[@]}"
+COMP_WORDS=(strata policy t); COMP_CWORD=2; _strata; echo "${COMPREPLY[@]}"
+COMP_WORDS=(strata policy test /etc/passw); COMP_CWORD=3; _strata; echo "${COMPREPLY[@]}" | tr ' ' '\n' | grep -x /etc/passwd
 )";
   const auto done = run_captured({.argv = {"bash", "-c", script}});
   ASSERT_TRUE(done.has_value());
-  EXPECT_EQ(done->output, "table\ncsv\nbash\n");
+  EXPECT_EQ(done->output, "table\ncsv\nbash\ntest\n/etc/passwd\n");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "cli/context.h"
@@ -49,6 +50,36 @@ TEST(Main, WrongUsageIsTwoAndNamesTheCommandThatHelps) {
   }
   EXPECT_EQ(strata("--help").code, kExitOk);
   EXPECT_EQ(strata("table --help").code, kExitOk);
+}
+
+TEST(Main, PolicyTestIsZeroWhenARuleTakesALineAndOneWhenNoneDoesAndTwoForWrongUse) {
+  const auto folder = make_temporary_folder(std::filesystem::temp_directory_path(), "strata-log-");
+  ASSERT_TRUE(folder);
+  const std::string bad = (*folder / "bad.log").string();
+  const std::string good = (*folder / "good.log").string();
+  ASSERT_TRUE(write_file_atomic(bad, "step 1\nOSError: [Errno 28] No space left on device\n"));
+  ASSERT_TRUE(write_file_atomic(good, "step 1\n"));
+  EXPECT_EQ(strata("policy test " + bad).code, kExitOk);
+  EXPECT_THAT(strata("policy test " + bad).out, HasSubstr("disk-full"));
+  EXPECT_EQ(strata("policy test " + good).code, kExitFailed);
+  EXPECT_EQ(strata("policy list").code, kExitOk);
+  const std::string sweep = (*folder / "s.yaml").string();
+  ASSERT_TRUE(
+      write_file_atomic(sweep,
+                        "sweep: s\nstages:\n  one:\n    program: p\n    policy:\n"
+                        "      - {name: first-step, match: '^step 1$', class: scheduled}\n"));
+  const Ended own = strata("policy test " + good + " --sweep " + sweep + " --stage one --json");
+  EXPECT_EQ(own.code, kExitOk);
+  EXPECT_THAT(own.out, HasSubstr("first-step"));
+  const std::string of_sweep = "policy test " + good + " --sweep " + sweep;
+  for (const std::string& words :
+       {std::string("policy"), std::string("policy test"), std::string("policy try x"),
+        std::string("policy test /nonexistent"), "policy list " + good, of_sweep,
+        of_sweep + " --stage two", "policy test " + good + " --stage one",
+        std::string("policy test ") + good + " --sweep /nonexistent --stage one"})
+    EXPECT_EQ(strata(words).code, kExitUsage) << words;
+  EXPECT_THAT(strata(of_sweep + " --stage onee").err, HasSubstr("did you mean one?"));
+  std::filesystem::remove_all(*folder);
 }
 
 TEST(Main, WithJsonEveryErrorIsJsonOnStandardOutput) {

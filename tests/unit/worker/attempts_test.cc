@@ -285,6 +285,38 @@ TEST_F(Running, AStoppedAttemptIsToldSoWithTheReason) {
             Outcome(Stopped{.reason = "the sweep was cancelled"}));
 }
 
+TEST_F(Running, OneThatLeavesItsOutputUnwrittenWhenAskedIsStoppedAndNotFailed) {
+  const auto task =
+      order("trap 'exit 0' TERM; touch ready; while :; do sleep 0.05; done", {"table"});
+  attempts_->launch(task, clock_.now());
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(folder_of(task) / "ready"); }));
+  attempts_->terminate(task.attempt, "preempted");
+  ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
+  look();
+  EXPECT_EQ(std::get<ProcessEnded>(told_.back()).outcome, Outcome(Stopped{.reason = "preempted"}));
+}
+
+TEST_F(Running, AFailureCarriesTheStepTheSignatureAndWhatTheRulesOfItsStageSay) {
+  auto task = order(
+      "echo '{\"step\": 41}' > progress.jsonl; echo '{\"step\": 42, \"total\": 50}' >> "
+      "progress.jsonl; echo 'corpus /data/7 is bad'; exit 1");
+  task.spec.log_rules = {{.name = "corpus",
+                          .pattern = "corpus .* is bad",
+                          .cause = FailureClass::kData,
+                          .action = LogAction::kStop}};
+  EXPECT_EQ(failure(run(task)),
+            (Failed{.cause = FailureClass::kData,
+                    .reason = "exit code 1: corpus /data/7 is bad (rule corpus)",
+                    .signature = "exit code 1: corpus <path> is bad",
+                    .step = 42,
+                    .action = LogAction::kStop}));
+}
+
+TEST_F(Running, ALossThatIsNoNumberIsAResultWhateverTheLogSays) {
+  EXPECT_TRUE(std::holds_alternative<Diverged>(
+      run(order("echo CUDA out of memory; echo loss is NaN; exit 3")).outcome));
+}
+
 TEST_F(Running, OfADroppedAttemptNothingIsStored) {
   const auto task = order(
       "mkdir c; echo x > c/x; echo '{\"step\": 1, \"checkpoint\": \"c\", \"metrics\": {\"a\": 1}}' "
