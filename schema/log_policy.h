@@ -30,7 +30,7 @@ inline constexpr std::size_t kLogLineBytesMax = 4'096;
 
 struct LogLine {
   std::int64_t number = 0;  // from 1, counted in the text that was given
-  std::string text{};       // UTF-8, at most kLogLineBytesMax
+  std::string text{};       // of kLogLineBytesMax bytes at most, bad ones replaced: UTF-8
   bool operator==(const LogLine&) const = default;
 };
 

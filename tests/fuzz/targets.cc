@@ -29,6 +29,26 @@ const std::vector<FuzzTarget>& fuzz_targets() {
   static const std::vector<std::string> kJson{"{",       "}",       "[",     "]",      "\"",
                                               "\\u0000", "\\ud800", "1e400", "-0",     ":",
                                               ",",       "null",    "true",  "\"a\":", "\xFF"};
+  static const std::vector<std::string> kPolicy{"policy:\n",
+                                                "  - {name: a, match: '",
+                                                "', class: user}\n",
+                                                "class: node",
+                                                "action: stop",
+                                                "samples: [",
+                                                "(?i)",
+                                                "(a+)+",
+                                                "{1000}",
+                                                "\\b",
+                                                "\\1",
+                                                "(?P<n>",
+                                                "[^\\x00-\\x{10FFFF}]",
+                                                "\n%% log\n",
+                                                "\r",
+                                                "\xFF",
+                                                "\xE2\x82",
+                                                "|",
+                                                "^$",
+                                                "\\pL"};
   static const std::vector<FuzzTarget> kTargets{
       {.name = "wire",
        .what = "frames of messages, and what the core makes of them",
@@ -55,7 +75,11 @@ const std::vector<FuzzTarget>& fuzz_targets() {
        .run = run_expression,
        .dictionary = kExpression},
       {.name = "yaml", .what = "the YAML reader", .run = run_yaml, .dictionary = kYaml},
-      {.name = "json", .what = "the JSON reader", .run = run_json, .dictionary = kJson}};
+      {.name = "json", .what = "the JSON reader", .run = run_json, .dictionary = kJson},
+      {.name = "policy",
+       .what = "log policies, and what they make of a log",
+       .run = run_policy,
+       .dictionary = kPolicy}};
   return kTargets;
 }
 

@@ -3,7 +3,9 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "schema/expression.h"
+#include "schema/log_policy.h"
 #include "schema/sweep.h"
 #include "schema/yaml.h"
 #include "tests/fuzz/targets.h"
@@ -97,6 +99,25 @@ std::string run_json(std::string_view input) {
   STRATA_ASSERT(again.has_value());
   STRATA_ASSERT(to_canonical_json(*again) == text);
   return "a value";
+}
+
+// A policy, and behind a line "%% log" the log that it is tried on, else its own text.
+std::string run_policy(std::string_view input) {
+  const auto files = files_of(input);
+  const auto rules = parse_policy(files.at("s.yaml"), "s.yaml");
+  if (!rules) return rules.error().message;
+  std::vector<LogRule> plain;
+  for (const WrittenRule& written : *rules) plain.push_back(written.rule);
+  const auto policy = LogPolicy::make(plain);
+  STRATA_ASSERT(policy.has_value());
+  const auto log = files.find("log");
+  const auto lines = log_tail(log == files.end() ? input : std::string_view(log->second));
+  STRATA_ASSERT(lines.size() <= kLogTailLinesMax);
+  for (const LogLine& line : lines) STRATA_ASSERT(is_valid_utf8(line.text));
+  const auto match = policy->judge(lines);
+  if (!match) return "no rule takes a line";
+  STRATA_ASSERT(policy->rule_of(lines.at(match->line).text) == match->rule);
+  return "a rule takes a line";
 }
 
 }  // namespace strata::fuzz
