@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/json.h"
@@ -40,12 +41,67 @@ class LinkClient final : public Client {
     return body_of(answer);
   }
 
+  Result<std::vector<Value>> submit_all(const std::vector<SubmitTasks>& batches) override {
+    std::vector<Value> answers;
+    const std::uint64_t first_id = next_batch_;
+    next_batch_ += batches.size();
+    const std::size_t last = batches.size() - 1;
+    std::size_t sent = 0;
+    while (answers.size() < batches.size()) {
+      const std::size_t answered = answers.size();
+      // The first alone, then some at once, then the last alone.
+      const bool may_send =
+          sent < batches.size() && (sent == answered || (answered > 0 && sent < last));
+      if (may_send && sent - answered < kBatchesUnderWayMax) {
+        SubmitTasks batch = batches[sent];
+        batch.id = first_id + sent;
+        STRATA_CHECK_OK(line_.send(batch));
+        ++sent;
+        continue;
+      }
+      STRATA_TRY(Value answer, answer_to(first_id + answered));
+      answers.push_back(std::move(answer));
+    }
+    return answers;
+  }
+
  private:
+  Result<Value> answer_to(std::uint64_t id) {
+    const auto until = std::chrono::steady_clock::now() + patience_;
+    for (;;) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      STRATA_TRY(const auto message, line_.receive(std::max(left, std::chrono::milliseconds{0})));
+      if (!message) {
+        if (left > std::chrono::milliseconds{0}) continue;
+        return fail(ErrorCode::kUnavailable,
+                    "the coordinator does not answer: what of the submission has arrived stays; "
+                    "submit again");
+      }
+      if (const auto* answer = std::get_if<Answer>(&*message);
+          answer != nullptr && answer->id == id)
+        return body_of(*answer);
+      if (const auto* refused = std::get_if<Refused>(&*message))
+        return fail(ErrorCode::kUnsupported, "{}", refused->reason);
+    }
+  }
+
   link::CoordinatorLink line_;
   std::chrono::milliseconds patience_;
+  // Beyond the ids of single questions, and never used twice: late answers may still come.
+  std::uint64_t next_batch_ = 1ULL << 32U;
 };
 
 }  // namespace
+
+Result<std::vector<Value>> Client::submit_all(const std::vector<SubmitTasks>& batches) {
+  std::vector<Value> answers;
+  for (const SubmitTasks& batch : batches) {
+    STRATA_TRY(Value answer, submit(batch));
+    answers.push_back(std::move(answer));
+  }
+  return answers;
+}
 
 Result<Value> body_of(const Answer& answer) {
   auto parsed = parse_json(answer.body);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/value.h"
 #include "link/address_file.h"
@@ -15,6 +16,9 @@ inline constexpr std::chrono::milliseconds kAnswerPatience{30'000};
 // Of one on this machine whose process is not to be seen: it has died, or lives in a container.
 inline constexpr std::chrono::milliseconds kGonePatience{3'000};
 
+// Batches of a submission that are sent and not yet answered.
+inline constexpr std::size_t kBatchesUnderWayMax = 2;
+
 class Client {
  public:
   virtual ~Client() = default;
@@ -22,6 +26,11 @@ class Client {
   // kind.
   [[nodiscard]] virtual Result<Value> ask(const std::string& verb, const Value& body) = 0;
   [[nodiscard]] virtual Result<Value> submit(const SubmitTasks& batch) = 0;
+  // All batches of a submission; their answers in the same order. Some are under way at once, so
+  // that they share commits: all but the first, which decides whether there is a submission at all,
+  // and the last, which says that nothing is missing. Ends at the first one that is refused.
+  [[nodiscard]] virtual Result<std::vector<Value>> submit_all(
+      const std::vector<SubmitTasks>& batches);
 };
 
 // `address_file` empty: $STRATA_COORDINATOR, else the store of `strata up`. Whether anybody answers

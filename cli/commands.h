@@ -14,6 +14,7 @@ struct SubmitOptions {
   std::string file{};
   std::string if_plan{};
   bool wait = false;
+  bool unfrozen = false;  // run the code from where it lies
 };
 Result<int> run_plan(Context& context, const std::string& file, const PlanOptions& options);
 Result<int> run_submit(Context& context, const SubmitOptions& options);

@@ -4,16 +4,14 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/files.h"
 #include "base/host.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "cli/commands.h"
 #include "cli/definition.h"
+#include "cli/load_sweep.h"
 #include "cli/render/progress.h"
 #include "cli/view.h"
 #include "cli/watch_view.h"
-#include "schema/yaml.h"
 
 namespace strata::cli {
 
@@ -23,54 +21,31 @@ constexpr double kRedrawSeconds = 1.0;
 constexpr std::chrono::minutes kWatchPatience{10};
 constexpr double kLineSeconds = 10.0;  // between plain lines when nothing ends meanwhile
 
-struct LoadedSweep {
-  SweepDefinition definition{};
-  Expansion expansion{};
-  SourceFile file{};
-};
-
-Result<std::string> read_sweep_file(const std::string& path) {
-  return read_file(path, kYamlBytesMax);
-}
-
-Error as_bad_file(const Error& error) { return {ErrorCode::kInvalid, error.message}; }
-
-Result<LoadedSweep> load(const std::string& path) {
-  const auto text = read_sweep_file(path);
-  if (!text) return tl::unexpected(as_bad_file(text.error()));
-  // Absolute, because {folder} in a command becomes part of what workers start elsewhere; commands
-  // are in no key.
-  std::error_code no_folder;
-  auto definition = read_sweep(
-      std::filesystem::absolute(path, no_folder).lexically_normal().string(), read_sweep_file);
-  if (!definition) return tl::unexpected(as_bad_file(definition.error()));
-  auto expansion = expand(*definition);
-  if (!expansion) return tl::unexpected(as_bad_file(expansion.error().while_doing(path)));
-  return LoadedSweep{
-      std::move(*definition), std::move(*expansion), {.path = path, .sha256 = sha256_hex(*text)}};
-}
-
-Value plan_question(const Expansion& expansion) {
+Value plan_question(const SweepDefinition& definition, const Expansion& expansion) {
   Array tasks;
   for (const TaskSpec& task : expansion.tasks) tasks.push_back(task.key.hex());
   Array runs;
   for (const RunSpec& run : expansion.runs) runs.push_back(run.key.hex());
-  return Object{{"sweep", expansion.sweep}, {"tasks", std::move(tasks)}, {"runs", std::move(runs)}};
+  return Object{{"sweep", expansion.sweep},
+                {"scope", scope_of(definition, expansion)},
+                {"tasks", std::move(tasks)},
+                {"runs", std::move(runs)}};
 }
 
 }  // namespace
 
 Result<int> run_plan(Context& context, const std::string& file, const PlanOptions& options) {
-  STRATA_TRY(const LoadedSweep sweep, load(file));
+  STRATA_TRY(const LoadedSweep sweep,
+             load_sweep(context, file, options.unfrozen ? Code::kUnfrozen : Code::kLook));
   Value answer;
-  auto asked = context.ask("plan", plan_question(sweep.expansion));
+  auto asked = context.ask("plan", plan_question(sweep.definition, sweep.expansion));
   if (asked) {
     answer = std::move(*asked);
   } else if (asked.error().code != ErrorCode::kNotFound &&
              asked.error().code != ErrorCode::kUnavailable) {
     return tl::unexpected(asked.error());  // it is there, and says no
   }
-  const PlanReport plan = make_plan(sweep.definition, sweep.expansion, answer, options);
+  const PlanReport plan = make_plan(sweep.definition, sweep.expansion, answer, options, sweep.code);
   context.answer(plan_as_json(plan),
                  plan_as_text(plan, context.palette, context.clock.wall().unix_ms));
   return kExitOk;
@@ -90,8 +65,8 @@ struct Submitted {
 Result<Submitted> send(Context& context, const std::vector<SubmitTasks>& batches) {
   STRATA_TRY(Client* const client, context.client());
   Submitted out;
-  for (const SubmitTasks& batch : batches) {
-    STRATA_TRY(const Value answer, client->submit(batch));
+  STRATA_TRY(const std::vector<Value> answers, client->submit_all(batches));
+  for (const Value& answer : answers) {
     out.created += integer_at(answer, "created");
     out.kept += integer_at(answer, "kept");
     out.revived += integer_at(answer, "revived");
@@ -133,7 +108,8 @@ Value submitted_json(const std::string& sweep, const Submitted& counts) {
 }  // namespace
 
 Result<int> run_submit(Context& context, const SubmitOptions& options) {
-  STRATA_TRY(const LoadedSweep sweep, load(options.file));
+  STRATA_TRY(const LoadedSweep sweep,
+             load_sweep(context, options.file, options.unfrozen ? Code::kUnfrozen : Code::kFreeze));
   const Value record = definition_record(sweep.definition, sweep.expansion, sweep.file);
   const auto sent = send(
       context, submission(sweep.definition, sweep.expansion, record, options.if_plan, user_name()));

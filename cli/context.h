@@ -1,6 +1,7 @@
 // What every command gets: how to reach the coordinator, where and how to write, what time it is.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,6 +36,9 @@ class Context {
   std::function<TerminalSize()> size{};        // of it now: it may have been changed meanwhile
   std::function<bool(double seconds)> wait{};  // false: interrupted (SIGINT), the command ends
   const Clock& clock;
+  std::string build{};                             // of this program
+  std::filesystem::path cache{};                   // the user's cache folder; empty: none
+  std::function<void(const std::string&)> tell{};  // a passing line about work that takes a while
 
   void print(const std::string& text) const { write_(text); }
   // With --json the value, else the text.

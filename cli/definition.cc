@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "base/sha256.h"
 
 namespace strata::cli {
 
@@ -17,7 +18,7 @@ Array texts(const std::vector<std::string>& names) {
 
 // What varies, with the values in order of appearance: axes first, because a table is read by them;
 // what only cases or blocks set is an axis for a reader of the table as well.
-Array axes_of(const SweepDefinition& definition) {
+Array axes_of(const SweepDefinition& definition, const Expansion& expansion) {
   std::vector<std::pair<std::string, Array>> axes;
   const auto add = [&](const std::string& parameter, const Value& value) {
     auto found = std::ranges::find(axes, parameter, &std::pair<std::string, Array>::first);
@@ -27,6 +28,12 @@ Array axes_of(const SweepDefinition& definition) {
   };
   const auto add_axis = [&](const Axis& axis) {
     for (const Value& value : axis.values) add(axis.parameter, value);
+    if (!axis.range) return;
+    for (const RunSpec& run : expansion.runs) {  // what was drawn
+      const auto& drawn = *run.assignment.if_object();
+      if (const auto value = drawn.find(axis.parameter); value != drawn.end())
+        add(axis.parameter, value->second);
+    }
   };
   for (const Block& block : definition.blocks) {
     for (const Axis& axis : block.axes) add_axis(axis);
@@ -103,7 +110,7 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
                 {"description", definition.description},
                 {"file", file.path},
                 {"file_sha256", file.sha256},
-                {"axes", axes_of(definition)},
+                {"axes", axes_of(definition, expansion)},
                 {"seeds", std::move(seeds)},
                 {"baseline", as_value(definition.baseline)},
                 {"cells", static_cast<std::int64_t>(expansion.cells)},
@@ -115,6 +122,30 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
                 {"table", std::move(table)},
                 {"expected", as_value(definition.expected)},
                 {"expected_source", definition.expected_source}};
+}
+
+std::string scope_of(const SweepDefinition& definition, const Expansion& expansion) {
+  Sha256 hash;
+  const SweepOptions& options = definition.scheduling;
+  hash.update(fmt::format("{}\n{} {} {} {}\n", expansion.sweep, definition.priority, options.weight,
+                          options.slots_max, options.preempts));
+  for (const TaskSpec& task : expansion.tasks) {
+    const Resources& needs = task.resources;
+    std::string text =
+        fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", task.key.hex(), needs.slots, needs.ranks,
+                    needs.threads, needs.memory_mb, needs.expected_ms, task.retry.user_failures_max,
+                    task.retry.infra_failures_max, task.lease_ms, task.grace_ms, task.resumable,
+                    fmt::join(needs.labels, ","));
+    for (const std::string& word : task.program.argv) text += fmt::format("\n {}", word);
+    for (const auto& [name, version] : task.versions) {
+      // A commit that changes none of the files changes nothing that a plan says.
+      if (name != kGitVersion) text += fmt::format("\n {}={}", name, version);
+    }
+    hash.update(text + '\n');
+  }
+  for (const RunSpec& run : expansion.runs)
+    hash.update(fmt::format("{} {}\n", run.key.hex(), run.cell));
+  return hash.hex_digest();
 }
 
 std::vector<SubmitTasks> submission(const SweepDefinition& definition, const Expansion& expansion,
@@ -136,7 +167,8 @@ std::vector<SubmitTasks> submission(const SweepDefinition& definition, const Exp
   }
   out.front().definition = to_canonical_json(record);
   out.front().first = true;
-  out.front().if_plan = if_plan;
+  if (!if_plan.empty())
+    out.front().if_plan = fmt::format("{}/{}", if_plan, scope_of(definition, expansion));
   out.front().options = definition.scheduling;
   out.front().options.user = user;
   out.back().last = true;

@@ -17,6 +17,10 @@ struct SourceFile {
 [[nodiscard]] Value definition_record(const SweepDefinition& definition, const Expansion& expansion,
                                       const SourceFile& file);
 
+// A digest of what a submission would bring: tasks, how each is to be run, runs, priority. Two
+// files that differ in a comment have the same; a plan is for one of them.
+[[nodiscard]] std::string scope_of(const SweepDefinition& definition, const Expansion& expansion);
+
 // The sweep as SubmitTasks batches: tasks first, producers before consumers, then the runs. `user`
 // is who submits it.
 [[nodiscard]] std::vector<SubmitTasks> submission(const SweepDefinition& definition,

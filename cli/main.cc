@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/data_version.h"
 #include "cli/up.h"
 #include "cli/view.h"
 #include "schema/reading.h"
@@ -121,6 +122,7 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
   plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)")
       ->check(is_positive)
       ->type_name("N");
+  plan->add_flag("--unfrozen", a.plan.unfrozen, "of a submission with --unfrozen");
   out.push_back({plan, [&](Context& c) { return run_plan(c, a.word, a.plan); }, WordKind::kFile});
 
   CLI::App* submit = app.add_subcommand("submit", "submit a sweep; what exists is kept");
@@ -131,6 +133,9 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
       ->add_option("--if-plan", a.submit.if_plan,
                    "refuse (exit code 4) when the world has moved since this plan")
       ->type_name("PLAN");
+  submit->add_flag("--unfrozen", a.submit.unfrozen,
+                   "run the code from where it lies: for machines that do not see the artifact "
+                   "folder; edits reach queued tasks");
   submit->add_flag("--wait", a.submit.wait, "stay and watch until the sweep has ended");
   out.push_back({submit, [&](Context& c) { return run_submit(c, a.submit); }, WordKind::kFile});
 
@@ -416,6 +421,13 @@ int main(int argc, char** argv) {
   context.width = context.size().columns;
   context.terminal = strata::cli::is_terminal(STDOUT_FILENO);
   context.wait = wait_seconds;
+  context.build = STRATA_BUILD;
+  context.cache = strata::cli::user_cache_folder();
+  if (strata::cli::is_terminal(STDERR_FILENO))
+    context.tell = [](const std::string& line) {
+      std::fprintf(stderr, "\r\x1b[0K%s", line.c_str());
+      std::fflush(stderr);
+    };
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     const Result<int> code = command.run(context);

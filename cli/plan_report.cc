@@ -1,8 +1,10 @@
 #include "cli/plan_report.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
+#include "base/json.h"
 #include "cli/render/progress.h"
 #include "cli/render/text_table.h"
 #include "cli/view.h"
@@ -19,10 +21,17 @@ enum class Category {
   kFresh
 };  // ascending: a run is what its worst task is
 
+// The names hold dots, so they are no path.
+const Value& made_with(const Value& versions, const std::string& name) {
+  static const Value kNothing;
+  const auto found = versions.if_object()->find(name);
+  return found == versions.if_object()->end() ? kNothing : found->second;
+}
+
 Category category_of(const Value& known) {
   if (known.is_null()) return Category::kFresh;
   const std::string state = text_at(known, "state");
-  if (state == "failed" || state == "cancelled") return Category::kRetried;
+  if (state == "failed" || state == "cancelled" || state == "pruned") return Category::kRetried;
   if (state == "succeeded" || state == "diverged")
     return flag_at(known, "outdated") ? Category::kOutdated : Category::kKept;
   return Category::kUnderWay;
@@ -38,27 +47,52 @@ void count(PlanCounts& counts, Category category) {
   }
 }
 
-// What finished tasks of one program took.
-struct History {
-  double flops = 0;          // of the entries that know their FLOPs
-  double flops_seconds = 0;  // slot-seconds of the same
-  double seconds = 0;
-  std::int64_t entries = 0;
+// What finished tasks took, one entry each.
+struct Sample {
+  std::vector<double> seconds{};
+  std::vector<double> rates{};  // FLOPs for each slot-second, of those that know their FLOPs
 };
 
-std::map<std::string, History> history_of(const Value& answer) {
-  std::map<std::string, History> out;
+// Program, slots, ranks, threads, memory: by these a task is like another one. The first alone
+// stands for all tasks of the program.
+using ShapeKey = std::vector<std::string>;
+
+struct History {
+  std::map<ShapeKey, Sample> samples{};
+};
+
+ShapeKey shape_of(const TaskSpec& task) {
+  const Resources& needs = task.resources;
+  return {task.program.name, std::to_string(needs.slots), std::to_string(needs.ranks),
+          std::to_string(needs.threads), std::to_string(needs.memory_mb)};
+}
+
+History history_of(const Value& answer) {
+  History out;
   for (const Value& entry : array_at(answer, "history")) {
-    History& history = out[text_at(entry, "program")];
+    const Resources needs{.slots = integer_at(entry, "slots", 1),
+                          .ranks = integer_at(entry, "ranks", 0),
+                          .threads = integer_at(entry, "threads", 1),
+                          .memory_mb = integer_at(entry, "memory_mb", 0)};
+    const ShapeKey shape =
+        shape_of({.program = {.name = text_at(entry, "program")}, .resources = needs});
     const double seconds = number_at(entry, "seconds");
     const double flops = number_at(entry, "flops");
-    history.seconds += seconds;
-    ++history.entries;
-    if (flops <= 0) continue;
-    history.flops += flops;
-    history.flops_seconds += seconds * number_at(entry, "slots", 1);
+    for (const ShapeKey& key : {shape, ShapeKey{shape.front()}}) {
+      Sample& sample = out.samples[key];
+      sample.seconds.push_back(seconds);
+      if (flops > 0 && seconds > 0)
+        sample.rates.push_back(flops / seconds /
+                               static_cast<double>(std::max<std::int64_t>(needs.slots, 1)));
+    }
   }
   return out;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 struct Duration {
@@ -66,22 +100,57 @@ struct Duration {
   EstimateSource source = EstimateSource::kNone;
 };
 
-Duration duration_of(const TaskSpec& task, const Value& known,
-                     const std::map<std::string, History>& history, double gflops) {
+// Tasks of one shape may still differ in size, so their FLOPs decide where they are known.
+Duration duration_of(const TaskSpec& task, const Value& known, const History& history,
+                     double gflops) {
   const double before = number_at(known, "seconds");
-  if (before > 0) return {before, EstimateSource::kHistory};
+  if (before > 0) return {before, EstimateSource::kShape};
   const auto slots = static_cast<double>(std::max<std::int64_t>(task.resources.slots, 1));
-  const auto found = history.find(task.program.name);
-  if (found != history.end() && task.flops > 0 && found->second.flops_seconds > 0) {
-    return {task.flops / (found->second.flops / found->second.flops_seconds) / slots,
-            EstimateSource::kHistory};
-  }
-  if (found != history.end()) {
-    return {found->second.seconds / static_cast<double>(found->second.entries),
-            EstimateSource::kHistory};
+  const ShapeKey shape = shape_of(task);
+  for (const auto& [key, source] : {std::pair{shape, EstimateSource::kShape},
+                                    std::pair{ShapeKey{shape.front()}, EstimateSource::kProgram}}) {
+    const auto found = history.samples.find(key);
+    if (found == history.samples.end()) continue;
+    const Sample& sample = found->second;
+    if (task.flops > 0 && !sample.rates.empty())
+      return {task.flops / median(sample.rates) / slots, source};
+    return {median(sample.seconds), source};
   }
   if (task.flops > 0) return {task.flops / (gflops * 1e9) / slots, EstimateSource::kAssumption};
   return {};
+}
+
+// Why a result that is there is not what the file would make now; empty: it is, or nobody recorded
+// what it was made from.
+std::string changed_version(const TaskSpec& task, const Value& known) {
+  const Value& made = at(known, "versions");
+  for (const auto& [name, version] : task.versions) {
+    const bool data = name.starts_with(kDataVersion);
+    if (!data && name != kCodeVersion) continue;
+    const Value& then = made.is_null() ? made : made_with(made, name);
+    if (then.if_string() == nullptr || *then.if_string() == version) continue;
+    return data ? fmt::format("what lies at {} has changed", name.substr(kDataVersion.size()))
+                : "its code has changed";
+  }
+  return "";
+}
+
+std::string outdated_reason(const Value& known) {
+  std::string inputs;
+  for (const Value& input : array_at(known, "changed_inputs")) {
+    if (input.if_string() != nullptr) inputs += (inputs.empty() ? "" : ", ") + *input.if_string();
+  }
+  if (inputs.empty()) return "what it was made from was made again with other content";
+  return fmt::format("its {} was made again with other content", inputs);
+}
+
+void note_outdated(PlanReport& plan, const std::string& stage, const std::string& reason) {
+  for (Outdated& one : plan.outdated) {
+    if (one.stage != stage || one.reason != reason) continue;
+    ++one.tasks;
+    return;
+  }
+  plan.outdated.push_back({.stage = stage, .reason = reason, .tasks = 1});
 }
 
 StagePlan& stage_of(PlanReport& plan, const std::string& name) {
@@ -94,9 +163,7 @@ StagePlan& stage_of(PlanReport& plan, const std::string& name) {
 
 void count_runs(PlanReport& plan, const Expansion& expansion,
                 const std::map<TaskKey, Category>& categories, const Value& answer) {
-  std::set<std::string> here;
   for (const RunSpec& run : expansion.runs) {
-    here.insert(run.key.hex());
     Category worst = Category::kKept;
     for (const auto& [stage, key] : run.tasks) {
       const auto found = categories.find(key);
@@ -104,15 +171,39 @@ void count_runs(PlanReport& plan, const Expansion& expansion,
     }
     count(plan.runs, worst);
   }
-  for (const Value& key : array_at(answer, "runs")) {
-    if (key.if_string() != nullptr && !here.contains(*key.if_string())) ++plan.orphaned;
+  plan.orphaned = integer_at(answer, "orphaned");
+  for (const Value& one : array_at(answer, "orphans")) {
+    plan.orphans.push_back({.run = text_at(one, "run"),
+                            .cell = text_at(one, "cell"),
+                            .seed = std::strtoull(text_at(one, "seed").c_str(), nullptr, 10),
+                            .fate = text_at(one, "fate")});
+  }
+}
+
+void count_axes(PlanReport& plan, const Expansion& expansion) {
+  std::map<std::string, std::map<std::string, std::size_t>> places;
+  for (const std::string& name : expansion.swept) plan.axes.push_back({.parameter = name});
+  std::set<std::string> seen;
+  for (const RunSpec& run : expansion.runs) {
+    if (!seen.insert(run.cell).second) continue;
+    const Object* assignment = run.assignment.if_object();
+    if (assignment == nullptr) continue;
+    for (AxisCounts& axis : plan.axes) {
+      const auto set = assignment->find(axis.parameter);
+      if (set == assignment->end()) continue;
+      const auto [place, is_new] =
+          places[axis.parameter].emplace(to_canonical_json(set->second), axis.cells.size());
+      if (is_new) axis.cells.emplace_back(set->second, 0);
+      ++axis.cells[place->second].second;
+    }
   }
 }
 
 }  // namespace
 
 PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
-                     const Value& answer, const PlanOptions& options) {
+                     const Value& answer, const PlanOptions& options,
+                     std::vector<StageCodeFacts> code) {
   PlanReport plan{.sweep = expansion.sweep,
                   .plan_id = text_at(answer, "plan_id"),
                   .connected = !answer.is_null()};
@@ -120,18 +211,25 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
   plan.seeds = definition.seeds.size();
   plan.dropped = expansion.dropped;
   plan.axis_sizes = expansion.axis_sizes;
+  plan.merged = expansion.merged;
+  plan.code = std::move(code);
+  count_axes(plan, expansion);
   plan.gflops = options.gflops;
   plan.slots = options.slots > 0 ? options.slots : integer_at(answer, "slots");
   plan.slots_free = integer_at(answer, "slots_free");
   for (const StageDefinition& stage : definition.stages) stage_of(plan, stage.name);
-  const auto history = history_of(answer);
+  const History history = history_of(answer);
   const Value& tasks = at(answer, "tasks");
   std::map<TaskKey, Category> categories;
   std::map<TaskKey, double> ends;  // earliest, with unlimited slots
   double longest = 0;
   for (const TaskSpec& task : expansion.tasks) {
     const Value& known = at(tasks, task.key.hex());
-    const Category category = category_of(known);
+    Category category = category_of(known);
+    const std::string changed = category == Category::kKept ? changed_version(task, known) : "";
+    if (!changed.empty()) category = Category::kOutdated;
+    if (category == Category::kOutdated)
+      note_outdated(plan, task.stage, changed.empty() ? outdated_reason(known) : changed);
     categories[task.key] = category;
     count(plan.tasks, category);
     StagePlan& stage = stage_of(plan, task.stage);
@@ -142,7 +240,8 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
       if (found != ends.end()) begin = std::max(begin, found->second);
     }
     ends[task.key] = begin;
-    if (category == Category::kKept) continue;
+    // What is outdated is kept, too: only its author knows whether the change matters.
+    if (category == Category::kKept || category == Category::kOutdated) continue;
     const Duration duration = duration_of(task, known, history, options.gflops);
     if (!duration.seconds) {
       ++stage.unknown;
@@ -194,6 +293,80 @@ std::string slot_time(double slot_seconds, const SlotUnit& unit) {
   return format_number(value, 3);
 }
 
+const char* said_source(EstimateSource source) {
+  switch (source) {
+    case EstimateSource::kNone: return "";
+    case EstimateSource::kShape: return "history";
+    case EstimateSource::kProgram: return "history of other shapes";
+    case EstimateSource::kAssumption: return "FLOPs";
+  }
+  return "";
+}
+
+constexpr std::size_t kAxisValuesShown = 12;
+constexpr std::size_t kOrphansShown = 10;
+
+using Lines = std::vector<std::pair<std::string, std::string>>;
+
+std::string shown_value(const Value& value) {
+  if (const std::string* text = value.if_string()) return *text;
+  const std::string name = text_at(value, "name");
+  return name.empty() ? to_canonical_json(value) : name;
+}
+
+// "model.depth  4 (12 cells), 8 (10)".
+void add_axes(const PlanReport& plan, Lines& lines) {
+  std::string axes;
+  for (const auto& [name, size] : plan.axis_sizes) {
+    const std::string many = size == 0 ? "range" : std::to_string(size);
+    axes += (axes.empty() ? "" : " × ") + fmt::format("{} ({})", name, many);
+  }
+  if (!axes.empty()) lines.emplace_back("axes", axes);
+  for (const AxisCounts& axis : plan.axes) {
+    std::string text;
+    for (std::size_t i = 0; i < std::min(axis.cells.size(), kAxisValuesShown); ++i) {
+      text += fmt::format("{}{} ({}{})", i == 0 ? "" : ", ", shown_value(axis.cells[i].first),
+                          axis.cells[i].second,
+                          i > 0                       ? ""
+                          : axis.cells[i].second == 1 ? " cell"
+                                                      : " cells");
+    }
+    if (axis.cells.size() > kAxisValuesShown)
+      text += fmt::format(", and {} more", axis.cells.size() - kAxisValuesShown);
+    if (!text.empty()) lines.emplace_back("cells by " + axis.parameter, text);
+  }
+}
+
+void add_code(const PlanReport& plan, Lines& lines) {
+  for (const StageCodeFacts& code : plan.code) {
+    lines.emplace_back(
+        "code of " + code.stage,
+        fmt::format("{}, {} KiB, {}{}{}", plural(static_cast<std::int64_t>(code.files), "file"),
+                    (code.bytes + 1023) / 1024, code.version.substr(0, 15),
+                    code.git.empty() ? "" : ", git " + code.git,
+                    code.frozen ? "" : "; NOT FROZEN: run from where it lies"));
+  }
+}
+
+void add_changes(const PlanReport& plan, Lines& lines) {
+  for (const Outdated& one : plan.outdated) {
+    lines.emplace_back("outdated",
+                       fmt::format("{} of {}: {}; kept, raise result_version to make it again",
+                                   plural(one.tasks, "result"), one.stage, one.reason));
+  }
+  for (std::size_t i = 0; i < std::min(plan.orphans.size(), kOrphansShown); ++i) {
+    const Orphan& one = plan.orphans[i];
+    const std::string fate = one.fate == "withdrawn" ? "what has not begun is withdrawn"
+                             : one.fate == "goes on" ? "what runs goes on"
+                                                     : "its results stay";
+    lines.emplace_back("orphaned", fmt::format("{} seed {} ({}): {}", one.cell, one.seed,
+                                               one.run.substr(0, 8), fate));
+  }
+  const auto named = static_cast<std::int64_t>(std::min(plan.orphans.size(), kOrphansShown));
+  if (plan.orphaned > named)
+    lines.emplace_back("orphaned", fmt::format("and {} more", plan.orphaned - named));
+}
+
 std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Palette& palette) {
   TextTable table({{.header = "stage"},
                    {.header = "new", .right = true},
@@ -209,10 +382,8 @@ std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Pale
                cell_of(counts.under_way), cell_of(counts.kept), hours, source});
   };
   for (const StagePlan& stage : plan.stages) {
-    const bool idle = stage.counts.total() == stage.counts.kept;
-    std::string source = stage.source == EstimateSource::kHistory      ? "history"
-                         : stage.source == EstimateSource::kAssumption ? "FLOPs"
-                                                                       : "";
+    const bool idle = stage.counts.total() == stage.counts.kept + stage.counts.outdated;
+    std::string source = said_source(stage.source);
     if (stage.unknown > 0)
       source += fmt::format("{}{} unknown", source.empty() ? "" : ", ", stage.unknown);
     add(stage.stage, stage.counts,
@@ -236,16 +407,19 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
                                 plural(static_cast<std::int64_t>(plan.cells), "cell"),
                                 plural(static_cast<std::int64_t>(plan.seeds), "seed"),
                                 plural(plan.runs.total(), "run"));
-  std::vector<std::pair<std::string, std::string>> lines;
-  std::string axes;
-  for (const auto& [name, size] : plan.axis_sizes)
-    axes += (axes.empty() ? "" : " × ") + fmt::format("{} ({})", name, size);
-  if (!axes.empty()) lines.emplace_back("axes", axes);
+  Lines lines;
+  add_axes(plan, lines);
   for (const DroppedBy& by : plan.dropped) {
     lines.emplace_back("dropped",
                        fmt::format("{} by {}", plural(static_cast<std::int64_t>(by.cells), "cell"),
                                    by.constraint));
   }
+  if (plan.merged > 0) {
+    lines.emplace_back("merged",
+                       fmt::format("{}: the same results as an earlier cell",
+                                   plural(static_cast<std::int64_t>(plan.merged), "cell")));
+  }
+  add_code(plan, lines);
   if (!plan.connected)
     lines.emplace_back("note", "no coordinator was asked: everything counts as new");
   out += key_value_lines(lines, palette) + "\n" + stage_lines(plan, unit, palette) + "\n";
@@ -265,7 +439,8 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   if (plan.unknown > 0 && !none)
     cost += fmt::format("; without {} of unknown length", plural(plan.unknown, "task"));
   lines.emplace_back("estimate", cost);
-  if (plan.tasks.total() == plan.tasks.kept) {
+  add_changes(plan, lines);
+  if (plan.tasks.total() == plan.tasks.kept + plan.tasks.outdated) {
     lines.emplace_back("end", "nothing is new: every result exists");
   } else if (plan.seconds) {
     lines.emplace_back(
@@ -303,6 +478,29 @@ Value plan_as_json(const PlanReport& plan) {
   for (const auto& [name, size] : plan.axis_sizes) {
     axes.push_back(Object{{"parameter", name}, {"values", static_cast<std::int64_t>(size)}});
   }
+  Array by_value;
+  for (const AxisCounts& axis : plan.axes) {
+    Array values;
+    for (const auto& [value, cells] : axis.cells)
+      values.push_back(Object{{"value", value}, {"cells", static_cast<std::int64_t>(cells)}});
+    by_value.push_back(Object{{"parameter", axis.parameter}, {"values", std::move(values)}});
+  }
+  Array code;
+  for (const StageCodeFacts& one : plan.code) {
+    code.push_back(Object{{"stage", one.stage},
+                          {"files", static_cast<std::int64_t>(one.files)},
+                          {"bytes", one.bytes},
+                          {"version", one.version},
+                          {"git", one.git},
+                          {"frozen", one.frozen}});
+  }
+  Array outdated;
+  for (const Outdated& one : plan.outdated)
+    outdated.push_back(Object{{"stage", one.stage}, {"reason", one.reason}, {"tasks", one.tasks}});
+  Array orphans;
+  for (const Orphan& one : plan.orphans)
+    orphans.push_back(
+        Object{{"run", one.run}, {"cell", one.cell}, {"seed", one.seed}, {"fate", one.fate}});
   Array stages;
   for (const StagePlan& stage : plan.stages) {
     stages.push_back(
@@ -310,7 +508,8 @@ Value plan_as_json(const PlanReport& plan) {
                {"tasks", counts_as_json(stage.counts)},
                {"slot_seconds", stage.slot_seconds},
                {"unknown", stage.unknown},
-               {"source", stage.source == EstimateSource::kHistory      ? "history"
+               {"source", stage.source == EstimateSource::kShape        ? "history"
+                          : stage.source == EstimateSource::kProgram    ? "history of other shapes"
                           : stage.source == EstimateSource::kAssumption ? "assumed GFLOP/s"
                                                                         : "none"}});
   }
@@ -322,7 +521,12 @@ Value plan_as_json(const PlanReport& plan) {
                 {"dropped", std::move(dropped)},
                 {"axes", std::move(axes)},
                 {"runs", counts_as_json(plan.runs)},
+                {"cells_by_value", std::move(by_value)},
+                {"merged", static_cast<std::int64_t>(plan.merged)},
+                {"code", std::move(code)},
+                {"outdated", std::move(outdated)},
                 {"orphaned", plan.orphaned},
+                {"orphans", std::move(orphans)},
                 {"tasks", counts_as_json(plan.tasks)},
                 {"stages", std::move(stages)},
                 {"slot_seconds", plan.slot_seconds},

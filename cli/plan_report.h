@@ -27,7 +27,37 @@ struct PlanCounts {
   [[nodiscard]] std::int64_t total() const { return fresh + kept + retried + under_way + outdated; }
 };
 
-enum class EstimateSource { kNone, kHistory, kAssumption };
+// kShape: tasks of the program with the same resources; kProgram: with others.
+enum class EstimateSource { kNone, kShape, kProgram, kAssumption };
+
+// The code of a stage as it lies here.
+struct StageCodeFacts {
+  std::string stage{};
+  std::size_t files = 0;
+  std::int64_t bytes = 0;
+  std::string version{};
+  std::string git{};
+  bool frozen = false;
+};
+
+// How many cells there are with each value of a parameter that varies, after constraints.
+struct AxisCounts {
+  std::string parameter{};
+  std::vector<std::pair<Value, std::size_t>> cells{};  // in order of appearance
+};
+
+struct Orphan {  // a run that the file no longer has
+  std::string run{};
+  std::string cell{};
+  std::uint64_t seed = 0;
+  std::string fate{};  // "goes on", "withdrawn", "kept"
+};
+
+struct Outdated {  // tasks of a stage, for one reason
+  std::string stage{};
+  std::string reason{};
+  std::int64_t tasks = 0;
+};
 
 struct StagePlan {
   std::string stage{};
@@ -45,8 +75,13 @@ struct PlanReport {
   std::size_t seeds = 0;
   std::vector<DroppedBy> dropped{};
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
+  std::vector<AxisCounts> axes{};
+  std::size_t merged = 0;  // cells that were the same as an earlier one
   PlanCounts runs{};
-  std::int64_t orphaned = 0;  // runs of the newest generation that the file no longer has
+  std::int64_t orphaned = 0;      // runs of the newest generation that the file no longer has
+  std::vector<Orphan> orphans{};  // of them, as many as the coordinator names
+  std::vector<Outdated> outdated{};
+  std::vector<StageCodeFacts> code{};
   PlanCounts tasks{};
   std::vector<StagePlan> stages{};  // in pipeline order
   double slot_seconds = 0;
@@ -62,11 +97,13 @@ struct PlanReport {
 struct PlanOptions {
   double gflops = kAssumedGflops;
   std::int64_t slots = 0;  // 0: the coordinator's
+  bool unfrozen = false;   // as `submit --unfrozen` would
 };
 
 // `answer`: of the verb `plan`; null without a coordinator.
 [[nodiscard]] PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
-                                   const Value& answer, const PlanOptions& options);
+                                   const Value& answer, const PlanOptions& options,
+                                   std::vector<StageCodeFacts> code = {});
 [[nodiscard]] std::string plan_as_text(const PlanReport& plan, const Palette& palette,
                                        std::int64_t now_ms);
 [[nodiscard]] Value plan_as_json(const PlanReport& plan);

@@ -7,6 +7,7 @@
 #include "cli/render/text_table.h"
 #include "cli/view.h"
 #include "cli/watch_view.h"
+#include "schema/task.h"
 
 namespace strata::cli {
 
@@ -139,6 +140,10 @@ std::string task_as_text(const Value& answer, const Palette& palette) {
                                          integer_at(program, "result_version")));
   }
   if (!at(spec, "seed").is_null()) lines.emplace_back("seed", brief_text(at(spec, "seed")));
+  for (const auto& [name, version] : object_at(spec, "versions")) {
+    const std::string text = printable(brief_text(version));
+    lines.emplace_back(name, name == kUnfrozen ? "not frozen: run from " + text : text);
+  }
   for (const Value& want : array_at(answer, "wants"))
     lines.emplace_back("wanted by", brief_text(want));
   for (const Value& run : array_at(answer, "runs")) {

@@ -113,6 +113,7 @@ Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
       number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
   return Value(Object{{"coordinator", facts.coordinator},
                       {"build", facts.build},
+                      {"artifacts", facts.artifact_folder},
                       {"started_ms", facts.started_ms},
                       {"events", number("SELECT coalesce(max(seq), 0) FROM event")},
                       {"dispatch", facts.dispatch},
@@ -163,57 +164,6 @@ Result<Value> QueryReader::sweeps(const Value& body, const ServerFacts&) {
     row.if_object()->emplace("tasks", std::move(states));
   }
   return Value(Object{{"sweeps", std::move(rows)}});
-}
-
-Result<Value> QueryReader::plan(const Value& body, const ServerFacts& facts) {
-  static_cast<void>(facts);
-  Fields fields(body, "plan");
-  const std::string sweep = fields.text("sweep");
-  const std::vector<std::string> tasks = fields.texts("tasks", std::vector<std::string>{});
-  fields.texts("runs", std::vector<std::string>{});
-  const std::string plan_id =
-      fields.text("plan_id", std::string());  // put in by the server, who asks the core
-  STRATA_CHECK_OK(fields.finish());
-  Object known;
-  for (const std::string& task : tasks) {
-    each(
-        "SELECT t.state, t.outdated, (a.ended_ms - a.started_ms) / 1000.0 FROM task t "
-        "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.succeeded_attempt WHERE t.task = "
-        "?",
-        [&](SQLite::Statement& row) {
-          known.emplace(task, Object{{"state", column_value(row.getColumn(0))},
-                                     {"outdated", flag_value(row.getColumn(1))},
-                                     {"seconds", column_value(row.getColumn(2))}});
-        },
-        task);
-  }
-  Array runs;
-  each(
-      "SELECT r.run FROM run r JOIN sweep s ON s.sweep = r.sweep WHERE r.sweep = ? AND "
-      "r.generation >= s.sealed_generation ORDER BY r.run",
-      [&](SQLite::Statement& row) { runs.emplace_back(column_value(row.getColumn(0))); }, sweep);
-  Array history;
-  each(
-      "SELECT t.program, t.flops, a.slots, (a.ended_ms - a.started_ms) / 1000.0 FROM attempt a "
-      "JOIN task t ON t.task = a.task "
-      "WHERE a.outcome = 'succeeded' AND a.started_ms IS NOT NULL ORDER BY a.ended_ms DESC LIMIT ?",
-      [&](SQLite::Statement& row) {
-        history.emplace_back(Object{{"program", column_value(row.getColumn(0))},
-                                    {"flops", column_value(row.getColumn(1))},
-                                    {"slots", column_value(row.getColumn(2))},
-                                    {"seconds", column_value(row.getColumn(3))}});
-      },
-      kHistoryRows);
-  const std::int64_t slots =
-      number("SELECT coalesce(sum(slots), 0) FROM worker WHERE gone_ms IS NULL");
-  const std::int64_t used =
-      number("SELECT coalesce(sum(slots), 0) FROM attempt WHERE ended_ms IS NULL");
-  return Value(Object{{"plan_id", plan_id},
-                      {"tasks", std::move(known)},
-                      {"runs", std::move(runs)},
-                      {"slots", slots},
-                      {"slots_free", slots - used},
-                      {"history", std::move(history)}});
 }
 
 Result<Value> QueryReader::metrics(const Value& body, const ServerFacts&) {

@@ -16,8 +16,11 @@
 namespace strata::coordinator {
 
 inline constexpr std::chrono::seconds kQueryTimeMax{20};
-inline constexpr std::size_t kRowsMax = 200'000;   // of one answer
-inline constexpr std::int64_t kHistoryRows = 500;  // finished attempts from which `plan` estimates
+inline constexpr std::size_t kRowsMax = 200'000;  // of one answer
+// Finished attempts of a program from which `plan` estimates, the newest.
+inline constexpr std::int64_t kHistoryRows = 100;
+
+class PlanBook;
 
 // What is true of the server beside its tables.
 struct ServerFacts {
@@ -26,7 +29,8 @@ struct ServerFacts {
   std::int64_t started_ms = 0;
   std::string dispatch = "running";  // or "paused: why"
   std::string artifact_folder{};
-  const Mirror* mirror = nullptr;  // may be null; outlives whoever asks
+  const Mirror* mirror = nullptr;     // may be null; outlives whoever asks
+  std::shared_ptr<PlanBook> plans{};  // may be null
 };
 
 class QueryReader;

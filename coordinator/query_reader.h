@@ -47,6 +47,10 @@ class QueryReader {
  private:
   // One full key, of a task or of a run ("task" or "run" in first).
   Result<std::pair<std::string, std::string>> resolve(const std::string& prefix);
+  Value changed_inputs(const std::string& task);
+  Value orphans_of(const std::string& sweep, const std::set<std::string>& runs,
+                   const std::set<std::string>& tasks, std::size_t& count);
+  Value history();
   Value progress_of(const std::string& task, std::int64_t attempt);
   Value scores_of(const std::string& task, const std::set<std::string>& items);
   void add_scores(const std::string& stage, const std::string& task,
@@ -61,7 +65,7 @@ class QueryReader {
   Statements run_;
 };
 
-// Where a shared store keeps an artifact's content; empty without a store. (worker/artifact_store.h
+// Where a shared store keeps an artifact's content; empty without a store. (link/artifact_store.h
 // says the same.)
 [[nodiscard]] inline std::string artifact_path(const std::string& store, const std::string& hash) {
   return store.empty() ? std::string()

@@ -136,13 +136,7 @@ void Server::take_message(PeerId peer, Message message) {
         } else if constexpr (std::is_same_v<T, MetricBatch>) {
           take_points(peer, std::move(body));
         } else if constexpr (std::is_same_v<T, SubmitTasks>) {
-          if (paused_.empty()) {
-            queue_input(peer, std::move(body));
-          } else {
-            refuse(peer, body.id,
-                   {ErrorCode::kUnavailable,
-                    "submitting " + body.sweep + ": dispatch is paused: " + paused_});
-          }
+          take_submission(peer, std::move(body));
         } else if constexpr (std::is_constructible_v<InputBody, T> && !std::is_same_v<T, Tick>) {
           queue_input(peer, std::move(body));
         } else {
@@ -165,6 +159,19 @@ void Server::send(const Send& effect) {
   } else {
     peers_.send(effect.to, effect.message);
   }
+}
+
+void Server::take_submission(PeerId peer, SubmitTasks submission) {
+  if (!paused_.empty()) {
+    return refuse(peer, submission.id,
+                  {ErrorCode::kUnavailable,
+                   "submitting " + submission.sweep + ": dispatch is paused: " + paused_});
+  }
+  if (!submission.first || submission.if_plan.empty())
+    return queue_input(peer, std::move(submission));
+  const std::string id = submission.if_plan.substr(0, submission.if_plan.find('/'));
+  auto plan = parts_.plans != nullptr ? parts_.plans->find(id) : nullptr;
+  queue_input(peer, SubmitPlanned{.submission = std::move(submission), .plan = std::move(plan)});
 }
 
 void Server::queue_input(PeerId peer, InputBody body) {
@@ -212,14 +219,6 @@ void Server::take_request(PeerId peer, Request request) {
                      kProtocolVersion, request.protocol)});
   }
   if (Query::knows(request.verb)) {
-    if (request.verb == "plan") {
-      auto body = parse_json(request.body);
-      const Value* sweep = body ? body->find("sweep") : nullptr;
-      if (sweep != nullptr && sweep->if_string() != nullptr) {
-        body->if_object()->insert_or_assign("plan_id", core_.plan_id(*sweep->if_string()));
-        request.body = to_canonical_json(*body);
-      }
-    }
     const std::uint64_t id = request.id;
     if (parts_.queries.submit(peer, std::move(request))) return;
     ++counts_.queries_refused;

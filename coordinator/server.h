@@ -26,6 +26,7 @@
 #include "coordinator/live_view.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/peers.h"
+#include "coordinator/plan_book.h"
 #include "coordinator/query_service.h"
 
 namespace strata::coordinator {
@@ -52,9 +53,10 @@ struct ServerParts {
   EventStore& events;
   MetricStore& metrics;
   QueryService& queries;
-  Heartbeats* heartbeats = nullptr;  // may be null: then they come over the main socket
-  Exporter* exporter = nullptr;      // may be null
-  const Mirror* mirror = nullptr;    // may be null
+  Heartbeats* heartbeats = nullptr;         // may be null: then they come over the main socket
+  Exporter* exporter = nullptr;             // may be null
+  const Mirror* mirror = nullptr;           // may be null
+  std::shared_ptr<const PlanBook> plans{};  // may be null: then every plan is unknown
   const Clock& clock;
 };
 
@@ -98,6 +100,7 @@ class Server {
   void queue_input(PeerId peer, InputBody body);
   void take_heartbeats();
   void send(const Send& effect);
+  void take_submission(PeerId peer, SubmitTasks submission);
   void step_waiting(Instant until);
   void count_stale(const InputBody& body);
   [[nodiscard]] Status finish_batch();

@@ -71,6 +71,7 @@ class RealService final : public Service {
                             .heartbeats = &heartbeats_,
                             .exporter = parts_.exporter ? &*parts_.exporter : nullptr,
                             .mirror = parts_.mirror.get(),
+                            .plans = facts.plans,
                             .clock = parts_.clock},
                 std::move(options), std::move(core), std::move(live)) {}
 
@@ -238,7 +239,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
                           .build = options.build,
                           .started_ms = clock.wall().unix_ms,
                           .artifact_folder = options.core.artifact_folder,
-                          .mirror = mirror.get()};
+                          .mirror = mirror.get(),
+                          .plans = std::make_shared<PlanBook>()};
   log_info("coordinator", "store {}: {} events, {} tasks, {} sweeps", folder.path().string(),
            stores.replayed.events, stores.replayed.cluster.tasks().size(),
            stores.replayed.cluster.sweeps().size());

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "schema/search_reader.h"
+
 namespace strata {
 namespace {
 
-const std::vector<std::string> kBlockKeys{"name",     "set",   "axes",        "zip",
-                                          "ablation", "cases", "constraints", "seeds"};
+const std::vector<std::string> kBlockKeys{"name",  "set",         "axes",  "zip",   "ablation",
+                                          "cases", "constraints", "seeds", "search"};
 
 bool is_of_model(std::string_view name) {
   return name.ends_with(".name") || name.ends_with(".identity");
@@ -16,7 +18,7 @@ bool is_of_model(std::string_view name) {
 
 Status BlockReader::read(const YamlNode& sweep, const Settings& baseline) {
   const auto has = [&](const char* key) { return sweep.find(key) != nullptr; };
-  const bool top = has("axes") || has("zip") || has("ablation") || has("cases");
+  const bool top = has("axes") || has("zip") || has("ablation") || has("cases") || has("search");
   if (top || !has("blocks")) {
     drafts_.push_back({.node = sweep});
     STRATA_CHECK_OK(what_varies(drafts_.back(), baseline));
@@ -50,6 +52,13 @@ Status BlockReader::block_entry(const YamlNode& node, const Settings& baseline) 
 }
 
 Status BlockReader::what_varies(Draft& draft, const Settings& baseline) {
+  if (const YamlNode* node = draft.node.find("search")) {
+    STRATA_TRY(const SearchReading search, read_search(reading_, *node));
+    draft.block.random = search.random;
+    const bool product = draft.node.find("axes") != nullptr || draft.node.find("zip") != nullptr;
+    if (search.random && !product)
+      return reading_.wrong(node->at, "a random search needs axes or zip to draw from");
+  }
   if (const YamlNode* node = draft.node.find("axes")) {
     STRATA_CHECK_OK(reading_.must_be(*node, YamlKind::kMap, "axes"));
     STRATA_CHECK_OK(axes(draft, *node, true, draft.block.axes));
@@ -72,17 +81,18 @@ Status BlockReader::what_varies(Draft& draft, const Settings& baseline) {
   return {};
 }
 
-// An axis is a list of values, or a map of `values` and `when`.
+// An axis is a list of values, or a map of `values`, or a range, and `when`.
 Status BlockReader::axes(Draft& draft, const YamlNode& map, bool conditional,
                          std::vector<Axis>& to) {
   for (const YamlEntry& entry : map.entries) {
     const YamlNode* values = &entry.value;
     if (conditional && entry.value.kind == YamlKind::kMap) {
-      STRATA_CHECK_OK(reading_.only_keys(entry.value, {"values", "when"}));
+      STRATA_TRY(const bool is_range, range(draft, entry, to));
+      if (const YamlNode* when = entry.value.find("when")) draft.when.emplace(entry.key, *when);
+      if (is_range) continue;
       values = entry.value.find("values");
       if (values == nullptr)
         return reading_.wrong(entry.at, fmt::format("{} needs the key values", entry.key));
-      if (const YamlNode* when = entry.value.find("when")) draft.when.emplace(entry.key, *when);
     }
     STRATA_CHECK_OK(
         reading_.must_be(*values, YamlKind::kList, fmt::format("the values of {}", entry.key)));
@@ -99,6 +109,28 @@ Status BlockReader::axes(Draft& draft, const YamlNode& map, bool conditional,
     to.push_back(std::move(axis));
   }
   return {};
+}
+
+Result<bool> BlockReader::range(Draft& draft, const YamlEntry& entry, std::vector<Axis>& to) {
+  std::vector<std::string> keys{"values", "when"};
+  keys.insert(keys.end(), range_words().begin(), range_words().end());
+  STRATA_CHECK_OK(reading_.only_keys(entry.value, keys));
+  STRATA_TRY(std::optional<AxisRange> range, read_range(reading_, entry.value, entry.key));
+  if (!range) return false;
+  if (entry.value.find("values") != nullptr)
+    return reading_.wrong(entry.at, fmt::format("{} has values and a range", entry.key));
+  if (!draft.block.random) {
+    return reading_.wrong(
+        entry.at,
+        fmt::format("{} is a range: it needs search: {{method: random, cells: N}}", entry.key));
+  }
+  const YamlNode no_models{
+      .kind = YamlKind::kList, .at = entry.at, .items = {entry.value}, .entries = {}};
+  STRATA_CHECK_OK(varies_alone(draft, entry, no_models));
+  STRATA_CHECK_OK(varies(draft, entry));
+  reading_.forget_models(entry.key);
+  to.push_back({.parameter = entry.key, .range = std::move(range)});
+  return true;
 }
 
 Status BlockReader::zip(Draft& draft, const YamlNode& group) {

@@ -50,6 +50,8 @@ class BlockReader {
   Status what_varies(Draft& draft, const Settings& baseline);
   Status block_entry(const YamlNode& node, const Settings& baseline);
   Status axes(Draft& draft, const YamlNode& map, bool conditional, std::vector<Axis>& to);
+  // Whether the axis is one.
+  Result<bool> range(Draft& draft, const YamlEntry& entry, std::vector<Axis>& to);
   Status zip(Draft& draft, const YamlNode& group);
   Status ablation(Draft& draft, const YamlNode& node, const Settings& baseline);
   Status component(Draft& draft, const YamlEntry& entry, Places& set_by_components,

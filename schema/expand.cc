@@ -12,6 +12,8 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "schema/draw.h"
+#include "schema/labels.h"
 #include "schema/reading.h"
 
 namespace strata {
@@ -33,50 +35,17 @@ struct Shape {
   std::vector<std::string> neutral{};
   std::string key_text{};  // canonical_key_parameters of these
   double flops = 0;
+  std::map<std::string, std::string> versions{};
+  std::vector<std::string> versions_in_key{};
 };
 
-std::string shown(const Value& value) {
-  if (const std::string* text = value.if_string()) return *text;
-  if (const Value* name = value.find("name"); name != nullptr && name->if_string() != nullptr)
-    return *name->if_string();
-  return to_canonical_json(value);
-}
-
-std::vector<std::string> parts_of(const std::string& name) {
-  std::vector<std::string> parts;
-  std::size_t at = 0;
-  for (;;) {
-    const std::size_t dot = name.find('.', at);
-    parts.push_back(name.substr(at, dot - at));
-    if (dot == std::string::npos) return parts;
-    at = dot + 1;
-  }
-}
-
-// The last part that no other name has anywhere, else the whole name: align.text.layer beside
-// align.speech.layer is "text".
-std::map<std::string, std::string> short_names(const std::vector<std::string>& names) {
-  std::map<std::string, int> names_with;
-  for (const std::string& name : names) {
-    const auto parts = parts_of(name);
-    for (const std::string& part : std::set<std::string>(parts.begin(), parts.end()))
-      ++names_with[part];
-  }
-  std::map<std::string, std::string> shorts;
-  for (const std::string& name : names) {
-    const auto parts = parts_of(name);
-    const auto unique = std::find_if(parts.rbegin(), parts.rend(), [&](const std::string& part) {
-      return names_with.at(part) == 1;
-    });
-    shorts[name] = unique == parts.rend() ? name : *unique;
-  }
-  return shorts;
-}
+// Cells that constraints dropped, or that were drawn already, for one that is taken.
+constexpr std::size_t kDrawsPerCellMax = 1'000;
 
 class Expander {
  public:
-  explicit Expander(const SweepDefinition& definition)
-      : definition_(definition), parameters_(definition.base) {}
+  Expander(const SweepDefinition& definition, const Surroundings& surroundings)
+      : definition_(definition), surroundings_(surroundings), parameters_(definition.base) {}
 
   Result<Expansion> run() {
     collect_swept();
@@ -125,11 +94,16 @@ class Expander {
       const std::size_t first_constraint = out_.dropped.size();
       for (const Constraint& c : block.constraints) out_.dropped.push_back({c.text, 0});
       STRATA_CHECK_OK(check_size(block));
-      if (has_product(block)) STRATA_CHECK_OK(add_product(block, first_constraint, 0, block.set));
+      if (block.random) {
+        STRATA_CHECK_OK(add_random(block, first_constraint));
+      } else if (has_product(block)) {
+        STRATA_CHECK_OK(add_product(block, first_constraint, 0, block.set));
+      }
       for (const Case& c : block.cases) {
         Settings setting = block.set;
         setting.insert(setting.end(), c.set.begin(), c.set.end());
-        STRATA_CHECK_OK(add_cell(block, first_constraint, setting, &c));
+        STRATA_TRY([[maybe_unused]] const bool kept,
+                   add_cell(block, first_constraint, setting, &c));
       }
     }
     return {};
@@ -148,9 +122,12 @@ class Expander {
     const std::size_t cells_max = (kRunsMax - std::min(kRunsMax, runs_before_constraints_)) / seeds;
     std::size_t product = has_product(block) ? 1 : 0;
     const auto times = [&](std::size_t size) { product = std::min(product * size, kRunsMax + 1); };
-    for (const Axis& axis : block.axes) times(axis.values.size());
-    for (const auto& group : block.zips) times(group.front().values.size());
-    const std::size_t cells = product + block.cases.size();
+    if (!block.random) {
+      for (const Axis& axis : block.axes) times(axis.values.size());
+      for (const auto& group : block.zips) times(group.front().values.size());
+    }
+    const std::size_t drawn = block.random ? block.random->cells : product;
+    const std::size_t cells = drawn + block.cases.size();
     runs_before_constraints_ += cells * seeds;
     if (cells <= cells_max) return {};
     return fail(ErrorCode::kTooLarge, "sweep {}: more than {} runs before constraints",
@@ -161,8 +138,11 @@ class Expander {
   Status add_product(const Block& block, std::size_t first_constraint, std::size_t level,
                      const Settings& so_far) {
     const std::size_t axes = block.axes.size();
-    if (level == axes + block.zips.size())
-      return add_cell(block, first_constraint, so_far, nullptr);
+    if (level == axes + block.zips.size()) {
+      STRATA_TRY([[maybe_unused]] const bool kept,
+                 add_cell(block, first_constraint, so_far, nullptr));
+      return {};
+    }
     const auto go_on = [&](const Settings& setting) {
       return add_product(block, first_constraint, level + 1, setting);
     };
@@ -189,6 +169,48 @@ class Expander {
     return {};
   }
 
+  // Different cells, in the order in which they are drawn: asking for more of them leaves the first
+  // ones as they are.
+  Status add_random(const Block& block, std::size_t first_constraint) {
+    Random random(derive_seed(block.random->seed, "cells/" + block.name));
+    std::set<std::string> drawn;
+    std::size_t found = 0;
+    for (std::size_t misses = 0; found < block.random->cells;) {
+      STRATA_TRY(const Settings setting, draw_cell(block, random));
+      std::string text;
+      for (const auto& [name, value] : setting) text += to_canonical_json(value) + "\n" + name;
+      bool kept = false;
+      if (drawn.insert(std::move(text)).second) {
+        STRATA_TRY(kept, add_cell(block, first_constraint, setting, nullptr));
+      }
+      found += kept ? 1 : 0;
+      misses = kept ? 0 : misses + 1;
+      if (misses < kDrawsPerCellMax) continue;
+      return fail(ErrorCode::kInvalid,
+                  "sweep {}: search: after {} draws in vain there are {} different cells that meet "
+                  "the constraints, not {}: ask for fewer, or draw from more",
+                  definition_.name, misses, found, block.random->cells);
+    }
+    return {};
+  }
+
+  Result<Settings> draw_cell(const Block& block, Random& random) {
+    Settings setting = block.set;
+    for (const Axis& axis : block.axes) {
+      if (axis.when) {
+        STRATA_CHECK_OK(enter(setting));
+        STRATA_TRY(const bool applies, test(*axis.when, axis.parameter + ".when", ""));
+        if (!applies) continue;
+      }
+      setting.emplace_back(axis.parameter, draw(axis, random));
+    }
+    for (const auto& group : block.zips) {
+      const std::uint64_t i = random.bounded(group.front().values.size());
+      for (const Axis& axis : group) setting.emplace_back(axis.parameter, axis.values[i]);
+    }
+    return setting;
+  }
+
   // The parameters of one cell at a time: copying all of them for every cell would cost more than
   // all else.
   Status enter(const Settings& setting) {
@@ -208,29 +230,30 @@ class Expander {
     return {};
   }
 
-  Status add_cell(const Block& block, std::size_t first_constraint, const Settings& setting,
-                  const Case* written) {
+  // False: a constraint drops it.
+  Result<bool> add_cell(const Block& block, std::size_t first_constraint, const Settings& setting,
+                        const Case* written) {
     STRATA_CHECK_OK(enter(setting));
     Cell cell{.setting = setting, .seeds = seeds_of(block), .written = written};
     if (written != nullptr && !written->seeds.empty()) cell.seeds = written->seeds;
     describe(cell);
     STRATA_TRY(const bool kept, passes(cell, definition_.constraints, 0));
-    if (!kept) return {};
+    if (!kept) return false;
     STRATA_TRY(const bool kept_here, passes(cell, block.constraints, first_constraint));
-    if (!kept_here) return {};
+    if (!kept_here) return false;
     const bool labelled = written != nullptr && !written->label.empty();
     const auto [place, is_new] =
         seen_.emplace(std::pair{labelled ? cell.label : "", cell.values}, cells_.size());
     if (is_new) {
       cells_.push_back(std::move(cell));
-      return {};
+      return true;
     }
     ++out_.merged;
     std::vector<std::uint64_t>& seeds = cells_[place->second].seeds;
     for (const std::uint64_t seed : cell.seeds) {
       if (std::ranges::find(seeds, seed) == seeds.end()) seeds.push_back(seed);
     }
-    return {};
+    return true;
   }
 
   // Its assignment, label and numbers, from the parameters entered.
@@ -411,7 +434,14 @@ class Expander {
                   .flops = shape.flops,
                   .scoring = stage.scoring,
                   .grace_ms = stage.grace_ms,
-                  .log_rules = stage.log_rules};
+                  .log_rules = stage.log_rules,
+                  .versions = shape.versions,
+                  .versions_in_key = shape.versions_in_key};
+    const auto code = surroundings_.code.find(stage.name);
+    if (code != surroundings_.code.end() && code->second.artifact) {
+      task.code = code->second.artifact;
+      task.program.argv = code->second.argv;
+    }
     auto producer = producers.begin();
     for (const auto& [name, input] : stage.inputs) {
       if (*producer != kNone)
@@ -452,6 +482,13 @@ class Expander {
       const Value* value = shape.parameters.find(name);
       if (value != nullptr && *value == neutral) shape.neutral.push_back(name);
     }
+    for (const std::string& name : definition_.identity.exclude) {
+      if (shape.parameters.find(name) != nullptr) shape.neutral.push_back(name);
+    }
+    std::ranges::sort(shape.neutral);
+    const auto [rest, end] = std::ranges::unique(shape.neutral);
+    shape.neutral.erase(rest, end);
+    STRATA_CHECK_OK(add_versions(stage, cell, shape));
     if (stage.flops) {
       const auto flops =
           stage.flops->number([&](std::string_view name) { return parameters_.find(name); });
@@ -464,6 +501,33 @@ class Expander {
         canonical_key_parameters({.parameters = shape.parameters, .neutral = shape.neutral});
     shapes_.push_back(std::move(shape));
     return known->second;
+  }
+
+  Status add_versions(const StageDefinition& stage, const Cell& cell, Shape& shape) const {
+    const Identity& identity = definition_.identity;
+    if (const auto code = surroundings_.code.find(stage.name); code != surroundings_.code.end()) {
+      shape.versions = code->second.versions;
+      if (identity.code == VersionUse::kKey && shape.versions.contains(kCodeVersion))
+        shape.versions_in_key.emplace_back(kCodeVersion);
+    }
+    for (const auto& [parameter, use] : identity.data) {
+      const Value* value = shape.parameters.find(parameter);
+      if (value == nullptr || value->is_null()) continue;
+      const std::string* path = value->if_string();
+      const auto version =
+          path == nullptr ? surroundings_.data.end() : surroundings_.data.find(*path);
+      if (version == surroundings_.data.end()) {
+        return fail(ErrorCode::kInvalid,
+                    "sweep {}: identity.data: in cell \"{}\" {} is {}: expected the absolute path "
+                    "of a file or folder that is there",
+                    definition_.name, cell.label, parameter, to_canonical_json(*value));
+      }
+      const std::string name = std::string(kDataVersion) + parameter;
+      shape.versions.insert_or_assign(name, version->second);
+      if (use == VersionUse::kKey) shape.versions_in_key.push_back(name);
+    }
+    std::ranges::sort(shape.versions_in_key);
+    return {};
   }
 
   // Which swept parameters matter to the stage.
@@ -494,6 +558,7 @@ class Expander {
   static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
   const SweepDefinition& definition_;
+  const Surroundings& surroundings_;
   Value parameters_{};  // of the cell entered last
   Expansion out_{};
   std::map<std::string, std::string> shorts_{};
@@ -514,16 +579,8 @@ class Expander {
 
 }  // namespace
 
-Status lay_over_value(Value& base, const std::string& path, const Value& value) {
-  const Object* map = value.if_object();
-  const Value* before = base.find(path);
-  if (map == nullptr || before == nullptr || before->if_object() == nullptr)
-    return base.set(path, value);
-  for (const auto& [key, inner] : *map)
-    STRATA_CHECK_OK(lay_over_value(base, path + "." + key, inner));
-  return {};
+Result<Expansion> expand(const SweepDefinition& definition, const Surroundings& surroundings) {
+  return Expander(definition, surroundings).run();
 }
-
-Result<Expansion> expand(const SweepDefinition& definition) { return Expander(definition).run(); }
 
 }  // namespace strata

@@ -88,6 +88,9 @@ struct StageNodes {
 [[nodiscard]] Result<std::vector<StageDefinition>> read_stages(const Reading& reading,
                                                                const std::vector<StageNodes>& nodes,
                                                                const Expression::Known& known);
+// Paths, folders and patterns of `code`, joined with the folder of the file that names them.
+[[nodiscard]] Result<std::vector<std::string>> read_code(const Reading& reading,
+                                                         const YamlNode& node);
 [[nodiscard]] Result<ResourceChange> read_resource_change(const Reading& reading,
                                                           const YamlNode& node);
 [[nodiscard]] Result<Resources> read_resources(const Reading& reading, const YamlNode& node,

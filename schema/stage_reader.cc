@@ -14,9 +14,9 @@ constexpr std::int64_t kGraceSecondsMax = 3600;
 constexpr std::size_t kFallbacksMax = 8;
 
 const std::vector<std::string> kStageKeys{
-    "program", "command",   "result_version", "reads",     "inputs",        "outputs",
-    "seeded",  "resumable", "when",           "resources", "retry",         "lease_seconds",
-    "secrets", "flops",     "scoring",        "policy",    "grace_seconds", "fallbacks"};
+    "program",   "command", "result_version", "reads",     "inputs",        "outputs", "seeded",
+    "resumable", "when",    "resources",      "retry",     "lease_seconds", "secrets", "flops",
+    "scoring",   "policy",  "grace_seconds",  "fallbacks", "code"};
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() >= 'a' && name.front() <= 'z' &&
@@ -34,17 +34,22 @@ std::vector<std::string> split_at_spaces(const std::string& text) {
   return words;
 }
 
-Result<std::vector<std::string>> read_command(const Reading& reading, const YamlNode& node) {
+Status read_command(const Reading& reading, const YamlNode& node, StageDefinition& stage) {
   STRATA_CHECK_OK(reading.must_be(node, YamlKind::kList, "command"));
   static constexpr std::string_view kFolder = "{folder}";
   std::vector<std::string> argv;
+  std::vector<std::string> written;
+  const std::string folder = reading.folder_of(node.at);
   for (const YamlNode& item : node.items) {
     const bool number = item.kind == YamlKind::kScalar && item.scalar.if_number() != nullptr;
     if (number)
       return reading.wrong(item.at, "an entry of command must be a text: quote the number");
     STRATA_TRY(std::string word, reading.text(item, "an entry of command"));
+    if (word.find(kCodeToken) != std::string::npos)
+      return reading.wrong(item.at, "{code} is written by strata: write {folder}");
+    written.push_back(word);
     for (std::size_t at = 0; (at = word.find(kFolder, at)) != std::string::npos;) {
-      const std::string folder = reading.folder_of(node.at);
+      stage.folder = folder;
       word.replace(at, kFolder.size(), folder);
       at += folder.size();
     }
@@ -52,7 +57,9 @@ Result<std::vector<std::string>> read_command(const Reading& reading, const Yaml
   }
   if (argv.empty() || argv.front().empty())
     return reading.wrong(node.at, "command must name a program");
-  return argv;
+  stage.program.argv = std::move(argv);
+  if (!stage.folder.empty()) stage.command = std::move(written);
+  return {};
 }
 
 class StageReader {
@@ -89,7 +96,15 @@ class StageReader {
     if (stage_.program.argv.empty())
       return reading_.wrong(program->at, "program must not be empty");
     if (const YamlNode* command = map_.find("command")) {
-      STRATA_TRY(stage_.program.argv, read_command(reading_, *command));
+      STRATA_CHECK_OK(read_command(reading_, *command, stage_));
+    }
+    if (const YamlNode* code = map_.find("code")) {
+      if (stage_.folder.empty()) {
+        return reading_.wrong(
+            code->at, fmt::format("stage {} has code, but no word of its command is in {{folder}}",
+                                  stage_.name));
+      }
+      STRATA_TRY(stage_.code, read_code(reading_, *code));
     }
     if (const YamlNode* version = map_.find("result_version")) {
       STRATA_TRY(stage_.program.result_version,
@@ -302,6 +317,19 @@ Result<std::vector<StageDefinition>> in_order(const Reading& reading,
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> read_code(const Reading& reading, const YamlNode& node) {
+  STRATA_TRY(std::vector<std::string> paths, reading.texts(node, "code"));
+  if (paths.empty()) return reading.wrong(node.at, "code names no file");
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (paths[i].empty() || paths[i].front() == '/') {
+      return reading.wrong(node.items[i].at,
+                           fmt::format("code: \"{}\" is not relative to this file", paths[i]));
+    }
+    paths[i] = reading.beside(node.items[i].at, paths[i]);
+  }
+  return paths;
+}
 
 Status lay_stages(const Reading& reading, const YamlNode& stages, std::vector<StageNodes>& over) {
   STRATA_CHECK_OK(reading.must_be(stages, YamlKind::kMap, "stages"));

@@ -43,9 +43,20 @@ struct ResourceChange {
 };
 [[nodiscard]] Resources lay_over(Resources resources, const ResourceChange& change);
 
+// Whether the version of something that no parameter holds is only written down, or decides the
+// result's name as well.
+enum class VersionUse : std::uint8_t { kRecord, kKey };
+
 struct StageDefinition {
   std::string name{};
-  Program program{};
+  Program program{};  // its argv has {folder} filled in
+  // For code that is frozen: the folder that {folder} means, and the command as it was written.
+  // Both empty where the command does not use it.
+  std::string folder{};
+  std::vector<std::string> command{};
+  // Files, folders and patterns that are the stage's code, joined with the folder of the file that
+  // names them; empty: what its command names.
+  std::vector<std::string> code{};
   std::vector<std::string>
       reads{};  // dotted parameter names or prefixes ("model" takes all below it)
   std::map<std::string, StageInput> inputs{};
@@ -65,12 +76,28 @@ struct StageDefinition {
   std::vector<ResourceChange> fallbacks{};
 };
 
+// What an axis of drawn cells may have instead of values. 0 < low for kLogUniform; low and high are
+// whole numbers for kInteger, which may be drawn, too.
+struct AxisRange {
+  enum class Kind : std::uint8_t { kUniform, kLogUniform, kInteger };
+  Kind kind = Kind::kUniform;
+  Number low{};
+  Number high{};
+};
+
+// So many different cells of the block's product, drawn instead of all of them.
+struct RandomCells {
+  std::size_t cells = 0;
+  std::uint64_t seed = 0;
+};
+
 // `when` is tested on the parameters as `base`, the block's `set` and the axes before this one
 // leave them; where it is false the axis sets nothing. Axes of a zip group have none.
 struct Axis {
   std::string parameter{};
   std::vector<Value> values{};
   std::optional<Expression> when{};
+  std::optional<AxisRange> range{};  // in place of values; in blocks with `random` only
 };
 
 // Dotted parameter names with their values, as written; later ones are laid over earlier ones.
@@ -101,6 +128,15 @@ struct Block {
   std::vector<Case> cases{};
   std::vector<Constraint> constraints{};  // beside the sweep's
   std::vector<std::uint64_t> seeds{};     // empty: the sweep's
+  std::optional<RandomCells> random{};    // absent: the whole product
+};
+
+// What counts in the names of results beside what stages read, and what of that does not.
+struct Identity {
+  // Parameters, with all below them, that programs see and keys do not.
+  std::vector<std::string> exclude{};
+  VersionUse code = VersionUse::kRecord;
+  std::map<std::string, VersionUse> data{};  // parameters that are paths of files or folders
 };
 
 // How `strata table` shows the sweep; the sweep's author decides, the command line may override.
@@ -119,8 +155,9 @@ struct SweepDefinition {
   std::string description{};
   Value base{};                            // parameters of every cell
   std::map<std::string, Value> neutral{};  // parameters left out of keys when they have this value
-  std::vector<Block> blocks{};             // at least one
-  std::vector<Constraint> constraints{};   // of the cells of all blocks
+  Identity identity{};
+  std::vector<Block> blocks{};            // at least one
+  std::vector<Constraint> constraints{};  // of the cells of all blocks
   std::vector<std::uint64_t> seeds{};
   std::map<std::string, Value>
       baseline{};  // the assignment of the cell that others are compared with; may be empty
@@ -136,6 +173,22 @@ struct SweepDefinition {
   std::vector<std::string> judge_as_teacher{};
 };
 
+// What an expansion needs to know that stands in no sweep file; whoever may read files finds it
+// out.
+struct StageCode {
+  std::vector<std::string> argv{};        // the command, with kCodeToken where the code lies
+  std::optional<ArtifactRef> artifact{};  // absent: not frozen, and `argv` is not used
+  std::map<std::string, std::string> versions{};  // "code" and what else is to be recorded
+};
+struct Surroundings {
+  std::map<std::string, StageCode> code{};    // by stage
+  std::map<std::string, std::string> data{};  // path -> version of its content
+};
+
+// All paths that the parameter may be in some cell, sorted. Values that are no text are left out.
+[[nodiscard]] std::vector<std::string> values_of(const SweepDefinition& definition,
+                                                 const std::string& parameter);
+
 struct DroppedBy {
   std::string constraint{};
   std::size_t cells = 0;
@@ -149,6 +202,7 @@ struct Expansion {
   std::size_t merged = 0;         // cells that were the same as an earlier one
   // One entry for each constraint; a cell counts for the first that drops it.
   std::vector<DroppedBy> dropped{};
+  // Of an axis that is a range: 0.
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
   std::vector<std::string> swept{};  // parameters that blocks, axes, zips and cases set, as written
   std::vector<std::string> judge_as_teacher{};
@@ -163,6 +217,7 @@ using FileReader = std::function<Result<std::string>(const std::string& path)>;
 [[nodiscard]] Status lay_over_value(Value& base, const std::string& path, const Value& value);
 
 [[nodiscard]] Result<SweepDefinition> read_sweep(const std::string& path, const FileReader& read);
-[[nodiscard]] Result<Expansion> expand(const SweepDefinition& definition);
+[[nodiscard]] Result<Expansion> expand(const SweepDefinition& definition,
+                                       const Surroundings& surroundings = {});
 
 }  // namespace strata

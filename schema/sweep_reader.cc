@@ -5,6 +5,7 @@
 #include <set>
 
 #include "schema/block_reader.h"
+#include "schema/identity_reader.h"
 
 namespace strata {
 namespace {
@@ -35,10 +36,13 @@ const std::vector<std::string> kSweepKeys{"sweep",
                                           "expected",
                                           "priority",
                                           "scheduling",
-                                          "allow_judge_as_teacher"};
+                                          "allow_judge_as_teacher",
+                                          "identity",
+                                          "code",
+                                          "search"};
 const std::vector<std::string> kPipelineKeys{"pipeline", "description", "models",   "base",
                                              "neutral",  "open",        "teachers", "judges",
-                                             "stages",   "table"};
+                                             "stages",   "table",       "identity", "code"};
 
 class SweepReader {
  public:
@@ -92,6 +96,7 @@ class SweepReader {
       return reading_.wrong(sweep.at, "the sweep has no stages: name a pipeline, or write stages");
     STRATA_CHECK_OK(neutral(pipeline));
     STRATA_CHECK_OK(neutral(sweep));
+    for (const YamlNode* file : files) STRATA_CHECK_OK(code_and_identity(*file, known));
     STRATA_CHECK_OK(rest(sweep, known));
     for (const YamlNode* file : files) {
       if (const YamlNode* node = file->find("table")) STRATA_CHECK_OK(table(*node));
@@ -253,6 +258,30 @@ class SweepReader {
     return {};
   }
 
+  // The list `code` of a file is of the commands that stand in files of its folder.
+  Status code_and_identity(const YamlNode& file, const Expression::Known& known) {
+    if (const YamlNode* node = file.find("code")) {
+      STRATA_TRY(const std::vector<std::string> code, read_code(reading_, *node));
+      bool used = false;
+      for (StageDefinition& stage : out_.stages) {
+        if (stage.folder != reading_.folder_of(node->at)) continue;
+        used = true;
+        const bool own = !stage.code.empty() && !code_of_file_.contains(stage.name);
+        if (own) continue;
+        code_of_file_.insert(stage.name);
+        stage.code.insert(stage.code.end(), code.begin(), code.end());
+      }
+      if (!used)
+        return reading_.wrong(node->at, "no command of this file uses {folder}: it has no code");
+    }
+    const YamlNode* node = file.find("identity");
+    if (node == nullptr) return {};
+    std::vector<std::string> all;
+    list_leaves(out_.base, "", all);
+    STRATA_CHECK_OK(read_identity(reading_, *node, known, all, out_.identity));
+    return check_identity(reading_, *node, out_.stages);
+  }
+
   Status rest(const YamlNode& sweep, const Expression::Known& known) {
     STRATA_TRY(out_.blocks, blocks_.finish(out_.stages, known, used_));
     if (const YamlNode* node = sweep.find("constraints")) {
@@ -407,6 +436,7 @@ class SweepReader {
   std::vector<std::string> judges_{};
   Places places_{};  // where base values were set last
   std::set<std::string> used_{};
+  std::set<std::string> code_of_file_{};  // stages whose code is the list of a file
 };
 
 }  // namespace

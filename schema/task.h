@@ -24,6 +24,17 @@ namespace strata {
 
 inline constexpr int kKeyVersion = 1;
 
+// In the command of a task with frozen code: the folder in which its worker has laid the code out.
+inline constexpr std::string_view kCodeToken = "{code}";
+// Names in TaskSpec::versions.
+inline constexpr const char* kCodeVersion = "code";        // "sha256:..." of the code's manifest
+inline constexpr const char* kGitVersion = "git";          // "3f2a... + 2 changed files"
+inline constexpr const char* kProgramVersion = "program";  // "strata 0.3.0", of our own programs
+inline constexpr const char* kUnfrozen = "unfrozen";       // the folder from which the code is run
+inline constexpr std::string_view kDataVersion = "data.";  // + the parameter that is the path
+// + such a name, in Succeeded::recorded: what a result was really made from.
+inline constexpr std::string_view kRecordedVersion = "version.";
+
 struct Program {
   std::string name{};  // part of the key, for example "strata-trainer train"
   std::vector<std::string>
@@ -64,8 +75,9 @@ struct TaskSpec {
   std::string stage{};
   Program program{};
   Value parameters{};
-  // Dotted names of those parameters that have their neutral value: the program sees them, the key
-  // does not, so a parameter that is added later changes no old key. Sorted.
+  // Dotted names of parameters that the program sees and the key does not: those that have their
+  // neutral value, so that a parameter that is added later changes no old key, and those that the
+  // sweep's identity excludes. Sorted.
   std::vector<std::string> neutral{};
   std::optional<std::uint64_t> seed{};
   std::vector<TaskInput> inputs{};     // sorted by name
@@ -81,8 +93,8 @@ struct TaskSpec {
   std::vector<Resources> fallbacks{};  // tried one after the other when it runs out of memory
   std::vector<LogRule> log_rules{};    // before the shipped ones
   std::optional<ArtifactRef> code{};   // the files of its command, as they were when submitted
-  // What else it was made from: "code" -> "git 3f2a… + 2 changed files", a path -> its hash.
-  // Recorded; those that `versions_in_key` names decide the result's name, too.
+  // What else it is made from, by the names above. Recorded; those that `versions_in_key` names
+  // decide the result's name, too.
   std::map<std::string, std::string> versions{};
   std::vector<std::string> versions_in_key{};  // sorted
   bool operator==(const TaskSpec&) const = default;

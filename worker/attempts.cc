@@ -61,6 +61,7 @@ Attempts::Attempts(AttemptsOptions options, const Inventory& inventory, const Se
       secrets_(secrets),
       launcher_(launcher),
       pool_(pool),
+      code_(options_.folder / "code"),
       slots_(inventory.slots),
       ended_folders_(options_.folder / "attempts", options_.ended_folders_kept) {}
 
@@ -132,17 +133,31 @@ void Attempts::launch(const StartAttempt& order, Instant now) {
         id, Failed{.cause = FailureClass::kInfra, .reason = "the worker has no slots left for it"},
         {});
   it->second.slots = std::move(*slots);
-  if (order.inputs.empty() && !order.resume_from) return on_prepared(id, {});
+  if (order.inputs.empty() && !order.resume_from && !order.spec.code) return on_prepared(id, {});
   if (!store_)
     return end(
         id, Failed{.cause = FailureClass::kInfra, .reason = "the artifact store cannot be reached"},
         {});
-  submit(id,
-         [this, order, store = *store_, how = options_.verify_inputs]() -> WorkPool::Completion {
-           return [this, id = order.attempt, inputs = check_inputs(store, order, how)] {
-             on_prepared(id, inputs);
-           };
-         });
+  submit(id, [this, order, store = *store_]() -> WorkPool::Completion {
+    return [this, id = order.attempt, inputs = prepare(store, order)] { on_prepared(id, inputs); };
+  });
+}
+
+// In the pool: nothing here but what is safe on any thread.
+InputCheck Attempts::prepare(const ArtifactStore& store, const StartAttempt& order) {
+  InputCheck result = check_inputs(store, order, options_.verify_inputs);
+  if (!result.why.empty() || !order.spec.code) return result;
+  auto code = code_.lay_out(store, order.spec.code->hash, order.attempt);
+  if (code) {
+    result.code = std::move(*code);
+    return result;
+  }
+  const ErrorCode why = code.error().code;
+  result.no_code = why == ErrorCode::kNotFound || why == ErrorCode::kDamaged;
+  result.unknown = !result.no_code;
+  result.why = "its code: " + code.error().message;
+  if (result.no_code) result.why += "; submit the sweep again, which stores it anew";
+  return result;
 }
 
 void Attempts::on_prepared(const AttemptId& id, const InputCheck& inputs) {
@@ -151,9 +166,12 @@ void Attempts::on_prepared(const AttemptId& id, const InputCheck& inputs) {
   attempt->in_pool = false;
   if (attempt->stop_reason) return end(id, Stopped{.reason = *attempt->stop_reason}, {});
   if (!inputs.why.empty()) {
-    const FailureClass cause = inputs.unknown ? FailureClass::kInfra : FailureClass::kData;
+    const FailureClass cause = inputs.no_code   ? FailureClass::kInvalid
+                               : inputs.unknown ? FailureClass::kInfra
+                                                : FailureClass::kData;
     return end(id, Failed{.cause = cause, .reason = inputs.why}, inputs.lost);
   }
+  attempt->code = inputs.code;
   const auto status = start_program(*attempt);
   if (status) {
     log_info("worker", "attempt {} ({}): started on {} slots in {}", id.text(),
@@ -184,7 +202,8 @@ Status Attempts::start_program(Attempt& attempt) {
   if (spec.program.argv.empty())
     return fail(ErrorCode::kInvalid, "stage {}: its program has no command", spec.stage);
   STRATA_TRY(auto environment, secrets_.resolve(spec.secrets));
-  STRATA_TRY(const auto program, find_stage_program(options_.programs, spec.program.argv.front()));
+  const std::vector<std::string> argv = command_in(spec.program.argv, attempt.code);
+  STRATA_TRY(const auto program, find_stage_program(options_.programs, argv.front()));
   STRATA_CHECK_OK(directory.create());
   SpecPaths paths{.models = options_.models};
   for (const auto& [name, ref] : attempt.order.inputs)
@@ -194,7 +213,7 @@ Status Attempts::start_program(Attempt& attempt) {
       write_file_unsynced(directory.spec_file(), stage_spec_text(attempt.order, directory, paths)));
 
   LaunchOrder launch{.attempt = attempt.order.attempt.text(),
-                     .argv = spec.program.argv,
+                     .argv = argv,
                      .ranks = spec.resources.ranks > 0,
                      .folder = directory.folder(),
                      .log_file = directory.log_file(),
@@ -207,6 +226,8 @@ Status Attempts::start_program(Attempt& attempt) {
       std::to_string(std::max<std::int64_t>(1, spec.resources.threads));
   environment["OMP_WAIT_POLICY"] = "passive";
   environment["STRATA_ATTEMPT"] = launch.attempt;
+  // Root may write where nobody may: Python would leave its own files in the frozen code.
+  if (!attempt.code.empty()) environment["PYTHONDONTWRITEBYTECODE"] = "1";
   for (auto& [name, value] : slot_environment(inventory_, attempt.slots)) environment[name] = value;
   if (launch.ranks) {
     const MpiOptions mpi{.scratch = launch.scratch, .ranks = spec.resources.ranks};
@@ -318,12 +339,16 @@ std::map<std::string, std::string> Attempts::recorded_of(const Attempt& attempt)
   std::string slots;
   for (const std::int64_t slot : attempt.slots)
     slots += (slots.empty() ? "" : ",") + std::to_string(slot);
-  return {{"worker_build", options_.build},
-          {"host", options_.host},
-          {"folder", attempt.directory.folder().string()},
-          {"ranks", std::to_string(std::max<std::int64_t>(1, attempt.order.spec.resources.ranks))},
-          {"slots", slots},
-          {"seconds", fmt::format("{:.3f}", seconds.count())}};
+  std::map<std::string, std::string> out{
+      {"worker_build", options_.build},
+      {"host", options_.host},
+      {"folder", attempt.directory.folder().string()},
+      {"ranks", std::to_string(std::max<std::int64_t>(1, attempt.order.spec.resources.ranks))},
+      {"slots", slots},
+      {"seconds", fmt::format("{:.3f}", seconds.count())}};
+  for (const auto& [name, version] : attempt.order.spec.versions)
+    out.emplace(std::string(kRecordedVersion) + name, version);
+  return out;
 }
 
 void Attempts::finish(const AttemptId& id, Attempt& attempt) {
@@ -379,6 +404,7 @@ void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash
     if (!it->second.report || !spool->second.tail.pending()) spools_.erase(spool);
   }
   ended_folders_.add(it->second.directory.folder());
+  code_.release(id);
   running_.erase(it);
   tell(id, ProcessEnded{
                .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});

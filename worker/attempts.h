@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "worker/artifact_store.h"
+#include "worker/code_cache.h"
 #include "worker/core/agent.h"
 #include "worker/evidence.h"
 #include "worker/inventory.h"
@@ -92,6 +92,7 @@ class Attempts {
     std::optional<ProgramExit> ended{};
     std::optional<std::string> stop_reason{};
     std::optional<AnnouncedCheckpoint> checkpoint{};  // to be stored
+    std::filesystem::path code{};  // where the frozen code is laid out; empty: none
     bool report = true;
     bool in_pool = false;
   };
@@ -111,6 +112,7 @@ class Attempts {
   [[nodiscard]] bool waits_for_points(const Told& told) const;
   void pump(const AttemptId& id);
   void submit(const AttemptId& id, WorkPool::Job job);
+  [[nodiscard]] InputCheck prepare(const ArtifactStore& store, const StartAttempt& order);
   void on_prepared(const AttemptId& id, const InputCheck& inputs);
   Status start_program(Attempt& attempt);
   void store_checkpoint(const AttemptId& id, Attempt& attempt);
@@ -131,6 +133,7 @@ class Attempts {
   Launcher& launcher_;
   WorkPool& pool_;
   std::optional<ArtifactStore> store_;
+  CodeCache code_;
   SlotMap slots_;
   EndedFolders ended_folders_;
   std::map<AttemptId, Attempt> running_;

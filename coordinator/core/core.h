@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "coordinator/core/cluster.h"
+#include "coordinator/core/plan.h"
 #include "coordinator/core/ready_queue.h"
 #include "coordinator/core/scheduler.h"
 #include "schema/message.h"
@@ -82,9 +83,16 @@ struct DrainWorker {
   WorkerId worker{};
 };
 
-using InputBody =
-    std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded, Leaving,
-                 Goodbye, SubmitTasks, CancelSweep, RetryTasks, DrainWorker, ReleaseWorker>;
+// The first batch of a submission that names a plan, with what that plan said; null: it is not
+// known any more.
+struct SubmitPlanned {
+  SubmitTasks submission{};
+  std::shared_ptr<const Plan> plan{};
+};
+
+using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded,
+                               Leaving, Goodbye, SubmitTasks, SubmitPlanned, CancelSweep,
+                               RetryTasks, DrainWorker, ReleaseWorker>;
 struct Input {
   PeerId peer{};
   InputBody body{};
@@ -123,8 +131,9 @@ class Core {
   // together, 2 free on gpu-07".
   [[nodiscard]] std::string reason(const TaskKey& task, Instant now) const;
 
-  // The id that a plan made now would carry; `submit --if-plan` is refused when it has changed.
-  [[nodiscard]] std::string plan_id(const std::string& sweep) const;
+  // What a plan of these tasks would say now.
+  [[nodiscard]] std::string world_of(const std::string& sweep,
+                                     const std::vector<TaskKey>& tasks) const;
 
  private:
   // The parts of step(), one per input. They decide against the cluster as it is and record what
@@ -145,6 +154,7 @@ class Core {
   void on(Step& step, const Leaving& leaving);
   void on(Step& step, const Goodbye& goodbye);
   void on(Step& step, const SubmitTasks& submission);
+  void on(Step& step, const SubmitPlanned& planned);
   void on(Step& step, const CancelSweep& cancel);
   void on(Step& step, const RetryTasks& retry);
   void on(Step& step, const DrainWorker& drain);
@@ -181,7 +191,9 @@ class Core {
   void forget_old_failures(Instant now);
   [[nodiscard]] bool others_could_work(const std::string& worker, Instant now) const;
   [[nodiscard]] Status check_quota(const SubmitTasks& submission, const TaskSpec& task) const;
-  [[nodiscard]] Status check_submission(const SubmitTasks& submission) const;
+  void take_submission(Step& step, const SubmitTasks& submission);
+  [[nodiscard]] Status check_submission(const SubmitTasks& submission, PeerId peer) const;
+  [[nodiscard]] Status check_plan(const SubmitPlanned& planned) const;
   [[nodiscard]] Message start_order(const Task& task, const Leased& leased) const;
   [[nodiscard]] std::vector<Machine> machines(Instant now) const;
   [[nodiscard]] bool same_lane(const TaskKey& a, const TaskKey& b) const;
@@ -220,6 +232,9 @@ class Core {
   std::map<std::string, std::set<TaskKey>> blamed_;            // on a worker in quarantine
   std::map<std::string, std::deque<RecentFailure>> failures_;  // reported by a worker; bounded
   std::map<AttemptId, Instant> lease_until_;
+  // Who submits a sweep just now, until its last batch: of two at the same time the one that began
+  // last goes on. Unknown after a restart, then whoever goes on first.
+  std::map<std::string, PeerId> submitters_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence
   // and is heard again stays drained.
   std::deque<std::uint64_t> closed_sessions_;

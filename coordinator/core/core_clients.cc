@@ -22,7 +22,30 @@ Status Core::check_quota(const SubmitTasks& s, const TaskSpec& task) const {
               s.sweep, task.stage, task.key.brief(), needs, most);
 }
 
-Status Core::check_submission(const SubmitTasks& s) const {
+Status Core::check_plan(const SubmitPlanned& planned) const {
+  const std::string& named = planned.submission.if_plan;
+  const std::size_t slash = named.find('/');
+  const std::string id = for_people(named.substr(0, slash));
+  const std::string scope = slash == std::string::npos ? "" : named.substr(slash + 1);
+  const Plan* plan = planned.plan.get();
+  if (plan == nullptr) {
+    return fail(ErrorCode::kConflict, "submitting {}: plan {} is not known any more: plan again",
+                planned.submission.sweep, id);
+  }
+  if (plan->sweep != planned.submission.sweep || plan->scope != scope) {
+    return fail(ErrorCode::kConflict,
+                "submitting {}: plan {} is of other tasks: the file, its code or its data is not "
+                "what it was; plan again",
+                planned.submission.sweep, id);
+  }
+  if (world_of(plan->sweep, plan->tasks) == plan->world) return {};
+  return fail(ErrorCode::kConflict,
+              "submitting {}: the world has moved since plan {}: it would say something else now; "
+              "plan again",
+              planned.submission.sweep, id);
+}
+
+Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
   if (!is_name(s.sweep)) {
     return fail(ErrorCode::kInvalid,
                 "submitting: the sweep needs a name, UTF-8 of at most {} bytes", kNameBytesMax);
@@ -45,10 +68,12 @@ Status Core::check_submission(const SubmitTasks& s) const {
         "submitting {}: this is not the first batch, and no submission is open; submit again",
         s.sweep);
   }
-  if (s.first && !s.if_plan.empty() && s.if_plan != plan_id(s.sweep)) {
+  const auto submitter = submitters_.find(s.sweep);
+  if (!s.first && submitter != submitters_.end() && submitter->second != peer) {
     return fail(ErrorCode::kConflict,
-                "submitting {}: the world has moved since plan {} (it is {} now); plan again",
-                s.sweep, s.if_plan, plan_id(s.sweep));
+                "submitting {}: another submission of it has begun since and took its place; what "
+                "both want is there once; submit again if this one shall count",
+                s.sweep);
   }
   std::map<TaskKey, const std::vector<std::string>*> arriving;  // with their outputs
   for (const TaskSpec& task : s.tasks) {
@@ -102,7 +127,22 @@ void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived
 }
 
 void Core::on(Step& step, const SubmitTasks& s) {
-  if (const Status valid = check_submission(s); !valid) return refuse(step, s.id, valid.error());
+  // A plan comes with what it said, which only the server knows.
+  if (s.first && !s.if_plan.empty()) return on(step, SubmitPlanned{.submission = s});
+  take_submission(step, s);
+}
+
+void Core::on(Step& step, const SubmitPlanned& planned) {
+  if (const Status holds = check_plan(planned); !holds)
+    return refuse(step, planned.submission.id, holds.error());
+  take_submission(step, planned.submission);
+}
+
+void Core::take_submission(Step& step, const SubmitTasks& s) {
+  if (const Status valid = check_submission(s, step.peer); !valid)
+    return refuse(step, s.id, valid.error());
+  submitters_[s.sweep] = step.peer;
+  if (s.last) submitters_.erase(s.sweep);
   if (s.first) {
     const auto it = cluster_.sweeps().find(s.sweep);
     const std::int64_t generation = it == cluster_.sweeps().end() ? 1 : it->second.generation + 1;
@@ -178,17 +218,24 @@ bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
 // Tasks that the sweep wants for runs of earlier submissions only, and that no gang has begun.
 std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
   const Sweep& sweep = cluster_.sweeps().at(name);
-  std::set<TaskKey> asked_for;
   std::set<TaskKey> dropped;
   for (const auto& [key, run] : sweep.runs) {
-    std::set<TaskKey>& tasks = run.generation == sweep.generation ? asked_for : dropped;
-    for (const auto& [stage, task] : run.spec.tasks) tasks.insert(task);
+    if (run.generation == sweep.generation) continue;
+    for (const auto& [stage, task] : run.spec.tasks) {
+      const TaskState& state = cluster_.find_task(task)->state;
+      if (!is_final(state) && gang_of(state) == nullptr) dropped.insert(task);
+    }
+  }
+  if (dropped.empty()) return {};  // as a rule; then the runs that are asked for cost nothing
+  std::set<TaskKey> asked_for;
+  for (const auto& [key, run] : sweep.runs) {
+    if (run.generation != sweep.generation) continue;
+    for (const auto& [stage, task] : run.spec.tasks) asked_for.insert(task);
   }
   std::vector<TaskKey> orphans;
   for (const TaskKey& key : dropped) {
     const Task& task = *cluster_.find_task(key);
-    const bool waits = !is_final(task.state) && gang_of(task.state) == nullptr;
-    if (waits && task.wants.contains(name) && !asked_for.contains(key)) orphans.push_back(key);
+    if (task.wants.contains(name) && !asked_for.contains(key)) orphans.push_back(key);
   }
   return orphans;
 }
@@ -243,20 +290,24 @@ void Core::on(Step& step, const ReleaseWorker& release) {
   answer(step, release.request, Object{{"worker", release.name}});
 }
 
-std::string Core::plan_id(const std::string& sweep) const {
-  const auto it = cluster_.sweeps().find(sweep);
-  std::string world = sweep;
+std::string Core::world_of(const std::string& name, const std::vector<TaskKey>& tasks) const {
+  WorldDigest world(name);
+  const auto it = cluster_.sweeps().find(name);
   if (it != cluster_.sweeps().end()) {
-    world += fmt::format("|{}", it->second.generation);
+    world.add_sweep(it->second.generation, it->second.sealed);
     for (const auto& [key, run] : it->second.runs) {
-      for (const auto& [stage, task] : run.spec.tasks) {
-        // Progress is no move of the world: only what `plan` would print differently is.
-        const TaskState& state = cluster_.find_task(task)->state;
-        world += fmt::format("|{}:{}", task.brief(), is_final(state) ? name_of(state) : "pending");
-      }
+      if (it->second.is_current(run)) world.add_run(key.hex());
     }
   }
-  return content_hash_of(world).hex().substr(0, 12);
+  for (const TaskKey& key : tasks) {
+    const Task* task = cluster_.find_task(key);
+    if (task == nullptr) {
+      world.add_task(plan_class("", false), 0);
+    } else {
+      world.add_task(plan_class(name_of(task->state), cluster_.is_outdated(*task)), task->attempts);
+    }
+  }
+  return world.finish();
 }
 
 }  // namespace strata::coordinator

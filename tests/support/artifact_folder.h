@@ -6,8 +6,8 @@
 
 #include "base/assert.h"
 #include "base/files.h"
+#include "link/artifact_store.h"
 #include "schema/artifact.h"
-#include "worker/artifact_store.h"
 
 namespace strata::testing {
 
@@ -18,9 +18,9 @@ inline void mark_artifact_folder(const std::filesystem::path& folder,
   STRATA_ASSERT(write_file_atomic(marker, "test").has_value());
 }
 
-inline worker::ArtifactStore open_artifact_store(const std::filesystem::path& folder) {
+inline link::ArtifactStore open_artifact_store(const std::filesystem::path& folder) {
   mark_artifact_folder(folder, "test");
-  auto store = worker::ArtifactStore::open(folder, "test");
+  auto store = link::ArtifactStore::open(folder, "test");
   STRATA_ASSERT(store.has_value());
   return *store;
 }

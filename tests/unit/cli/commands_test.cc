@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "tests/support/artifact_folder.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/cli/answers.h"
 
 namespace strata::cli {
@@ -31,6 +33,7 @@ class FakeClient final : public Client {
 };
 
 struct Desk {
+  strata::testing::TemporaryFolder folder{};
   Answers answers{};
   std::string printed{};
   SystemClock clock{};
@@ -39,6 +42,9 @@ struct Desk {
       [this](const std::string& text) { printed += text; }, clock};
   Desk() {
     context.wait = [](double) { return false; };
+    strata::testing::mark_artifact_folder(folder / "artifacts", "c");
+    answers["status"] =
+        Value(Object{{"coordinator", "c"}, {"artifacts", (folder / "artifacts").string()}});
   }
 };
 

@@ -111,7 +111,10 @@ TEST(Plan, KnownTasksAreKeptRetriedUnderWayOrOutdatedAndHistoryBeatsTheAssumptio
                         Object{{"state", "succeeded"}, {"outdated", false}, {"seconds", 100}}},
                        {tasks[1].key.hex(), Object{{"state", "failed"}, {"outdated", false}}},
                        {tasks[2].key.hex(), Object{{"state", "running"}, {"outdated", false}}}}},
-      {"runs", Array{small.expansion.runs[0].key.hex(), std::string(64, 'a')}},
+      {"orphaned", 1},
+      {"orphans",
+       Array{Object{
+           {"run", std::string(64, 'a')}, {"cell", "a=9"}, {"seed", "1"}, {"fate", "withdrawn"}}}},
       {"slots", 2},
       {"slots_free", 1},
       {"history",
@@ -131,6 +134,95 @@ TEST(Plan, KnownTasksAreKeptRetriedUnderWayOrOutdatedAndHistoryBeatsTheAssumptio
   EXPECT_DOUBLE_EQ(*plan.seconds, 300);  // on two slots
   EXPECT_THAT(plan_as_text(plan, {}, 0), HasSubstr("5 min 00 s on 2 slots (1 free now)"));
   EXPECT_TRUE(parse_json(to_pretty_json(plan_as_json(plan))).has_value());
+}
+
+Value finished(const std::string& program, std::int64_t slots, double flops, double seconds) {
+  return Object{{"program", program}, {"flops", flops}, {"slots", slots}, {"seconds", seconds}};
+}
+
+TEST(Plan, AnEstimateIsTheMedianOfTasksOfTheSameShapeThenOfTheProgramThenFromFlops) {
+  Small small;
+  const auto estimate = [&](Array history) {
+    return make_plan(small.definition, small.expansion,
+                     Object{{"slots", 1}, {"history", std::move(history)}}, {.gflops = 1000});
+  };
+  // One that was slow for once is no reason to expect it again: the mean would be 440 s each.
+  const PlanReport same = estimate({finished("program of train", 1, 3.6e15, 100),
+                                    finished("program of train", 1, 3.6e15, 120),
+                                    finished("program of train", 1, 3.6e15, 1100)});
+  EXPECT_DOUBLE_EQ(same.stages[1].slot_seconds, 3 * 120);
+  EXPECT_EQ(same.stages[1].source, EstimateSource::kShape);
+  // Half as large, so half as long.
+  EXPECT_DOUBLE_EQ(estimate({finished("program of train", 1, 7.2e15, 100)}).slot_seconds, 3 * 50);
+  const PlanReport mixed = estimate(
+      {finished("program of train", 1, 3.6e15, 100), finished("program of train", 4, 3.6e15, 10)});
+  EXPECT_DOUBLE_EQ(mixed.slot_seconds, 3 * 100) << "on four slots it is another shape";
+  const PlanReport other = estimate({finished("program of train", 4, 3.6e15, 10)});
+  EXPECT_DOUBLE_EQ(other.slot_seconds, 3 * 40);
+  EXPECT_EQ(other.stages[1].source, EstimateSource::kProgram);
+  EXPECT_THAT(plan_as_text(other, {}, 0), HasSubstr("history of other shapes"));
+  EXPECT_EQ(estimate({}).stages[1].source, EstimateSource::kAssumption);
+}
+
+TEST(Plan, WhatIsOutdatedSaysWhyAndCostsNothingBecauseItIsKept) {
+  Small small;
+  for (TaskSpec& one : small.expansion.tasks) one.versions = {{"code", "sha256:new"}};
+  const auto& tasks = small.expansion.tasks;
+  const auto made = [](const std::string& code) {
+    return Object{{"state", "succeeded"}, {"seconds", 9}, {"versions", Object{{"code", code}}}};
+  };
+  const Value answer = Object{
+      {"tasks", Object{{tasks[0].key.hex(), made("sha256:new")},
+                       {tasks[1].key.hex(), made("sha256:old")},
+                       {tasks[2].key.hex(), Object{{"state", "succeeded"}}},
+                       {tasks[3].key.hex(), Object{{"state", "succeeded"},
+                                                   {"outdated", true},
+                                                   {"changed_inputs", Array{"features"}}}}}}};
+  const PlanReport plan = make_plan(small.definition, small.expansion, answer, {});
+  EXPECT_EQ(plan.tasks.outdated, 2);
+  EXPECT_EQ(plan.tasks.kept, 2) << "of one nobody recorded the code: nothing is claimed";
+  EXPECT_EQ(plan.slot_seconds, 0);
+  const std::string text = plan_as_text(plan, {}, 0);
+  EXPECT_THAT(text, HasSubstr("1 result of train: its code has changed; kept"));
+  EXPECT_THAT(text, HasSubstr("its features was made again with other content"));
+  EXPECT_THAT(text, HasSubstr("nothing is new"));
+}
+
+TEST(Plan, CountsTheCellsOfEachValueAndNamesOrphansAndWhatWasMerged) {
+  Small small;
+  small.expansion.swept = {"a", "b"};
+  small.expansion.merged = 4;
+  for (std::size_t i = 0; i < small.expansion.runs.size(); ++i)
+    small.expansion.runs[i].assignment =
+        Object{{"a", static_cast<std::int64_t>(i)}, {"b", i == 0 ? "x" : "y"}};
+  const Value answer = Object{
+      {"orphaned", 2},
+      {"orphans",
+       Array{Object{
+           {"run", std::string(64, 'a')}, {"cell", "a=9"}, {"seed", "7"}, {"fate", "goes on"}}}}};
+  const PlanReport plan =
+      make_plan(small.definition, small.expansion, answer, {},
+                {{.stage = "train", .files = 1, .bytes = 10, .version = "sha256:abcdef0123"}});
+  const std::string text = plan_as_text(plan, {}, 0);
+  EXPECT_THAT(text, HasSubstr("0 (1 cell), 1 (1), 2 (1)"));
+  EXPECT_THAT(text, HasSubstr("x (1 cell), y (2)"));
+  EXPECT_THAT(text, HasSubstr("a=9 seed 7 (aaaaaaaa): what runs goes on"));
+  EXPECT_THAT(text, HasSubstr("and 1 more"));
+  EXPECT_THAT(text, HasSubstr("4 cells: the same results as an earlier cell"));
+  EXPECT_THAT(text, HasSubstr("NOT FROZEN"));
+  EXPECT_TRUE(parse_json(to_pretty_json(plan_as_json(plan))).has_value());
+}
+
+TEST(Scope, OfASubmissionChangesWithAnythingThatAPlanIsAbout) {
+  Small small;
+  const std::string before = scope_of(small.definition, small.expansion);
+  small.definition.priority = 1;
+  EXPECT_NE(scope_of(small.definition, small.expansion), before);
+  small.definition.priority = 0;
+  small.expansion.tasks[1].versions["git"] = "another commit";
+  EXPECT_EQ(scope_of(small.definition, small.expansion), before);
+  small.expansion.tasks[1].resources.slots = 2;
+  EXPECT_NE(scope_of(small.definition, small.expansion), before);
 }
 
 TEST(Plan, AChainIsNeverShorterThanItsLongestPath) {
@@ -159,7 +251,7 @@ TEST(Submission, ProducersGoFirstRunsAfterThemAndOnlyTheFirstBatchHasTheDefiniti
   EXPECT_TRUE(batches[0].first);
   EXPECT_EQ(batches[0].options, (SweepOptions{.user = "ada", .slots_max = 4}));
   EXPECT_EQ(batches[0].definition, R"({"name":"small"})");
-  EXPECT_EQ(batches[0].if_plan, "p1");
+  EXPECT_EQ(batches[0].if_plan, "p1/" + scope_of(small.definition, small.expansion));
   EXPECT_EQ(batches[0].tasks.front().stage, "extract");
   EXPECT_FALSE(batches[0].last);
   EXPECT_TRUE(batches[0].runs.empty());

@@ -338,7 +338,8 @@ TEST_F(ServerTest, ControlVerbsActAndAnswer) {
       ask(client, "plan",
           Object{{"sweep", "small"}, {"tasks", Array{world.extract.key.hex()}}, {"runs", Array{}}});
   EXPECT_EQ(plan.find("plan_id")->if_string()->size(), 12U);
-  EXPECT_EQ(plan.find("runs")->if_array()->size(), 2U);
+  EXPECT_EQ(*plan.find("orphaned"), Value(2));
+  EXPECT_EQ(plan.find("orphans")->if_array()->size(), 2U);
   EXPECT_EQ(*plan.find("tasks")->find(world.extract.key.hex() + ".state"), Value("leased"));
   EXPECT_EQ(*ask(client, "drain", Object{{"worker", welcome.worker.value()}}).find("worker"),
             Value(1));

@@ -148,7 +148,7 @@ TEST(SweepErrors, NameFileLineColumnAndWhatWasExpected) {
             "neutral, open, teachers, judges, axes, zip, ablation, cases, blocks, constraints, "
             "seeds, baseline, "
             "stages, table, expected, "
-            "priority, scheduling, allow_judge_as_teacher");
+            "priority, scheduling, allow_judge_as_teacher, identity, code, search");
   EXPECT_EQ(error("sweep: s\n"),
             "s.yaml:1:1: the sweep has no stages: name a pipeline, or write stages");
   EXPECT_EQ(error("sweep: s\nsweep: t\n"),

@@ -1,6 +1,7 @@
 // What clients ask of the core: submissions, cancelling, retrying.
 #include "coordinator/core/core.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
@@ -154,16 +155,98 @@ TEST(Tasks, RetryingACancelledSweepWantsItsTasksAgain) {
   EXPECT_FALSE(env.cluster().sweeps().at("s").cancelled);
 }
 
-TEST(Submission, IsRefusedWhenTheWorldMovedSinceThePlan) {
+// What the server does with a plan that it has given out.
+struct Planned {
+  CoreEnv env{};
+  TaskSpec old_task = make_task("prepare", 1);
+  TaskSpec new_task = make_task("prepare", 2);
+  std::shared_ptr<const coordinator::Plan> plan{};
+
+  void make_plan(const std::vector<TaskSpec>& tasks) {
+    coordinator::Plan made{.id = "p1", .sweep = "s", .scope = "file-1"};
+    for (const TaskSpec& task : tasks) made.tasks.push_back(task.key);
+    made.world = env.core().world_of("s", made.tasks);
+    plan = std::make_shared<const coordinator::Plan>(made);
+  }
+  // Why it is refused; empty: it is not.
+  std::string submit(const std::string& named = "p1/file-1", const std::string& sweep = "s") {
+    SubmitTasks submission = make_submission(sweep, {old_task, new_task},
+                                             {testing::make_run("c", 1, {old_task, new_task})});
+    submission.if_plan = named;
+    env.step(coordinator::PeerId(1),
+             coordinator::SubmitPlanned{.submission = submission, .plan = plan});
+    const Answer answer = env.take<Answer>().at(0);
+    return answer.ok ? "" : answer.body;
+  }
+};
+
+TEST(IfPlan, HoldsWhileNothingThatItSaidWouldReadOtherwise) {
+  Planned p;
+  p.env.add_worker(1);
+  p.env.submit(make_submission("other", {p.old_task}));
+  p.make_plan({p.old_task, p.new_task});
+  const StartAttempt order = p.env.take<StartAttempt>().at(0);
+  p.env.from(WorkerId(1), ReportStarted{.worker = WorkerId(1), .attempt = order.attempt});
+  p.env.submit(make_submission("third", {make_task("prepare", 3)}));
+  EXPECT_EQ(p.submit(), "") << "progress of a task, and tasks of others, are no move";
+}
+
+TEST(IfPlan, IsRefusedWhenATaskOfItIsOfAnotherClassNow) {
+  Planned p;
+  const WorkerId worker = p.env.add_worker(1);
+  p.make_plan({p.old_task, p.new_task});
+  p.env.submit(make_submission("other", {p.old_task}));
+  EXPECT_THAT(p.submit(), ::testing::HasSubstr("the world has moved")) << "new, now under way";
+  p.make_plan({p.old_task, p.new_task});
+  p.env.succeed(worker, p.env.take<StartAttempt>().at(0));
+  EXPECT_THAT(p.submit(), ::testing::HasSubstr("the world has moved")) << "under way, now kept";
+  p.make_plan({p.old_task, p.new_task});
+  EXPECT_EQ(p.submit(), "");
+}
+
+TEST(IfPlan, IsRefusedWhenTheSweepOrItsOrphansChanged) {
+  Planned p;
+  p.make_plan({p.old_task, p.new_task});
+  const TaskSpec third = make_task("prepare", 3);
+  p.env.submit(make_submission("s", {third}, {testing::make_run("x", 1, {third})}));
+  EXPECT_THAT(p.submit(), ::testing::HasSubstr("the world has moved"))
+      << "none of its tasks did, but there is a run that would become an orphan";
+}
+
+TEST(IfPlan, OfOtherTasksOrNotKnownAnyMoreIsRefused) {
+  Planned p;
+  p.make_plan({p.old_task, p.new_task});
+  EXPECT_THAT(p.submit("p1/file-2"), ::testing::HasSubstr("is of other tasks"));
+  EXPECT_THAT(p.submit("p1"), ::testing::HasSubstr("is of other tasks"));
+  EXPECT_THAT(p.submit("p1/file-1", "t"), ::testing::HasSubstr("is of other tasks"));
+  p.plan.reset();
+  EXPECT_THAT(p.submit(), ::testing::HasSubstr("plan p1 is not known any more: plan again"));
+  EXPECT_TRUE(p.env.cluster().sweeps().empty()) << "nothing of a refused submission is there";
+}
+
+TEST(Submission, OfTwoAtOnceTheOneThatBeganLastGoesOn) {
   CoreEnv env;
-  const TaskSpec task = make_task("prepare", 1);
-  const std::string plan = env.core().plan_id("s");
-  SubmitTasks submission = make_submission("s", {task}, {testing::make_run("c", 1, {task})});
-  submission.if_plan = plan;
-  EXPECT_TRUE(env.submit(submission).ok);
-  const Answer refused = env.submit(submission);
+  const auto send = [&](std::uint64_t peer, SubmitTasks batch) {
+    env.step(coordinator::PeerId(peer), std::move(batch));
+    return env.take<Answer>().at(0);
+  };
+  const auto part = [](bool first, bool last, const TaskSpec& task) {
+    SubmitTasks batch = make_submission("s", {task}, {testing::make_run("c", 1, {task})});
+    batch.first = first;
+    batch.last = last;
+    return batch;
+  };
+  const TaskSpec one = make_task("train", 1);
+  const TaskSpec two = make_task("train", 2);
+  EXPECT_TRUE(send(1, part(true, false, one)).ok);
+  EXPECT_TRUE(send(2, part(true, false, one)).ok);
+  const Answer refused = send(1, part(false, true, two));
   EXPECT_FALSE(refused.ok);
-  EXPECT_NE(refused.body.find("the world has moved"), std::string::npos);
+  EXPECT_THAT(refused.body, ::testing::HasSubstr("another submission of it has begun since"));
+  EXPECT_FALSE(env.cluster().sweeps().at("s").sealed) << "it does not end what is not its own";
+  EXPECT_TRUE(send(2, part(false, true, two)).ok);
+  EXPECT_TRUE(env.cluster().sweeps().at("s").sealed);
+  EXPECT_EQ(env.cluster().tasks().size(), 2U);
 }
 
 }  // namespace

@@ -3,10 +3,12 @@
 // built under <root>/tmp, synced, and renamed to its name, which is the hash of its manifest. What
 // is there is read-only and is never changed.
 //
-// Several workers and threads may use one store at once; nothing is locked, because a rename
-// decides. The folder is the coordinator's, which leaves a marker in it: where the marker is not to
-// be seen the folder is another one (an empty mount point, as a rule), and nothing may be concluded
-// from what it lacks.
+// Workers put results there, and whoever submits a sweep puts its code there.
+//
+// Several workers, clients and threads may use one store at once; nothing is locked, because a
+// rename decides. The folder is the coordinator's, which leaves a marker in it: where the marker is
+// not to be seen the folder is another one (an empty mount point, as a rule), and nothing may be
+// concluded from what it lacks.
 #pragma once
 
 #include <chrono>
@@ -16,7 +18,7 @@
 #include "base/result.h"
 #include "schema/artifact.h"
 
-namespace strata::worker {
+namespace strata::link {
 
 // kMove: nothing else writes to the source any more, and it may be gone afterwards. kCopy: it stays
 // as it is.
@@ -43,7 +45,11 @@ class ArtifactStore {
   // kNotFound: not there. kDamaged: not what was written. kUnavailable: cannot be told now.
   [[nodiscard]] Status verify(const ContentHash& hash, Verify how) const;
   [[nodiscard]] Status remove(const ContentHash& hash) const;
-  // Deletes what killed workers left under tmp, if nothing has touched it for so long.
+  // A copy of the artifact (a folder) as `target`, which is not there yet: read-only, every file
+  // executable because a manifest knows no modes, every byte compared with its hash. Errors as of
+  // verify(); then nothing is left.
+  [[nodiscard]] Status lay_out(const ContentHash& hash, const std::filesystem::path& target) const;
+  // Deletes what killed processes left under tmp, if nothing has touched it for so long.
   void remove_abandoned(std::chrono::hours age) const;
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
@@ -60,4 +66,7 @@ class ArtifactStore {
   std::filesystem::path marker_;
 };
 
-}  // namespace strata::worker
+// Also what is read-only, as artifacts are. No error when there is no such path.
+[[nodiscard]] Status remove_tree(const std::filesystem::path& path);
+
+}  // namespace strata::link

@@ -1,4 +1,4 @@
-#include "worker/artifact_store.h"
+#include "link/artifact_store.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "tests/support/artifact_folder.h"
 #include "tests/support/temporary_folder.h"
 
-namespace strata::worker {
+namespace strata::link {
 namespace {
 
 class Store : public ::testing::Test {
@@ -174,4 +174,4 @@ TEST_F(Store, AnArtifactCanBeEvicted) {
 }
 
 }  // namespace
-}  // namespace strata::worker
+}  // namespace strata::link

@@ -1,4 +1,4 @@
-#include "worker/artifact_store.h"
+#include "link/artifact_store.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 #include "base/sha256.h"
 #include "base/utf8.h"
 
-namespace strata::worker {
+namespace strata::link {
 namespace fs = std::filesystem;
 namespace {
 
@@ -162,6 +162,8 @@ Status seal(const fs::path& content, const Scan& scan) {
   return {};
 }
 
+}  // namespace
+
 // Folders of the store cannot be emptied while they are read-only (unless root asks).
 Status remove_tree(const fs::path& path) {
   std::error_code error;
@@ -178,8 +180,6 @@ Status remove_tree(const fs::path& path) {
     return fail(ErrorCode::kUnavailable, "removing {}: {}", path.string(), error.message());
   return {};
 }
-
-}  // namespace
 
 Result<ArtifactStore> ArtifactStore::open(const fs::path& root, std::string_view coordinator_id) {
   if (root.empty()) return fail(ErrorCode::kInvalid, "artifact store: no folder was named");
@@ -301,6 +301,35 @@ Status ArtifactStore::verify(const ContentHash& hash, Verify how) const {
   return {};
 }
 
+Status ArtifactStore::lay_out(const ContentHash& hash, const fs::path& target) const {
+  STRATA_CHECK_OK(reachable());
+  STRATA_TRY(const Manifest files, manifest(hash));
+  STRATA_CHECK_OK(make_folder(target.parent_path()));
+  STRATA_TRY(const fs::path building, make_temporary_folder(target.parent_path(), "new-"));
+  const auto undo = [&](const Error& error) {
+    (void)remove_tree(building);
+    return tl::unexpected(error.while_doing(fmt::format("laying out {}", hash.brief())));
+  };
+  for (const auto& [name, file] : files) {
+    const fs::path to = join(building, name);
+    if (auto made = make_folder(to.parent_path()); !made) return undo(made.error());
+    const auto copied = copy_and_hash(join(content(hash), name), to);
+    if (!copied) return undo(copied.error());
+    if (*copied != file)
+      return undo(
+          {ErrorCode::kDamaged, fmt::format("{} holds other bytes than were stored", name)});
+    if (::chmod(to.c_str(), 0555) != 0) return undo(system_failure("chmod", to).value());
+  }
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(building, error)) {
+    if (entry.is_directory(error)) ::chmod(entry.path().c_str(), 0555);
+  }
+  if (::rename(building.c_str(), target.c_str()) != 0)
+    return undo(system_failure("renaming to", target).value());
+  ::chmod(target.c_str(), 0555);
+  return {};
+}
+
 Status ArtifactStore::remove(const ContentHash& hash) const { return remove_tree(folder(hash)); }
 
 void ArtifactStore::remove_abandoned(std::chrono::hours age) const {
@@ -316,4 +345,4 @@ void ArtifactStore::remove_abandoned(std::chrono::hours age) const {
   for (const fs::path& path : old) (void)remove_tree(path);
 }
 
-}  // namespace strata::worker
+}  // namespace strata::link
