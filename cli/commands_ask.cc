@@ -105,15 +105,18 @@ Result<int> run_cancel(Context& context, const std::string& sweep) {
 namespace {
 
 constexpr const char* kNothingToRetry =
-    "nothing to retry: none of these tasks failed or was cancelled\n";
+    "nothing to retry: none of these tasks failed or was cancelled (a pruned one is named by "
+    "itself)\n";
 
-// The tasks of these runs that failed or were cancelled.
-Array tasks_to_revive(const Array& runs) {
+// The tasks of these runs that failed or were cancelled; of a run that a person names, also those
+// that its search has pruned.
+Array tasks_to_revive(const Array& runs, bool pruned_too = false) {
   std::set<std::string> keys;
   for (const Value& run : runs) {
     for (const auto& [stage, value] : object_at(run, "stages")) {
       const std::string state = text_at(value, "state");
-      if (state == "failed" || state == "cancelled") keys.insert(text_at(value, "task"));
+      const bool pruned = pruned_too && state == "pruned";
+      if (state == "failed" || state == "cancelled" || pruned) keys.insert(text_at(value, "task"));
     }
   }
   Array out;
@@ -145,7 +148,8 @@ Result<Value> retry_question(Context& context, const std::string& target,
     return fail(ErrorCode::kInvalid, "--where chooses among the runs of a sweep, and {} is none",
                 target);
   STRATA_TRY(const Value shown, context.ask("show", Object{{"prefix", target}}));
-  if (text_at(shown, "kind") == "run") return Value(Object{{"tasks", tasks_to_revive({shown})}});
+  if (text_at(shown, "kind") == "run")
+    return Value(Object{{"tasks", tasks_to_revive({shown}, true)}});
   const std::string key = text_at(shown, "task", text_at(at(shown, "spec"), "key"));
   return Value(Object{{"tasks", Array{key}}});
 }
@@ -178,7 +182,8 @@ struct LogPlace {
 // The task whose log tells most: of a run the one that failed, else the one that runs, else the
 // last that ended.
 std::string task_of_interest(const Value& run) {
-  static constexpr const char* kOrder[] = {"failed", "running", "leased", "diverged", "succeeded"};
+  static constexpr const char* kOrder[] = {"failed",   "running", "leased",
+                                           "diverged", "pruned",  "succeeded"};
   std::vector<std::pair<std::string, std::string>> stages;  // state, task
   for (const auto& [stage, value] : object_at(run, "stages"))
     stages.emplace_back(text_at(value, "state"), text_at(value, "task"));

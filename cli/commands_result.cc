@@ -46,14 +46,15 @@ Result<Value> definition_of(Context& context, const std::string& sweep) {
   return fail(ErrorCode::kNotFound, "no sweep '{}'; strata list shows them", sweep);
 }
 
-// Why tasks failed or diverged, for the footnotes.
+// Why tasks failed, diverged or were pruned, for the footnotes.
 Result<std::map<std::string, std::string>> reasons_of(Context& context, const std::string& sweep) {
   std::map<std::string, std::string> out;
-  for (const char* state : {"failed", "diverged", "cancelled"}) {
+  for (const char* state : {"failed", "diverged", "cancelled", "pruned"}) {
     STRATA_TRY(const Value answer,
                context.ask("tasks", Object{{"sweep", sweep}, {"state", state}}));
     for (const Value& task : array_at(answer, "tasks"))
-      out[text_at(task, "task")] = text_at(task, "last_failure");
+      out[text_at(task, "task")] =
+          text_at(task, std::string_view(state) == "pruned" ? "reason" : "last_failure");
   }
   return out;
 }

@@ -194,8 +194,9 @@ class Display {
 
 int code_at_end(const Value& watch) {
   const TaskCounts counts = counts_of(at(watch, "tasks"));
-  // What waits for a run that diverged has not failed: that a loss diverges is a result.
-  const std::int64_t stuck = counts.blocked - integer_at(watch, "behind_diverged");
+  // What waits for a run that diverged or was pruned has not failed: those are results.
+  const std::int64_t stuck =
+      counts.blocked - integer_at(watch, "behind_diverged") - integer_at(watch, "behind_pruned");
   return counts.failed > 0 || stuck > 0 ? kExitRunsFailed : kExitOk;
 }
 

@@ -31,8 +31,8 @@ const Value& made_with(const Value& versions, const std::string& name) {
 Category category_of(const Value& known) {
   if (known.is_null()) return Category::kFresh;
   const std::string state = text_at(known, "state");
-  if (state == "failed" || state == "cancelled" || state == "pruned") return Category::kRetried;
-  if (state == "succeeded" || state == "diverged")
+  if (state == "failed" || state == "cancelled") return Category::kRetried;
+  if (state == "succeeded" || state == "diverged" || state == "pruned")
     return flag_at(known, "outdated") ? Category::kOutdated : Category::kKept;
   return Category::kUnderWay;
 }
@@ -210,6 +210,7 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
   plan.cells = expansion.cells;
   plan.seeds = definition.seeds.size();
   plan.dropped = expansion.dropped;
+  plan.search = definition.scheduling.search;
   plan.axis_sizes = expansion.axis_sizes;
   plan.merged = expansion.merged;
   plan.code = std::move(code);
@@ -337,6 +338,20 @@ void add_axes(const PlanReport& plan, Lines& lines) {
   }
 }
 
+// "asha: of train, by validation_loss (minimize) at steps 50, 100; the best 1/2 of each go on".
+void add_search(const PlanReport& plan, Lines& lines) {
+  if (!plan.search) return;
+  const SearchDefinition& search = *plan.search;
+  const std::string rule =
+      search.method == SearchMethod::kAsha
+          ? fmt::format("the best 1/{} of each go on", search.reduction)
+          : fmt::format("what is worse than the median of {} others ends", search.others_min);
+  lines.emplace_back(
+      "search", fmt::format("{}: {} by {} ({}) at steps {}; {}", name_of(search.method),
+                            search.stage, search.metric, search.minimize ? "minimize" : "maximize",
+                            fmt::join(search.rungs, ", "), rule));
+}
+
 void add_code(const PlanReport& plan, Lines& lines) {
   for (const StageCodeFacts& code : plan.code) {
     lines.emplace_back(
@@ -409,6 +424,7 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
                                 plural(plan.runs.total(), "run"));
   Lines lines;
   add_axes(plan, lines);
+  add_search(plan, lines);
   for (const DroppedBy& by : plan.dropped) {
     lines.emplace_back("dropped",
                        fmt::format("{} by {}", plural(static_cast<std::int64_t>(by.cells), "cell"),
@@ -438,6 +454,7 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
                         format_count(static_cast<std::int64_t>(plan.gflops)));
   if (plan.unknown > 0 && !none)
     cost += fmt::format("; without {} of unknown length", plural(plan.unknown, "task"));
+  if (plan.search && !none) cost += "; an upper bound: the search ends some of them early";
   lines.emplace_back("estimate", cost);
   add_changes(plan, lines);
   if (plan.tasks.total() == plan.tasks.kept + plan.tasks.outdated) {
@@ -518,6 +535,7 @@ Value plan_as_json(const PlanReport& plan) {
                 {"connected", plan.connected},
                 {"cells", static_cast<std::int64_t>(plan.cells)},
                 {"seeds", static_cast<std::int64_t>(plan.seeds)},
+                {"search", plan.search ? Value(name_of(plan.search->method)) : Value()},
                 {"dropped", std::move(dropped)},
                 {"axes", std::move(axes)},
                 {"runs", counts_as_json(plan.runs)},

@@ -73,6 +73,7 @@ struct PlanReport {
   bool connected = false;
   std::size_t cells = 0;
   std::size_t seeds = 0;
+  std::optional<SearchDefinition> search{};  // then the estimate is an upper bound
   std::vector<DroppedBy> dropped{};
   std::vector<std::pair<std::string, std::size_t>> axis_sizes{};
   std::vector<AxisCounts> axes{};

@@ -115,6 +115,8 @@ std::string run_as_text(const Value& answer, const Palette& palette,
     std::string note = flag_at(value, "outdated") ? palette.paint(Tint::kWarn, "outdated") : "";
     if (state == "failed")
       note += (note.empty() ? "" : ", ") + printable(text_at(value, "last_failure"));
+    if (state == "pruned" || state == "held")
+      note += (note.empty() ? "" : ", ") + printable(text_at(value, "reason"));
     table.row({stage, text_at(value, "task").substr(0, 12),
                palette.paint(tint_of_state(state), state),
                std::to_string(integer_at(value, "attempt")), note});

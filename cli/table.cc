@@ -57,7 +57,8 @@ std::size_t Builder::note(const std::string& text) {
 }
 
 bool is_unfinished(std::string_view state) {
-  return state == "running" || state == "leased" || state == "queued" || state == "blocked";
+  return state == "running" || state == "leased" || state == "queued" || state == "blocked" ||
+         state == "held";
 }
 
 std::size_t Builder::note_missing(const RunView& run, const std::string& why) {

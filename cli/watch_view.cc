@@ -44,10 +44,12 @@ std::vector<std::string> counts_pieces(const TaskCounts& counts, const Palette& 
   };
   add(counts.active(), "running", Tint::kAccent);
   add(counts.queued, "queued", Tint::kPlain);
+  add(counts.held, "held", Tint::kDim);
   add(counts.blocked, "blocked", Tint::kDim);
   add(counts.failed, "failed", Tint::kBad);
   add(counts.diverged, "diverged", Tint::kWarn);
   add(counts.cancelled, "cancelled", Tint::kWarn);
+  add(counts.pruned, "pruned", Tint::kWarn);
   return out;
 }
 
@@ -190,6 +192,27 @@ std::string section(const char* title, const Array& items, std::size_t limit, st
   return out;
 }
 
+// "step 300  4 reached it, 1 went on, 2 held, 1 pruned, the best 0.53".
+std::string search_lines(const Value& search, std::size_t width, const Palette& palette) {
+  if (search.is_null()) return "";
+  std::string out =
+      "\n" + palette.paint(Tint::kBold, "search") +
+      fmt::format("  {}, {} {} of {}\n", text_at(search, "method"), text_at(search, "goal"),
+                  printable(text_at(search, "metric")), text_at(search, "stage"));
+  for (const Value& rung : array_at(search, "rungs")) {
+    std::string line =
+        fmt::format("step {:<8} {:>4} reached it, {} went on", integer_at(rung, "step"),
+                    integer_at(rung, "reached"), integer_at(rung, "went_on"));
+    if (integer_at(rung, "held") > 0) line += fmt::format(", {} held", integer_at(rung, "held"));
+    if (integer_at(rung, "pruned") > 0)
+      line += fmt::format(", {} pruned", integer_at(rung, "pruned"));
+    if (!at(rung, "best").is_null())
+      line += ", the best " + format_number(number_at(rung, "best"), 4);
+    out += "  " + shorten(line, width - 2) + "\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 TaskCounts counts_of(const Value& by_state) {
@@ -200,7 +223,9 @@ TaskCounts counts_of(const Value& by_state) {
           .succeeded = integer_at(by_state, "succeeded"),
           .failed = integer_at(by_state, "failed"),
           .cancelled = integer_at(by_state, "cancelled"),
-          .diverged = integer_at(by_state, "diverged")};
+          .diverged = integer_at(by_state, "diverged"),
+          .held = integer_at(by_state, "held"),
+          .pruned = integer_at(by_state, "pruned")};
 }
 
 // A task whose producer failed stays blocked for ever: nothing is queued or active then, and no
@@ -208,8 +233,10 @@ TaskCounts counts_of(const Value& by_state) {
 bool has_ended(const Value& watch) {
   const TaskCounts counts = counts_of(at(watch, "tasks"));
   if (!flag_at(watch, "sealed")) return false;  // more of the submission is to come
-  if (counts.queued + counts.active() > 0) return false;
-  return counts.blocked == 0 || counts.failed + counts.cancelled + counts.diverged > 0;
+  // A held task is let go on or pruned once those that it is compared with have come as far.
+  if (counts.queued + counts.held + counts.active() > 0) return false;
+  return counts.blocked == 0 ||
+         counts.failed + counts.cancelled + counts.diverged + counts.pruned > 0;
 }
 
 Remaining remaining_of(const Value& watch) {
@@ -291,6 +318,7 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
        "  ", 2, width);
   out += "\n";
   out += stage_lines(watch, keys_in_order(object_at(watch, "by_stage"), stages), palette, width);
+  out += search_lines(at(watch, "search"), width, palette);
   out += section("running", array_at(watch, "running"), kRunningShown, width, Tint::kPlain, palette,
                  [&](const Value& task) { return running_line(watch, task, width - 2); });
   out += section("waiting", array_at(watch, "waiting"), kWaitingShown, width, Tint::kDim, palette,

@@ -16,11 +16,13 @@ inline constexpr std::size_t kFailedShown = 6;
 
 struct TaskCounts {
   std::int64_t blocked = 0, queued = 0, leased = 0, running = 0, succeeded = 0, failed = 0,
-               cancelled = 0, diverged = 0;
+               cancelled = 0, diverged = 0, held = 0, pruned = 0;
   [[nodiscard]] std::int64_t total() const { return waiting() + active() + ended(); }
-  [[nodiscard]] std::int64_t waiting() const { return blocked + queued; }
+  [[nodiscard]] std::int64_t waiting() const { return blocked + queued + held; }
   [[nodiscard]] std::int64_t active() const { return leased + running; }
-  [[nodiscard]] std::int64_t ended() const { return succeeded + failed + cancelled + diverged; }
+  [[nodiscard]] std::int64_t ended() const {
+    return succeeded + failed + cancelled + diverged + pruned;
+  }
 };
 [[nodiscard]] TaskCounts counts_of(const Value& by_state);
 

@@ -79,6 +79,20 @@ void add_cluster(Families& out, const Snapshot& s) {
              MetricType::Gauge);
   for (const auto& [key, n] : s.sweep_tasks)
     out.sample(static_cast<double>(n), {{"sweep", key.first}, {"state", key.second}});
+  out.family("strata_sweep_rung_tasks",
+             "Tasks that reached a rung of the newest sweeps' searches, by what became of them.",
+             MetricType::Gauge);
+  for (const auto& [sweep, rungs] : s.sweep_rungs) {
+    for (const auto& [step, counts] : rungs) {
+      const auto sample = [&, &its = sweep, at = std::to_string(step)](std::int64_t n,
+                                                                       const char* standing) {
+        out.sample(static_cast<double>(n), {{"sweep", its}, {"step", at}, {"standing", standing}});
+      };
+      sample(counts.went_on(), "went_on");
+      sample(counts.held, "held");
+      sample(counts.pruned, "pruned");
+    }
+  }
   out.family("strata_sweep_runs", "Runs of the newest sweeps, without orphans.", MetricType::Gauge);
   for (const auto& [sweep, n] : s.sweep_runs)
     out.sample(static_cast<double>(n), {{"sweep", sweep}});
@@ -222,6 +236,12 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
     s.sweep_runs[name] =
         std::count_if(sweep->runs.begin(), sweep->runs.end(),
                       [&its = *sweep](const auto& run) { return its.is_current(run.second); });
+  }
+  for (const auto& [name, sweep] : newest_sweeps(cluster)) {
+    if (!sweep->search) continue;
+    const auto rungs = sweep->search->counts();
+    for (std::size_t i = 0; i < rungs.size(); ++i)
+      s.sweep_rungs[name].emplace_back(sweep->search->definition().rungs[i], rungs[i]);
   }
   std::map<std::string, std::int64_t> stages;
   for (const auto& [key, task] : cluster.tasks()) {

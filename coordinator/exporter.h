@@ -63,6 +63,8 @@ struct Snapshot {
   ServerCounts counts{};
   std::map<std::pair<std::string, std::string>, std::int64_t> tasks{};        // by stage and state
   std::map<std::pair<std::string, std::string>, std::int64_t> sweep_tasks{};  // by sweep and state
+  std::map<std::string, std::vector<std::pair<std::int64_t, Search::RungCounts>>>
+      sweep_rungs{};  // by step
   std::map<std::string, std::int64_t> sweep_runs{};
   std::int64_t workers_ready = 0;
   std::int64_t workers_draining = 0;

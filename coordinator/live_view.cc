@@ -72,6 +72,10 @@ class Reasons {
  public:
   Reasons(const Core& core, Instant now) : core_(core), now_(now) {}
   void add(const TaskKey& key, const Task& task) {
+    if (std::holds_alternative<Held>(task.state)) {  // each has its own numbers: `explain` has them
+      ++tasks_["paused by its search until more have come as far"];
+      return;
+    }
     const std::string shape = waiting_shape(task);
     auto it = by_shape_.find(shape);
     if (it == by_shape_.end()) {
@@ -128,6 +132,7 @@ Value progress_value(std::int64_t step, std::optional<std::int64_t> total, std::
 }
 
 void LiveView::note(const Event& event) {
+  rungs_.note(event);
   if (const auto* granted = std::get_if<AttemptGranted>(&event.body)) {
     live_[granted->attempt].granted_ms = event.at.unix_ms;
   } else if (const auto* started = std::get_if<AttemptStarted>(&event.body)) {
@@ -207,16 +212,21 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
 
 namespace {
 
-// Blocked tasks that wait for a diverged one and for none that failed: there is no failure in them,
-// a loss that diverged is a result.
-std::int64_t behind_diverged(const Cluster& cluster,
+// Blocked tasks that only wait for pruned ones, or for diverged ones, and for none that failed:
+// there is no failure in them, what a search prunes and a loss that diverges are results.
+struct BehindResults {
+  std::int64_t pruned = 0;
+  std::int64_t diverged = 0;
+};
+BehindResults behind_results(const Cluster& cluster,
                              const std::map<TaskKey, std::set<std::string>>& asked_for) {
-  enum class Behind { kNothing, kDiverged, kFailed };
+  enum class Behind { kNothing, kPruned, kDiverged, kFailed };
   std::map<TaskKey, Behind> known;
   const std::function<Behind(const TaskKey&)> behind = [&](const TaskKey& key) {
     if (const auto it = known.find(key); it != known.end()) return it->second;
     const Task& task = *cluster.find_task(key);
     Behind worst = Behind::kNothing;
+    if (std::holds_alternative<TaskPrunedState>(task.state)) worst = Behind::kPruned;
     if (std::holds_alternative<TaskDiverged>(task.state)) worst = Behind::kDiverged;
     if (std::holds_alternative<TaskFailed>(task.state) ||
         std::holds_alternative<TaskCancelledState>(task.state)) {
@@ -228,12 +238,33 @@ std::int64_t behind_diverged(const Cluster& cluster,
     }
     return known[key] = worst;
   };
-  std::int64_t count = 0;
+  BehindResults counts;
   for (const auto& [key, cells] : asked_for) {
-    const bool blocked = std::holds_alternative<Blocked>(cluster.find_task(key)->state);
-    if (blocked && behind(key) == Behind::kDiverged) ++count;
+    if (!std::holds_alternative<Blocked>(cluster.find_task(key)->state)) continue;
+    if (behind(key) == Behind::kPruned) ++counts.pruned;
+    if (behind(key) == Behind::kDiverged) ++counts.diverged;
   }
-  return count;
+  return counts;
+}
+
+Value search_value(const std::optional<Search>& search) {
+  if (!search) return {};
+  const SearchDefinition& definition = search->definition();
+  Array rungs;
+  const std::vector<Search::RungCounts> counts = search->counts();
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    rungs.emplace_back(Object{{"step", definition.rungs[i]},
+                              {"reached", counts[i].reached},
+                              {"went_on", counts[i].went_on()},
+                              {"held", counts[i].held},
+                              {"pruned", counts[i].pruned},
+                              {"best", counts[i].best ? Value(*counts[i].best) : Value()}});
+  }
+  return Object{{"method", name_of(definition.method)},
+                {"stage", definition.stage},
+                {"metric", definition.metric},
+                {"goal", definition.minimize ? "minimize" : "maximize"},
+                {"rungs", std::move(rungs)}};
 }
 
 }  // namespace
@@ -287,10 +318,13 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
     slots += worker.slots;
     free += worker.free;
   }
+  const BehindResults behind = behind_results(cluster, cells);
   return Value(Object{{"sweep", name},
                       {"sealed", sweep.sealed},
                       {"tasks", counts_value(states)},
-                      {"behind_diverged", behind_diverged(cluster, cells)},
+                      {"behind_diverged", behind.diverged},
+                      {"behind_pruned", behind.pruned},
+                      {"search", search_value(sweep.search)},
                       {"by_stage", std::move(stages)},
                       {"running", std::move(running)},
                       {"waiting", reasons.rows()},

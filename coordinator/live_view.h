@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "coordinator/core/core.h"
+#include "coordinator/rung_watch.h"
 
 namespace strata::coordinator {
 
@@ -36,6 +37,8 @@ class LiveView {
   // REQUIRES: the attempt's reports count.
   void note_points(const MetricBatch& batch, WallTime wall);
 
+  [[nodiscard]] RungWatch& rungs() { return rungs_; }
+
   [[nodiscard]] Result<Value> explain(const Core& core, const std::string& prefix,
                                       Instant now) const;
   [[nodiscard]] Result<Value> watch(const Core& core, const std::string& sweep, Instant now,
@@ -58,6 +61,7 @@ class LiveView {
                                   const Array& cells) const;
 
   std::map<AttemptId, Live> live_;
+  RungWatch rungs_;
   std::map<TaskKey, double> seconds_;  // of the last success
   std::map<WorkerId, Instant> heard_;
 };

@@ -47,6 +47,20 @@ Result<std::string> torn_points(const std::filesystem::path& file) {
   });
 }
 
+namespace {
+
+// What was found so far, from the newest point backwards.
+struct ValueAt {
+  const std::string& metric;
+  std::int64_t step = 0;
+  bool beyond = false;  // there are points of later steps
+  std::optional<double> value{};
+  std::int64_t at = 0;  // its step
+  [[nodiscard]] bool complete() const { return value.has_value(); }
+};
+
+}  // namespace
+
 struct MetricStore::State {
   State(std::unique_ptr<SQLite::Database> opened, TipWriter writer)
       : database(std::move(opened)), run(*database), tip(std::move(writer)) {}
@@ -75,6 +89,38 @@ struct MetricStore::State {
     const auto sequence = static_cast<std::uint64_t>(select.getColumn(0).getInt64());
     select.reset();
     return sequence;
+  }
+
+  // Steps never fall within an attempt.
+  void look(const TaskKey& task, const BranchPart& part, ValueAt& found) {
+    const std::string key = task.hex();
+    SQLite::Statement& newest = run.get(
+        "SELECT p.step FROM point p JOIN series s ON s.id = p.series WHERE s.task = ? AND "
+        "s.attempt = ? ORDER BY p.sequence DESC LIMIT 1");
+    Statements::bind(newest, key, part.attempt);
+    const bool any = newest.executeStep();
+    const std::int64_t last_step =
+        part.last_step.value_or(std::numeric_limits<std::int64_t>::max());
+    if (any && std::min(newest.getColumn(0).getInt64(), last_step) > found.step)
+      found.beyond = true;
+    newest.reset();
+    if (!any) return;
+    SQLite::Statement& rows = run.get(
+        "SELECT p.step, p.metrics FROM point p JOIN series s ON s.id = p.series WHERE s.task = ? "
+        "AND s.attempt = ? AND p.step <= ? ORDER BY p.sequence DESC");
+    Statements::bind(rows, key, part.attempt, std::min(found.step, last_step));
+    while (rows.executeStep()) {
+      const std::int64_t step = rows.getColumn(0).getInt64();
+      if (found.value && step != found.at) break;
+      const auto metrics = parse_json(rows.getColumn(1).getString());
+      const Object* values = metrics ? metrics->if_object() : nullptr;
+      if (values == nullptr) continue;
+      const auto it = values->find(found.metric);
+      if (it == values->end()) continue;
+      found.at = step;
+      found.value = it->second.to_double().value_or(std::numeric_limits<double>::quiet_NaN());
+    }
+    rows.reset();
   }
 
   std::uint64_t store(const MetricBatch& batch, WallTime at, std::uint64_t& fresh) {
@@ -126,6 +172,19 @@ Result<std::vector<std::uint64_t>> MetricStore::store(std::span<const MetricBatc
   state_->tip.write({.seq = static_cast<std::uint64_t>(next)});
   state_->points += fresh;
   return up_to;
+}
+
+Result<std::optional<double>> MetricStore::value_at(const TaskKey& task,
+                                                    std::span<const BranchPart> parts,
+                                                    const std::string& metric, std::int64_t step) {
+  ValueAt found{.metric = metric, .step = step};
+  STRATA_CHECK_OK(from_sqlite("reading metric points", [&] {
+    for (std::size_t i = parts.size(); i-- > 0 && !found.complete();)
+      state_->look(task, parts[i], found);
+  }));
+  if (found.value && found.at == step) return std::optional<double>(found.value);
+  if (!found.beyond) return std::optional<double>();
+  return std::optional<double>(found.value.value_or(std::numeric_limits<double>::quiet_NaN()));
 }
 
 std::uint64_t MetricStore::points_stored() const { return state_->points; }

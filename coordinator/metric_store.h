@@ -55,6 +55,15 @@ class MetricStore {
   [[nodiscard]] Result<std::vector<std::uint64_t>> store(std::span<const MetricBatch> batches,
                                                          WallTime at);
 
+  // The last value of `metric` at a step up to `step`, on these parts of the task's series; the
+  // first one where several points have that step. Nothing while later points may still change it:
+  // until there is one of a later step, or one with the metric at this very step. NaN: the points
+  // have come so far, and none has a number of that name.
+  [[nodiscard]] Result<std::optional<double>> value_at(const TaskKey& task,
+                                                       std::span<const BranchPart> parts,
+                                                       const std::string& metric,
+                                                       std::int64_t step);
+
   [[nodiscard]] std::uint64_t points_stored() const;  // since it was opened
 
  private:

@@ -22,8 +22,8 @@ void merge(Value& into, const Value& from) {
 
 // The first of these that any stage is in; "leased" is told as running.
 std::string state_of_run(const std::set<std::string>& states) {
-  static constexpr std::array kOrder{"failed", "diverged", "cancelled", "running",
-                                     "leased", "queued",   "blocked"};
+  static constexpr std::array kOrder{"failed", "diverged", "cancelled", "pruned", "running",
+                                     "leased", "queued",   "held",      "blocked"};
   for (const std::string state : kOrder) {
     if (states.contains(state)) return state == "leased" ? "running" : state;
   }

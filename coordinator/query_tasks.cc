@@ -30,7 +30,7 @@ Result<Value> QueryReader::tasks(const Value& body, const ServerFacts&) {
   std::vector<std::int64_t> attempts;
   each(
       "SELECT t.task, t.stage, t.state, t.attempts, t.last_failure, t.outdated, w.name, "
-      "a.granted_ms, a.ended_ms FROM task t "
+      "a.granted_ms, a.ended_ms, t.reason FROM task t "
       "LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.attempts LEFT JOIN worker w ON "
       "w.worker = a.worker "
       "WHERE (?1 = '' OR t.task IN (SELECT task FROM run_task WHERE sweep = ?1)) AND (?2 = '' OR "
@@ -47,7 +47,8 @@ Result<Value> QueryReader::tasks(const Value& body, const ServerFacts&) {
                                  {"outdated", flag_value(row.getColumn(5))},
                                  {"worker", column_value(row.getColumn(6))},
                                  {"granted_ms", column_value(row.getColumn(7))},
-                                 {"ended_ms", column_value(row.getColumn(8))}});
+                                 {"ended_ms", column_value(row.getColumn(8))},
+                                 {"reason", column_value(row.getColumn(9))}});
       },
       sweep, state, stage, prefix, static_cast<std::int64_t>(kRowsMax + 1));
   if (rows.size() > kRowsMax)
@@ -204,7 +205,8 @@ Value QueryReader::show_run(const std::string& run) {
       run);
   Object stages;
   each(
-      "SELECT DISTINCT rt.stage, t.task, t.state, t.attempts, t.outdated, t.last_failure FROM "
+      "SELECT DISTINCT rt.stage, t.task, t.state, t.attempts, t.outdated, t.last_failure, t.reason "
+      "FROM "
       "run_task rt "
       "JOIN task t ON t.task = rt.task WHERE rt.run = ? ORDER BY rt.stage",
       [&](SQLite::Statement& row) {
@@ -213,7 +215,8 @@ Value QueryReader::show_run(const std::string& run) {
                               {"state", column_value(row.getColumn(2))},
                               {"attempt", column_value(row.getColumn(3))},
                               {"outdated", flag_value(row.getColumn(4))},
-                              {"last_failure", column_value(row.getColumn(5))}});
+                              {"last_failure", column_value(row.getColumn(5))},
+                              {"reason", column_value(row.getColumn(6))}});
       },
       run);
   Object scores;

@@ -78,6 +78,7 @@ Status Server::turn() {
     step_waiting(began + kBatchTime);
   }
   store_points();
+  report_rungs();
   if (!commit_failed_ || parts_.clock.now() >= commit_due_) STRATA_CHECK_OK(finish_batch());
   for (const Send& answer : parts_.queries.take()) peers_.send(answer.to, answer.message);
   peers_.flush();
@@ -263,6 +264,7 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
                     prefix);
       keys.insert(*named.task);
     }
+    const bool named_tasks = !keys.empty();
     const auto sweep = core_.cluster().sweeps().find(name);
     if (!name.empty() && sweep == core_.cluster().sweeps().end())
       return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
@@ -274,7 +276,10 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
     }
     if (name.empty() && keys.empty())
       return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
-    input = RetryTasks{.request = request.id, .sweep = name, .tasks = {keys.begin(), keys.end()}};
+    input = RetryTasks{.request = request.id,
+                       .sweep = name,
+                       .tasks = {keys.begin(), keys.end()},
+                       .pruned_too = named_tasks};
   } else {
     return std::optional<InputBody>();
   }
@@ -388,9 +393,18 @@ void Server::store_points() {
   }
   for (std::size_t i = 0; i < arrived.size(); ++i) {
     live_.note_points(arrived[i].batch, wall);
+    live_.rungs().note_points(arrived[i].batch, core_);
     peers_.send(arrived[i].peer,
                 MetricAck{.attempt = arrived[i].batch.attempt, .up_to = (*stored)[i]});
   }
+}
+
+// What the stored points say about the rungs of searches; it is stepped with the next turn.
+void Server::report_rungs() {
+  if (commit_failed_ || !options_.safe_mode.empty() || !live_.rungs().anything_due()) return;
+  if (inputs_.size() >= kInputsWaitingMax) return;
+  for (RungReport& report : live_.rungs().look(core_, parts_.metrics))
+    queue_input({}, std::move(report));
 }
 
 // --- pauses and figures ---

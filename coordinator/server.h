@@ -106,6 +106,7 @@ class Server {
   [[nodiscard]] Status finish_batch();
   void perform(Batch batch);
   void store_points();
+  void report_rungs();
   void answer_questions(const std::vector<Question>& questions);
   void refuse(PeerId peer, std::uint64_t id, const Error& error);
   void pause(const std::string& why);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "schema/judging_reader.h"
 #include "schema/search_reader.h"
 
 namespace strata {
@@ -9,6 +10,14 @@ namespace {
 
 const std::vector<std::string> kBlockKeys{"name",  "set",         "axes",  "zip",   "ablation",
                                           "cases", "constraints", "seeds", "search"};
+
+// A search that only judges makes no cells, so it makes no block of the top of the file.
+bool draws_cells(const YamlNode* search) {
+  if (search == nullptr) return false;
+  const YamlNode* method = search->find("method");
+  const std::string* word = method != nullptr ? method->scalar.if_string() : nullptr;
+  return word == nullptr || !is_judging_method(*word) || search->find("cells") != nullptr;
+}
 
 bool is_of_model(std::string_view name) {
   return name.ends_with(".name") || name.ends_with(".identity");
@@ -18,7 +27,8 @@ bool is_of_model(std::string_view name) {
 
 Status BlockReader::read(const YamlNode& sweep, const Settings& baseline) {
   const auto has = [&](const char* key) { return sweep.find(key) != nullptr; };
-  const bool top = has("axes") || has("zip") || has("ablation") || has("cases") || has("search");
+  const bool top = has("axes") || has("zip") || has("ablation") || has("cases") ||
+                   draws_cells(sweep.find("search"));
   if (top || !has("blocks")) {
     drafts_.push_back({.node = sweep});
     STRATA_CHECK_OK(what_varies(drafts_.back(), baseline));
@@ -55,6 +65,11 @@ Status BlockReader::what_varies(Draft& draft, const Settings& baseline) {
   if (const YamlNode* node = draft.node.find("search")) {
     STRATA_TRY(const SearchReading search, read_search(reading_, *node));
     draft.block.random = search.random;
+    if (search.judges && !draft.block.name.empty()) {
+      return reading_.wrong(node->at,
+                            "a search by asha or median is of the whole sweep: write it at the top "
+                            "of the file");
+    }
     const bool product = draft.node.find("axes") != nullptr || draft.node.find("zip") != nullptr;
     if (search.random && !product)
       return reading_.wrong(node->at, "a random search needs axes or zip to draw from");

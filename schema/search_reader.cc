@@ -1,5 +1,7 @@
 #include "schema/search_reader.h"
 
+#include "schema/judging_reader.h"
+
 #include <limits>
 
 namespace strata {
@@ -30,12 +32,19 @@ Result<SearchReading> read_search(const Reading& reading, const YamlNode& node) 
     STRATA_CHECK_OK(reading.only_keys(node, {"method"}));
     return out;
   }
-  if (word != "random") {
+  out.judges = is_judging_method(word);
+  if (word != "random" && !out.judges) {
     return reading.wrong(
-        method->at, fmt::format("there is no method \"{}\": expected one of grid, random", word));
+        method->at,
+        fmt::format("there is no method \"{}\": expected one of grid, random, asha, median", word));
   }
-  STRATA_CHECK_OK(reading.only_keys(node, {"method", "cells", "seed"}));
+  if (!out.judges) STRATA_CHECK_OK(reading.only_keys(node, {"method", "cells", "seed"}));
   const YamlNode* cells = node.find("cells");
+  if (cells == nullptr && out.judges) {
+    if (const YamlNode* seed = node.find("seed"))
+      return reading.wrong(seed->at, "seed is of cells that are drawn: it needs the key cells");
+    return out;
+  }
   if (cells == nullptr) return reading.wrong(node.at, "a random search needs the key cells");
   STRATA_TRY(const std::int64_t count,
              reading.integer(*cells, "cells", 1, static_cast<std::int64_t>(kRunsMax)));

@@ -10,6 +10,7 @@ namespace strata {
 
 struct SearchReading {
   std::optional<RandomCells> random{};  // absent: the grid
+  bool judges = false;                  // while trainings run (judging_reader.h)
 };
 [[nodiscard]] Result<SearchReading> read_search(const Reading& reading, const YamlNode& node);
 

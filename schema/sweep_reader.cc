@@ -6,6 +6,7 @@
 
 #include "schema/block_reader.h"
 #include "schema/identity_reader.h"
+#include "schema/judging_reader.h"
 
 namespace strata {
 namespace {
@@ -306,6 +307,9 @@ class SweepReader {
       STRATA_TRY(out_.priority, reading_.integer(*node, "priority", -kPriorityMax, kPriorityMax));
     }
     if (const YamlNode* node = sweep.find("scheduling")) STRATA_CHECK_OK(scheduling(*node));
+    if (const YamlNode* node = sweep.find("search")) {
+      STRATA_TRY(out_.scheduling.search, read_judging_search(reading_, *node, out_.stages));
+    }
     return {};
   }
 

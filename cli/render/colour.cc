@@ -101,9 +101,9 @@ std::string printable(std::string_view text) {
 Tint tint_of_state(std::string_view state) {
   if (state == "succeeded") return Tint::kGood;
   if (state == "failed") return Tint::kBad;
-  if (state == "diverged" || state == "cancelled") return Tint::kWarn;
+  if (state == "diverged" || state == "cancelled" || state == "pruned") return Tint::kWarn;
   if (state == "running" || state == "leased") return Tint::kAccent;
-  if (state == "blocked" || state == "queued") return Tint::kDim;
+  if (state == "blocked" || state == "queued" || state == "held") return Tint::kDim;
   return Tint::kPlain;
 }
 

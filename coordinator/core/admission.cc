@@ -123,7 +123,28 @@ Status check_task(const TaskSpec& task) {
   return {};
 }
 
+namespace {
+
+Status check_search_definition(const SearchDefinition& search) {
+  const bool named = is_name(search.stage) && is_name(search.metric);
+  bool ascending = !search.rungs.empty() && search.rungs.size() <= kRungsMax;
+  for (std::size_t i = 0; i < search.rungs.size(); ++i)
+    ascending = ascending && search.rungs[i] > (i == 0 ? 0 : search.rungs[i - 1]);
+  if (named && ascending && search.reduction >= 2 && search.reduction <= kReductionMax &&
+      is_count(search.others_min, 1)) {
+    return {};
+  }
+  return fail(
+      ErrorCode::kInvalid,
+      "its search needs a stage, a metric, 1 to {} ascending rungs, a reduction within 2 to "
+      "{} and at least one other",
+      kRungsMax, kReductionMax);
+}
+
+}  // namespace
+
 Status check_options(const SweepOptions& options) {
+  if (options.search) STRATA_CHECK_OK(check_search_definition(*options.search));
   const bool user = options.user.empty() || is_name(options.user);
   if (user && options.weight >= 1 && options.weight <= kWeightMax && is_count(options.slots_max, 0))
     return {};

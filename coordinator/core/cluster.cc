@@ -166,27 +166,10 @@ void Cluster::set_state(Task& task, TaskState state) {
   if (was_queued || std::holds_alternative<Queued>(task.state)) requeued_.insert(task.spec.key);
 }
 
-// Held by every sweep that wants it: then it waits for their searches. A sweep without a search
-// never holds anything, so it gets its result as if it were alone.
-void Cluster::settle_holds(Task& task) {
-  const auto all = [&](const std::map<std::string, std::string>& by_sweep) {
-    return !task.wants.empty() && std::all_of(task.wants.begin(), task.wants.end(),
-                                              [&](const auto& w) { return by_sweep.contains(w); });
-  };
-  if (gang_of(task.state) != nullptr || is_final(task.state)) return;
-  if (all(task.pruned)) {
-    set_state(task, TaskPrunedState{.reason = task.pruned.begin()->second});
-  } else if (all(task.holds)) {
-    set_state(task, Held{.reason = task.holds.begin()->second});
-  } else if (std::holds_alternative<Held>(task.state)) {
-    enqueue_or_block(task, 0);
-  }
-}
-
 void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
+  if (set_held(task)) return;  // for a search to decide; its inputs can wait, too
   if (inputs_of(task)) {
     set_state(task, Queued{.delay_ms = delay_ms});
-    settle_holds(task);
     return;
   }
   set_state(task, Blocked{});
@@ -218,6 +201,7 @@ void Cluster::on(const SweepOpened& e) {
   sweep.sealed = false;
   sweep.cancelled = false;
   sweep.options = e.options;
+  begin_search(e.sweep);
   if (sweep.priority == e.priority) return;
   sweep.priority = e.priority;
   for (const auto& [key, task] : tasks_) {  // those that wait move to their new place
@@ -237,12 +221,10 @@ void Cluster::on(const TaskWanted& e) {
     for (const TaskInput& input : e.spec.inputs)
       tasks_.at(input.producer).consumers.insert(e.spec.key);
     enqueue_or_block(task, 0);
-    return;
+    return take_part(e.sweep, e.spec.key);
   }
   task.wants.insert(e.sweep);
-  // A want that is said anew is one that has paused nothing.
-  task.holds.erase(e.sweep);
-  task.pruned.erase(e.sweep);
+  take_part(e.sweep, e.spec.key);
   // Resources, limits and secrets are no part of the key; the newest word counts, but never for a
   // gang that is out.
   if (gang_of(task.state) == nullptr) {
@@ -268,6 +250,7 @@ void Cluster::take_spec(Task& task, const TaskSpec& spec) {
 void Cluster::on(const RunAdded& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
   sweep.runs[e.run.key] = {.spec = e.run, .generation = e.generation};
+  for (const auto& [stage, task] : e.run.tasks) take_part(e.sweep, task);
 }
 
 void Cluster::on(const SweepSealed& e) {
@@ -276,10 +259,13 @@ void Cluster::on(const SweepSealed& e) {
   sweep.sealed_generation = e.generation;
   sweep.cancelled =
       false;  // what was withdrawn before belonged to runs that are no longer asked for
+  drop_orphans_of_search(e.sweep);
 }
 
 void Cluster::on(const WantWithdrawn& e) {
-  sweeps_.at(e.sweep).cancelled = true;
+  Sweep& sweep = sweeps_.at(e.sweep);
+  sweep.cancelled = true;
+  if (sweep.search) sweep.search->leave(e.task);
   Task& task = touch(e.task);
   task.wants.erase(e.sweep);
   task.holds.erase(e.sweep);
@@ -298,6 +284,7 @@ void Cluster::on(const TaskRevived& e) {
   task.avoids.clear();
   task.last_signature.clear();
   task.last_step = -1;
+  if (is_pruned(task)) exempt_from_searches(task);
   enqueue_or_block(task, 0);
 }
 
@@ -397,6 +384,7 @@ void Cluster::on(const AttemptEnded& e) {
 void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome) {
   task.artifacts = outcome.artifacts;
   task.consumed = outcome.consumed;
+  exempt_from_searches(task);
   for (const auto& [output, ref] : outcome.artifacts) {
     Artifact& artifact = artifacts_[ref.hash];
     artifact.producers.insert(task.spec.key);
@@ -476,26 +464,6 @@ void Cluster::on(const WorkerProbed& e) { quarantines_.at(e.name).probing = true
 void Cluster::on(const WorkerReleased& e) { quarantines_.erase(e.name); }
 
 void Cluster::on(const FailureForgiven& e) { touch(e.task).user_failures -= e.user_failures; }
-
-void Cluster::on(const RungReached&) {}  // what the searches know is theirs (search.h)
-
-void Cluster::on(const TaskHeld& e) {
-  Task& task = touch(e.task);
-  task.holds[e.sweep] = e.reason;
-  settle_holds(task);
-}
-
-void Cluster::on(const TaskPromoted& e) {
-  Task& task = touch(e.task);
-  task.holds.erase(e.sweep);
-  settle_holds(task);
-}
-
-void Cluster::on(const TaskPruned& e) {
-  Task& task = touch(e.task);
-  task.pruned[e.sweep] = e.reason;
-  settle_holds(task);
-}
 
 void Cluster::on(const ArtifactEvicted& e) {
   Artifact& artifact = artifacts_.at(e.artifact);

@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "coordinator/core/search.h"
 #include "schema/event.h"
 
 namespace strata::coordinator {
@@ -104,6 +105,10 @@ struct Task {
   }
 };
 
+// Every sweep that wants it has paused it, or ended it: its gang, if one is out, is to stop.
+[[nodiscard]] bool is_held(const Task& task);
+[[nodiscard]] bool is_pruned(const Task& task);
+
 struct Sweep {
   std::int64_t generation = 0;
   std::int64_t priority = 0;
@@ -111,6 +116,7 @@ struct Sweep {
   bool sealed = false;
   bool cancelled = false;
   SweepOptions options{};
+  std::optional<Search> search{};  // made from the options
   struct Run {
     RunSpec spec{};
     std::int64_t generation = 0;  // older than the last sealed one: an orphan, kept
@@ -190,6 +196,8 @@ class Cluster {
   [[nodiscard]] std::optional<std::map<std::string, ArtifactRef>> inputs_of(const Task& task) const;
   // Its inputs, or its producers' results, have changed since it succeeded.
   [[nodiscard]] bool is_outdated(const Task& task) const;
+  // What a search makes of the task's state.
+  [[nodiscard]] Search::Fate fate_of(const TaskKey& task) const;
   // This attempt is the task's newest and is not over: its reports count. Everything else is stale.
   [[nodiscard]] bool is_live(const AttemptId& attempt) const;
 
@@ -228,6 +236,13 @@ class Cluster {
   Task& touch(const TaskKey& key);
   void set_state(Task& task, TaskState state);  // notes what is queued anew
   void settle_holds(Task& task);                // after its wants or holds have changed
+  bool set_held(Task& task);                    // or pruned, if it is; else nothing changes
+  [[nodiscard]] bool is_stuck(const TaskKey& key) const;
+  void begin_search(const std::string& sweep);
+  void take_part(const std::string& sweep, const TaskKey& key);
+  void drop_orphans_of_search(const std::string& sweep);
+  void forget_decisions(const std::string& sweep, const TaskKey& key);
+  void exempt_from_searches(Task& task);
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
   static void take_spec(Task& task, const TaskSpec& spec);
   void release(const AttemptId& attempt, const Gang& gang);

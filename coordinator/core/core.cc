@@ -27,6 +27,7 @@ Core::Core(Options options, Cluster recovered, Instant now)
       lease_until_[{.task = key, .number = task.attempts}] =
           now + std::chrono::milliseconds(task.spec.lease_ms);
       account_for(key);
+      perhaps_held_.insert(key);
     } else if (const auto* queued = std::get_if<Queued>(&task.state)) {
       queue_.update(key, cluster_);
       if (queued->delay_ms > 0) pause(key, now + std::chrono::milliseconds(queued->delay_ms));
@@ -37,11 +38,14 @@ Core::Core(Options options, Cluster recovered, Instant now)
       quarantined_until_[name] = now + std::chrono::milliseconds(quarantine.for_ms);
   }
   for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
+  // A log that was cut within a step, as a mirror's may be, ends before decisions that are due.
+  for (const auto& [name, sweep] : cluster_.sweeps()) unsettled_.insert(name);
   static_cast<void>(cluster_.take_touched());
   static_cast<void>(cluster_.take_requeued());
 }
 
 void Core::follow(const Event& event) {
+  note_for_searches(event);
   std::visit(
       [&](const auto& e) {
         using T = std::decay_t<decltype(e)>;
@@ -82,6 +86,7 @@ void Core::pause(const TaskKey& key, Instant until) { queue_.pause(key, until, c
 Output Core::step(const Input& input, Instant now, WallTime wall) {
   Step step{.now = now, .wall = wall, .peer = input.peer, .beside = input.beside};
   std::visit([&](const auto& body) { on(step, body); }, input.body);
+  settle_searches(step);
   schedule(step);
   return std::move(step.out);
 }

@@ -72,6 +72,7 @@ struct RetryTasks {
   std::uint64_t request = 0;
   std::string sweep{};
   std::vector<TaskKey> tasks{};
+  bool pruned_too = false;  // a person named them: an exception to their search
 };
 // Ends a worker's quarantine; a person has looked at it.
 struct ReleaseWorker {
@@ -81,6 +82,14 @@ struct ReleaseWorker {
 struct DrainWorker {
   std::uint64_t request = 0;
   WorkerId worker{};
+};
+// Metric points that are stored say what an attempt had reached at a rung that is watched
+// (Core::watched): the last value of the metric up to that step; NaN: there is none.
+struct RungReport {
+  AttemptId attempt{};
+  std::string metric{};
+  std::int64_t step = 0;
+  double value = 0;
 };
 
 // The first batch of a submission that names a plan, with what that plan said; null: it is not
@@ -92,7 +101,14 @@ struct SubmitPlanned {
 
 using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded,
                                Leaving, Goodbye, SubmitTasks, SubmitPlanned, CancelSweep,
-                               RetryTasks, DrainWorker, ReleaseWorker>;
+                               RetryTasks, DrainWorker, ReleaseWorker, RungReport>;
+
+// A rung that a task has not reached yet, of one of the searches that judge it.
+struct WatchedRung {
+  std::string metric{};
+  std::int64_t step = 0;
+  bool operator==(const WatchedRung&) const = default;
+};
 struct Input {
   PeerId peer{};
   InputBody body{};
@@ -127,6 +143,9 @@ class Core {
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] std::set<TaskKey> take_touched() { return cluster_.take_touched(); }
 
+  // What the metric points of the task are looked through for.
+  [[nodiscard]] std::vector<WatchedRung> watched(const TaskKey& task) const;
+
   // The one reason for which a task that is not final is where it is, for people: "needs 4 slots
   // together, 2 free on gpu-07".
   [[nodiscard]] std::string reason(const TaskKey& task, Instant now) const;
@@ -159,6 +178,7 @@ class Core {
   void on(Step& step, const RetryTasks& retry);
   void on(Step& step, const DrainWorker& drain);
   void on(Step& step, const ReleaseWorker& release);
+  void on(Step& step, const RungReport& report);
 
   void record(Step& step, EventBody body);  // applies it, too
   void send(Step& step, PeerId to, Message message);
@@ -190,6 +210,12 @@ class Core {
   void release_from_quarantine(Step& step, const std::string& worker, const std::string& reason);
   void forget_old_failures(Instant now);
   [[nodiscard]] bool others_could_work(const std::string& worker, Instant now) const;
+  // Searches (core_search.cc).
+  void note_for_searches(const Event& event);
+  void settle_searches(Step& step);
+  void carry_out(Step& step, const std::string& sweep, const Search::Decision& decision);
+  [[nodiscard]] Search::FateOf fates() const;
+  [[nodiscard]] Status check_search(const SubmitTasks& submission, const TaskSpec& task) const;
   [[nodiscard]] Status check_quota(const SubmitTasks& submission, const TaskSpec& task) const;
   void take_submission(Step& step, const SubmitTasks& submission);
   [[nodiscard]] Status check_submission(const SubmitTasks& submission, PeerId peer) const;
@@ -235,6 +261,8 @@ class Core {
   // Who submits a sweep just now, until its last batch: of two at the same time the one that began
   // last goes on. Unknown after a restart, then whoever goes on first.
   std::map<std::string, PeerId> submitters_;
+  std::set<std::string> unsettled_;  // sweeps whose searches may have something to decide
+  std::set<TaskKey> perhaps_held_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence
   // and is heard again stays drained.
   std::deque<std::uint64_t> closed_sessions_;

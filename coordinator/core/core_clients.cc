@@ -99,6 +99,7 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
                   task.stage, task.key.brief(), input.name, input.producer.brief());
     }
     if (const Status fits = check_quota(s, task); !fits) return fits;
+    if (const Status fits = check_search(s, task); !fits) return fits;
     arriving.emplace(task.key, &task.outputs);
   }
   for (const RunSpec& run : s.runs) {
@@ -117,7 +118,7 @@ void Core::revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived
   const Task& task = *cluster_.find_task(key);
   // What a search pruned is a result to that sweep, and no reason for another one to go without.
   const auto* pruned = std::get_if<TaskPrunedState>(&task.state);
-  const bool pruned_for_all = pruned != nullptr && task.pruned.size() >= task.wants.size();
+  const bool pruned_for_all = pruned != nullptr && is_pruned(task);
   if (!std::holds_alternative<TaskFailed>(task.state) &&
       !std::holds_alternative<TaskCancelledState>(task.state) &&
       (pruned == nullptr || pruned_for_all))
@@ -256,6 +257,11 @@ void Core::on(Step& step, const RetryTasks& retry) {
   for (const auto& [key, sweeps] : standing) {
     const Task* task = cluster_.find_task(key);
     if (task == nullptr) continue;
+    if (retry.pruned_too && std::holds_alternative<TaskPrunedState>(task->state)) {
+      record(step, TaskRevived{.task = key});
+      ++revived;
+      continue;
+    }
     const bool final = is_final(task->state) && !std::holds_alternative<TaskFailed>(task->state) &&
                        !std::holds_alternative<TaskCancelledState>(task->state);
     if (final) continue;

@@ -192,7 +192,8 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
   if (const auto* diverged = std::get_if<TaskDiverged>(&task->state)) return diverged->reason;
   if (const auto* held = std::get_if<Held>(&task->state))
     return "paused by its search: " + held->reason;
-  if (const auto* pruned = std::get_if<TaskPrunedState>(&task->state)) return pruned->reason;
+  if (const auto* pruned = std::get_if<TaskPrunedState>(&task->state))
+    return "pruned by its search: " + pruned->reason;
   if (cluster_.is_outdated(*task)) return "its inputs were made again with other content since";
   return name_of(task->state);
 }

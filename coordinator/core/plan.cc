@@ -4,9 +4,9 @@ namespace strata::coordinator {
 
 char plan_class(std::string_view state, bool outdated) {
   if (state.empty()) return 'n';
-  // What a search has pruned is taken up again by whoever wants it whole.
-  if (state == "failed" || state == "cancelled" || state == "pruned") return 'r';
-  if (state == "succeeded" || state == "diverged") return outdated ? 'o' : 'k';
+  if (state == "failed" || state == "cancelled") return 'r';
+  // What its search has pruned stays so when the sweep is submitted again.
+  if (state == "succeeded" || state == "diverged" || state == "pruned") return outdated ? 'o' : 'k';
   return 'u';
 }
 

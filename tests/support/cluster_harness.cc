@@ -100,13 +100,14 @@ Value ClusterHarness::ask(const std::string& verb, const Value& body) {
 }
 
 void ClusterHarness::submit(const std::string& sweep, const std::vector<TaskSpec>& tasks,
-                            const std::vector<RunSpec>& runs) {
+                            const std::vector<RunSpec>& runs, const SweepOptions& options) {
   const SubmitTasks batch{.sweep = sweep,
                           .definition = sweep,
                           .first = true,
                           .last = true,
                           .tasks = tasks,
-                          .runs = runs};
+                          .runs = runs,
+                          .options = options};
   const auto answer =
       with_link([&](link::CoordinatorLink& link) { return link.submit(batch, kAnswerWithin); });
   if (!answer || !answer->ok)

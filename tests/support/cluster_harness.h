@@ -11,7 +11,7 @@
 
 #include "base/value.h"
 #include "link/coordinator_link.h"
-#include "schema/task.h"
+#include "schema/event.h"
 #include "tests/support/daemon.h"
 
 namespace strata::testing {
@@ -31,7 +31,7 @@ class ClusterHarness {
   // the test.
   Value ask(const std::string& verb, const Value& body);
   void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks,
-              const std::vector<RunSpec>& runs = {});
+              const std::vector<RunSpec>& runs = {}, const SweepOptions& options = {});
 
   [[nodiscard]] Value task(const TaskKey& key);  // its row of `tasks`
   [[nodiscard]] std::string state(const TaskKey& key);

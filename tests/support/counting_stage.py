@@ -60,7 +60,10 @@ with open("progress.jsonl", "a") as progress:
     while step < steps:
         step += 1
         state = hashlib.sha256(f"{state}{step}{parameters.get('salt', '')}".encode()).hexdigest()
-        progress.write(json.dumps({"step": step, "total": steps, "metrics": {"value": step * 0.5}}) + "\n")
+        metrics = {"value": step * 0.5}
+        if "loss" in parameters:
+            metrics["loss"] = parameters["loss"] + 1 / step
+        progress.write(json.dumps({"step": step, "total": steps, "metrics": metrics}) + "\n")
         progress.flush()
         if step % 5 == 0 or asked_to_stop:
             save()

@@ -69,6 +69,14 @@ TEST(Commands, WatchEndsWithThreeWhenRunsFailedAndWithZeroWhenOneDiverged) {
   EXPECT_EQ(run_watch(diverged.context, "small", false).value(), kExitRunsFailed);
 }
 
+TEST(Commands, WhatASearchPrunedAndWhatWaitsForItIsNoFailure) {
+  Desk pruned;
+  Value watch = watch_of({{"succeeded", 1}, {"pruned", 2}, {"blocked", 2}});
+  ASSERT_TRUE(watch.set("behind_pruned", 2));
+  pruned.answers["watch"] = watch;
+  EXPECT_EQ(run_watch(pruned.context, "small", false).value(), kExitOk);
+}
+
 TEST(Commands, WatchAsksOnWhenTheCoordinatorIsAwayForAWhile) {
   Desk desk;
   desk.answers["watch"] = watch_of({{"running", 1}});

@@ -134,6 +134,21 @@ TEST(Table, DivergedOutdatedAndAbsentSeedsAreNamedAndNeverInTheMean) {
   EXPECT_EQ(table.orphans, 1U);
 }
 
+TEST(Table, WhatASearchPrunedIsNamedWithItsRungAndNeverInTheMean) {
+  Array runs = {run_answer({.text = 0, .seed = 1, .scores = {wer({0.2, 0.4})}}),
+                run_answer({.text = 0, .seed = 2, .scores = {wer({0.2, 0.2})}}),
+                run_answer({.text = 2, .seed = 1, .state = "pruned"}),
+                run_answer({.text = 2, .seed = 2, .scores = {wer({0.1, 0.1})}})};
+  TableRequest about = request(std::move(runs));
+  about.reasons["beef21"] = "0.9 at step 300 is not among the best 1/3 of 9";
+  const AblationTable table = table_of(about);
+  EXPECT_EQ(table.rows[1].cells[0].estimate->seeds, 1U);
+  EXPECT_NEAR(table.rows[1].cells[0].estimate->value, 0.1, 1e-12);
+  EXPECT_THAT(table.notes, ElementsAre(HasSubstr(
+                               "seed 1: pruned (run f00d2100, train): 0.9 at step 300 is not among "
+                               "the best 1/3 of 9")));
+}
+
 TEST(Table, ADoubledSeedIsRefused) {
   Array runs = good_runs();
   runs.push_back(run_answer({.text = 8, .seed = 1, .scores = {wer({0.0, 0.0})}}));

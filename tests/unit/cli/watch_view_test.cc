@@ -55,6 +55,36 @@ TEST(Watch, AStageThatNeverFinishedGivesNoNumber) {
   EXPECT_THAT(watch_as_line(watch), HasSubstr("at least 1 min 50 s left"));
 }
 
+TEST(Watch, ASearchSaysHowFarItIsAndWhatItHoldsHasNotEnded) {
+  Value watch = watch_answer();
+  const Array rungs{Object{{"step", 100},
+                           {"reached", 4},
+                           {"went_on", 1},
+                           {"held", 2},
+                           {"pruned", 1},
+                           {"best", 0.53}},
+                    Object{{"step", 300},
+                           {"reached", 0},
+                           {"went_on", 0},
+                           {"held", 0},
+                           {"pruned", 0},
+                           {"best", Value()}}};
+  ASSERT_TRUE(watch.set("search", Object{{"method", "asha"},
+                                         {"stage", "train"},
+                                         {"metric", "loss_val"},
+                                         {"goal", "minimize"},
+                                         {"rungs", rungs}}));
+  ASSERT_TRUE(watch.set("tasks", Object{{"held", 2}, {"pruned", 1}, {"succeeded", 2}}));
+  ASSERT_TRUE(watch.set("sealed", true));
+  const std::string text = watch_as_text(watch, {}, {}, 100);
+  EXPECT_THAT(text, HasSubstr("search  asha, minimize loss_val of train"));
+  EXPECT_THAT(text, HasSubstr("4 reached it, 1 went on, 2 held, 1 pruned, the best 0.53"));
+  EXPECT_THAT(text, HasSubstr("3/5 tasks"));
+  EXPECT_FALSE(has_ended(watch)) << "a held one goes on or is pruned, sooner or later";
+  ASSERT_TRUE(watch.set("tasks", Object{{"blocked", 2}, {"pruned", 2}, {"succeeded", 2}}));
+  EXPECT_TRUE(has_ended(watch)) << "what waits for a pruned task waits for ever";
+}
+
 TEST(Watch, WithoutAnyHistoryTheLineSaysWhyThereIsNoTime) {
   const Value watch = Object{{"sweep", "demo"},
                              {"tasks", Object{{"queued", 2}}},

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/files.h"
 #include "coordinator/sqlite.h"
 
@@ -32,6 +34,50 @@ TEST_F(MetricStoreTest, RepeatedPointsAreStoredOnce) {
   store = MetricStore::open(file).value();
   EXPECT_EQ(put(1, 5), 5U);
   EXPECT_EQ(store.points_stored(), 0U);
+}
+
+TEST_F(MetricStoreTest, TheValueAtAStepIsTheLastOneUpToItOnceLaterPointsCannotChangeIt) {
+  std::uint64_t sequence = 0;
+  const auto add = [&](std::int64_t step, std::map<std::string, double> values) {
+    const MetricBatch batch{.attempt = attempt,
+                            .points = {{.sequence = ++sequence, .step = step, .values = values}}};
+    ASSERT_TRUE(store.store({&batch, 1}, {.unix_ms = 5}));
+  };
+  const std::vector<BranchPart> whole{{.attempt = 1}};
+  const auto at = [&](std::int64_t step, const std::string& metric = "loss_val") {
+    return store.value_at(attempt.task, whole, metric, step).value();
+  };
+  EXPECT_FALSE(at(100));
+  add(50, {{"loss_val", 0.7}});
+  add(90, {{"loss", 3}});
+  EXPECT_FALSE(at(100)) << "a later point up to the step may have another value";
+  add(100, {{"loss", 2}});
+  EXPECT_FALSE(at(100)) << "the metric may follow in a point of the same step";
+  EXPECT_EQ(at(90), 0.7) << "there are later points";
+  add(100, {{"loss_val", 0.5}});
+  EXPECT_EQ(at(100), 0.5);
+  add(100, {{"loss_val", 0.4}});
+  EXPECT_EQ(at(100), 0.5) << "whenever it is asked, it is the first one of that step";
+  add(120, {{"loss", 1}});
+  EXPECT_EQ(at(110), 0.5);
+  ASSERT_TRUE(at(110, "accuracy").has_value());
+  EXPECT_TRUE(std::isnan(*at(110, "accuracy"))) << "there is no such metric";
+}
+
+TEST_F(MetricStoreTest, TheValueAtAStepIsThatOfTheLivingBranch) {
+  const auto add = [&](std::uint32_t number, std::uint64_t sequence, std::int64_t step, double v) {
+    const MetricBatch batch{
+        .attempt = {.task = attempt.task, .number = number},
+        .points = {{.sequence = sequence, .step = step, .values = {{"loss_val", v}}}}};
+    ASSERT_TRUE(store.store({&batch, 1}, {.unix_ms = 5}));
+  };
+  add(1, 1, 100, 0.9);
+  add(1, 2, 150, 0.1);  // after the checkpoint from which the second attempt began
+  add(2, 1, 130, 0.8);
+  add(2, 2, 160, 0.7);
+  const std::vector<BranchPart> parts{{.attempt = 1, .last_step = 120}, {.attempt = 2}};
+  EXPECT_EQ(store.value_at(attempt.task, parts, "loss_val", 155).value(), 0.8);
+  EXPECT_EQ(store.value_at(attempt.task, parts, "loss_val", 110).value(), 0.9);
 }
 
 TEST_F(MetricStoreTest, AcknowledgedPointsThatWereLostDoNotHoldUpThoseThatFollow) {

@@ -1,0 +1,77 @@
+#include "coordinator/rung_watch.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace strata::coordinator {
+
+void RungWatch::note(const Event& event) {
+  std::visit(
+      [&](const auto& e) {
+        using T = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<T, CheckpointCommitted>) {
+          checkpoints_[e.attempt.task] = {.checkpoint = e.artifact.hash, .step = e.step};
+        } else if constexpr (std::is_same_v<T, AttemptGranted>) {
+          std::vector<BranchAttempt>& branch = branches_[e.attempt.task];
+          BranchAttempt attempt{.attempt = e.attempt.number};
+          const auto last = checkpoints_.find(e.attempt.task);
+          if (e.resume_from && last != checkpoints_.end() &&
+              last->second.checkpoint == e.resume_from->hash) {
+            attempt.resume_step = last->second.step;
+          } else {
+            branch.clear();  // it begins anew: nothing earlier is alive
+          }
+          branch.push_back(attempt);
+          due_.insert(e.attempt.task);
+        } else if constexpr (std::is_same_v<T, RunAdded>) {
+          for (const auto& [stage, task] : e.run.tasks) due_.insert(task);
+        } else if constexpr (std::is_same_v<T, RungReached> || std::is_same_v<T, TaskPromoted>) {
+          due_.insert(e.task);
+        }
+      },
+      event.body);
+}
+
+void RungWatch::note_points(const MetricBatch& batch, const Core& core) {
+  if (batch.points.empty()) return;
+  const std::vector<WatchedRung> watched = core.watched(batch.attempt.task);
+  const std::int64_t last = batch.points.back().step;
+  if (std::any_of(watched.begin(), watched.end(), [&](const auto& w) { return last >= w.step; }))
+    due_.insert(batch.attempt.task);
+}
+
+std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics) {
+  std::vector<RungReport> reports;
+  std::set<TaskKey> again;
+  std::size_t looks = 0;
+  std::size_t tasks = 0;
+  while (!due_.empty() && looks < kRungLooksPerTurnMax && tasks < kRungTasksPerTurnMax) {
+    const TaskKey key = *due_.begin();
+    due_.erase(due_.begin());
+    ++tasks;
+    const auto branch = branches_.find(key);
+    if (branch == branches_.end()) continue;
+    const std::vector<WatchedRung> watched = core.watched(key);
+    if (watched.empty()) continue;
+    const std::vector<BranchPart> parts = living_branch(branch->second);
+    for (const WatchedRung& rung : watched) {
+      ++looks;
+      const auto value = metrics.value_at(key, parts, rung.metric, rung.step);
+      if (!value) {
+        log_warning("coordinator", "{}; its search waits", value.error().message);
+        again.insert(key);
+        continue;
+      }
+      if (!*value) continue;
+      const AttemptId attempt{.task = key,
+                              .number = static_cast<std::uint32_t>(parts.back().attempt)};
+      reports.push_back(
+          {.attempt = attempt, .metric = rung.metric, .step = rung.step, .value = **value});
+    }
+  }
+  due_.merge(again);
+  return reports;
+}
+
+}  // namespace strata::coordinator

@@ -1,0 +1,46 @@
+// Which tasks' metric points may say that a rung was reached, and where those points are: the
+// living branch of each task, as the events tell it. The shell's half of a search; it decides
+// nothing.
+//
+// A task is due when points of it have come that go beyond a rung, or when an event may have made
+// points count that are there already: a new submission, a promotion, the rung before, a restart.
+// Thread rule: one thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "coordinator/core/core.h"
+#include "coordinator/metric_store.h"
+
+namespace strata::coordinator {
+
+// Of one turn of the control loop; the rest waits for the next.
+inline constexpr std::size_t kRungLooksPerTurnMax = 64;
+inline constexpr std::size_t kRungTasksPerTurnMax = 4'096;
+
+class RungWatch {
+ public:
+  // Every event once, in order, also those of the replay.
+  void note(const Event& event);
+  // Points are stored.
+  void note_points(const MetricBatch& batch, const Core& core);
+
+  // What the stored points of the tasks that are due say. Points that cannot be read now are looked
+  // for again later.
+  [[nodiscard]] std::vector<RungReport> look(const Core& core, MetricStore& metrics);
+  [[nodiscard]] bool anything_due() const { return !due_.empty(); }
+
+ private:
+  struct Last {
+    ContentHash checkpoint{};
+    std::int64_t step = 0;
+  };
+  std::map<TaskKey, Last> checkpoints_;
+  std::map<TaskKey, std::vector<BranchAttempt>> branches_;
+  std::set<TaskKey> due_;
+};
+
+}  // namespace strata::coordinator
