@@ -36,6 +36,18 @@ function(strata_room name)
   endif()
 endfunction()
 
+# strata_breakable(NAME): the sources of the room `NAME` a second time, as strata_NAME_breakable, with rules that the
+# simulator can break (coordinator/core/breaks.h). Never linked into a product's program.
+function(strata_breakable name)
+  get_target_property(sources strata_${name} SOURCES)
+  get_target_property(folder strata_${name} SOURCE_DIR)
+  get_target_property(libraries strata_${name} INTERFACE_LINK_LIBRARIES)
+  list(TRANSFORM sources PREPEND ${folder}/)
+  add_library(strata_${name}_breakable STATIC EXCLUDE_FROM_ALL ${sources})
+  target_link_libraries(strata_${name}_breakable PUBLIC ${libraries})
+  target_compile_definitions(strata_${name}_breakable PUBLIC STRATA_BREAKABLE)
+endfunction()
+
 # strata_program(NAME SOURCES ... USES rooms... [EXTERNAL targets]): an executable in <build>/bin.
 function(strata_program name)
   cmake_parse_arguments(PROGRAM "" "" "SOURCES;USES;EXTERNAL" ${ARGN})

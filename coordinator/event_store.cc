@@ -137,13 +137,6 @@ Result<std::optional<Damage>> read_from(SQLite::Database& database, std::optiona
 
 }  // namespace
 
-std::uint32_t chained(std::uint32_t before, std::uint64_t seq, std::string_view frame) {
-  std::string number(8, '\0');
-  for (int i = 0; i < 8; ++i)
-    number[static_cast<std::size_t>(i)] = static_cast<char>((seq >> (8 * i)) & 0xFFU);
-  return crc32c(frame, crc32c(number, before));
-}
-
 struct EventStore::State {
   State(fs::path where, std::unique_ptr<SQLite::Database> opened, TipWriter writer)
       : file(std::move(where)),

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "coordinator/core/cluster.h"
+#include "coordinator/core/log_chain.h"
 
 namespace strata::coordinator {
 
@@ -74,10 +75,6 @@ class EventStore {
   explicit EventStore(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// The `chain` of the event `seq` that follows one with the chain `before` (0 at the beginning).
-[[nodiscard]] std::uint32_t chained(std::uint32_t before, std::uint64_t seq,
-                                    std::string_view frame);
 
 struct StoredEvent {
   std::uint64_t seq = 0;

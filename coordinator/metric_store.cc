@@ -1,6 +1,5 @@
 #include "coordinator/metric_store.h"
 
-#include <algorithm>
 #include <limits>
 
 #include "base/json.h"
@@ -9,19 +8,6 @@
 #include "coordinator/store_tip.h"
 
 namespace strata::coordinator {
-
-std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts) {
-  std::vector<BranchPart> parts;
-  std::optional<std::int64_t> last_step;
-  for (std::size_t i = attempts.size(); i-- > 0;) {
-    parts.push_back({.attempt = attempts[i].attempt, .last_step = last_step});
-    if (!attempts[i].resume_step) break;  // it began anew: nothing earlier is alive
-    last_step =
-        last_step ? std::min(*last_step, *attempts[i].resume_step) : *attempts[i].resume_step;
-  }
-  std::reverse(parts.begin(), parts.end());
-  return parts;
-}
 
 namespace {
 
@@ -126,15 +112,15 @@ struct MetricStore::State {
   std::uint64_t store(const MetricBatch& batch, WallTime at, std::uint64_t& fresh) {
     const std::int64_t series = series_of(batch.attempt);
     std::uint64_t last = stored_up_to(series);
-    for (const MetricPoint& point : batch.points) {
-      if (point.sequence <= last) continue;
+    for (const MetricPoint* point : fresh_points(batch, last)) {
       Object metrics;
-      for (const auto& [name, value] : point.values) metrics.emplace(name, value);
+      for (const auto& [name, value] : point->values) metrics.emplace(name, value);
       run.run(
           "INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES (?, ?, ?, ?, "
           "?, ?)",
-          series, point.sequence, point.step, point.total, at.unix_ms, to_canonical_json(metrics));
-      last = point.sequence;
+          series, point->sequence, point->step, point->total, at.unix_ms,
+          to_canonical_json(metrics));
+      last = point->sequence;
       ++fresh;
     }
     return last;

@@ -11,32 +11,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "coordinator/core/metric_series.h"
 #include "schema/message.h"
 
 namespace strata::coordinator {
-
-// One attempt of a task, and the step of the checkpoint from which it began (nothing: from the
-// start).
-struct BranchAttempt {
-  std::int64_t attempt = 0;
-  std::optional<std::int64_t> resume_step{};
-};
-// The points of `attempt` with steps up to `last_step` (nothing: all) belong to the task's living
-// branch.
-struct BranchPart {
-  std::int64_t attempt = 0;
-  std::optional<std::int64_t> last_step{};
-  bool operator==(const BranchPart&) const = default;
-};
-// `attempts` ascending, gaps allowed; the last one is the living one. The answer is ascending, too:
-// an attempt that resumed from step s keeps the points of earlier ones up to s and drops what they
-// did after it.
-[[nodiscard]] std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts);
 
 // What was written last and is not there any more: the file counts its transactions (user_version),
 // and the file "-tip" beside it (store_tip.h) says how many there were. Empty: nothing.

@@ -35,9 +35,7 @@ void Peers::forget_one() {
 }
 
 void Peers::drop_outbox(PeerId id, Peer& peer) {
-  dropped_ += peer.outbox.size();
-  peer.outbox.clear();
-  peer.bytes = 0;
+  dropped_ += peer.outbox.clear();
   waiting_.erase(id);
 }
 
@@ -75,16 +73,15 @@ void Peers::send(PeerId to, const Message& message) {
                                    "example for one sweep or without items"})}));
   }
   if (peer.outbox.empty() && push(to, peer, *frame)) return;
-  if (peer.outbox.size() >= kOutboxFramesMax || peer.bytes + frame->size() > kOutboxBytesMax) {
-    log_warning("coordinator", "a peer takes nothing; {} waiting messages for it are dropped",
-                peer.outbox.size() + 1);
-    ++dropped_;
-    drop_outbox(to, peer);
+  const std::size_t waited = peer.outbox.frames();
+  if (peer.outbox.push(std::move(*frame))) {
+    waiting_[to] = true;
     return;
   }
-  peer.bytes += frame->size();
-  peer.outbox.push_back(std::move(*frame));
-  waiting_[to] = true;
+  log_warning("coordinator", "a peer takes nothing; {} waiting messages for it are dropped",
+              waited + 1);
+  dropped_ += waited + 1;
+  waiting_.erase(to);
 }
 
 void Peers::flush() {
@@ -94,8 +91,7 @@ void Peers::flush() {
     Peer& peer = peers_.at(id);
     while (!peer.outbox.empty() && push(id, peer, peer.outbox.front())) {
       if (peer.outbox.empty()) break;  // gone: dropped whole
-      peer.bytes -= peer.outbox.front().size();
-      peer.outbox.pop_front();
+      peer.outbox.pop();
     }
     if (peer.outbox.empty()) waiting_.erase(id);
   }

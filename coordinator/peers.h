@@ -7,18 +7,16 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 
 #include "base/clock.h"
 #include "base/zmq/socket.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/outbox.h"
 
 namespace strata::coordinator {
 
-inline constexpr std::size_t kOutboxFramesMax = 1'000;
-inline constexpr std::size_t kOutboxBytesMax = 64U << 20U;
 inline constexpr std::size_t kPeersMax = 10'000;  // then the one not heard for longest is forgotten
 
 class Peers {
@@ -38,8 +36,7 @@ class Peers {
   struct Peer {
     std::string identity{};
     Instant heard{};
-    std::deque<std::string> outbox{};
-    std::size_t bytes = 0;
+    Outbox outbox{};
   };
   void forget_one();
   void drop_outbox(PeerId id, Peer& peer);

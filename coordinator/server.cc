@@ -180,20 +180,9 @@ void Server::queue_input(PeerId peer, InputBody body) {
   inputs_.push_back({.peer = peer, .body = std::move(body)});
 }
 
-bool Server::counts_still(const AttemptId& attempt) const {
-  if (core_.cluster().is_live(attempt)) return true;
-  // The last points of an attempt may come after the report of its end. One that was lost or
-  // stopped is over for good.
-  const Task* task = core_.cluster().find_task(attempt.task);
-  if (task == nullptr || task->attempts != attempt.number) return false;
-  const auto* succeeded = std::get_if<TaskSucceeded>(&task->state);
-  return (succeeded != nullptr && succeeded->attempt == attempt.number) ||
-         std::holds_alternative<TaskDiverged>(task->state);
-}
-
 void Server::take_points(PeerId peer, MetricBatch batch) {
   if (!options_.safe_mode.empty()) return;  // kept by the worker until acknowledged
-  if (!counts_still(batch.attempt)) {
+  if (!points_count(core_.cluster(), batch.attempt)) {
     // While a commit fails, the core is ahead of the log: nothing is called over on its word alone.
     if (commit_failed_) return;
     ++counts_.stale_reports;

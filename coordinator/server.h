@@ -112,8 +112,6 @@ class Server {
   void pause(const std::string& why);
   void resume();
   void measure(Instant began);
-  [[nodiscard]] bool counts_still(
-      const AttemptId& attempt) const;  // reports of it change something
 
   ServerParts parts_;
   ServerOptions options_;

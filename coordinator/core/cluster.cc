@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "coordinator/core/breaks.h"
 #include "coordinator/core/overloaded.h"
 
 namespace strata::coordinator {
@@ -69,6 +70,7 @@ std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task&
   for (const TaskInput& input : task.spec.inputs) {
     const Task* producer = find_task(input.producer);
     STRATA_ASSERT(producer != nullptr);
+    if (STRATA_BROKEN(kConsumeBeforeCommit)) continue;
     if (!std::holds_alternative<TaskSucceeded>(producer->state)) return std::nullopt;
     const auto it = producer->artifacts.find(input.output);
     if (it == producer->artifacts.end()) return std::nullopt;
@@ -144,8 +146,11 @@ const std::string* Cluster::owner_of(const Task& task) const {
 // --- changes ---
 
 void Cluster::apply(const Event& event) {
-  if (const Status legal = apply_checked(event); !legal)
+  const Status legal = apply_checked(event);
+  if (legal) return;
+  if (!kBreakable || STRATA_BROKEN(kNone))
     assertion_failed(legal.error().message.c_str(), __FILE__, __LINE__);
+  std::visit([&](const auto& body) { on(body); }, event.body);  // the simulator's checkers find it
 }
 
 Status Cluster::apply_checked(const Event& event) {
@@ -163,11 +168,13 @@ Task& Cluster::touch(const TaskKey& key) {
 void Cluster::set_state(Task& task, TaskState state) {
   const bool was_queued = std::holds_alternative<Queued>(task.state);
   task.state = std::move(state);
-  if (was_queued || std::holds_alternative<Queued>(task.state)) requeued_.insert(task.spec.key);
+  if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
+    requeued_.insert(task.spec.key);
 }
 
 void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
   if (set_held(task)) return;  // for a search to decide; its inputs can wait, too
+  if (STRATA_BROKEN(kClockInReplay)) delay_ms += machine_clock_ms;
   if (inputs_of(task)) {
     set_state(task, Queued{.delay_ms = delay_ms});
     return;
@@ -189,7 +196,8 @@ void Cluster::release(const AttemptId& attempt, const Gang& gang) {
     STRATA_ASSERT(it != workers_.end());
     it->second.free += grant.slots;
     it->second.memory_free_mb += grant.memory_mb;
-    STRATA_ASSERT(it->second.free <= it->second.slots);
+    if (STRATA_BROKEN(kSlotDoubleFree)) it->second.free += grant.slots;
+    STRATA_ASSERT(it->second.free <= it->second.slots || STRATA_BROKEN(kSlotDoubleFree));
     it->second.attempts.erase(attempt);
   }
 }
@@ -212,6 +220,7 @@ void Cluster::on(const SweepOpened& e) {
 
 void Cluster::on(const TaskWanted& e) {
   sweeps_.at(e.sweep).cancelled = false;
+  if (STRATA_BROKEN(kDuplicateCreate)) tasks_.erase(e.spec.key);
   const auto [it, created] = tasks_.try_emplace(e.spec.key);
   Task& task = touch(e.spec.key);
   if (created) {
@@ -394,7 +403,9 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
   set_state(task, TaskSucceeded{.attempt = attempt.number});
   for (const TaskKey& key : task.consumers) {
     Task& consumer = touch(key);
-    if (std::holds_alternative<Blocked>(consumer.state)) enqueue_or_block(consumer, 0);
+    const bool waits = std::holds_alternative<Blocked>(consumer.state);
+    if (waits || (STRATA_BROKEN(kTerminalReopens) && is_final(consumer.state)))
+      enqueue_or_block(consumer, 0);
   }
 }
 
@@ -422,7 +433,9 @@ std::string Cluster::verdict(const Task& task, const Failed& outcome) {
     return fmt::format("{} (twice in a row, at step {})", outcome.reason, outcome.step);
   }
   if (task.user_failures >= task.spec.retry.user_failures_max) return outcome.reason;
-  if (task.infra_failures >= task.spec.retry.infra_failures_max) return outcome.reason;
+  if (task.infra_failures >= task.spec.retry.infra_failures_max &&
+      !STRATA_BROKEN(kEndlessInfraRetries))
+    return outcome.reason;
   if (task.ends_without_progress >= kEndsWithoutProgressMax)
     return fmt::format("{} ({} times without a checkpoint between)", outcome.reason,
                        task.ends_without_progress);
@@ -437,7 +450,9 @@ void Cluster::end_failed(Task& task, const Failed& outcome) {
   task.last_failure = outcome.reason;
   switch (charge_of(outcome.cause)) {
     case Charge::kTask: ++task.user_failures; break;
-    case Charge::kInfrastructure: ++task.infra_failures; break;
+    case Charge::kInfrastructure:
+      ++(STRATA_BROKEN(kChargeInfraToUser) ? task.user_failures : task.infra_failures);
+      break;
     case Charge::kNobody: ++task.ends_without_progress; break;
   }
   const std::string final = verdict(task, outcome);

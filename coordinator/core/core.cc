@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "coordinator/core/admission.h"
+#include "coordinator/core/breaks.h"
 
 namespace strata::coordinator {
 namespace {
@@ -114,6 +115,10 @@ void Core::refuse(Step& step, std::uint64_t request, const Error& error) {
 
 bool Core::is_member(const AttemptId& attempt, WorkerId worker) const {
   const Worker* found = cluster_.find_worker(worker);
+  if (STRATA_BROKEN(kNoFencing)) {
+    const Task* task = cluster_.find_task(attempt.task);
+    return found != nullptr && task != nullptr && gang_of(task->state) != nullptr;
+  }
   return found != nullptr && found->attempts.contains(attempt) && cluster_.is_live(attempt);
 }
 
@@ -382,6 +387,18 @@ void Core::on(Step& step, const Goodbye& goodbye) {
                                                                        kWorkerEnded, reason)}});
   }
   remove_worker(step, *id, std::string(kWorkerEnded) + reason);
+}
+
+std::vector<Core::Kept> Core::kept() const {
+  const std::size_t tasks = cluster_.tasks().size();
+  return {{"sessions that were replaced", replaced_sessions_.size(), kReplacedSessionsMax},
+          {"sessions that are closed", closed_sessions_.size(), kClosedSessionsMax},
+          {"workers heard of", presence_.size(), cluster_.workers().size()},
+          {"leases", lease_until_.size(), tasks},
+          {"times of grants", granted_.size(), tasks},
+          {"ends that were promised", must_end_by_.size(), tasks},
+          {"workers with a place kept", kept_.size(), cluster_.workers().size()},
+          {"workers in quarantine", quarantined_until_.size(), cluster_.quarantines().size()}};
 }
 
 }  // namespace strata::coordinator

@@ -150,6 +150,14 @@ class Core {
   // together, 2 free on gpu-07".
   [[nodiscard]] std::string reason(const TaskKey& task, Instant now) const;
 
+  // What is kept beside the cluster, and the most of it that there may be: memory has a bound.
+  struct Kept {
+    const char* what = "";
+    std::size_t count = 0;
+    std::size_t most = 0;
+  };
+  [[nodiscard]] std::vector<Kept> kept() const;
+
   // What a plan of these tasks would say now.
   [[nodiscard]] std::string world_of(const std::string& sweep,
                                      const std::vector<TaskKey>& tasks) const;

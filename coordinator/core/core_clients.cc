@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "coordinator/core/admission.h"
+#include "coordinator/core/breaks.h"
 #include "coordinator/core/core.h"
 
 namespace strata::coordinator {
@@ -157,7 +158,7 @@ void Core::take_submission(Step& step, const SubmitTasks& s) {
   std::int64_t created = 0;  // a task counts once: it is created, revived or kept
   std::int64_t revived = 0;
   for (const TaskSpec& spec : s.tasks) {
-    const Task* known = cluster_.find_task(spec.key);
+    const Task* known = STRATA_BROKEN(kDuplicateCreate) ? nullptr : cluster_.find_task(spec.key);
     if (known == nullptr) ++created;
     const bool says_something =
         known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
@@ -205,7 +206,8 @@ void Core::on(Step& step, const CancelSweep& cancel) {
 bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
   record(step, WantWithdrawn{.sweep = sweep, .task = key});
   const Task& task = *cluster_.find_task(key);
-  if (!task.wants.empty()) return false;  // somebody else's now
+  if (!task.wants.empty() && !STRATA_BROKEN(kCancelSharedTask))
+    return false;  // somebody else's now
   if (gang_of(task.state) == nullptr) {
     record(step, TaskCancelled{.task = key});
     return false;
@@ -224,7 +226,8 @@ std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
     if (run.generation == sweep.generation) continue;
     for (const auto& [stage, task] : run.spec.tasks) {
       const TaskState& state = cluster_.find_task(task)->state;
-      if (!is_final(state) && gang_of(state) == nullptr) dropped.insert(task);
+      const bool ended = is_final(state) && !STRATA_BROKEN(kDropDeletesResult);
+      if (!ended && gang_of(state) == nullptr) dropped.insert(task);
     }
   }
   if (dropped.empty()) return {};  // as a rule; then the runs that are asked for cost nothing

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "coordinator/core/breaks.h"
+
 namespace strata::coordinator {
 namespace {
 
@@ -133,8 +135,8 @@ std::optional<Obstacle> obstacle(const Needs& needs, const Machine& machine, Ins
   if (needs.avoids.contains(worker.name)) return Obstacle::kAvoided;
   if (machine.lifetime_left && !lives_long_enough(needs, *machine.lifetime_left))
     return Obstacle::kLifetime;
-  if (machine.free < wanted.slots ||
-      (worker.memory_mb > 0 && machine.memory_free_mb < wanted.memory_mb))
+  const std::int64_t enough = STRATA_BROKEN(kPartialGang) ? 1 : wanted.slots;
+  if (machine.free < enough || (worker.memory_mb > 0 && machine.memory_free_mb < wanted.memory_mb))
     return Obstacle::kBusy;
   if (machine.reserved && !goes_before(needs, *machine.reserved, now)) return Obstacle::kReserved;
   return std::nullopt;
@@ -168,7 +170,9 @@ Placement place(const Needs& needs, const std::vector<Machine>& machines, Instan
   }
   if (fitting != nullptr) {
     Placed placed{.gang = {{.worker = fitting->id,
-                            .slots = needs.resources.slots,
+                            .slots = STRATA_BROKEN(kPartialGang)
+                                         ? std::min(needs.resources.slots, fitting->free)
+                                         : needs.resources.slots,
                             .memory_mb = needs.resources.memory_mb}}};
     placed.backfilled = fitting->reserved.has_value();
     return placed;

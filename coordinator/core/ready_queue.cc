@@ -1,5 +1,7 @@
 #include "coordinator/core/ready_queue.h"
 
+#include "coordinator/core/breaks.h"
+
 namespace strata::coordinator {
 namespace {
 
@@ -31,11 +33,12 @@ void ReadyQueue::update(const TaskKey& key, const Cluster& cluster) {
   leave(key);
   const Task& task = *cluster.find_task(key);
   const auto pause = paused_.find(key);
-  if (!may_wait(task)) {
+  const bool out = STRATA_BROKEN(kDoubleGrant) && gang_of(task.state) != nullptr;
+  if (!may_wait(task) && !out) {
     if (pause == paused_.end()) return;
     wakes_.erase({pause->second, key});
     paused_.erase(pause);
-  } else if (pause == paused_.end() && std::holds_alternative<Queued>(task.state)) {
+  } else if (pause == paused_.end() && (std::holds_alternative<Queued>(task.state) || out)) {
     enter(key, cluster);
   }
 }

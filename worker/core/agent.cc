@@ -7,7 +7,6 @@
 namespace strata::worker {
 namespace {
 
-constexpr std::size_t kUnansweredHeartbeatsMax = 64;
 constexpr std::chrono::milliseconds kKillAgainEvery{1'000};
 constexpr Instant kNever{Duration::max()};
 

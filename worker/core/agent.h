@@ -44,6 +44,14 @@ struct Options {
   std::optional<Instant> ends_at{};  // when its allocation ends
 };
 
+inline constexpr std::size_t kUnansweredHeartbeatsMax = 64;
+
+// By how much a worker's clock may run slower than the coordinator's. The ranks are gone when half
+// of the margin is left, so it holds for every lease of which that half is more than this share: up
+// to 12 minutes, which is beyond the default. A longer lease tolerates less (a clock that drifts by
+// 100 ppm: 40 hours).
+inline constexpr double kClockDriftMax = 0.02;
+
 // The part of a lease that the worker does not use: a tenth, at most lease_margin_max.
 [[nodiscard]] std::chrono::milliseconds lease_margin(std::chrono::milliseconds lease,
                                                      const Options& options);
@@ -98,6 +106,8 @@ class Agent {
 
   [[nodiscard]] bool welcome() const { return id_.has_value(); }
   [[nodiscard]] std::vector<HeldAttempt> held() const;
+  // Heartbeats that may still be answered; at most kUnansweredHeartbeatsMax.
+  [[nodiscard]] std::size_t unanswered_heartbeats() const { return heartbeats_sent_.size(); }
   // The earliest instant at which TimePassed has something to do.
   [[nodiscard]] Instant next_due() const;
 
