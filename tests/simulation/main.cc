@@ -1,48 +1,104 @@
-// strata-simulate --seeds A..B [--stats]: exit 0 when every invariant held, 1 with the seed and a
-// trace when one fell.
+// strata-simulate: seeds through the simulated cluster. Exit 0 when every invariant held, 1 with
+// the invariant, the seed and the lines of the trace that matter when one fell, 2 for bad
+// arguments.
 
+#include <fmt/format.h>
+
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
+#include <optional>
 #include <string_view>
 
+#include "tests/simulation/breaks.h"
 #include "tests/simulation/world.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: strata-simulate [--seeds A..B] [--steps M] [--break NAME] [--stats]\n"
+    "       strata-simulate --list-breaks\n";
+
+struct Arguments {
   std::uint64_t first = 1;
   std::uint64_t last = 20;
+  std::int64_t steps_max = 0;
   bool stats = false;
+  bool list = false;
+  const strata::simulation::KnownBreak* broken = nullptr;
+};
+
+template <class Number>
+bool read_number(std::string_view text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool read_seeds(std::string_view text, Arguments& arguments) {
+  const std::size_t dots = text.find("..");
+  if (dots == std::string_view::npos)
+    return read_number(text, arguments.first) && read_number(text, arguments.last);
+  return read_number(text.substr(0, dots), arguments.first) &&
+         read_number(text.substr(dots + 2), arguments.last) && arguments.first <= arguments.last;
+}
+
+std::optional<Arguments> read(int argc, char** argv) {
+  Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument(argv[i]);
+    const std::string_view value(i + 1 < argc ? argv[i + 1] : "");
+    bool good = true;
+    bool taken = true;
     if (argument == "--stats") {
-      stats = true;
-    } else if (argument == "--seeds" && i + 1 < argc) {
-      char* end = nullptr;
-      first = std::strtoull(argv[++i], &end, 10);
-      last = first;
-      if (std::string_view(end).substr(0, 2) == "..") last = std::strtoull(end + 2, &end, 10);
-      if (*end != '\0' || last < first) {
-        std::fprintf(stderr, "strata-simulate: --seeds wants A..B, got %s\n", argv[i]);
-        return 2;
-      }
+      arguments.stats = true;
+      taken = false;
+    } else if (argument == "--list-breaks") {
+      arguments.list = true;
+      taken = false;
+    } else if (argument == "--seeds") {
+      good = read_seeds(value, arguments);
+    } else if (argument == "--steps") {
+      good = read_number(value, arguments.steps_max) && arguments.steps_max > 0;
+    } else if (argument == "--break") {
+      arguments.broken = strata::simulation::find_break(value);
+      good = arguments.broken != nullptr;
     } else {
-      std::fprintf(stderr, "usage: strata-simulate [--seeds A..B] [--stats]\n");
-      return 2;
+      std::fputs(kUsage, stderr);
+      return {};
     }
+    if (!good) {
+      fmt::print(stderr, "strata-simulate: {} does not take \"{}\"{}\n{}", argument, value,
+                 argument == "--break" ? "; --list-breaks names the rules" : "", kUsage);
+      return {};
+    }
+    if (taken) ++i;
   }
+  return arguments;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto arguments = read(argc, argv);
+  if (!arguments) return 2;
+  if (arguments->list) {
+    for (const auto& one : strata::simulation::known_breaks()) fmt::print("{}\n", one.name);
+    return 0;
+  }
+  strata::simulation::WorldOptions options{.steps_max = arguments->steps_max};
+  if (arguments->broken != nullptr) options.broken = arguments->broken->rule;
   strata::simulation::Statistics total;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
-    strata::simulation::World world({.seed = seed});
+  for (std::uint64_t seed = arguments->first; seed <= arguments->last; ++seed) {
+    options.seed = seed;
+    strata::simulation::World world(options);
     world.run();
     total.add(world.statistics());
-    if (world.violation()) {
-      std::printf("violated %s\nseed %llu\n", world.violation()->c_str(),
-                  static_cast<unsigned long long>(seed));
-      return 1;
-    }
+    if (!world.violation()) continue;
+    fmt::print("violated {} seed {}\n{}", world.violation()->invariant, seed, world.story());
+    if (arguments->stats) fmt::print("{}", total.text());
+    return 1;
   }
-  if (stats) std::fputs(total.text().c_str(), stdout);
-  std::printf("%llu seeds, every invariant held\n",
-              static_cast<unsigned long long>(last - first + 1));
+  if (arguments->stats) fmt::print("{}", total.text());
+  fmt::print("{} seeds ({}..{}), every invariant held\n", arguments->last - arguments->first + 1,
+             arguments->first, arguments->last);
   return 0;
 }

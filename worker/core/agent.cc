@@ -77,7 +77,7 @@ void Agent::on(const Message& message, Instant now, Actions& out) {
   } else if (const auto* ack = std::get_if<HeartbeatAck>(&message)) {
     on_heartbeat_ack(*ack, out);
   } else if (const auto* acknowledged = std::get_if<EndedAck>(&message)) {
-    ended_.erase(acknowledged->attempt);
+    forget_ended(acknowledged->attempt);
   } else if (const auto* committed = std::get_if<CheckpointAck>(&message)) {
     const auto it = checkpoints_.find(committed->attempt);
     if (it != checkpoints_.end() && it->second.step <= committed->step) checkpoints_.erase(it);
@@ -119,10 +119,7 @@ void Agent::on_welcome(const Welcome& welcome, Instant now, Actions& out) {
 void Agent::on_start(const StartAttempt& order, Instant now, Actions& out) {
   const AttemptId id = order.attempt;
   if (!id_ || shutting_down_ || held_.contains(id)) return;
-  if (const auto it = ended_.find(id); it != ended_.end()) {
-    tell(it->second, now, out);
-    return;
-  }
+  if (tell_again(id, now, out)) return;
   // A newer attempt of a task that we still hold: the older one is not ours any more.
   for (auto& [held_id, held] : held_) {
     if (held_id.task != id.task) continue;
@@ -160,17 +157,14 @@ void Agent::on_stop(const StopAttempt& order, Instant now, Actions& out) {
     }
     return;
   }
-  if (const auto it = ended_.find(order.attempt); it != ended_.end()) {
-    tell(it->second, now, out);
-    return;
-  }
+  if (tell_again(order.attempt, now, out)) return;
   report_ended(order.attempt, Stopped{.reason = order.reason + " (it had not started)"}, {}, now,
                out);
 }
 
 void Agent::on_heartbeat_ack(const HeartbeatAck& ack, Actions& out) {
   for (const AttemptId& id : ack.drop) {
-    ended_.erase(id);
+    forget_ended(id);
     checkpoints_.erase(id);
     if (const auto it = held_.find(id); it != held_.end() && !it->second.dropped) drop(id, out);
   }
@@ -242,6 +236,31 @@ void Agent::report_ended(const AttemptId& id, Outcome outcome, std::vector<Conte
   }
   ended.sent = now;
   if (id_) tell(ended, now, out);
+}
+
+void Agent::forget_ended(const AttemptId& id) {
+  const auto it = ended_.find(id);
+  if (it == ended_.end()) return;
+  over_.push_back(std::move(it->second));
+  ended_.erase(it);
+  if (over_.size() > kOverMax) over_.pop_front();
+}
+
+// An attempt is done once: whoever asks for it again is told how it ended. Where its end was known,
+// that changes nothing; where it was forgotten with a disk, its result is not lost.
+bool Agent::tell_again(const AttemptId& id, Instant now, Actions& out) {
+  const auto known = std::find_if(over_.begin(), over_.end(),
+                                  [&](const Ended& ended) { return ended.report.attempt == id; });
+  if (known != over_.end()) {
+    Ended& ended = ended_[id] = std::move(*known);
+    over_.erase(known);
+    ended.report.worker = id_.value_or(WorkerId());
+    if (ended.checkpoint) ended.checkpoint->worker = ended.report.worker;
+  }
+  const auto it = ended_.find(id);
+  if (it == ended_.end()) return false;
+  if (id_) tell(it->second, now, out);
+  return true;
 }
 
 // The checkpoint first: after the end nothing of the attempt is taken any more.

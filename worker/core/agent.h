@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -45,6 +46,9 @@ struct Options {
 };
 
 inline constexpr std::size_t kUnansweredHeartbeatsMax = 64;
+// Reports that are acknowledged and kept: an order about one of these attempts comes late, or from
+// a coordinator whose disk has forgotten the end.
+inline constexpr std::size_t kOverMax = 64;
 
 // By how much a worker's clock may run slower than the coordinator's. The ranks are gone when half
 // of the margin is left, so it holds for every lease of which that half is more than this share: up
@@ -152,6 +156,8 @@ class Agent {
   [[nodiscard]] std::int64_t lifetime_left_ms(Instant now) const;
   void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
                     Instant now, Actions& out);
+  void forget_ended(const AttemptId& id);
+  bool tell_again(const AttemptId& id, Instant now, Actions& out);  // false: it is not known
   static void tell(Ended& ended, Instant now, Actions& out);
   void send_hello(Instant now, Actions& out);
   void send_heartbeat(Instant now, Actions& out);
@@ -171,6 +177,7 @@ class Agent {
   Instant heard_of_us_{};  // when we sent the newest thing that the coordinator has answered
   std::map<AttemptId, Held> held_;
   std::map<AttemptId, Ended> ended_;
+  std::deque<Ended> over_;  // reported and acknowledged; the newest ones
   // The newest of each, sent again with each heartbeat until it is acknowledged.
   std::map<AttemptId, ReportCheckpoint> checkpoints_;
   bool shutting_down_ = false;

@@ -147,6 +147,30 @@ TEST(Agent, LaunchesAnOrderOnceHoweverOftenItComes) {
   EXPECT_TRUE(env.last.empty());
 }
 
+// Found by the simulator: a late copy of an order had the attempt done a second time, whose points
+// then stood in the series of the first; and a coordinator whose disk had forgotten the end waited
+// for an attempt that nobody ran.
+TEST(Agent, AnOrderForAnAttemptThatIsOverIsAnsweredWithHowItEnded) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessStarted{.attempt = order.attempt});
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Diverged{.reason = "loss is NaN"}});
+  env.step(Message(EndedAck{.attempt = order.attempt}));
+  env.answer_heartbeat();
+  for (const Message& late : {Message(order), Message(StopAttempt{.attempt = order.attempt})}) {
+    env.step(late);
+    EXPECT_EQ(env.count<Launch>(), 0);
+    ASSERT_NE(env.sent<ReportEnded>(), nullptr);
+    EXPECT_TRUE(std::holds_alternative<Diverged>(env.sent<ReportEnded>()->outcome));
+    EXPECT_EQ(env.sent<ReportEnded>()->worker, WorkerId(3));
+    env.step(Message(EndedAck{.attempt = order.attempt}));
+  }
+  env.tick(seconds(30));
+  EXPECT_EQ(env.sent<ReportEnded>(), nullptr);
+}
+
 TEST(Agent, NeverHoldsMoreSlotsThanItHas) {
   Env env;
   env.welcome();
