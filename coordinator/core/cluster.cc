@@ -422,7 +422,9 @@ void Cluster::blame(Task& task, const Gang& gang, const Failed& outcome) {
   }
 }
 
-std::string Cluster::verdict(const Task& task, const Failed& outcome) {
+std::string Cluster::verdict(const Task& task, const Failed& failed) {
+  Failed outcome = failed;
+  if (outcome.reason.empty()) outcome.reason = "it did not say why";
   if (outcome.cause == FailureClass::kInvalid) return outcome.reason;
   if (outcome.action == LogAction::kStop)
     return outcome.reason + " (a rule of the log policy says that no retry helps)";

@@ -250,7 +250,7 @@ class Cluster {
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);
   void end_failed(Task& task, const Failed& outcome);
   // Why a task that failed so fails for good; empty: it is tried again.
-  [[nodiscard]] static std::string verdict(const Task& task, const Failed& outcome);
+  [[nodiscard]] static std::string verdict(const Task& task, const Failed& failed);
 
   std::map<TaskKey, Task> tasks_;
   std::map<std::string, Sweep> sweeps_;

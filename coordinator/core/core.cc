@@ -61,6 +61,9 @@ void Core::follow(const Event& event) {
           account_for(e.task);
         } else if constexpr (std::is_same_v<T, TaskWanted>) {
           account_for(e.spec.key);
+        } else if constexpr (std::is_same_v<T, SweepOpened>) {
+          // With another priority it may own what ran for others, and the reverse.
+          for (const auto& [attempt, until] : lease_until_) account_for(attempt.task);
         }
       },
       event.body);

@@ -226,7 +226,9 @@ std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
     if (run.generation == sweep.generation) continue;
     for (const auto& [stage, task] : run.spec.tasks) {
       const TaskState& state = cluster_.find_task(task)->state;
-      const bool ended = is_final(state) && !STRATA_BROKEN(kDropDeletesResult);
+      const bool ended =
+          is_final(state) && !(STRATA_BROKEN(kDropDeletesResult) &&
+                               std::holds_alternative<TaskSucceeded>(state));
       if (!ended && gang_of(state) == nullptr) dropped.insert(task);
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "coordinator/core/breaks.h"
 #include "coordinator/core/core.h"
 
 namespace strata::coordinator {
@@ -55,6 +56,7 @@ void Core::grant(Step& step, const Grantable& grant) {
   std::optional<ArtifactRef> resume_from;
   const AttemptId attempt{.task = grant.task, .number = cluster_.next_attempt(task)};
   auto inputs = cluster_.inputs_of(task);
+  if (STRATA_BROKEN(kTerminalReopens) && !inputs) return;
   STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
   if (task.spec.resumable && task.checkpoint && task.checkpoint->inputs == *inputs)
     resume_from = task.checkpoint->artifact;

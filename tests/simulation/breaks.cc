@@ -9,7 +9,7 @@ using coordinator::Break;
 const std::vector<KnownBreak>& known_breaks() {
   static const std::vector<KnownBreak> all{
       {"no-fencing", Break::kNoFencing, "I3", 1},
-      {"act-before-commit", Break::kActBeforeCommit, "I2", 1},
+      {"act-before-commit", Break::kActBeforeCommit, "I2", 3},
       {"double-grant", Break::kDoubleGrant, "I1", 1},
       {"slot-double-free", Break::kSlotDoubleFree, "I5", 1},
       {"partial-gang", Break::kPartialGang, "I6", 1},
@@ -18,13 +18,13 @@ const std::vector<KnownBreak>& known_breaks() {
       {"drop-deletes-result", Break::kDropDeletesResult, "I9", 1},
       {"consume-before-commit", Break::kConsumeBeforeCommit, "I10", 1},
       {"charge-infra-to-user", Break::kChargeInfraToUser, "I11", 1},
-      {"endless-infra-retries", Break::kEndlessInfraRetries, "I12", 15},
+      {"endless-infra-retries", Break::kEndlessInfraRetries, "I12", 1},
       {"clock-in-replay", Break::kClockInReplay, "I13", 1},
-      {"accept-torn-tail", Break::kAcceptTornTail, "I14", 9},
-      {"terminal-reopens", Break::kTerminalReopens, "I4", 2},
+      {"accept-torn-tail", Break::kAcceptTornTail, "I14", 2},
+      {"terminal-reopens", Break::kTerminalReopens, "I4", 1},
       {"unbounded-outbox", Break::kUnboundedOutbox, "I17", 3},
-      {"metrics-doubled-after-rollback", Break::kMetricsAfterRollback, "I19", 2},
-      {"cancel-shared-task", Break::kCancelSharedTask, "I21", 2}};
+      {"metrics-doubled-after-rollback", Break::kMetricsAfterRollback, "I19", 1},
+      {"cancel-shared-task", Break::kCancelSharedTask, "I21", 3}};
   return all;
 }
 

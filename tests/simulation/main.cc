@@ -10,13 +10,14 @@
 #include <string_view>
 
 #include "tests/simulation/breaks.h"
+#include "tests/simulation/state_machine.h"
 #include "tests/simulation/world.h"
 
 namespace {
 
 constexpr const char* kUsage =
     "usage: strata-simulate [--seeds A..B] [--steps M] [--break NAME] [--stats]\n"
-    "       strata-simulate --list-breaks\n";
+    "       strata-simulate --list-breaks | --state-machine\n";
 
 struct Arguments {
   std::uint64_t first = 1;
@@ -24,6 +25,7 @@ struct Arguments {
   std::int64_t steps_max = 0;
   bool stats = false;
   bool list = false;
+  bool state_machine = false;
   const strata::simulation::KnownBreak* broken = nullptr;
 };
 
@@ -54,6 +56,9 @@ std::optional<Arguments> read(int argc, char** argv) {
     } else if (argument == "--list-breaks") {
       arguments.list = true;
       taken = false;
+    } else if (argument == "--state-machine") {
+      arguments.state_machine = true;
+      taken = false;
     } else if (argument == "--seeds") {
       good = read_seeds(value, arguments);
     } else if (argument == "--steps") {
@@ -82,6 +87,10 @@ int main(int argc, char** argv) {
   if (!arguments) return 2;
   if (arguments->list) {
     for (const auto& one : strata::simulation::known_breaks()) fmt::print("{}\n", one.name);
+    return 0;
+  }
+  if (arguments->state_machine) {
+    fmt::print("{}", strata::simulation::state_machine_page());
     return 0;
   }
   strata::simulation::WorldOptions options{.steps_max = arguments->steps_max};

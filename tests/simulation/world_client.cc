@@ -61,11 +61,11 @@ void World::make_cell(Plan& plan, std::int64_t corpus, std::int64_t cell) {
   train.lease_ms = shape.bounded(3) == 0 ? 600'000 : 60'000;
   train.grace_ms = 5'000 * static_cast<std::int64_t>(1 + shape.bounded(4));
   train.retry = {.user_failures_max = static_cast<std::int64_t>(3 + shape.bounded(4)),
-                 .infra_failures_max = static_cast<std::int64_t>(3 + shape.bounded(5))};
+                 .infra_failures_max = static_cast<std::int64_t>(2 + shape.bounded(4))};
   TaskSpec score = testing::make_task("score", cell, {train});
   score.scoring = true;
   score.lease_ms = 60'000;
-  score.retry.infra_failures_max = 4;
+  score.retry.infra_failures_max = 3;
   plan.cells[cell] = {train, score};
 }
 

@@ -114,6 +114,7 @@ void World::choose_fate(const SimWorker& w, Process& process) {
       default: process.fate = failure(FailureClass::kUser, "exit code 1"); break;
     }
     auto& failed = std::get<Failed>(process.fate);
+    if (chance(0.05)) failed.reason.clear();
     if (chance(0.1)) failed.action = static_cast<LogAction>(1 + random_.bounded(3));
     if (chance(0.3)) {
       failed.signature = "the same again";

@@ -73,6 +73,17 @@ TEST(Charges, OutOfMemoryTriesTheFallbackShapesOneAfterTheOther) {
   EXPECT_EQ(env.reason(task), "CUDA OOM (and no larger shape is given: see `fallbacks`)");
 }
 
+// Found by docs/state-machine.md: what said nothing was tried again for ever.
+TEST(Charges, AFailureWithoutAReasonIsFinalLikeAnyOther) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  env.fail(worker, env.take<StartAttempt>().at(0).attempt, {.cause = FailureClass::kInvalid});
+  EXPECT_EQ(env.state(task), "failed");
+  EXPECT_EQ(env.reason(task), "it did not say why");
+}
+
 TEST(Charges, TheSameFailureTwiceInARowAtTheSameStepIsFinal) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);

@@ -61,6 +61,21 @@ TEST(Quota, ATaskThatNeedsMoreThanItsSweepMayHoldIsRefusedAtSubmission) {
   EXPECT_TRUE(env.cluster().sweeps().empty());
 }
 
+// Found by the simulator (seed 291).
+TEST(Quota, WhatASweepOwnsAfterItsPriorityRoseCounts) {
+  CoreEnv env;
+  env.add_worker(4);
+  const auto shared = several("train", 1, 1, 2);
+  env.submit(sweep("other", shared, {}, 1));
+  ASSERT_EQ(env.take<StartAttempt>().size(), 1U);
+  auto tasks = shared;
+  tasks.push_back(make_task("train", 2, {}, 2));
+  env.submit(sweep("s", shared, {.slots_max = 2}, 0));
+  env.submit(sweep("s", tasks, {.slots_max = 2}, 2));
+  EXPECT_TRUE(env.take<StartAttempt>().empty()) << "it owns what runs for both";
+  EXPECT_EQ(env.reason(tasks[1]), "its sweep may hold 2 slots at once and holds 2");
+}
+
 TEST(Quota, OfAUserIsOverAllOfTheirSweeps) {
   CoreEnv env({.scheduler = {.user_slots_max = 3}});
   env.submit(sweep("a", several("train", 1, 2), {.user = "ada"}));
