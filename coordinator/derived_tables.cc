@@ -38,33 +38,6 @@ std::string outcome_reason(const Outcome& outcome) {
       outcome);
 }
 
-std::string reason_of(const TaskState& state) {
-  if (const auto* failed = std::get_if<TaskFailed>(&state)) return failed->reason;
-  if (const auto* diverged = std::get_if<TaskDiverged>(&state)) return diverged->reason;
-  if (const auto* held = std::get_if<Held>(&state)) return held->reason;
-  if (const auto* pruned = std::get_if<TaskPrunedState>(&state)) return pruned->reason;
-  return {};
-}
-
-// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task
-// are written again, too.
-std::set<TaskKey> with_succeeded_consumers(const std::set<TaskKey>& touched,
-                                           const Cluster& cluster) {
-  std::set<TaskKey> all = touched;
-  std::vector<TaskKey> open(touched.begin(), touched.end());
-  while (!open.empty()) {
-    const Task* task = cluster.find_task(open.back());
-    open.pop_back();
-    if (task == nullptr) continue;
-    for (const TaskKey& consumer : task->consumers) {
-      const Task* below = cluster.find_task(consumer);
-      if (below == nullptr || !std::holds_alternative<TaskSucceeded>(below->state)) continue;
-      if (all.insert(consumer).second) open.push_back(consumer);
-    }
-  }
-  return all;
-}
-
 }  // namespace
 
 const std::vector<const char*>& derived_table_names() {
@@ -92,12 +65,16 @@ const TaskKey* task_of(const EventBody& body) {
       body);
 }
 
-void DerivedTables::write(std::span<const Event> events, const std::set<TaskKey>& touched,
-                          const Cluster& cluster) {
+void DerivedTables::write(std::span<const Event> events, std::span<const TaskRow> rows) {
+  wanted_ms_.clear();  // of a try that failed
+  cancelled_.clear();
   for (const Event& event : events) {
     std::visit([&](const auto& body) { on(event, body); }, event.body);
   }
-  for (const TaskKey& key : with_succeeded_consumers(touched, cluster)) write_task(key, cluster);
+  for (const TaskRow& row : rows) write_task(row);
+  for (const auto& [sweep, cancelled] : cancelled_)
+    run_.run("UPDATE sweep SET cancelled = ?1 WHERE sweep = ?2 AND cancelled <> ?1", cancelled,
+             sweep);
 }
 
 void DerivedTables::on(const Event& event, const SweepOpened& e) {
@@ -108,17 +85,12 @@ void DerivedTables::on(const Event& event, const SweepOpened& e) {
       "excluded.priority, sealed = 0, "
       "cancelled = 0, submitted_ms = excluded.submitted_ms, definition = excluded.definition",
       e.sweep, e.generation, e.priority, event.at.unix_ms, e.definition);
+  cancelled_.erase(e.sweep);
 }
 
 void DerivedTables::on(const Event& event, const TaskWanted& e) {
-  run_.run(
-      "INSERT INTO task (task, stage, state, reason, outdated, attempts, user_failures, "
-      "infra_failures, last_failure, "
-      "created_ms, program, flops, parameters, key_material, spec) VALUES (?, ?, 'blocked', '', 0, "
-      "0, 0, 0, '', ?, '', 0, '', '', '') "
-      "ON CONFLICT (task) DO NOTHING",
-      e.spec.key.hex(), e.spec.stage, event.at.unix_ms);
-  run_.run("UPDATE sweep SET cancelled = 0 WHERE sweep = ?", e.sweep);
+  wanted_ms_.try_emplace(e.spec.key, event.at.unix_ms);
+  cancelled_[e.sweep] = false;
   run_.run("INSERT INTO want (task, sweep) VALUES (?, ?) ON CONFLICT DO NOTHING", e.spec.key.hex(),
            e.sweep);
 }
@@ -141,14 +113,13 @@ void DerivedTables::on(const Event&, const RunAdded& e) {
 }
 
 void DerivedTables::on(const Event&, const SweepSealed& e) {
-  run_.run(
-      "UPDATE sweep SET sealed = 1, sealed_generation = generation, cancelled = 0 WHERE sweep = ?",
-      e.sweep);
+  run_.run("UPDATE sweep SET sealed = 1, sealed_generation = generation WHERE sweep = ?", e.sweep);
+  cancelled_[e.sweep] = false;
 }
 
 void DerivedTables::on(const Event&, const WantWithdrawn& e) {
   run_.run("DELETE FROM want WHERE task = ? AND sweep = ?", e.task.hex(), e.sweep);
-  run_.run("UPDATE sweep SET cancelled = 1 WHERE sweep = ?", e.sweep);
+  cancelled_[e.sweep] = true;
 }
 
 // What these change is all in the task's row, or in none.
@@ -284,23 +255,36 @@ void DerivedTables::write_success(const AttemptId& attempt, const Succeeded& out
   }
 }
 
-void DerivedTables::write_task(const TaskKey& key, const Cluster& cluster) {
-  const Task* task = cluster.find_task(key);
-  if (task == nullptr) return;
-  std::optional<std::uint32_t> succeeded;
-  if (const auto* state = std::get_if<TaskSucceeded>(&task->state)) succeeded = state->attempt;
-  std::optional<std::int64_t> step;
-  if (task->checkpoint) step = task->checkpoint->step;
+void DerivedTables::write_task(const TaskRow& row) {
+  const std::string task = row.key.hex();
+  if (row.spec) return write_task_with_spec(row, task);
   run_.run(
-      "UPDATE task SET stage = ?, state = ?, reason = ?, outdated = ?, attempts = ?, "
-      "succeeded_attempt = ?, user_failures = ?, "
-      "infra_failures = ?, last_failure = ?, checkpoint_step = ?, program = ?, flops = ?, "
-      "parameters = ?, key_material = ?, "
-      "spec = ? WHERE task = ?",
-      task->spec.stage, name_of(task->state), reason_of(task->state), cluster.is_outdated(*task),
-      task->attempts, succeeded, task->user_failures, task->infra_failures, task->last_failure,
-      step, task->spec.program.name, task->spec.flops, to_canonical_json(task->spec.parameters),
-      key_material(task->spec), to_canonical_json(to_value(task->spec)), key.hex());
+      "UPDATE task SET state = ?, reason = ?, outdated = ?, attempts = ?, succeeded_attempt = ?, "
+      "user_failures = ?, infra_failures = ?, last_failure = ?, checkpoint_step = ? WHERE task = ?",
+      row.state, row.reason, row.outdated, row.attempts, row.succeeded_attempt, row.user_failures,
+      row.infra_failures, row.last_failure, row.checkpoint_step, task);
+}
+
+// Also what a task's life never changes; makes the row where there is none.
+void DerivedTables::write_task_with_spec(const TaskRow& row, const std::string& task) {
+  const auto wanted = wanted_ms_.find(row.key);
+  const TaskSpec& spec = *row.spec;
+  run_.run(
+      "INSERT INTO task (state, reason, outdated, attempts, succeeded_attempt, user_failures, "
+      "infra_failures, last_failure, checkpoint_step, task, created_ms, stage, program, flops, "
+      "parameters, key_material, spec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (task) DO UPDATE SET state = excluded.state, reason = excluded.reason, outdated "
+      "= excluded.outdated, attempts = excluded.attempts, succeeded_attempt = "
+      "excluded.succeeded_attempt, user_failures = excluded.user_failures, infra_failures = "
+      "excluded.infra_failures, last_failure = excluded.last_failure, checkpoint_step = "
+      "excluded.checkpoint_step, stage = excluded.stage, program = excluded.program, flops = "
+      "excluded.flops, parameters = excluded.parameters, key_material = excluded.key_material, "
+      "spec = excluded.spec",
+      row.state, row.reason, row.outdated, row.attempts, row.succeeded_attempt, row.user_failures,
+      row.infra_failures, row.last_failure, row.checkpoint_step, task,
+      wanted != wanted_ms_.end() ? wanted->second : std::int64_t{0}, spec.stage, spec.program.name,
+      spec.flops, to_canonical_json(spec.parameters), key_material(spec),
+      to_canonical_json(to_value(spec)));
 }
 
 }  // namespace strata::coordinator

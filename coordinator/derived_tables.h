@@ -1,14 +1,16 @@
-// The tables that questions are asked of, as a function of the events and the cluster that they
-// make. Written in the transaction of the events; `fsck` writes them again from nothing and
-// compares.
+// The tables that questions are asked of, as a function of the events and the rows of the tasks
+// that they touch. Written in the transaction of the events; `fsck` writes them again from nothing
+// and compares.
 //
 // Throws SQLite::Exception: only event_store.cc and fsck.cc include it, inside from_sqlite.
 #pragma once
 
+#include <map>
 #include <span>
+#include <string>
 
-#include "coordinator/core/cluster.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/task_rows.h"
 
 namespace strata::coordinator {
 
@@ -19,10 +21,8 @@ class DerivedTables {
  public:
   explicit DerivedTables(SQLite::Database& database) : run_(database) {}
 
-  // `cluster` is the state after `events`; `touched` are the tasks whose rows may have changed by
-  // them.
-  void write(std::span<const Event> events, const std::set<TaskKey>& touched,
-             const Cluster& cluster);
+  // `rows` are those of the tasks that the events touched, after them (rows_of()).
+  void write(std::span<const Event> events, std::span<const TaskRow> rows);
 
  private:
   void on(const Event& event, const SweepOpened& e);
@@ -52,9 +52,13 @@ class DerivedTables {
   void on(const Event& event, const TaskPruned& e);
   void write_artifact(const ArtifactRef& ref);
   void write_success(const AttemptId& attempt, const Succeeded& outcome);
-  void write_task(const TaskKey& key, const Cluster& cluster);
+  void write_task(const TaskRow& row);
+  void write_task_with_spec(const TaskRow& row, const std::string& task);
 
   Statements run_;
+  // Of the events under way: written once, at their end.
+  std::map<TaskKey, std::int64_t> wanted_ms_;  // when a task was wanted first
+  std::map<std::string, bool> cancelled_;      // of a sweep
 };
 
 // The task that an event is about, for the log's index.

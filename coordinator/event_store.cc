@@ -167,7 +167,7 @@ Status make_tables_anew(SQLite::Database& database, DerivedTables& derived, cons
   std::vector<Event> waiting;
   const auto write = [&] {
     return from_sqlite("making the derived tables again", [&] {
-      derived.write(waiting, cluster.take_touched(), cluster);
+      derived.write(waiting, rows_of(cluster.take_touched(), cluster));
       waiting.clear();
     });
   };
@@ -238,7 +238,7 @@ Result<EventStore> EventStore::open(const fs::path& file, const std::string& nam
 const std::string& EventStore::coordinator_id() const { return state_->coordinator_id; }
 std::uint64_t EventStore::last_seq() const { return state_->last_seq; }
 
-Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>& touched,
+Status EventStore::commit(std::span<const Event> events, const Touched& touched,
                           const Cluster& cluster) {
   std::vector<std::string> frames;
   frames.reserve(events.size());
@@ -250,7 +250,7 @@ Status EventStore::commit(std::span<const Event> events, const std::set<TaskKey>
 }
 
 Status EventStore::commit_frames(std::span<const std::string> frames, std::span<const Event> events,
-                                 const std::set<TaskKey>& touched, const Cluster& cluster) {
+                                 const Touched& touched, const Cluster& cluster) {
   STRATA_ASSERT(frames.size() == events.size());
   std::uint64_t seq = state_->last_seq;
   std::uint32_t chain = state_->chain;
@@ -268,7 +268,7 @@ Status EventStore::commit_frames(std::span<const std::string> frames, std::span<
       insert.exec();
       insert.reset();
     }
-    state_->derived.write(events, touched, cluster);
+    state_->derived.write(events, rows_of(touched, cluster));
     transaction.commit();
   }));
   state_->last_seq = seq;

@@ -54,13 +54,13 @@ class EventStore {
 
   // All or nothing. An error leaves the store as it was: call again with the same arguments.
   // `cluster` is the state after `events`; `touched` comes from Core::take_touched().
-  [[nodiscard]] Status commit(std::span<const Event> events, const std::set<TaskKey>& touched,
+  [[nodiscard]] Status commit(std::span<const Event> events, const Touched& touched,
                               const Cluster& cluster);
 
   // The same, where the frames are there already: those of another store, byte for byte.
   [[nodiscard]] Status commit_frames(std::span<const std::string> frames,
-                                     std::span<const Event> events,
-                                     const std::set<TaskKey>& touched, const Cluster& cluster);
+                                     std::span<const Event> events, const Touched& touched,
+                                     const Cluster& cluster);
 
   // Reads the whole log, and shows each believed event to `observer`. An error only when the file
   // cannot be read at all; damage is part of the answer.

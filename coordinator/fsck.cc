@@ -27,7 +27,7 @@ class Rebuild {
   Status write() {
     return from_sqlite("rebuilding the derived tables", [&] {
       SQLite::Transaction transaction(*database_);
-      derived_.write(waiting_, cluster_.take_touched(), cluster_);
+      derived_.write(waiting_, rows_of(cluster_.take_touched(), cluster_));
       transaction.commit();
       waiting_.clear();
     });

@@ -80,7 +80,7 @@ class Server {
   };
   struct Batch {
     std::vector<Event> events{};
-    std::set<TaskKey> touched{};
+    Touched touched{};
     Effects effects{};
     std::vector<Question> questions{};
   };

@@ -31,7 +31,8 @@ Status refuse_empty(const std::filesystem::path& file) {
 
 Result<std::unique_ptr<SQLite::Database>> open_reader(const std::filesystem::path& file) {
   return from_sqlite(fmt::format("opening {}", file.string()), [&] {
-    return std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+    return std::make_unique<SQLite::Database>(
+        file.string(), SQLite::OPEN_READONLY | SQLite::OPEN_NOMUTEX, kBusyTimeoutMs);
   });
 }
 
@@ -72,7 +73,8 @@ Result<std::unique_ptr<SQLite::Database>> open_store(
   std::int64_t version = 0;
   auto database = from_sqlite(doing, [&] {
     auto db = std::make_unique<SQLite::Database>(
-        file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
+        file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
+        kBusyTimeoutMs);
     // EXTRA syncs the folder after the rollback journal of this very change was deleted. With FULL
     // a power cut may bring that journal back, and it would undo a new store together with its
     // first commits.

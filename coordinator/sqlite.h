@@ -9,11 +9,12 @@
 
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -50,25 +51,30 @@ auto from_sqlite(std::string_view doing, F&& f) -> Result<std::invoke_result_t<F
   return tl::unexpected(sqlite_error(doing, e));
 }
 
-// Prepared once, by their text; get() resets one and hands it out. Throws SQLite::Exception.
+// Prepared once, and found by the address of their text; get() resets one and hands it out. Throws
+// SQLite::Exception.
 class Statements {
  public:
   explicit Statements(SQLite::Database& database) : database_(database) {}
 
   SQLite::Statement& get(const char* sql) {
-    auto it = prepared_.find(sql);
-    if (it == prepared_.end())
-      it = prepared_.emplace(sql, std::make_unique<SQLite::Statement>(database_, sql)).first;
-    SQLite::Statement& statement = *it->second;
-    statement.tryReset();  // it tells again how the last execution failed, which is known already
-    statement.clearBindings();
-    return statement;
+    std::unique_ptr<SQLite::Statement>& statement = prepared_[sql];
+    // Another text may have come to lie at the address of an earlier one.
+    if (!statement || statement->getQuery() != sql) {
+      statement = std::make_unique<SQLite::Statement>(database_, sql);
+      return *statement;
+    }
+    statement->tryReset();  // it tells again how the last execution failed, which is known already
+    statement->clearBindings();
+    return *statement;
   }
 
+  // The texts among `args` are read where they lie, until the statement is done.
   template <class... Args>
   void run(const char* sql, const Args&... args) {
     SQLite::Statement& statement = get(sql);
-    bind(statement, args...);
+    int index = 0;
+    (bind_one<true>(statement, ++index, args), ...);
     statement.exec();
     statement.reset();
   }
@@ -76,42 +82,36 @@ class Statements {
   template <class... Args>
   static void bind(SQLite::Statement& statement, const Args&... args) {
     int index = 0;
-    (bind_one(statement, ++index, args), ...);
+    (bind_one<false>(statement, ++index, args), ...);
   }
 
  private:
-  template <class T>
+  template <bool kStays, class T>
   static void bind_one(SQLite::Statement& statement, int index, const std::optional<T>& value) {
     if (value) {
-      bind_one(statement, index, *value);
+      bind_one<kStays>(statement, index, *value);
     } else {
       statement.bind(index);
     }
   }
-  static void bind_one(SQLite::Statement& statement, int index, const std::string& value) {
-    statement.bind(index, value);
-  }
-  static void bind_one(SQLite::Statement& statement, int index, const char* value) {
-    statement.bind(index, value);
-  }
-  static void bind_one(SQLite::Statement& statement, int index, double value) {
-    statement.bind(index, value);
-  }
-  static void bind_one(SQLite::Statement& statement, int index, bool value) {
-    statement.bind(index, value ? 1 : 0);
-  }
-  static void bind_one(SQLite::Statement& statement, int index, std::uint32_t value) {
-    statement.bind(index, std::int64_t{value});
-  }
-  static void bind_one(SQLite::Statement& statement, int index, std::int64_t value) {
-    statement.bind(index, value);
-  }
-  static void bind_one(SQLite::Statement& statement, int index, std::uint64_t value) {
-    statement.bind(index, static_cast<std::int64_t>(value));
+  template <bool kStays, class T>
+  static void bind_one(SQLite::Statement& statement, int index, const T& value) {
+    if constexpr (std::is_convertible_v<const T&, const char*> || std::is_same_v<T, std::string>) {
+      if constexpr (kStays) {
+        statement.bindNoCopy(index, value);
+      } else {
+        statement.bind(index, value);
+      }
+    } else if constexpr (std::is_floating_point_v<T>) {
+      statement.bind(index, value);
+    } else {
+      static_assert(std::is_integral_v<T>);
+      statement.bind(index, static_cast<std::int64_t>(value));
+    }
   }
 
   SQLite::Database& database_;
-  std::map<std::string, std::unique_ptr<SQLite::Statement>, std::less<>> prepared_;
+  std::unordered_map<const char*, std::unique_ptr<SQLite::Statement>> prepared_;
 };
 
 // A connection that can only read.

@@ -1,9 +1,5 @@
 #include "schema/codec.h"
 
-#include <array>
-#include <sstream>
-#include <streambuf>
-
 #include "base/assert.h"
 #include "schema/codec_fields.h"
 
@@ -30,24 +26,25 @@ std::uint64_t get(std::string_view in, std::size_t at, int bytes) {
 
 template <class T>
 Result<std::string> encode_frame(const T& value, std::uint16_t version, std::uint16_t kind) {
-  std::ostringstream stream;
-  {
-    cereal::PortableBinaryOutputArchive archive(
-        stream, cereal::PortableBinaryOutputArchive::Options::LittleEndian());
-    archive(value);
-  }
-  const std::string payload = std::move(stream).str();
-  if (payload.size() + kFrameHeaderBytes > kFrameBytesMax) {
-    return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit of {}",
-                payload.size() + kFrameHeaderBytes, kFrameBytesMax);
-  }
   std::string frame(kMagic);
   put(frame, version, 2);
   put(frame, kind, 2);
-  put(frame, payload.size(), 4);
-  put(frame, crc32c(payload), 4);
+  put(frame, 0, 8);  // length and checksum: known below
   STRATA_ASSERT(frame.size() == kFrameHeaderBytes);
-  return frame + payload;
+  {
+    FrameOutput archive(frame);
+    archive(value);
+  }
+  const std::string_view payload = std::string_view(frame).substr(kFrameHeaderBytes);
+  if (frame.size() > kFrameBytesMax) {
+    return fail(ErrorCode::kTooLarge, "a frame of {} bytes exceeds the limit of {}", frame.size(),
+                kFrameBytesMax);
+  }
+  std::string sums;
+  put(sums, payload.size(), 4);
+  put(sums, crc32c(payload), 4);
+  frame.replace(8, sums.size(), sums);
+  return frame;
 }
 
 template <class T>
@@ -85,22 +82,6 @@ Result<T> decode_frame(std::string_view frame, std::uint16_t version, std::uint1
 }
 
 }  // namespace
-
-std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) {
-  static const std::array<std::uint32_t, 256> kTable = [] {
-    std::array<std::uint32_t, 256> table{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      std::uint32_t c = i;
-      for (int bit = 0; bit < 8; ++bit) c = (c & 1U) != 0 ? 0x82F63B78U ^ (c >> 1U) : c >> 1U;
-      table.at(i) = c;
-    }
-    return table;
-  }();
-  std::uint32_t crc = ~seed;
-  for (const char byte : bytes)
-    crc = kTable.at((crc ^ static_cast<unsigned char>(byte)) & 0xFFU) ^ (crc >> 8U);
-  return ~crc;
-}
 
 Result<std::string> encode(const Message& message) {
   return encode_frame(message, kProtocolVersion, kMessageKind);

@@ -27,6 +27,12 @@ inline constexpr std::size_t kFrameBytesMax = 16U << 20U;
 [[nodiscard]] Result<Message> decode_message(std::string_view frame);
 [[nodiscard]] Result<Event> decode_event(std::string_view frame);
 
+// By the processor's own instruction where it has one.
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
+
+namespace internal {
+// What machines without it do: the same number.
+[[nodiscard]] std::uint32_t crc32c_by_tables(std::string_view bytes, std::uint32_t seed = 0);
+}  // namespace internal
 
 }  // namespace strata

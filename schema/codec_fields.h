@@ -2,7 +2,8 @@
 // it.
 #pragma once
 
-#include <cereal/archives/portable_binary.hpp>
+#include <bit>
+#include <cereal/cereal.hpp>
 #include <cereal/types/optional.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/variant.hpp>
@@ -14,7 +15,42 @@
 
 namespace strata {
 
-// Reads what cereal::PortableBinaryOutputArchive wrote. Ours instead of cereal's, because that one
+// Appends to a string what cereal::PortableBinaryOutputArchive writes to a stream, byte for byte:
+// logs hold it. Without the stream an event costs a fraction.
+class FrameOutput : public cereal::OutputArchive<FrameOutput, cereal::AllowEmptyClassElision> {
+ public:
+  explicit FrameOutput(std::string& out) : OutputArchive(this), out_(out) {
+    out_ += '\1';  // the payload is little endian
+  }
+  void save_bytes(const void* from, std::size_t size) {
+    out_.append(static_cast<const char*>(from), size);
+  }
+
+ private:
+  std::string& out_;
+};
+
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie");
+
+template <class T>
+requires std::is_arithmetic_v<T>
+void CEREAL_SAVE_FUNCTION_NAME(FrameOutput& out, const T& value) {
+  out.save_bytes(&value, sizeof(value));
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(FrameOutput& out, const cereal::NameValuePair<T>& pair) {
+  out(pair.value);
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(FrameOutput& out, const cereal::SizeTag<T>& tag) {
+  out(tag.size);
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(FrameOutput& out, const cereal::BinaryData<T>& data) {
+  out.save_bytes(data.data, static_cast<std::size_t>(data.size));
+}
+
+// Reads what FrameOutput wrote. Ours instead of cereal's, because that one
 // believes a length before it looks at how many bytes there are.
 class BoundedInput : public cereal::InputArchive<BoundedInput, cereal::AllowEmptyClassElision> {
  public:
@@ -66,6 +102,7 @@ void CEREAL_LOAD_FUNCTION_NAME(BoundedInput& in, cereal::BinaryData<T>& data) {
 }  // namespace strata
 
 CEREAL_REGISTER_ARCHIVE(strata::BoundedInput)
+CEREAL_REGISTER_ARCHIVE(strata::FrameOutput)
 
 namespace strata {
 
@@ -147,12 +184,12 @@ namespace strata {
 
 template <class Archive, class Tag>
 void CEREAL_SAVE_FUNCTION_NAME(Archive& a, const DigestId<Tag>& id) {
-  for (const std::uint8_t byte : id.bytes()) a(byte);
+  a(cereal::binary_data(id.bytes().data(), id.bytes().size()));
 }
 template <class Archive, class Tag>
 void CEREAL_LOAD_FUNCTION_NAME(Archive& a, DigestId<Tag>& id) {
   typename DigestId<Tag>::Bytes bytes{};
-  for (std::uint8_t& byte : bytes) a(byte);
+  a(cereal::binary_data(bytes.data(), bytes.size()));
   id = DigestId<Tag>(bytes);
 }
 template <class Archive, class Tag>

@@ -120,7 +120,7 @@ bool Cluster::is_live(const AttemptId& attempt) const {
   return number != nullptr && *number == attempt.number;
 }
 
-std::set<TaskKey> Cluster::take_touched() { return std::exchange(touched_, {}); }
+Touched Cluster::take_touched() { return std::exchange(touched_, {}); }
 
 std::set<TaskKey> Cluster::take_requeued() { return std::exchange(requeued_, {}); }
 
@@ -225,6 +225,7 @@ void Cluster::on(const TaskWanted& e) {
   Task& task = touch(e.spec.key);
   if (created) {
     task.spec = e.spec;
+    touched_.insert_with_spec(e.spec.key);
     task.order = ++order_counter_;
     task.wants.insert(e.sweep);
     for (const TaskInput& input : e.spec.inputs)
@@ -249,6 +250,7 @@ void Cluster::on(const TaskWanted& e) {
 void Cluster::take_spec(Task& task, const TaskSpec& spec) {
   std::vector<std::string> outputs = std::move(task.spec.outputs);
   task.spec = spec;
+  touched_.insert_with_spec(spec.key);
   outputs.insert(outputs.end(), spec.outputs.begin(), spec.outputs.end());
   std::sort(outputs.begin(), outputs.end());
   outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());

@@ -159,6 +159,23 @@ struct Artifact {
   bool present = true;
 };
 
+// Tasks whose stored row may have changed, and whether their spec has, too: what the store has to
+// write again.
+class Touched {
+ public:
+  void insert(const TaskKey& key) { tasks_.try_emplace(key, false); }
+  void insert_with_spec(const TaskKey& key) { tasks_[key] = true; }
+  void merge(const Touched& other) {
+    for (const auto& [key, spec] : other.tasks_) tasks_[key] |= spec;
+  }
+  void clear() { tasks_.clear(); }
+  [[nodiscard]] bool empty() const { return tasks_.empty(); }
+  [[nodiscard]] const std::map<TaskKey, bool>& tasks() const { return tasks_; }
+
+ private:
+  std::map<TaskKey, bool> tasks_;  // whether the spec has changed
+};
+
 class Cluster {
  public:
   // REQUIRES: the event is legal in this state; Core decides only such events, and a log that holds
@@ -201,8 +218,8 @@ class Cluster {
   // This attempt is the task's newest and is not over: its reports count. Everything else is stale.
   [[nodiscard]] bool is_live(const AttemptId& attempt) const;
 
-  // Tasks whose stored row may have changed since the last call: what the store has to write again.
-  [[nodiscard]] std::set<TaskKey> take_touched();
+  // Since the last call.
+  [[nodiscard]] Touched take_touched();
   // Tasks that may have entered, left or changed their place among the queued ones.
   [[nodiscard]] std::set<TaskKey> take_requeued();
 
@@ -244,7 +261,7 @@ class Cluster {
   void forget_decisions(const std::string& sweep, const TaskKey& key);
   void exempt_from_searches(Task& task);
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
-  static void take_spec(Task& task, const TaskSpec& spec);
+  void take_spec(Task& task, const TaskSpec& spec);
   void release(const AttemptId& attempt, const Gang& gang);
   void blame(Task& task, const Gang& gang, const Failed& outcome);
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);
@@ -257,7 +274,7 @@ class Cluster {
   std::map<WorkerId, Worker> workers_;
   std::map<ContentHash, Artifact> artifacts_;
   std::map<std::string, Quarantine> quarantines_;
-  std::set<TaskKey> touched_;
+  Touched touched_;
   std::set<TaskKey> requeued_;
   std::uint64_t worker_counter_ = 0;
   std::uint32_t attempts_above_ = 0;

@@ -141,7 +141,7 @@ class Core {
   [[nodiscard]] Effects owed() const;
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
-  [[nodiscard]] std::set<TaskKey> take_touched() { return cluster_.take_touched(); }
+  [[nodiscard]] Touched take_touched() { return cluster_.take_touched(); }
 
   // What the metric points of the task are looked through for.
   [[nodiscard]] std::vector<WatchedRung> watched(const TaskKey& task) const;

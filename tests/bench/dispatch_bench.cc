@@ -109,7 +109,7 @@ class Bench {
     const auto began = std::chrono::steady_clock::now();
     std::vector<Event> batch;
     Effects effects;
-    std::set<TaskKey> touched;
+    Touched touched;
     // Clients wait for the answer to a batch before they send the next one.
     if (!batches_.empty()) {
       inputs_.push_back({.peer = PeerId(1'000), .body = std::move(batches_.front())});

@@ -122,7 +122,7 @@ struct SmallWorld {
     }
     return status;
   }
-  std::set<TaskKey> touched{};
+  Touched touched{};
 };
 
 // Everything that the log and the memory must agree on, as text.

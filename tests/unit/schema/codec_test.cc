@@ -300,6 +300,17 @@ TEST(Codec, AnEventIsNoMessage) {
   EXPECT_FALSE(decode_message(*encode(sample_events().at(0))).has_value());
 }
 
+TEST(Codec, ChecksumsByInstructionAndByTablesAreTheSame) {
+  Random random(7);
+  std::string bytes;
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(crc32c(bytes, static_cast<std::uint32_t>(i)),
+              internal::crc32c_by_tables(bytes, static_cast<std::uint32_t>(i)));
+    bytes += static_cast<char>(random.bounded(256));
+  }
+  EXPECT_EQ(internal::crc32c_by_tables("123456789"), 0xE3069283U);
+}
+
 TEST(Codec, ChecksumIsCastagnoli) { EXPECT_EQ(crc32c("123456789"), 0xE3069283U); }  // RFC 3720, B.4
 
 }  // namespace

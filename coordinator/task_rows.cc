@@ -1,0 +1,65 @@
+#include "coordinator/task_rows.h"
+
+namespace strata::coordinator {
+namespace {
+
+std::string reason_of(const TaskState& state) {
+  if (const auto* failed = std::get_if<TaskFailed>(&state)) return failed->reason;
+  if (const auto* diverged = std::get_if<TaskDiverged>(&state)) return diverged->reason;
+  if (const auto* held = std::get_if<Held>(&state)) return held->reason;
+  if (const auto* pruned = std::get_if<TaskPrunedState>(&state)) return pruned->reason;
+  return {};
+}
+
+// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task
+// are written again, too.
+void add_succeeded_consumers(Touched& touched, const Cluster& cluster) {
+  std::vector<TaskKey> open;
+  for (const auto& [key, spec] : touched.tasks()) {
+    const Task* task = cluster.find_task(key);
+    if (task != nullptr && !task->consumers.empty()) open.push_back(key);
+  }
+  while (!open.empty()) {
+    const Task& task = *cluster.find_task(open.back());
+    open.pop_back();
+    for (const TaskKey& consumer : task.consumers) {
+      const Task* below = cluster.find_task(consumer);
+      if (below == nullptr || !std::holds_alternative<TaskSucceeded>(below->state)) continue;
+      if (touched.tasks().contains(consumer)) continue;
+      touched.insert(consumer);
+      if (!below->consumers.empty()) open.push_back(consumer);
+    }
+  }
+}
+
+TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Cluster& cluster) {
+  TaskRow row{.key = key,
+              .state = name_of(task.state),
+              .reason = reason_of(task.state),
+              .outdated = cluster.is_outdated(task),
+              .attempts = task.attempts,
+              .user_failures = task.user_failures,
+              .infra_failures = task.infra_failures,
+              .last_failure = task.last_failure};
+  if (const auto* state = std::get_if<TaskSucceeded>(&task.state))
+    row.succeeded_attempt = state->attempt;
+  if (task.checkpoint) row.checkpoint_step = task.checkpoint->step;
+  if (with_spec) row.spec = std::make_shared<const TaskSpec>(task.spec);
+  return row;
+}
+
+}  // namespace
+
+std::vector<TaskRow> rows_of(const Touched& touched, const Cluster& cluster) {
+  Touched all = touched;
+  add_succeeded_consumers(all, cluster);
+  std::vector<TaskRow> rows;
+  rows.reserve(all.tasks().size());
+  for (const auto& [key, spec] : all.tasks()) {
+    const Task* task = cluster.find_task(key);
+    if (task != nullptr) rows.push_back(row_of(key, *task, spec, cluster));
+  }
+  return rows;
+}
+
+}  // namespace strata::coordinator
