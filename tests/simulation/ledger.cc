@@ -115,7 +115,8 @@ Ledger::Verdict Ledger::on(const TaskRevived& e) {
 }
 
 Ledger::Verdict Ledger::on(const TaskCancelled& e) {
-  const TaskBook& task = tasks_[e.task];
+  TaskBook& task = tasks_[e.task];
+  task.succeeded = false;  // what it had made was lost, else it could not be cancelled
   if (!task.wants.empty())
     return broken("I21", "{} is cancelled although {} wants it", e.task.brief(),
                   *task.wants.begin());

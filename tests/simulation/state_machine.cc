@@ -180,19 +180,23 @@ std::string cell_of(const State& state, const Tried& tried) {
 
 constexpr const char* kHead = R"(# States of a task
 
-Made by `strata-simulate --state-machine` from the code, by trying every event on a task in every state; a test compares this page with what
-the program prints. A task takes one input; one sweep wants it; its attempt, if it has one, is number 1 on the only worker.
+Made by `strata-simulate --state-machine` from the code, by trying every event on a task in every
+state; a test compares this page with what the program prints. The task takes one input; one sweep
+wants it; its attempt, if it has one, is number 1, on the only worker.
 
-`·` the event may come and the task stays as it is; a name: it goes there; `–` the event cannot follow: the core never decides it, and a log
-that holds it is damaged (`Cluster::check`).
+`·` the event may come and the task stays as it is; a name: it goes there; `–` the event cannot
+follow: the core never decides it, and a log that holds it is damaged (`Cluster::check`).
 
 )";
 
 constexpr const char* kFoot = R"(
-An attempt that ends without an outcome puts its task back: to `queued` where its inputs are there, to `blocked` where one is gone, to `failed`
-where no retry is left, to `cancelled` where no sweep wants it any more. A lost artifact brings back what made it when something unfinished
-needs it: that is the only way out of `succeeded`, and it goes with `artifact-evicted` or with the end of whoever needed it, so no cell here
-shows it. `failed`, `cancelled` and `pruned` are left by `task-revived` only, which is a person's word: a retry, or submitting again.
+An attempt that ends without an outcome puts its task back: to `queued` where its inputs are there,
+to `blocked` where one is gone, to `failed` where no retry is left, to `cancelled` where no sweep
+wants it any more. A lost artifact brings back what made it when something unfinished needs it: that
+is the only way out of `succeeded`, and it goes with `artifact-evicted` or with the end of whoever
+needed it, so no cell here shows it. `failed`, `cancelled` and `pruned` are left by `task-revived`
+only, which is a person's word: a retry, or submitting again (what every search has pruned comes back
+when a sweep wants it anew).
 )";
 
 }  // namespace

@@ -217,14 +217,6 @@ void World::inject_into_worker(std::size_t i) {
   if (w.agent && chance(fates_.shut_down)) shut_down_worker(i);
   if (core_ && chance(fates_.drain)) drain_worker(i);
   if (w.agent && chance(fates_.lie)) lie(i);
-  if (w.agent && w.ends && now_ >= *w.ends && !w.shutting_down) {
-    ++statistics_.lifetimes_ended;
-    trace("the allocation of " + w.name + " ends");
-    shut_down_worker(i);
-    schedule_at(now_ + seconds(30), [this, i, life = w.lives] {
-      if (workers_[i].lives == life && workers_[i].agent) crash_worker(i);
-    });
-  }
   if (chance(fates_.break_machine)) {
     ++statistics_.broken_machines;
     w.broken_until = now_ + between(seconds(30), seconds(300));
@@ -244,7 +236,6 @@ void World::end_faults() {
   for (SimWorker& w : workers_) {
     w.partitioned_until = now_;
     w.broken_until = now_;
-    w.ends.reset();
   }
   for (auto& [peer, outlet] : outlets_) outlet.stalled_until = now_;
   std::vector<coordinator::PeerId> peers;

@@ -103,8 +103,7 @@ class World {
     std::optional<WorkerId> id{};
     Instant born{};
     double drift = 0;
-    std::optional<Instant> ends{};  // its allocation
-    Instant broken_until{};         // the machine: whatever runs there fails
+    Instant broken_until{};  // the machine: whatever runs there fails
     std::map<AttemptId, Process> processes{};
     std::map<AttemptId, Spool> spools{};
     std::deque<Told> told{};
@@ -193,7 +192,7 @@ class World {
   void send_down(coordinator::PeerId to, const Message& message);
   void flush(coordinator::PeerId to);
   void arrive(coordinator::PeerId to, const std::string& frame);
-  void to_coordinator(std::size_t worker, Message message);
+  void to_coordinator(std::size_t worker, const Message& message);
   void to_worker(std::size_t worker, const std::string& frame);
   void lie(std::size_t worker);
 
@@ -206,7 +205,8 @@ class World {
   void step_agent(std::size_t index, const worker::Input& input);
   void perform(std::size_t index, const worker::Action& action);
   void wake_agent(std::size_t index);
-  [[nodiscard]] Instant local(const SimWorker& w) const;  // what its clock says
+  void end_allocation(std::size_t index, std::uint64_t life);
+  [[nodiscard]] static Instant local(const SimWorker& w, Instant when);  // what its clock says
 
   // --- world_process.cc ---
   void launch(std::size_t index, const StartAttempt& order);

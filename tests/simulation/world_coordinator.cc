@@ -86,7 +86,7 @@ void World::commit() {
       return;
     }
     if (fault(fates_.crash_coordinator)) return crash_coordinator("before a commit");
-    if (fault(fates_.crash_coordinator * fates_.tear)) {
+    if (fault(3 * fates_.crash_coordinator * fates_.tear)) {
       if (disk_.tear(frames, random_)) ++statistics_.torn_tails;
       return crash_coordinator("while it writes");
     }

@@ -42,17 +42,9 @@ void World::arrive(coordinator::PeerId to, const std::string& frame) {
   if (const auto* answer = std::get_if<Answer>(&*message)) answer_client(*answer);
 }
 
-void World::to_coordinator(std::size_t index, Message message) {
+void World::to_coordinator(std::size_t index, const Message& message) {
   SimWorker& w = workers_[index];
   ++statistics_.messages;
-  // What the shell knows and the core does not.
-  const auto left = w.ends ? std::chrono::duration_cast<milliseconds>(*w.ends - now_).count() : -1;
-  if (auto* hello = std::get_if<Hello>(&message)) {
-    hello->memory_mb = w.memory_mb;
-    hello->lifetime_left_ms = w.ends ? std::max<std::int64_t>(left, 0) : -1;
-  } else if (auto* heartbeat = std::get_if<Heartbeat>(&message)) {
-    heartbeat->lifetime_left_ms = w.ends ? std::max<std::int64_t>(left, 0) : -1;
-  }
   const int copies = fault(fates_.duplicate) ? 2 : 1;
   if (copies == 2) ++statistics_.duplicated;
   for (int copy = 0; copy < copies; ++copy) {

@@ -20,8 +20,8 @@ coordinator::PeerId peer_of(std::size_t worker, std::uint64_t life) {
 }  // namespace
 
 // A clock of its own, which runs a little faster or slower than the coordinator's.
-Instant World::local(const SimWorker& w) const {
-  const auto elapsed = static_cast<double>((now_ - w.born).count());
+Instant World::local(const SimWorker& w, Instant when) {
+  const auto elapsed = static_cast<double>((when - w.born).count());
   return Instant(kBooted + Duration(static_cast<std::int64_t>(elapsed * (1 + w.drift))));
 }
 
@@ -35,20 +35,36 @@ void World::start_worker(std::size_t index) {
   w.born = now_;
   w.drift = 0;
   w.id.reset();
-  w.ends.reset();
   w.spools.clear();
   w.told.clear();
   if (fault(fates_.drift)) {
     ++statistics_.drifting_workers;
     w.drift = (2 * random_.uniform() - 1) * worker::kClockDriftMax;
   }
-  if (fault(fates_.lifetime)) w.ends = now_ + between(seconds(100), seconds(600));
-  w.agent = std::make_unique<worker::Agent>(
-      worker::Options{
-          .name = w.name, .session = 1 + Random::hash(1000 * index + w.lives), .slots = w.slots},
-      local(w));
+  worker::Options options{.name = w.name,
+                          .session = 1 + Random::hash(1000 * index + w.lives),
+                          .slots = w.slots,
+                          .memory_mb = w.memory_mb};
+  if (fault(fates_.lifetime)) {
+    const Instant ends = now_ + between(seconds(100), seconds(600));
+    options.ends_at = local(w, ends);
+    schedule_at(ends, [this, index, life = w.lives] { end_allocation(index, life); });
+  }
+  w.agent = std::make_unique<worker::Agent>(options, local(w, now_));
   trace(w.name + " up");
   wake_agent(index);
+}
+
+// Its batch system asks it to end, and does not wait for long.
+void World::end_allocation(std::size_t index, std::uint64_t life) {
+  const SimWorker& w = workers_[index];
+  if (w.lives != life || !w.agent || w.shutting_down) return;
+  ++statistics_.lifetimes_ended;
+  trace("the allocation of " + w.name + " ends");
+  shut_down_worker(index);
+  schedule_at(now_ + seconds(30), [this, index, life] {
+    if (workers_[index].lives == life && workers_[index].agent) crash_worker(index);
+  });
 }
 
 void World::crash_worker(std::size_t index) {
@@ -107,7 +123,8 @@ void World::wake_agent(std::size_t index) {
     if (!workers_[index].agent || workers_[index].lives != life) return;
     pump(index);
     SimWorker& its = workers_[index];
-    if (its.agent && local(its) >= its.agent->next_due()) step_agent(index, worker::TimePassed{});
+    if (its.agent && local(its, now_) >= its.agent->next_due())
+      step_agent(index, worker::TimePassed{});
     wake_agent(index);
   });
 }
@@ -115,7 +132,7 @@ void World::wake_agent(std::size_t index) {
 void World::step_agent(std::size_t index, const worker::Input& input) {
   SimWorker& w = workers_[index];
   if (!w.agent) return;
-  const std::vector<worker::Action> actions = w.agent->step(input, local(w));
+  const std::vector<worker::Action> actions = w.agent->step(input, local(w, now_));
   for (const worker::Action& action : actions) {
     if (!violation_) perform(index, action);
   }
