@@ -62,6 +62,17 @@ TEST(Plan, WithoutACoordinatorEverythingIsNewAndTheAssumptionIsStated) {
   EXPECT_THAT(text, HasSubstr("estimate  3 slot-hours, FLOPs at an assumed"));
 }
 
+TEST(Plan, ASearchIsSaidAndMakesTheEstimateAnUpperBound) {
+  Small small;
+  small.definition.scheduling.search =
+      SearchDefinition{.stage = "train", .metric = "loss_val", .rungs = {100, 300}, .reduction = 4};
+  const std::string text = plan_as_text(
+      make_plan(small.definition, small.expansion, Value(), {.gflops = 1000, .slots = 3}), {}, 0);
+  EXPECT_THAT(text, HasSubstr("asha: train by loss_val (minimize) at steps 100, 300; the best 1/4 "
+                              "of each go on"));
+  EXPECT_THAT(text, HasSubstr("an upper bound: the search ends some of them early"));
+}
+
 TEST(Plan, AnEstimateIsANumberWithOneUnit) {
   const auto said = [](double slot_seconds, bool on_gpus) {
     PlanReport plan{.sweep = "s", .slot_seconds = slot_seconds, .on_gpus = on_gpus};
