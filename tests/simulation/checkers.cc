@@ -23,6 +23,8 @@ std::string describe(const Cluster& cluster) {
                         task.shape, fmt::join(task.wants, ","));
     text += fmt::format(" failed_on={} avoids={} last={}", fmt::join(task.failed_on, ","),
                         fmt::join(task.avoids, ","), task.last_failure);
+    for (const auto& [sweep, why] : task.holds) text += fmt::format(" held={}:{}", sweep, why);
+    for (const auto& [sweep, why] : task.pruned) text += fmt::format(" pruned={}:{}", sweep, why);
     if (const auto* queued = std::get_if<coordinator::Queued>(&task.state))
       text += fmt::format(" delay={}", queued->delay_ms);
     if (const Gang* gang = coordinator::gang_of(task.state)) {
@@ -40,9 +42,14 @@ std::string describe(const Cluster& cluster) {
                         worker.slots, worker.memory_free_mb);
   for (const auto& [hash, artifact] : cluster.artifacts())
     text += fmt::format("artifact {} {}\n", hash.hex(), artifact.present);
-  for (const auto& [name, sweep] : cluster.sweeps())
+  for (const auto& [name, sweep] : cluster.sweeps()) {
     text += fmt::format("sweep {} {} {} {}\n", name, sweep.generation, sweep.runs.size(),
                         sweep.cancelled);
+    if (!sweep.search) continue;
+    for (const auto& [key, standing] : sweep.search->standings())
+      text += fmt::format("  {} [{}] {} {} {}\n", key.brief(), fmt::join(standing.values, " "),
+                          standing.held, standing.pruned, standing.exempt);
+  }
   for (const auto& [name, quarantine] : cluster.quarantines())
     text += fmt::format("quarantine {} {} {}\n", name, quarantine.for_ms, quarantine.probing);
   return text;
@@ -113,6 +120,10 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   for (const Event& event : output.events) {
     trace(fmt::format("{} {}", name_of(event.body), subject_of(event)));
     if (std::holds_alternative<WorkerQuarantined>(event.body)) ++statistics_.quarantines;
+    if (std::holds_alternative<RungReached>(event.body)) ++statistics_.rungs_reached;
+    if (std::holds_alternative<TaskHeld>(event.body)) ++statistics_.tasks_held;
+    if (std::holds_alternative<TaskPromoted>(event.body)) ++statistics_.tasks_promoted;
+    if (std::holds_alternative<TaskPruned>(event.body)) ++statistics_.tasks_pruned;
   }
   if (const auto* submission = std::get_if<SubmitTasks>(&input.body))
     check_submission(*submission, output);
@@ -381,6 +392,28 @@ void World::check_series(const TaskKey& key, const AttemptId& attempt) {
                                truth->second.size()));
 }
 
+// A sweep without a search has what it wants, whatever the searches of others made of it; and a
+// search that met no failure got something to its end.
+void World::check_searches_at_end() {
+  for (const Plan& plan : plans_) {
+    if (plan.cancelled) continue;
+    std::map<std::string, int> trains;
+    for (const TaskSpec& wanted : plan.submitted) {
+      const Task* task = core_->cluster().find_task(wanted.key);
+      if (task == nullptr) continue;
+      const std::string state = coordinator::name_of(task->state);
+      if (wanted.stage == "train") ++trains[state];
+      if (state == "pruned" && !ledger_.sweeps().at(plan.sweep).options.search)
+        violate("search", wanted.key.brief() + " was pruned although " + plan.sweep +
+                              ", which has no search, wants it");
+    }
+    const bool only_pruned = trains.size() == 1 && trains.contains("pruned");
+    // (A file that dropped the one that went on is left with the others.)
+    if (only_pruned && statistics_.edits == 0)
+      violate("search", plan.sweep + " pruned everything that it wanted");
+  }
+}
+
 bool World::everything_ended() const {
   if (!core_ || commit_failed_ || !inputs_.empty()) return false;
   for (const Plan& plan : plans_) {
@@ -388,7 +421,8 @@ bool World::everything_ended() const {
   }
   for (const auto& [key, task] : core_->cluster().tasks()) {
     if (coordinator::gang_of(task.state) != nullptr ||
-        std::holds_alternative<coordinator::Queued>(task.state))
+        std::holds_alternative<coordinator::Queued>(task.state) ||
+        std::holds_alternative<coordinator::Held>(task.state))
       return false;
   }
   for (const SimWorker& w : workers_) {
@@ -421,6 +455,7 @@ void World::check_end() {
     if (std::holds_alternative<coordinator::Blocked>(task.state) && cluster.inputs_of(task))
       violate("liveness", key.brief() + " waits for inputs that are all there");
   }
+  check_searches_at_end();
   // I21: what a living sweep wants is cancelled by nobody else's cancel.
   for (const Plan& plan : plans_) {
     if (plan.cancelled) continue;

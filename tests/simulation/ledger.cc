@@ -87,6 +87,10 @@ Ledger::Verdict Ledger::on(const SweepOpened& e) {
   if (sweep.order == 0) sweep.order = sweeps_.size();
   sweep.generation = e.generation;
   sweep.priority = e.priority;
+  sweep.arriving.clear();
+  if (sweep.options.search != e.options.search) {  // another search begins anew
+    for (auto& [key, task] : tasks_) forget_search(task, e.sweep);
+  }
   sweep.options = e.options;
   return {};
 }
@@ -102,6 +106,7 @@ Ledger::Verdict Ledger::on(const TaskWanted& e) {
 
 Ledger::Verdict Ledger::on(const WantWithdrawn& e) {
   tasks_[e.task].wants.erase(e.sweep);
+  forget_search(tasks_[e.task], e.sweep);
   return {};
 }
 
@@ -109,6 +114,11 @@ Ledger::Verdict Ledger::on(const TaskRevived& e) {
   TaskBook& task = tasks_[e.task];
   task.user_failures = 0;
   task.infra_failures = 0;
+  if (!task.wants.empty() &&
+      std::includes(task.pruned.begin(), task.pruned.end(), task.wants.begin(), task.wants.end())) {
+    task.pruned.clear();  // somebody wanted it in spite of its searches
+    task.held.clear();
+  }
   if (task.succeeded || task.diverged)
     return broken("I4", "{} has its result and is run again", e.task.brief());
   return {};
@@ -121,6 +131,66 @@ Ledger::Verdict Ledger::on(const TaskCancelled& e) {
     return broken("I21", "{} is cancelled although {} wants it", e.task.brief(),
                   *task.wants.begin());
   return {};
+}
+
+// --- searches ---
+
+void Ledger::forget_search(TaskBook& task, const std::string& sweep) {
+  task.rungs.erase(sweep);
+  task.held.erase(sweep);
+  task.pruned.erase(sweep);
+}
+
+Ledger::Verdict Ledger::on(const RunAdded& e) {
+  for (const auto& [stage, task] : e.run.tasks) sweeps_[e.sweep].arriving.insert(task);
+  return {};
+}
+
+Ledger::Verdict Ledger::on(const SweepSealed& e) {
+  for (auto& [key, task] : tasks_) {
+    if (!sweeps_[e.sweep].arriving.contains(key)) forget_search(task, e.sweep);
+  }
+  return {};
+}
+
+Ledger::Verdict Ledger::on(const RungReached& e) {
+  TaskBook& task = tasks_[e.task];
+  if (!sweeps_[e.sweep].options.search)
+    return broken("search", "{} reached a rung of {}, which has none", e.task.brief(), e.sweep);
+  if (task.held.contains(e.sweep))
+    return broken("search", "{} is beyond a rung of {} and was not promoted", e.task.brief(),
+                  e.sweep);
+  if (e.rung != task.rungs[e.sweep]++)
+    return broken("search", "{} reached rung {} of {} out of turn", e.task.brief(), e.rung,
+                  e.sweep);
+  return {};
+}
+
+Ledger::Verdict Ledger::on(const TaskHeld& e) {
+  tasks_[e.task].held.insert(e.sweep);
+  return {};
+}
+
+Ledger::Verdict Ledger::on(const TaskPromoted& e) {
+  TaskBook& task = tasks_[e.task];
+  if (task.pruned.contains(e.sweep))
+    return broken("search", "{} was pruned by {} and goes on", e.task.brief(), e.sweep);
+  task.held.erase(e.sweep);
+  return {};
+}
+
+Ledger::Verdict Ledger::on(const TaskPruned& e) {
+  if (!tasks_[e.task].pruned.insert(e.sweep).second)
+    return broken("search", "{} is pruned twice by {}", e.task.brief(), e.sweep);
+  return {};
+}
+
+Ledger::Verdict Ledger::check_search(const AttemptGranted& e, const TaskBook& task) {
+  if (task.wants.empty() ||
+      !std::includes(task.held.begin(), task.held.end(), task.wants.begin(), task.wants.end()))
+    return {};
+  return broken("search", "{} is granted although every sweep that wants it has paused it",
+                e.attempt.text());
 }
 
 // --- workers ---
@@ -272,6 +342,7 @@ Ledger::Verdict Ledger::on(const AttemptGranted& e) {
                      e.attempt.text(), task.infra_failures);
   if (!verdict) verdict = check_quarantine(e);
   if (!verdict) verdict = check_quota(e, task);
+  if (!verdict) verdict = check_search(e, task);
   if (!verdict) verdict = check_resume(e, task);
   task.newest = e.attempt.number;
   task.live = e.attempt.number;
@@ -341,6 +412,8 @@ Ledger::Verdict Ledger::on(const AttemptEnded& e) {
   task.diverged = std::holds_alternative<Diverged>(e.outcome);
   if (const auto* done = std::get_if<Succeeded>(&e.outcome)) {
     task.succeeded = true;
+    task.held.clear();  // whatever searches made of it, the result is there
+    task.pruned.clear();
     task.artifacts = done->artifacts;
     for (const auto& [output, ref] : done->artifacts) {
       made_.insert(ref.hash);

@@ -43,6 +43,10 @@ struct TaskBook {
   std::optional<Checkpoint> checkpoint{};
   std::map<ContentHash, std::int64_t> checkpoint_steps{};
   std::vector<coordinator::BranchAttempt> attempts{};
+  // What searches made of it, by sweep.
+  std::map<std::string, std::int64_t> rungs{};  // reached
+  std::set<std::string> held{};                 // or pruned
+  std::set<std::string> pruned{};
 };
 
 struct SweepBook {
@@ -50,6 +54,7 @@ struct SweepBook {
   std::int64_t priority = 0;
   std::size_t order = 0;
   SweepOptions options{};
+  std::set<TaskKey> arriving{};  // in runs of the newest submission
 };
 
 struct WorkerBook {
@@ -85,6 +90,8 @@ class Ledger {
   using Verdict = std::optional<Violation>;
   Verdict on(const SweepOpened& e);
   Verdict on(const TaskWanted& e);
+  Verdict on(const RunAdded& e);
+  Verdict on(const SweepSealed& e);
   Verdict on(const WantWithdrawn& e);
   Verdict on(const TaskRevived& e);
   Verdict on(const TaskCancelled& e);
@@ -100,6 +107,10 @@ class Ledger {
   Verdict on(const WorkerProbed& e);
   Verdict on(const WorkerReleased& e);
   Verdict on(const FailureForgiven& e);
+  Verdict on(const RungReached& e);
+  Verdict on(const TaskHeld& e);
+  Verdict on(const TaskPromoted& e);
+  Verdict on(const TaskPruned& e);
   template <class Other>
   Verdict on(const Other&) {
     return {};
@@ -112,6 +123,8 @@ class Ledger {
   [[nodiscard]] Verdict check_resume(const AttemptGranted& e, const TaskBook& task) const;
   [[nodiscard]] Verdict check_quota(const AttemptGranted& e, const TaskBook& task) const;
   [[nodiscard]] Verdict check_quarantine(const AttemptGranted& e) const;
+  [[nodiscard]] static Verdict check_search(const AttemptGranted& e, const TaskBook& task);
+  static void forget_search(TaskBook& task, const std::string& sweep);
   [[nodiscard]] Verdict must_be_live(const AttemptId& attempt, std::string_view what) const;
   // On whose account a task runs: of those that want it the most urgent, then the first.
   [[nodiscard]] const std::string* owner_of(const TaskBook& task) const;

@@ -54,6 +54,10 @@ const std::vector<Row>& rows() {
                                     {"attempts", &S::attempts},
                                     {"  resumed", &S::resumed},
                                     {"metric points", &S::points},
+                                    {"rungs reached", &S::rungs_reached},
+                                    {"  held there", &S::tasks_held},
+                                    {"  promoted later", &S::tasks_promoted},
+                                    {"  pruned", &S::tasks_pruned},
                                     {"series checked", &S::series_checked},
                                     {"tasks succeeded", &S::tasks_succeeded},
                                     {"tasks ended else", &S::tasks_ended_otherwise}};

@@ -51,6 +51,10 @@ struct Statistics {
   std::int64_t attempts = 0;
   std::int64_t resumed = 0;
   std::int64_t points = 0;
+  std::int64_t rungs_reached = 0;
+  std::int64_t tasks_held = 0;
+  std::int64_t tasks_promoted = 0;
+  std::int64_t tasks_pruned = 0;
   std::int64_t series_checked = 0;
   std::int64_t tasks_succeeded = 0;
   std::int64_t tasks_ended_otherwise = 0;

@@ -169,6 +169,7 @@ class World {
   void say(std::size_t plan, std::uint64_t request);
   [[nodiscard]] SubmitTasks submission_of(const Plan& plan) const;
   void edit(Plan& plan);
+  [[nodiscard]] std::optional<SearchDefinition> search_of(std::uint64_t salt) const;
   void answer_client(const Answer& answer);
 
   // --- world_coordinator.cc ---
@@ -184,6 +185,9 @@ class World {
   void lose_disk();
   [[nodiscard]] coordinator::Cluster replayed();
   void take_points(coordinator::PeerId peer, const MetricBatch& batch);
+  void report_rungs();
+  [[nodiscard]] std::optional<double> value_at(const TaskKey& key,
+                                               const coordinator::WatchedRung& rung) const;
   void check_recovery();
   [[nodiscard]] bool kept(const Promise& promise) const;
   void note_promise(const coordinator::Send& effect);
@@ -235,6 +239,7 @@ class World {
   void check_replay();
   void check_series(const TaskKey& key, const AttemptId& attempt);
   void check_end();
+  void check_searches_at_end();
   [[nodiscard]] bool everything_ended() const;
 
   WorldOptions options_;

@@ -32,6 +32,7 @@ void World::make_plans() {
     plan.options.slots_max =
         chance(0.3) ? kWidestGang + static_cast<std::int64_t>(random_.bounded(3)) : 0;
     plan.options.preempts = chance(0.4);
+    plan.options.search = search_of(s);
     const auto corpus = static_cast<std::int64_t>(random_.bounded(2));
     TaskSpec prepare = testing::make_task("prepare", corpus);
     TaskSpec extract = testing::make_task("extract", corpus, {prepare}, 2);
@@ -42,6 +43,22 @@ void World::make_plans() {
     for (std::int64_t line = 0; line < lines; ++line) plan.lines.insert(line);
     plans_.push_back(std::move(plan));
   }
+}
+
+// A source of its own, so that seeds are what they were without searches. A training has 8 steps or
+// more.
+std::optional<SearchDefinition> World::search_of(std::uint64_t salt) const {
+  Random random(Random::hash(options_.seed) ^ Random::hash(10'000 + salt));
+  if (random.uniform() < 0.4) return std::nullopt;
+  SearchDefinition search{.stage = "train", .metric = "loss"};
+  if (random.uniform() < 0.25) search.method = SearchMethod::kMedian;
+  search.minimize = random.uniform() < 0.5;
+  search.rungs = {static_cast<std::int64_t>(1 + random.bounded(4))};
+  while (search.rungs.size() < 3 && random.uniform() < 0.6)
+    search.rungs.push_back(search.rungs.back() + static_cast<std::int64_t>(1 + random.bounded(6)));
+  search.reduction = static_cast<std::int64_t>(2 + random.bounded(2));
+  search.others_min = static_cast<std::int64_t>(1 + random.bounded(3));
+  return search;
 }
 
 // The same cell is the same task in every sweep, so what it needs follows from its name alone.
@@ -113,6 +130,8 @@ void World::edit(Plan& plan) {
   }
   if (plan.lines.empty()) plan.lines.insert(0);
   if (chance(0.3)) plan.priority = static_cast<std::int64_t>(random_.bounded(3));
+  if (Random::hash(static_cast<std::uint64_t>(statistics_.edits)) % 4 == 0)
+    plan.options.search = search_of(100 + static_cast<std::uint64_t>(statistics_.edits));
   trace(fmt::format("{} is edited: lines {}", plan.sweep, fmt::join(plan.lines, " ")));
 }
 
@@ -144,8 +163,10 @@ void World::say(std::size_t index, std::uint64_t request) {
     ++statistics_.retries;
     std::vector<TaskKey> keys;
     for (const TaskSpec& task : submission_of(plan).tasks) keys.push_back(task.key);
-    give(client_of(index),
-         coordinator::RetryTasks{.request = request, .sweep = plan.sweep, .tasks = keys});
+    give(client_of(index), coordinator::RetryTasks{.request = request,
+                                                   .sweep = plan.sweep,
+                                                   .tasks = keys,
+                                                   .pruned_too = Random::hash(request) % 2 == 0});
   }
 }
 

@@ -22,6 +22,7 @@ constexpr std::uint64_t kFirstWorkerPeer = 100;
 }  // namespace
 
 void World::tick() {
+  report_rungs();
   if (core_) give({}, coordinator::Tick{});
   check_workers();
   schedule_at(now_ + milliseconds(500), [this] { tick(); });
@@ -305,6 +306,40 @@ void World::take_points(coordinator::PeerId peer, const MetricBatch& batch) {
   }
   send_down(peer, MetricAck{.attempt = batch.attempt,
                             .up_to = stored.empty() ? 0 : stored.back().sequence});
+}
+
+// As coordinator/rung_watch.h: whatever may say that a rung was reached is looked at again.
+void World::report_rungs() {
+  if (!core_ || commit_failed_) return;
+  for (const auto& [key, book] : ledger_.tasks()) {
+    for (const coordinator::WatchedRung& rung : core_->watched(key)) {
+      const auto value = value_at(key, rung);
+      if (!value) continue;
+      give({}, coordinator::RungReport{.attempt = {.task = key, .number = book.newest},
+                                       .metric = rung.metric,
+                                       .step = rung.step,
+                                       .value = *value});
+    }
+  }
+}
+
+// Every point has the metric, so the first one at or beyond the step settles it.
+std::optional<double> World::value_at(const TaskKey& key,
+                                      const coordinator::WatchedRung& rung) const {
+  std::optional<double> value;
+  bool settled = false;
+  for (const coordinator::BranchPart& part :
+       coordinator::living_branch(ledger_.tasks().at(key).attempts)) {
+    const auto stored = points_.find({key, static_cast<std::uint32_t>(part.attempt)});
+    if (stored == points_.end()) continue;
+    for (const MetricPoint& point : stored->second) {
+      if (part.last_step && point.step > *part.last_step) continue;
+      settled = settled || point.step >= rung.step;
+      if (point.step <= rung.step) value = point.values.at(rung.metric);
+    }
+  }
+  if (!settled) return std::nullopt;
+  return value.value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
 }  // namespace strata::simulation

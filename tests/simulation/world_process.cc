@@ -23,6 +23,14 @@ Failed failure(FailureClass cause, std::string reason) {
   return {.cause = cause, .reason = std::move(reason)};
 }
 
+// The same whichever attempt computes it; now and then no number.
+double loss_of(const TaskKey& task, std::int64_t step) {
+  const std::uint64_t drawn =
+      Random::hash(task.bytes()[0] + 256U * task.bytes()[1]) ^ static_cast<std::uint64_t>(step);
+  if (Random::hash(drawn) % 19 == 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(Random::hash(drawn + 1) % 50);
+}
+
 }  // namespace
 
 bool World::inputs_there(std::size_t index, const StartAttempt& order) {
@@ -144,7 +152,8 @@ void World::tick_process(std::size_t index, const AttemptId& id) {
     process.origins.push_back(id.number);
     w.spools[id].points.push_back({.sequence = ++process.points,
                                    .step = process.step,
-                                   .values = {{"made_by", static_cast<double>(id.number)}}});
+                                   .values = {{"made_by", static_cast<double>(id.number)},
+                                              {"loss", loss_of(id.task, process.step)}}});
     if (process.step % kCheckpointEvery == 0) write_checkpoint(index, id);
   }
   if (process.step >= process.steps) return end_process(index, id, Succeeded{});
