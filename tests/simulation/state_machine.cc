@@ -195,8 +195,8 @@ to `blocked` where one is gone, to `failed` where no retry is left, to `cancelle
 wants it any more. A lost artifact brings back what made it when something unfinished needs it: that
 is the only way out of `succeeded`, and it goes with `artifact-evicted` or with the end of whoever
 needed it, so no cell here shows it. `failed`, `cancelled` and `pruned` are left by `task-revived`
-only, which is a person's word: a retry, or submitting again (what every search has pruned comes back
-when a sweep wants it anew).
+only, which is a person's word: a retry, or submitting again (what every search has pruned comes
+back when a sweep wants it anew).
 )";
 
 }  // namespace

@@ -176,7 +176,10 @@ TEST(Commands, RetryingWhereNothingFailedSaysSo) {
   desk.answers["sweeps"] = Value(Object{{"sweeps", Array{Object{{"sweep", "small"}}}}});
   desk.answers["retry"] = Value(Object{{"revived", 0}});
   EXPECT_EQ(run_retry(desk.context, "small", "").value(), kExitOk);
-  EXPECT_EQ(desk.printed, "nothing to retry: none of these tasks failed or was cancelled\n");
+  EXPECT_EQ(
+      desk.printed,
+      "nothing to retry: none of these tasks failed or was cancelled (a pruned one is named by "
+      "itself)\n");
 }
 
 TEST(Commands, TheStagesOfARunStandInTheOrderOfItsSweep) {

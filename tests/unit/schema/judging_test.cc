@@ -65,15 +65,15 @@ TEST(JudgingSearch, MistakesAreToldWithTheirPlace) {
             "s.yaml:7:31: the stage use is not resumable: a search pauses tasks and continues them "
             "from their checkpoints");
   EXPECT_EQ(wrong("method: asha, stage: make, metric: m, rungs: [5, 5]"),
-            "s.yaml:7:58: rungs must ascend: 5 comes after 5");
+            "s.yaml:7:59: rungs must ascend: 5 comes after 5");
   EXPECT_EQ(wrong("method: asha, stage: make, metric: m, rungs: []"),
-            "s.yaml:7:54: rungs must be 1 to 64 steps");
+            "s.yaml:7:55: rungs must be 1 to 64 steps");
   EXPECT_EQ(wrong("method: asha, stage: make, metric: m, rungs: [5], goal: best"),
-            "s.yaml:7:65: \"best\" is no goal: expected minimize or maximize");
+            "s.yaml:7:66: \"best\" is no goal: expected minimize or maximize");
   EXPECT_EQ(wrong("method: asha, stage: make, metric: m, rungs: [5], others_min: 2"),
-            "s.yaml:7:71: others_min is of the method median");
+            "s.yaml:7:72: others_min is of the method median");
   EXPECT_EQ(wrong("method: median, stage: make, metric: m, rungs: [5], reduction: 2"),
-            "s.yaml:7:72: reduction is of the method asha");
+            "s.yaml:7:73: reduction is of the method asha");
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ blocks:
 
 TEST(RandomSearch, MistakesHaveTheirPlace) {
   EXPECT_EQ(error_of({{"s.yaml", kGrid + "search: {method: rnadom, cells: 3}\n"}}),
-            "s.yaml:7:18: there is no method \"rnadom\": expected one of grid, random");
+            "s.yaml:7:18: there is no method \"rnadom\": expected one of grid, random, asha, "
+            "median");
   EXPECT_EQ(error_of({{"s.yaml", kGrid + "search: {method: random}\n"}}),
             "s.yaml:7:9: a random search needs the key cells");
   EXPECT_EQ(error_of({{"s.yaml", kBase + "search: {method: random, cells: 3}\n"}}),
