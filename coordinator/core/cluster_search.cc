@@ -96,6 +96,9 @@ void Cluster::take_part(const std::string& name, const TaskKey& key) {
   }
   sweep.search->enter(key, task.order);
   if (std::holds_alternative<TaskSucceeded>(task.state)) sweep.search->exempt(key);
+  // Dropped from the file after it was pruned, and back in it: pruned it stays, and nobody waits
+  // for it (found by the simulator, seed 106).
+  if (task.pruned.contains(name)) sweep.search->prune(key);
 }
 
 // What the newest submission has dropped takes part no more; where its gang goes on, it goes on

@@ -311,6 +311,22 @@ TEST(SearchInCore, APrunedTaskStaysPrunedWhenItsSweepIsSubmittedAgain) {
   EXPECT_EQ(s.state(1), "pruned");
 }
 
+TEST(SearchInCore, APrunedTaskThatWasDroppedFromTheFileAndIsBackInItKeepsNobodyWaiting) {
+  Searching s(3);
+  s.reach_and_obey(0, 100, 0.5);
+  s.reach_and_obey(1, 100, 0.6);
+  s.reach_and_obey(2, 100, 0.7);
+  ASSERT_EQ(s.state(2), "pruned");
+  SubmitTasks without = s.submission("s", asha());
+  without.runs.pop_back();
+  without.tasks.resize(without.tasks.size() - 2);
+  ASSERT_TRUE(s.env.submit(without).ok);
+  EXPECT_EQ(s.search().find(s.trains[2].key), nullptr);
+  ASSERT_TRUE(s.env.submit(s.submission("s", asha())).ok);
+  EXPECT_EQ(s.state(2), "pruned");
+  EXPECT_TRUE(s.search().find(s.trains[2].key)->pruned);
+}
+
 TEST(SearchInCore, WithOtherRungsTheSearchBeginsAnewFromTheCheckpoints) {
   Searching s(2);
   s.reach_and_obey(0, 100, 0.5);
