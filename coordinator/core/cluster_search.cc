@@ -111,13 +111,11 @@ void Cluster::drop_orphans_of_search(const std::string& name) {
     if (!sweep.is_current(run)) continue;
     for (const auto& [stage, task] : run.spec.tasks) current.insert(task);
   }
-  std::vector<TaskKey> dropped;
-  for (const auto& [key, standing] : sweep.search->standings()) {
-    if (!current.contains(key)) dropped.push_back(key);
-  }
-  for (const TaskKey& key : dropped) {
+  for (const auto& [key, task] : tasks_) {
+    if (!task.wants.contains(name) || current.contains(key)) continue;
     sweep.search->leave(key);
-    if (!is_final(tasks_.at(key).state)) forget_decisions(name, key);
+    // One that all have pruned has ended, and stays as it is.
+    if (!is_pruned(task) || gang_of(task.state) != nullptr) forget_decisions(name, key);
   }
 }
 

@@ -148,7 +148,13 @@ Ledger::Verdict Ledger::on(const RunAdded& e) {
 
 Ledger::Verdict Ledger::on(const SweepSealed& e) {
   for (auto& [key, task] : tasks_) {
-    if (!sweeps_[e.sweep].arriving.contains(key)) forget_search(task, e.sweep);
+    // One that all have pruned has ended, and stays as it is.
+    const bool over =
+        !task.live && !task.wants.empty() &&
+        std::includes(task.pruned.begin(), task.pruned.end(), task.wants.begin(), task.wants.end());
+    if (sweeps_[e.sweep].arriving.contains(key)) continue;
+    task.rungs.erase(e.sweep);
+    if (!over) forget_search(task, e.sweep);
   }
   return {};
 }
