@@ -42,6 +42,8 @@ void Server::stop() {
   parts_.wake.signal();
 }
 
+void Server::limit_event_pages(std::int64_t pages) { pages_limit_.store(pages); }
+
 Status Server::run() {
   while (!stopping_.load()) STRATA_CHECK_OK(turn());
   if (commit_failed_) {
@@ -309,6 +311,8 @@ void Server::step_waiting(Instant until) {
 Status Server::finish_batch() {
   if (!batch_.events.empty()) {
     const Instant before = parts_.clock.now();
+    if (const std::int64_t pages = pages_limit_.exchange(-1); pages >= 0)
+      STRATA_CHECK_OK(parts_.events.limit_pages(pages));
     const Status committed = parts_.events.commit(batch_.events, batch_.touched, core_.cluster());
     if (!committed) {
       // Only what time may heal is tried again. Another try would end like this one, and a restart

@@ -70,6 +70,9 @@ class Server {
   // Any thread, also a signal handler. What is committed is committed; the loop ends after the turn
   // under way.
   void stop();
+  // Any thread. From the next commit on; the store's connection is the loop's alone. For tests of a
+  // full disk.
+  void limit_event_pages(std::int64_t pages);
 
   [[nodiscard]] const ServerCounts& counts() const { return counts_; }  // server thread
 
@@ -120,6 +123,8 @@ class Server {
   Peers peers_;
   ServerCounts counts_;
   std::atomic<bool> stopping_{false};
+  std::atomic<std::int64_t> pages_limit_{
+      -1};  // to be set before the next commit; -1: nothing to do
   std::deque<Input> inputs_;
   std::vector<Points> points_;
   Batch batch_;

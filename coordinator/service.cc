@@ -92,7 +92,7 @@ class RealService final : public Service {
   }
   void stop() override { server_.stop(); }
   fs::path address_file() const override { return parts_.folder.address_file(); }
-  Status limit_event_pages(std::int64_t pages) override { return parts_.events.limit_pages(pages); }
+  void limit_event_pages(std::int64_t pages) override { server_.limit_event_pages(pages); }
 
  private:
   Parts parts_;

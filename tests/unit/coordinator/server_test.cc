@@ -265,7 +265,7 @@ TEST_F(ServerTest, WhileCommitsFailNothingIsAcknowledgedAndQuestionsAreAnswered)
   auto worker = dial();
   auto client = dial();
   ask(client, "status");
-  ASSERT_TRUE(service->limit_event_pages(1));
+  service->limit_event_pages(1);
   join(worker);  // a worker's row fits in the pages that are there
   const std::string large(200'000, 'x');
   auto submitter = dial();
@@ -280,7 +280,7 @@ TEST_F(ServerTest, WhileCommitsFailNothingIsAcknowledgedAndQuestionsAreAnswered)
   EXPECT_EQ(*refused(client, "workers").find("code"), Value("unavailable"));
   EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 0U);
   EXPECT_FALSE(submitter.receive(100ms).value().has_value());
-  ASSERT_TRUE(service->limit_event_pages(0));
+  service->limit_event_pages(0);
   EXPECT_EQ(next<Answer>(submitter).id, 500U);  // the very submission that waited
   EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 1U);
   EXPECT_EQ(*ask(client, "status").find("dispatch"), Value("running"));
