@@ -38,7 +38,10 @@ Core::Core(Options options, Cluster recovered, Instant now)
     if (!quarantine.probing)
       quarantined_until_[name] = now + std::chrono::milliseconds(quarantine.for_ms);
   }
-  for (const auto& [id, worker] : cluster_.workers()) presence_[id] = {.peer = {}, .heard = now};
+  for (const auto& [id, worker] : cluster_.workers()) {
+    presence_[id] = {.peer = {}, .heard = now};
+    if (worker.draining) close_session(worker.session);  // also when it is forgotten meanwhile
+  }
   // A log that was cut within a step, as a mirror's may be, ends before decisions that are due.
   for (const auto& [name, sweep] : cluster_.sweeps()) unsettled_.insert(name);
   static_cast<void>(cluster_.take_touched());
