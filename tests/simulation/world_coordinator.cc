@@ -280,6 +280,11 @@ void World::lose_disk() {
   for (const auto& [key, points] : points_) excused_.insert(key.task);
   points_.clear();  // the metric store lay on it, too
   for (std::size_t i = 0; i < plans_.size(); ++i) {
+    // A retry of what had been cancelled may be forgotten, and then it stays cancelled.
+    for (const TaskSpec& task : plans_[i].submitted) {
+      const TaskBook* book = ledger_.find(task.key);
+      if (book == nullptr || !book->wants.contains(plans_[i].sweep)) plans_[i].cancelled = true;
+    }
     const bool forgotten = std::any_of(
         promises_.begin(), promises_.end(),
         [&](const Promise& promise) { return promise.sweep == plans_[i].sweep && !kept(promise); });
