@@ -31,7 +31,10 @@ std::vector<Machine> Core::machines(Instant now) const {
 
 void Core::schedule(Step& step) {
   queue_.wake(step.now, cluster_);
-  if (queue_.lanes().empty()) return;
+  if (queue_.lanes().empty()) {
+    kept_.clear();  // nobody waits
+    return;
+  }
   const auto ends = [&](const AttemptId& attempt) -> std::optional<Instant> {
     const auto granted = granted_.find(attempt);
     const std::int64_t takes = cluster_.find_task(attempt.task)->resources().expected_ms;
