@@ -147,8 +147,11 @@ TEST_F(Racing, TheSameWhileCommitsFailHalfWay) {
   Told one;
   Told two;
   {
+    service_->limit_event_pages(1);  // however slow the machine is, the first commit fails
     std::jthread first([&] { one = submit("one", tasks_from(0)); });
     std::jthread second([&] { two = submit("two", tasks_from(kTasks - kShared)); });
+    pauses += is_paused_within(20'000ms) ? 1 : 0;
+    service_->limit_event_pages(0);
     for (int i = 0; i < kFullDisks; ++i) {
       std::this_thread::sleep_for(40ms);
       service_->limit_event_pages(1);
