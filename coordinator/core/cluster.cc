@@ -365,6 +365,7 @@ void Cluster::on(const StopRequested& e) {
 void Cluster::on(const AttemptEnded& e) {
   Task& task = touch(e.attempt.task);
   const Gang* gang = gang_of(task.state);
+  if (STRATA_BROKEN(kNoFencing) && gang == nullptr) return;
   STRATA_ASSERT(gang != nullptr);
   if (const auto* failed = std::get_if<Failed>(&e.outcome)) blame(task, *gang, *failed);
   release(e.attempt, *gang);
