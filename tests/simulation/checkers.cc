@@ -62,6 +62,11 @@ struct Reported {
   WorkerId worker{};
 };
 
+bool has_result(const Task& task) {
+  return std::holds_alternative<coordinator::TaskSucceeded>(task.state) ||
+         std::holds_alternative<coordinator::TaskDiverged>(task.state);
+}
+
 // The attempt that a worker's report in this input is about, if it is one.
 std::optional<Reported> reported_by(const coordinator::Input& input) {
   return std::visit(
@@ -138,6 +143,7 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   check_books();
   check_leaving(input, output);
   check_memory();
+  note_results();
   if (statistics_.steps % 64 == 0) check_replay();
 }
 
@@ -165,10 +171,7 @@ void World::check_submission(const SubmitTasks& s, const coordinator::Output& ou
     const auto [it, fresh] = created_as_.emplace(key, task.order);
     if (!fresh && it->second != task.order)
       violate("I8", key.brief() + " was there and is created again by " + s.sweep);
-    const auto before = final_states_.find(key);
-    const bool had_result = before != final_states_.end() &&
-                            (before->second == "succeeded" || before->second == "diverged");
-    if (had_result && !in_file.contains(key) && coordinator::name_of(task.state) != before->second)
+    if (results_.contains(key) && !in_file.contains(key) && !has_result(task))
       violate("I9", key.brief() + " was dropped from " + s.sweep + " and has lost its result");
   }
 }
@@ -299,6 +302,14 @@ void World::check_leaving(const coordinator::Input& input, const coordinator::Ou
 void World::note_committed(const coordinator::Input& input) {
   if (const auto session = closed_by(input, core_->cluster())) closed_sessions_.insert(*session);
   if (std::holds_alternative<Goodbye>(input.body)) ++statistics_.goodbyes;
+}
+
+// After each step: what has a result.
+void World::note_results() {
+  results_.clear();
+  for (const auto& [key, task] : core_->cluster().tasks()) {
+    if (has_result(task)) results_.insert(key);
+  }
 }
 
 // After the commit: what counts as having been final.

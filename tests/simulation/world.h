@@ -234,6 +234,7 @@ class World {
   void check_expiry(const AttemptEnded& ended);
   void note_committed(const coordinator::Input& input);
   void note_final();
+  void note_results();
   void check_workers();
   void check_memory();
   void check_replay();
@@ -274,6 +275,7 @@ class World {
   Ledger ledger_;
   std::vector<Promise> promises_;
   std::map<TaskKey, std::string> final_states_;
+  std::set<TaskKey> results_;                    // of the step before
   std::map<TaskKey, std::uint64_t> created_as_;  // the order in which the core met them
   std::set<TaskKey> asked_;                      // every key that any client ever submitted
   std::set<std::uint64_t> closed_sessions_;      // granted nothing any more

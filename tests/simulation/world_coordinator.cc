@@ -215,6 +215,7 @@ void World::start_coordinator() {
   created_as_.clear();
   for (const auto& [key, task] : core_->cluster().tasks()) created_as_[key] = task.order;
   note_final();
+  note_results();
   trace(fmt::format("coordinator up, {} events", log_.size()));
 }
 
