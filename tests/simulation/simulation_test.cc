@@ -63,6 +63,8 @@ const std::vector<Minimum> kLeast{{"steps", &Statistics::steps, 200'000},
                                   {"retries", &Statistics::retries, 150},
                                   {"attempts", &Statistics::attempts, 2'500},
                                   {"resumed", &Statistics::resumed, 400},
+                                  {"quarantines", &Statistics::quarantines, 80},
+                                  {"preemptions", &Statistics::preemptions, 25},
                                   {"points", &Statistics::points, 9'000},
                                   {"series checked", &Statistics::series_checked, 800},
                                   {"tasks succeeded", &Statistics::tasks_succeeded, 1'000}};

@@ -144,6 +144,7 @@ class World {
     std::uint64_t worker = 0;  // this number was given
     AttemptId attempt{};       // this attempt was granted
     bool ended = false;        // and is over
+    std::int64_t step = -1;    // and this checkpoint of it was taken
     std::string sweep{};       // this generation has arrived
     std::int64_t generation = 0;
   };

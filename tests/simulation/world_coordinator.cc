@@ -137,6 +137,10 @@ void World::note_promise(const coordinator::Send& effect) {
     if (ledger_.find(ended->attempt.task)->newest < ended->attempt.number) return;
     promise.attempt = ended->attempt;
     promise.ended = true;
+  } else if (const auto* taken = std::get_if<CheckpointAck>(&effect.message)) {
+    if (!ledger_.is_live(taken->attempt)) return;  // it counts no more
+    promise.attempt = taken->attempt;
+    promise.step = taken->step;
   } else if (const auto* answer = std::get_if<Answer>(&effect.message)) {
     const auto plan = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& one) {
       return one.asking == Ask::kSubmit && one.request == answer->id;
@@ -156,6 +160,10 @@ bool World::kept(const Promise& promise) const {
     const TaskBook* task = ledger_.find(promise.attempt.task);
     if (task == nullptr || task->newest < promise.attempt.number) return false;
     if (promise.ended && task->live == promise.attempt.number) return false;
+    if (promise.step >= 0 && task->live == promise.attempt.number &&
+        std::none_of(task->checkpoint_steps.begin(), task->checkpoint_steps.end(),
+                     [&](const auto& known) { return known.second >= promise.step; }))
+      return false;
   }
   if (promise.sweep.empty()) return true;
   const auto sweep = ledger_.sweeps().find(promise.sweep);
@@ -237,7 +245,10 @@ void World::check_recovery() {
     if (kept(promise)) continue;
     std::string what = fmt::format("worker {}", promise.worker);
     if (promise.attempt.number > 0)
-      what = (promise.ended ? "the end of " : "the grant of ") + promise.attempt.text();
+      what = (promise.ended       ? "the end of "
+              : promise.step >= 0 ? "a checkpoint of "
+                                  : "the grant of ") +
+             promise.attempt.text();
     if (!promise.sweep.empty())
       what = fmt::format("submission {} of {}", promise.generation, promise.sweep);
     return violate("I2", what + " was acknowledged and is not in the log after the crash");
