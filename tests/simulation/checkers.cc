@@ -201,18 +201,17 @@ void World::check_books() {
     // I4, before anything that follows from it. A lost artifact brings back only what made it.
     const auto before = final_states_.find(key);
     const std::string state = coordinator::name_of(task.state);
-    if (before != final_states_.end() && before->second != state) {
-      const bool result = before->second == "succeeded";
+    if (before != final_states_.end() && before->second.state != state) {
+      const bool result = before->second.state == "succeeded";
       const bool lost =
           std::any_of(task.artifacts.begin(), task.artifacts.end(), [&](const auto& made) {
             const auto it = cluster.artifacts().find(made.second.hash);
             return it == cluster.artifacts().end() || !it->second.present;
           });
       const bool new_output = task.artifacts.size() < task.spec.outputs.size();
-      const bool revived = final_states_.at(key) != "diverged" && !result && !task.wants.empty() &&
-                           task.user_failures == 0 && task.infra_failures == 0;
+      const bool revived = book->revivals > before->second.revivals;
       if (!(result ? lost || new_output : revived))
-        violate("I4", key.brief() + " went from " + before->second + " to " + state);
+        violate("I4", key.brief() + " went from " + before->second.state + " to " + state);
     }
     // I11, I12: who paid.
     if (task.user_failures != book->user_failures)
@@ -316,7 +315,9 @@ void World::note_results() {
 void World::note_final() {
   for (const auto& [key, task] : core_->cluster().tasks()) {
     if (coordinator::is_final(task.state)) {
-      final_states_[key] = coordinator::name_of(task.state);
+      const TaskBook* book = ledger_.find(key);
+      final_states_[key] = {.state = coordinator::name_of(task.state),
+                            .revivals = book == nullptr ? 0 : book->revivals};
     } else {
       final_states_.erase(key);
     }

@@ -112,6 +112,7 @@ Ledger::Verdict Ledger::on(const WantWithdrawn& e) {
 
 Ledger::Verdict Ledger::on(const TaskRevived& e) {
   TaskBook& task = tasks_[e.task];
+  ++task.revivals;
   task.user_failures = 0;
   task.infra_failures = 0;
   if (!task.wants.empty() &&

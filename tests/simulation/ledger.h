@@ -32,6 +32,7 @@ struct TaskBook {
   std::optional<StopKind> stop{};
   bool succeeded = false;
   bool diverged = false;
+  int revivals = 0;
   std::map<std::string, ArtifactRef> artifacts{};
   std::int64_t user_failures = 0;
   std::int64_t infra_failures = 0;

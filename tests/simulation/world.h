@@ -275,7 +275,11 @@ class World {
   // The observer's.
   Ledger ledger_;
   std::vector<Promise> promises_;
-  std::map<TaskKey, std::string> final_states_;
+  struct Final {
+    std::string state{};
+    int revivals = 0;  // before it
+  };
+  std::map<TaskKey, Final> final_states_;
   std::set<TaskKey> results_;                    // of the step before
   std::map<TaskKey, std::uint64_t> created_as_;  // the order in which the core met them
   std::set<TaskKey> asked_;                      // every key that any client ever submitted
