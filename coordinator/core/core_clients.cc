@@ -226,9 +226,8 @@ std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
     if (run.generation == sweep.generation) continue;
     for (const auto& [stage, task] : run.spec.tasks) {
       const TaskState& state = cluster_.find_task(task)->state;
-      const bool ended =
-          is_final(state) && !(STRATA_BROKEN(kDropDeletesResult) &&
-                               std::holds_alternative<TaskSucceeded>(state));
+      const bool ended = is_final(state) && !(STRATA_BROKEN(kDropDeletesResult) &&
+                                              std::holds_alternative<TaskSucceeded>(state));
       if (!ended && gang_of(state) == nullptr) dropped.insert(task);
     }
   }
@@ -267,9 +266,11 @@ void Core::on(Step& step, const RetryTasks& retry) {
       ++revived;
       continue;
     }
-    const bool final = is_final(task->state) && !std::holds_alternative<TaskFailed>(task->state) &&
-                       !std::holds_alternative<TaskCancelledState>(task->state);
-    if (final) continue;
+    // What the search of one sweep has pruned is still to be done for another (simulator, seed
+    // 4616).
+    const bool has_result = std::holds_alternative<TaskSucceeded>(task->state) ||
+                            std::holds_alternative<TaskDiverged>(task->state);
+    if (has_result) continue;
     for (const std::string& sweep : sweeps) {
       if (!task->wants.contains(sweep))
         record(step, TaskWanted{.sweep = sweep, .spec = task->spec});

@@ -81,7 +81,7 @@ TEST(Simulation, InvariantsHoldUnderFaultsForAFixedListOfSeedsInWhichEnoughHappe
 // wrong.
 TEST(Simulation, SeedsThatFoundABugAreKept) {
   Statistics total;
-  for (const std::uint64_t seed : {13U, 244U, 246U, 291U})
+  for (const std::uint64_t seed : {13U, 244U, 246U, 291U, 881U, 4616U})
     EXPECT_EQ(run_one(seed, total), "") << "seed " << seed;
 }
 
