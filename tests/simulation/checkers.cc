@@ -135,6 +135,13 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   check_report(input, output);
   for (const Event& event : output.events) {
     if (const auto* ended = std::get_if<AttemptEnded>(&event.body)) check_expiry(*ended);
+    // Before the ledger sees an attempt too many: that it is one follows from the reopening.
+    if (const auto* granted = std::get_if<AttemptGranted>(&event.body)) {
+      const TaskBook* book = ledger_.find(granted->attempt.task);
+      const auto task = core_->cluster().tasks().find(granted->attempt.task);
+      if (book != nullptr && task != core_->cluster().tasks().end())
+        check_final(task->second, *book);
+    }
     violate(ledger_.apply(event));
     const auto* ended = std::get_if<AttemptEnded>(&event.body);
     if (ended != nullptr && std::holds_alternative<Succeeded>(ended->outcome))
@@ -192,27 +199,32 @@ void World::check_report(const coordinator::Input& input, const coordinator::Out
   }
 }
 
+// I4: what was final after the last commit stays so. A loss or a new output brings back a result,
+// and a new want brings back the rest; a lost artifact brings back only what made it.
+void World::check_final(const coordinator::Task& task, const TaskBook& book) {
+  const auto before = final_states_.find(task.spec.key);
+  const std::string state = coordinator::name_of(task.state);
+  if (before == final_states_.end() || before->second.state == state) return;
+  const bool result = before->second.state == "succeeded";
+  const bool lost =
+      std::any_of(task.artifacts.begin(), task.artifacts.end(), [&](const auto& made) {
+        const auto& known = core_->cluster().artifacts();
+        const auto it = known.find(made.second.hash);
+        return it == known.end() || !it->second.present;
+      });
+  const bool new_output = task.artifacts.size() < task.spec.outputs.size();
+  const bool revived = book.revivals > before->second.revivals;
+  if (!(result ? lost || new_output : revived))
+    violate("I4", task.spec.key.brief() + " went from " + before->second.state + " to " + state);
+}
+
 // What the core believes against what its own log says, and against what was final before.
 void World::check_books() {
   const Cluster& cluster = core_->cluster();
   for (const auto& [key, task] : cluster.tasks()) {
     const TaskBook* book = ledger_.find(key);
     if (book == nullptr) return violate("I8", key.brief() + " is there, and nobody asked for it");
-    // I4, before anything that follows from it. A lost artifact brings back only what made it.
-    const auto before = final_states_.find(key);
-    const std::string state = coordinator::name_of(task.state);
-    if (before != final_states_.end() && before->second.state != state) {
-      const bool result = before->second.state == "succeeded";
-      const bool lost =
-          std::any_of(task.artifacts.begin(), task.artifacts.end(), [&](const auto& made) {
-            const auto it = cluster.artifacts().find(made.second.hash);
-            return it == cluster.artifacts().end() || !it->second.present;
-          });
-      const bool new_output = task.artifacts.size() < task.spec.outputs.size();
-      const bool revived = book->revivals > before->second.revivals;
-      if (!(result ? lost || new_output : revived))
-        violate("I4", key.brief() + " went from " + before->second.state + " to " + state);
-    }
+    check_final(task, *book);
     // I11, I12: who paid.
     if (task.user_failures != book->user_failures)
       violate("I11", fmt::format("{} is charged with {} failures of its own; it had {}",

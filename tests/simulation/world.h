@@ -230,6 +230,7 @@ class World {
   void check_step(const coordinator::Input& input, const coordinator::Output& output);
   void check_submission(const SubmitTasks& s, const coordinator::Output& output);
   void check_report(const coordinator::Input& input, const coordinator::Output& output);
+  void check_final(const coordinator::Task& task, const TaskBook& book);
   void check_books();
   void check_leaving(const coordinator::Input& input, const coordinator::Output& output);
   void check_expiry(const AttemptEnded& ended);
