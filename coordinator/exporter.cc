@@ -228,43 +228,41 @@ void ServerCounts::add_committed(const Event& event) {
     ++(gone->reason.starts_with(kWorkerEnded) ? workers_left : workers_lost);
 }
 
+// The cluster counts as it changes: nobody walks through all tasks for this.
 Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
   Snapshot s{.counts = counts};
-  std::map<std::string, std::int64_t> shown;
-  for (const auto& [name, sweep] : newest_sweeps(cluster)) {
-    shown.emplace(name, 0);
-    s.sweep_runs[name] =
-        std::count_if(sweep->runs.begin(), sweep->runs.end(),
-                      [&its = *sweep](const auto& run) { return its.is_current(run.second); });
-  }
-  for (const auto& [name, sweep] : newest_sweeps(cluster)) {
-    if (!sweep->search) continue;
-    const auto rungs = sweep->search->counts();
-    for (std::size_t i = 0; i < rungs.size(); ++i)
-      s.sweep_rungs[name].emplace_back(sweep->search->definition().rungs[i], rungs[i]);
-  }
-  std::map<std::string, std::int64_t> stages;
-  for (const auto& [key, task] : cluster.tasks()) {
-    const bool known = stages.contains(task.spec.stage) || stages.size() < kStagesShownMax;
-    if (known) ++stages[task.spec.stage];
-    ++s.tasks[{known ? task.spec.stage : "other", name_of(task.state)}];
-    for (const std::string& sweep : task.wants) {
-      if (shown.contains(sweep)) ++s.sweep_tasks[{sweep, name_of(task.state)}];
+  const auto each_state = [](const StateCounts& states, const auto& put) {
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      if (states.at(i) != 0) put(state_name(i), states.at(i));
     }
-    if (gang_of(task.state) == nullptr) continue;
-    ++s.gangs;
-    if (stop_of(task.state) != nullptr) ++s.gangs_stopping;
+  };
+  for (const auto& [name, sweep] : newest_sweeps(cluster)) {
+    s.sweep_runs[name] = sweep->current_runs;
+    each_state(sweep->tasks, [&, &its = name](const char* state, std::int64_t tasks) {
+      s.sweep_tasks[{its, state}] = tasks;
+    });
+  }
+  std::size_t stages = 0;
+  for (const auto& [name, states] : cluster.stages()) {
+    const std::string shown = ++stages <= kStagesShownMax ? name : "other";
+    each_state(states, [&](const char* state, std::int64_t tasks) {
+      s.tasks[{shown, state}] += tasks;
+    });
   }
   for (const auto& [id, worker] : cluster.workers()) {
     ++(worker.draining ? s.workers_draining : s.workers_ready);
     s.slots += worker.slots;
     s.slots_free += worker.free;
+    for (const AttemptId& attempt : worker.attempts) {
+      const Task& task = *cluster.find_task(attempt.task);
+      const Gang* gang = gang_of(task.state);
+      if (gang == nullptr || gang->front().worker != id) continue;  // counted with its first worker
+      ++s.gangs;
+      if (stop_of(task.state) != nullptr) ++s.gangs_stopping;
+    }
   }
-  for (const auto& [hash, artifact] : cluster.artifacts()) {
-    if (!artifact.present) continue;
-    ++s.artifacts_present;
-    s.artifact_bytes += artifact.ref.bytes;
-  }
+  s.artifacts_present = cluster.artifacts_present();
+  s.artifact_bytes = cluster.artifact_bytes();
   return s;
 }
 

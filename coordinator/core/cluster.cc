@@ -17,17 +17,14 @@ const std::uint32_t* attempt_of(const TaskState& state) {
 
 }  // namespace
 
-const char* name_of(const TaskState& state) {
-  return std::visit(
-      Overloaded{[](const Blocked&) { return "blocked"; }, [](const Queued&) { return "queued"; },
-                 [](const Leased&) { return "leased"; }, [](const Running&) { return "running"; },
-                 [](const TaskSucceeded&) { return "succeeded"; },
-                 [](const TaskFailed&) { return "failed"; },
-                 [](const TaskCancelledState&) { return "cancelled"; },
-                 [](const TaskDiverged&) { return "diverged"; }, [](const Held&) { return "held"; },
-                 [](const TaskPrunedState&) { return "pruned"; }},
-      state);
+const char* state_name(std::size_t index) {
+  static constexpr std::array<const char*, std::variant_size_v<TaskState>> kNames{
+      "blocked", "queued",    "leased",   "running", "succeeded",
+      "failed",  "cancelled", "diverged", "held",    "pruned"};
+  return kNames.at(index);
 }
+
+const char* name_of(const TaskState& state) { return state_name(state.index()); }
 
 bool is_final(const TaskState& state) {
   return std::visit(
@@ -165,9 +162,26 @@ Task& Cluster::touch(const TaskKey& key) {
   return tasks_.at(key);
 }
 
+void Cluster::count(const Task& task, std::int64_t by) {
+  const std::size_t state = task.state.index();
+  auto stage = stages_.find(task.spec.stage);
+  if (stage == stages_.end()) stage = stages_.try_emplace(task.spec.stage).first;
+  stage->second.at(state) += by;
+  for (const std::string& sweep : task.wants) sweeps_.at(sweep).tasks.at(state) += by;
+}
+
+void Cluster::set_present(Artifact& artifact, bool present) {
+  if (artifact.present == present) return;
+  artifact.present = present;
+  artifacts_present_ += present ? 1 : -1;
+  artifact_bytes_ += present ? artifact.ref.bytes : -artifact.ref.bytes;
+}
+
 void Cluster::set_state(Task& task, TaskState state) {
   const bool was_queued = std::holds_alternative<Queued>(task.state);
+  count(task, -1);
   task.state = std::move(state);
+  count(task, 1);
   if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
     requeued_.insert(task.spec.key);
 }
@@ -220,7 +234,10 @@ void Cluster::on(const SweepOpened& e) {
 
 void Cluster::on(const TaskWanted& e) {
   sweeps_.at(e.sweep).cancelled = false;
-  if (STRATA_BROKEN(kDuplicateCreate)) tasks_.erase(e.spec.key);
+  if (STRATA_BROKEN(kDuplicateCreate)) {
+    if (const Task* known = find_task(e.spec.key)) count(*known, -1);
+    tasks_.erase(e.spec.key);
+  }
   const auto [it, created] = tasks_.try_emplace(e.spec.key);
   Task& task = touch(e.spec.key);
   if (created) {
@@ -228,12 +245,15 @@ void Cluster::on(const TaskWanted& e) {
     touched_.insert_with_spec(e.spec.key);
     task.order = ++order_counter_;
     task.wants.insert(e.sweep);
+    count(task, 1);
     for (const TaskInput& input : e.spec.inputs)
       tasks_.at(input.producer).consumers.insert(e.spec.key);
     enqueue_or_block(task, 0);
     return take_part(e.sweep, e.spec.key);
   }
+  count(task, -1);
   task.wants.insert(e.sweep);
+  count(task, 1);
   take_part(e.sweep, e.spec.key);
   // Resources, limits and secrets are no part of the key; the newest word counts, but never for a
   // gang that is out.
@@ -249,7 +269,9 @@ void Cluster::on(const TaskWanted& e) {
 // Outputs only grow: another sweep may take what this one does not.
 void Cluster::take_spec(Task& task, const TaskSpec& spec) {
   std::vector<std::string> outputs = std::move(task.spec.outputs);
+  count(task, -1);
   task.spec = spec;
+  count(task, 1);
   touched_.insert_with_spec(spec.key);
   outputs.insert(outputs.end(), spec.outputs.begin(), spec.outputs.end());
   std::sort(outputs.begin(), outputs.end());
@@ -260,7 +282,9 @@ void Cluster::take_spec(Task& task, const TaskSpec& spec) {
 
 void Cluster::on(const RunAdded& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
-  sweep.runs[e.run.key] = {.spec = e.run, .generation = e.generation};
+  const auto [run, made] = sweep.runs.try_emplace(e.run.key);
+  if (made || !sweep.is_current(run->second)) ++sweep.current_runs;
+  run->second = {.spec = e.run, .generation = e.generation};
   for (const auto& [stage, task] : e.run.tasks) take_part(e.sweep, task);
 }
 
@@ -268,6 +292,8 @@ void Cluster::on(const SweepSealed& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
   sweep.sealed = true;
   sweep.sealed_generation = e.generation;
+  sweep.current_runs = std::count_if(sweep.runs.begin(), sweep.runs.end(),
+                                     [&](const auto& run) { return sweep.is_current(run.second); });
   sweep.cancelled =
       false;  // what was withdrawn before belonged to runs that are no longer asked for
   drop_orphans_of_search(e.sweep);
@@ -278,7 +304,9 @@ void Cluster::on(const WantWithdrawn& e) {
   sweep.cancelled = true;
   if (sweep.search) sweep.search->leave(e.task);
   Task& task = touch(e.task);
+  count(task, -1);
   task.wants.erase(e.sweep);
+  count(task, 1);
   task.holds.erase(e.sweep);
   task.pruned.erase(e.sweep);
   settle_holds(task);
@@ -351,8 +379,9 @@ void Cluster::on(const CheckpointCommitted& e) {
   task.ends_without_progress = 0;
   Artifact& artifact = artifacts_[e.artifact.hash];
   artifact.producers.insert(e.attempt.task);
+  set_present(artifact, false);  // its size is of the older word
   artifact.ref = e.artifact;
-  artifact.present = true;
+  set_present(artifact, true);
 }
 
 void Cluster::on(const StopRequested& e) {
@@ -400,8 +429,9 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
   for (const auto& [output, ref] : outcome.artifacts) {
     Artifact& artifact = artifacts_[ref.hash];
     artifact.producers.insert(task.spec.key);
+    set_present(artifact, false);
     artifact.ref = ref;
-    artifact.present = true;
+    set_present(artifact, true);
   }
   set_state(task, TaskSucceeded{.attempt = attempt.number});
   for (const TaskKey& key : task.consumers) {
@@ -487,7 +517,7 @@ void Cluster::on(const FailureForgiven& e) { touch(e.task).user_failures -= e.us
 
 void Cluster::on(const ArtifactEvicted& e) {
   Artifact& artifact = artifacts_.at(e.artifact);
-  artifact.present = false;
+  set_present(artifact, false);
   for (const TaskKey& producer : artifact.producers) {
     Task& made_by = touch(producer);
     // A checkpoint that is gone is never resumed from: the next attempt begins anew.

@@ -6,6 +6,7 @@
 // Thread rule: owned by one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "coordinator/core/boxed.h"
 #include "coordinator/core/search.h"
 #include "schema/event.h"
 
@@ -79,7 +81,7 @@ struct Checkpoint {
 struct Task {
   TaskSpec spec{};
   // What the task shall be once the gang that is out has ended: outputs, resources, limits.
-  std::optional<TaskSpec> next_spec{};
+  Boxed<TaskSpec> next_spec{};
   std::uint64_t order = 0;                      // of creation: the last tie-breaker of scheduling
   std::set<std::string> wants{};                // sweeps
   std::map<std::string, std::string> holds{};   // by sweep: why its search has paused it
@@ -95,7 +97,7 @@ struct Task {
   std::string last_signature{};
   std::int64_t last_step = -1;
   std::string last_failure{};
-  std::optional<Checkpoint> checkpoint{};
+  Boxed<Checkpoint> checkpoint{};
   std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
   std::map<std::string, ContentHash> consumed{};   // what that attempt really read
   std::set<TaskKey> consumers{};
@@ -108,6 +110,11 @@ struct Task {
 // Every sweep that wants it has paused it, or ended it: its gang, if one is out, is to stop.
 [[nodiscard]] bool is_held(const Task& task);
 [[nodiscard]] bool is_pruned(const Task& task);
+
+// How many tasks are in each state, by the state's index in TaskState. Counted as they change, so
+// that nobody walks through all of them for it.
+using StateCounts = std::array<std::int64_t, std::variant_size_v<TaskState>>;
+[[nodiscard]] const char* state_name(std::size_t index);
 
 struct Sweep {
   std::int64_t generation = 0;
@@ -122,6 +129,8 @@ struct Sweep {
     std::int64_t generation = 0;  // older than the last sealed one: an orphan, kept
   };
   std::map<RunKey, Run> runs{};
+  StateCounts tasks{};                 // that it wants
+  std::int64_t current_runs = 0;       // of `runs`, those that are no orphans
   std::int64_t sealed_generation = 0;  // the newest that arrived whole
   // Until a submission has arrived whole, the runs of the one before it are no orphans.
   [[nodiscard]] bool is_current(const Run& run) const {
@@ -156,7 +165,7 @@ inline constexpr std::int64_t kEndsWithoutProgressMax = 100;
 struct Artifact {
   std::set<TaskKey> producers{};  // more than one where different tasks made the same bytes
   ArtifactRef ref{};
-  bool present = true;
+  bool present = false;  // until it is counted
 };
 
 // Tasks whose stored row may have changed, and whether their spec has, too: what the store has to
@@ -218,8 +227,13 @@ class Cluster {
   // This attempt is the task's newest and is not over: its reports count. Everything else is stale.
   [[nodiscard]] bool is_live(const AttemptId& attempt) const;
 
+  [[nodiscard]] const std::map<std::string, StateCounts>& stages() const { return stages_; }
+  [[nodiscard]] std::int64_t artifacts_present() const { return artifacts_present_; }
+  [[nodiscard]] std::int64_t artifact_bytes() const { return artifact_bytes_; }
+
   // Since the last call.
   [[nodiscard]] Touched take_touched();
+  void forget_touched() { touched_.clear(); }
   // Tasks that may have entered, left or changed their place among the queued ones.
   [[nodiscard]] std::set<TaskKey> take_requeued();
 
@@ -251,6 +265,8 @@ class Cluster {
   void on(const TaskPruned& e);
 
   Task& touch(const TaskKey& key);
+  void count(const Task& task, std::int64_t by);  // around every change of state, stage or wants
+  void set_present(Artifact& artifact, bool present);
   void set_state(Task& task, TaskState state);  // notes what is queued anew
   void settle_holds(Task& task);                // after its wants or holds have changed
   bool set_held(Task& task);                    // or pruned, if it is; else nothing changes
@@ -274,6 +290,9 @@ class Cluster {
   std::map<WorkerId, Worker> workers_;
   std::map<ContentHash, Artifact> artifacts_;
   std::map<std::string, Quarantine> quarantines_;
+  std::map<std::string, StateCounts> stages_;
+  std::int64_t artifacts_present_ = 0;
+  std::int64_t artifact_bytes_ = 0;  // of those
   Touched touched_;
   std::set<TaskKey> requeued_;
   std::uint64_t worker_counter_ = 0;
