@@ -48,33 +48,34 @@ const std::vector<const char*>& derived_table_names() {
   return kNames;
 }
 
-const TaskKey* task_of(const EventBody& body) {
-  return std::visit(
-      [](const auto& e) -> const TaskKey* {
-        using T = std::decay_t<decltype(e)>;
-        if constexpr (std::is_same_v<T, TaskWanted>) {
-          return &e.spec.key;
-        } else if constexpr (requires { e.attempt.task; }) {
-          return &e.attempt.task;
-        } else if constexpr (requires { e.task; }) {
-          return &e.task;
-        } else {
-          return nullptr;
-        }
-      },
-      body);
+void DerivedTables::begin() {  // what is there is of a try that failed
+  wanted_ms_.clear();
+  cancelled_.clear();
+  attempts_.clear();
 }
 
-void DerivedTables::write(std::span<const Event> events, std::span<const TaskRow> rows) {
-  wanted_ms_.clear();  // of a try that failed
-  cancelled_.clear();
+void DerivedTables::add(std::span<const Event> events) {
   for (const Event& event : events) {
     std::visit([&](const auto& body) { on(event, body); }, event.body);
   }
+}
+
+void DerivedTables::finish(std::span<const TaskRow> rows) {
+  write_attempts();
   for (const TaskRow& row : rows) write_task(row);
   for (const auto& [sweep, cancelled] : cancelled_)
     run_.run("UPDATE sweep SET cancelled = ?1 WHERE sweep = ?2 AND cancelled <> ?1", cancelled,
              sweep);
+}
+
+void DerivedTables::write_attempts() {
+  for (const auto& [id, row] : attempts_) {
+    run_.run(
+        "INSERT INTO attempt (task, attempt, worker, slots, resume_step, granted_ms, started_ms, "
+        "ended_ms, outcome, reason, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        id.task.hex(), id.number, row.worker, row.slots, row.resume_step, row.granted_ms,
+        row.started_ms, row.ended_ms, row.outcome, row.reason, row.recorded);
+  }
 }
 
 void DerivedTables::on(const Event& event, const SweepOpened& e) {
@@ -150,18 +151,24 @@ void DerivedTables::on(const Event& event, const WorkerGone& e) {
 }
 
 void DerivedTables::on(const Event& event, const AttemptGranted& e) {
-  std::int64_t slots = 0;
-  for (const Grant& grant : e.gang) slots += grant.slots;
-  const std::string task = e.attempt.task.hex();
-  const std::string hash = e.resume_from ? e.resume_from->hash.hex() : std::string();
-  run_.run(
-      "INSERT INTO attempt (task, attempt, worker, slots, resume_step, granted_ms) VALUES (?1, ?2, "
-      "?3, ?4, "
-      "(SELECT max(step) FROM checkpoint WHERE task = ?1 AND hash = ?6), ?5)",
-      task, e.attempt.number, e.gang.front().worker.value(), slots, event.at.unix_ms, hash);
+  AttemptRow row{.worker = e.gang.front().worker.value(), .granted_ms = event.at.unix_ms};
+  for (const Grant& grant : e.gang) row.slots += grant.slots;
+  if (e.resume_from) {
+    SQLite::Statement& select =
+        run_.get("SELECT max(step) FROM checkpoint WHERE task = ? AND hash = ?");
+    Statements::bind(select, e.attempt.task.hex(), e.resume_from->hash.hex());
+    if (select.executeStep() && !select.isColumnNull(0))
+      row.resume_step = select.getColumn(0).getInt64();
+    select.reset();
+  }
+  attempts_[e.attempt] = std::move(row);
 }
 
 void DerivedTables::on(const Event& event, const AttemptStarted& e) {
+  if (const auto it = attempts_.find(e.attempt); it != attempts_.end()) {
+    it->second.started_ms = event.at.unix_ms;
+    return;
+  }
   run_.run("UPDATE attempt SET started_ms = ? WHERE task = ? AND attempt = ?", event.at.unix_ms,
            e.attempt.task.hex(), e.attempt.number);
 }
@@ -174,12 +181,19 @@ void DerivedTables::on(const Event& event, const CheckpointCommitted& e) {
 }
 
 void DerivedTables::on(const Event& event, const AttemptEnded& e) {
+  const auto* succeeded = std::get_if<Succeeded>(&e.outcome);
+  if (const auto it = attempts_.find(e.attempt); it != attempts_.end()) {
+    it->second.ended_ms = event.at.unix_ms;
+    it->second.outcome = outcome_name(e.outcome);
+    it->second.reason = outcome_reason(e.outcome);
+    if (succeeded != nullptr) write_success(e.attempt, *succeeded);
+    return;
+  }
   run_.run(
       "UPDATE attempt SET ended_ms = ?, outcome = ?, reason = ? WHERE task = ? AND attempt = ?",
       event.at.unix_ms, outcome_name(e.outcome), outcome_reason(e.outcome), e.attempt.task.hex(),
       e.attempt.number);
-  if (const auto* succeeded = std::get_if<Succeeded>(&e.outcome))
-    write_success(e.attempt, *succeeded);
+  if (succeeded != nullptr) write_success(e.attempt, *succeeded);
 }
 
 void DerivedTables::on(const Event& event, const WorkerQuarantined& e) {
@@ -222,8 +236,12 @@ void DerivedTables::write_success(const AttemptId& attempt, const Succeeded& out
   const std::string task = attempt.task.hex();
   Object recorded;
   for (const auto& [name, value] : outcome.recorded) recorded.emplace(name, value);
-  run_.run("UPDATE attempt SET recorded = ? WHERE task = ? AND attempt = ?",
-           to_canonical_json(recorded), task, attempt.number);
+  if (const auto it = attempts_.find(attempt); it != attempts_.end()) {
+    it->second.recorded = to_canonical_json(recorded);
+  } else {
+    run_.run("UPDATE attempt SET recorded = ? WHERE task = ? AND attempt = ?",
+             to_canonical_json(recorded), task, attempt.number);
+  }
   for (const auto& [output, ref] : outcome.artifacts) {
     write_artifact(ref);
     run_.run("INSERT INTO output (task, attempt, output, hash) VALUES (?, ?, ?, ?)", task,

@@ -1,8 +1,7 @@
 // The tables that questions are asked of, as a function of the events and the rows of the tasks
-// that they touch. Written in the transaction of the events; `fsck` writes them again from nothing
-// and compares.
+// that they touch. Written by the projector; `fsck` writes them again from nothing and compares.
 //
-// Throws SQLite::Exception: only event_store.cc and fsck.cc include it, inside from_sqlite.
+// Throws SQLite::Exception: its users call it inside from_sqlite.
 #pragma once
 
 #include <map>
@@ -14,15 +13,18 @@
 
 namespace strata::coordinator {
 
-// All but `event`, `store` and `schema_version`, in the order in which fsck compares them.
+// All but `follows` and `schema_version`, in the order in which fsck compares them.
 [[nodiscard]] const std::vector<const char*>& derived_table_names();
 
 class DerivedTables {
  public:
   explicit DerivedTables(SQLite::Database& database) : run_(database) {}
 
-  // `rows` are those of the tasks that the events touched, after them (rows_of()).
-  void write(std::span<const Event> events, std::span<const TaskRow> rows);
+  // In one transaction: begin(), events in order, then the rows of the tasks that they touched, as
+  // they are after all of them (rows_of()). A row that several events change is written once.
+  void begin();
+  void add(std::span<const Event> events);
+  void finish(std::span<const TaskRow> rows);
 
  private:
   void on(const Event& event, const SweepOpened& e);
@@ -50,6 +52,18 @@ class DerivedTables {
   void on(const Event& event, const TaskHeld& e);
   void on(const Event& event, const TaskPromoted& e);
   void on(const Event& event, const TaskPruned& e);
+  struct AttemptRow {
+    std::uint64_t worker = 0;
+    std::int64_t slots = 0;
+    std::optional<std::int64_t> resume_step{};
+    std::int64_t granted_ms = 0;
+    std::optional<std::int64_t> started_ms{};
+    std::optional<std::int64_t> ended_ms{};
+    std::optional<std::string> outcome{};
+    std::string reason{};
+    std::string recorded = "{}";
+  };
+  void write_attempts();
   void write_artifact(const ArtifactRef& ref);
   void write_success(const AttemptId& attempt, const Succeeded& outcome);
   void write_task(const TaskRow& row);
@@ -59,9 +73,7 @@ class DerivedTables {
   // Of the events under way: written once, at their end.
   std::map<TaskKey, std::int64_t> wanted_ms_;  // when a task was wanted first
   std::map<std::string, bool> cancelled_;      // of a sweep
+  std::map<AttemptId, AttemptRow> attempts_;   // that were granted
 };
-
-// The task that an event is about, for the log's index.
-[[nodiscard]] const TaskKey* task_of(const EventBody& body);
 
 }  // namespace strata::coordinator

@@ -1,11 +1,10 @@
 #include "coordinator/event_store.h"
 
-#include <limits>
-
 #include "base/assert.h"
 #include "base/sha256.h"
 #include "base/zmq/socket.h"
 #include "coordinator/derived_tables.h"
+#include "coordinator/event_log.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
 #include "coordinator/store_tip.h"
@@ -16,123 +15,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// In a row that cannot be read; then the rest is taken for the end.
-constexpr std::uint64_t kUnreadableRowsMax = 1'000;
-
 // Random enough to tell stores apart; not a secret.
 Result<std::string> random_name() {
   STRATA_TRY(const CurveKeys keys, make_curve_keys());
   return sha256_hex(keys.public_key).substr(0, 16);
 }
 
-struct Row {
-  std::uint64_t seq = 0;
-  std::int64_t at_ms = 0;
-  std::string kind{};
-  std::string task{};
-  std::string body{};
-  std::uint32_t chain = 0;
-};
+constexpr std::size_t kRowsAtOnce = 256;  // of an earlier build, written as one
 
-// Why `row` is not what was written after `last`, or the event that it holds.
-Result<Event> believe(const Row& row, std::uint64_t last, std::uint32_t chain) {
-  if (row.seq != last + 1) return fail(ErrorCode::kDamaged, "event {} is missing", last + 1);
-  if (row.chain != chained(chain, row.seq, row.body)) {
-    return fail(ErrorCode::kDamaged, "event {} does not fit the checksum chain", row.seq);
-  }
-  STRATA_TRY(Event event, decode_event(row.body));
-  const TaskKey* task = task_of(event.body);
-  if (row.kind != name_of(event.body) || row.at_ms != event.at.unix_ms ||
-      row.task != (task != nullptr ? task->hex() : "")) {
-    return fail(ErrorCode::kDamaged, "the columns of event {} say something else than its body",
-                row.seq);
-  }
-  return event;
-}
-
-Row row_of(SQLite::Statement& select) {
-  return {.seq = static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
-          .at_ms = select.getColumn(1).getInt64(),
-          .kind = select.getColumn(2).getString(),
-          .task = select.getColumn(3).getString(),
-          .body = select.getColumn(4).getString(),
-          .chain = static_cast<std::uint32_t>(select.getColumn(5).getInt64())};
-}
-
-// The tasks that events after `last` name. The index holds them beside the rows, so that what a
-// damaged page of the one hides is read in the other; a row that cannot be read is passed over.
-std::vector<std::string> tasks_named_after(SQLite::Database& database, std::uint64_t last) {
-  std::set<std::string> named;
-  bool any = false;  // whether the last query gave a row
-  const auto add = [&](const char* sql, std::uint64_t after, std::uint64_t up_to) {
-    any = false;
-    const Status read = from_sqlite("naming the affected tasks", [&] {
-      SQLite::Statement tasks(database, sql);
-      Statements::bind(tasks, after, up_to);
-      while (named.size() < static_cast<std::size_t>(kDamagedTasksMax) && tasks.executeStep()) {
-        any = true;
-        if (!tasks.isColumnNull(0)) named.insert(tasks.getColumn(0).getString());
-      }
-    });
-    return read.has_value();
-  };
-  constexpr std::uint64_t kEnd = std::numeric_limits<std::int64_t>::max();
-  constexpr const char* kRows = "SELECT task FROM event NOT INDEXED WHERE seq > ? AND seq <= ?";
-  add("SELECT DISTINCT task FROM event INDEXED BY event_by_task WHERE task IS NOT NULL AND seq > ? "
-      "AND seq <= ?",
-      last, kEnd);
-  if (!add(kRows, last, kEnd)) {
-    // One by one: the search for a row does not touch the damaged pages beside it.
-    std::uint64_t missed = 0;
-    for (std::uint64_t seq = last; missed < kUnreadableRowsMax; ++seq) {
-      add(kRows, seq, seq + 1);
-      missed = any ? 0 : missed + 1;
-    }
-  }
-  return {named.begin(), named.end()};
-}
-
-Result<std::optional<Damage>> read_from(SQLite::Database& database, std::optional<Tip> tip,
-                                        const VisitEvent& visit) {
-  std::uint64_t last = 0;
-  std::uint32_t chain = 0;
-  const auto damage_at = [&](std::string what) {
-    return std::optional<Damage>(Damage{
-        .seq = last + 1, .what = std::move(what), .tasks = tasks_named_after(database, last)});
-  };
-  while (true) {
-    std::vector<Row> rows;
-    const Status read = from_sqlite("reading the event log", [&] {
-      SQLite::Statement select(database,
-                               "SELECT seq, at_ms, kind, coalesce(task, ''), body, chain FROM "
-                               "event NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT ?");
-      Statements::bind(select, last, kReplayChunkEvents);
-      while (select.executeStep()) rows.push_back(row_of(select));
-    });
-    if (!read && read.error().code != ErrorCode::kDamaged) return tl::unexpected(read.error());
-    for (const Row& row : rows) {
-      auto event = believe(row, last, chain);
-      if (!event) return damage_at(event.error().message);
-      if (tip && tip->seq == row.seq && tip->chain != row.chain)
-        return damage_at(fmt::format("event {} is not the one that was committed", row.seq));
-      const Status visited =
-          visit({.seq = row.seq, .chain = row.chain, .frame = row.body, .event = *event});
-      if (!visited) {
-        if (visited.error().code == ErrorCode::kUnavailable)  // it could not write, say
-          return tl::unexpected(visited.error());
-        return damage_at(visited.error().message);
-      }
-      last = row.seq;
-      chain = row.chain;
-    }
-    if (!read) return damage_at(read.error().message);
-    if (rows.empty()) break;
-  }
-  if (!tip || tip->seq <= last) return std::optional<Damage>();
-  return damage_at(
-      fmt::format("the log ends with event {}, and events up to {} were committed: its end is torn "
-                  "off, or an older copy lies in its place",
-                  last, tip->seq));
+// Old rows are written anew as batches, in one transaction and only if all of them can be believed.
+// A damaged log stays as it is: it is read, but nothing is added to it.
+Status rewrite_old_rows(SQLite::Database& database, const fs::path& file) {
+  auto done = from_sqlite("writing the event log anew", [&]() -> Status {
+    if (!has_old_rows(database)) return {};
+    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+    Statements run(database);
+    std::vector<std::string> frames;
+    std::vector<Event> events;
+    Tip end{};
+    const auto flush = [&] {
+      return from_sqlite("writing the event log anew", [&] {
+        end = append(run, end, frames, events);
+        frames.clear();
+        events.clear();
+      });
+    };
+    STRATA_TRY(const auto damage,
+               read_log(database, read_tip(file), [&](const StoredEvent& stored) -> Status {
+                 frames.emplace_back(stored.frame);
+                 events.push_back(stored.event);
+                 return frames.size() < kRowsAtOnce ? Status() : flush();
+               }));
+    if (damage) return {};
+    STRATA_CHECK_OK(flush());
+    database.exec("DROP TABLE event");
+    for (const char* table : derived_table_names())
+      database.exec(fmt::format("DROP TABLE IF EXISTS {}", table));
+    transaction.commit();
+    return {};
+  });
+  return done ? *done : tl::unexpected(done.error());
 }
 
 }  // namespace
@@ -142,59 +64,15 @@ struct EventStore::State {
       : file(std::move(where)),
         database(std::move(opened)),
         run(*database),
-        derived(*database),
         tip(std::move(writer)) {}
   fs::path file;
   std::unique_ptr<SQLite::Database> database;
   Statements run;
-  DerivedTables derived;
   TipWriter tip;
   std::string coordinator_id;
-  std::uint64_t last_seq = 0;
-  std::uint32_t chain = 0;
+  Tip end{};
+  std::unique_ptr<Projector> tables;
 };
-
-namespace {
-
-// The version of the tables whose rows were made by the code of that version; 0: not known.
-constexpr const char* kTablesMadeBy =
-    "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM store WHERE name = 'tables'";
-
-// Rows of derived tables that an earlier build wrote need not be those that this one writes, so a
-// newer version makes them again from the log; all or nothing. A damaged log keeps what it has.
-Status make_tables_anew(SQLite::Database& database, DerivedTables& derived, const fs::path& file) {
-  Cluster cluster;
-  std::vector<Event> waiting;
-  const auto write = [&] {
-    return from_sqlite("making the derived tables again", [&] {
-      derived.write(waiting, rows_of(cluster.take_touched(), cluster));
-      waiting.clear();
-    });
-  };
-  auto done = from_sqlite("making the derived tables again", [&]() -> Status {
-    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-    for (const char* table : derived_table_names())
-      database.exec(fmt::format("DELETE FROM {}", table));
-    STRATA_TRY(const auto damage,
-               read_from(database, read_tip(file), [&](const StoredEvent& stored) -> Status {
-                 STRATA_CHECK_OK(cluster.apply_checked(stored.event));
-                 waiting.push_back(stored.event);
-                 return waiting.size() < static_cast<std::size_t>(kReplayChunkEvents) ? Status()
-                                                                                      : write();
-               }));
-    if (damage) return {};
-    STRATA_CHECK_OK(write());
-    database.exec(
-        fmt::format("INSERT INTO store (name, value) VALUES ('tables', '{}') ON CONFLICT "
-                    "(name) DO UPDATE SET value = excluded.value",
-                    event_migrations().size()));
-    transaction.commit();
-    return {};
-  });
-  return done ? *done : tl::unexpected(done.error());
-}
-
-}  // namespace
 
 EventStore::EventStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 EventStore::~EventStore() = default;
@@ -220,75 +98,62 @@ Result<EventStore> EventStore::open(const fs::path& file, const std::string& nam
     state->coordinator_id =
         state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'")
             .getString();
-    SQLite::Statement last(*state->database,
-                           "SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1");
-    if (last.executeStep()) {
-      state->last_seq = static_cast<std::uint64_t>(last.getColumn(0).getInt64());
-      state->chain = static_cast<std::uint32_t>(last.getColumn(1).getInt64());
-    }
   }));
-  STRATA_TRY(const std::int64_t made_by, from_sqlite("reading the version of the tables", [&] {
-               return state->database->execAndGet(kTablesMadeBy).getInt64();
-             }));
-  if (made_by < static_cast<std::int64_t>(event_migrations().size()))
-    STRATA_CHECK_OK(make_tables_anew(*state->database, state->derived, file));
+  STRATA_CHECK_OK(rewrite_old_rows(*state->database, file));
+  STRATA_TRY(state->end, from_sqlite(fmt::format("opening {}", file.string()),
+                                     [&] { return log_end(*state->database); }));
+  STRATA_TRY(state->tables, Projector::open(file, state->end));
   return EventStore(std::move(state));
 }
 
 const std::string& EventStore::coordinator_id() const { return state_->coordinator_id; }
-std::uint64_t EventStore::last_seq() const { return state_->last_seq; }
+std::uint64_t EventStore::last_seq() const { return state_->end.seq; }
+const Projector& EventStore::tables() const { return *state_->tables; }
 
-Status EventStore::commit(std::span<const Event> events, const Touched& touched,
-                          const Cluster& cluster) {
+Status EventStore::commit(Events events, const Touched& touched, const Cluster& cluster) {
   std::vector<std::string> frames;
-  frames.reserve(events.size());
-  for (const Event& event : events) {
+  frames.reserve(events->size());
+  for (const Event& event : *events) {
     STRATA_TRY(std::string frame, encode(event));
     frames.push_back(std::move(frame));
   }
-  return commit_frames(frames, events, touched, cluster);
+  return commit_frames(frames, std::move(events), touched, cluster);
 }
 
-Status EventStore::commit_frames(std::span<const std::string> frames, std::span<const Event> events,
+Status EventStore::commit(std::span<const Event> events, const Touched& touched,
+                          const Cluster& cluster) {
+  return commit(std::make_shared<const std::vector<Event>>(events.begin(), events.end()), touched,
+                cluster);
+}
+
+Status EventStore::commit_frames(std::span<const std::string> frames, Events events,
                                  const Touched& touched, const Cluster& cluster) {
-  STRATA_ASSERT(frames.size() == events.size());
-  std::uint64_t seq = state_->last_seq;
-  std::uint32_t chain = state_->chain;
+  if (events->empty()) return {};
+  Tip end = state_->end;
   STRATA_CHECK_OK(from_sqlite("writing to the event log", [&] {
     SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      chain = chained(chain, ++seq, frames[i]);
-      const TaskKey* task = task_of(events[i].body);
-      SQLite::Statement& insert = state_->run.get(
-          "INSERT INTO event (seq, at_ms, kind, task, chain, body) VALUES (?, ?, ?, ?, ?, ?)");
-      Statements::bind(insert, seq, events[i].at.unix_ms, name_of(events[i].body),
-                       task != nullptr ? std::optional<std::string>(task->hex()) : std::nullopt,
-                       chain);
-      insert.bind(6, frames[i].data(), static_cast<int>(frames[i].size()));
-      insert.exec();
-      insert.reset();
-    }
-    state_->derived.write(events, rows_of(touched, cluster));
+    end = append(state_->run, end, frames, *events);
     transaction.commit();
   }));
-  state_->last_seq = seq;
-  state_->chain = chain;
-  if (!events.empty()) state_->tip.write({.seq = seq, .chain = chain});
+  state_->end = end;
+  state_->tip.write(end);
+  state_->tables->push(
+      {.end = end, .events = std::move(events), .rows = rows_of(touched, cluster)});
   return {};
 }
 
 Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& observer) const {
   Replayed replayed;
-  STRATA_TRY(replayed.damage,
-             read_from(*state_->database, read_tip(state_->file),
-                       [&](const StoredEvent& stored) -> Status {
-                         STRATA_CHECK_OK(replayed.cluster.apply_checked(stored.event));
-                         if (observer) observer(stored.event);
-                         ++replayed.events;
-                         return {};
-                       }));
-  // Their rows are in the store already.
-  static_cast<void>(replayed.cluster.take_touched());
+  STRATA_TRY(
+      replayed.damage,
+      read_log(*state_->database, read_tip(state_->file), [&](const StoredEvent& stored) -> Status {
+        STRATA_CHECK_OK(replayed.cluster.apply_checked(stored.event));
+        replayed.cluster.forget_touched();
+        if (observer) observer(stored.event);
+        ++replayed.events;
+        return {};
+      }));
+  replayed.cluster.forget_touched();  // their rows are the projector's
   return replayed;
 }
 
@@ -304,7 +169,7 @@ Status EventStore::limit_pages(std::int64_t pages) {
 Result<std::optional<Damage>> read_events(const fs::path& file, const VisitEvent& visit) {
   const auto tip = read_tip(file);  // before the log: a coordinator may be at work
   STRATA_TRY(const auto database, open_damaged(file));
-  return read_from(*database, tip, visit);
+  return read_log(*database, tip, visit);
 }
 
 }  // namespace strata::coordinator

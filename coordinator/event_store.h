@@ -1,8 +1,8 @@
-// The event log in SQLite: one writer, one transaction a commit, and the derived tables in the same
-// transaction. After commit() returns, its events survive kill -9 and a power cut; before, nothing
-// of them is there.
+// The event log in SQLite: one writer, one transaction and one row a commit; the derived tables
+// follow in a file of their own (projector.h). After commit() returns, its events survive kill -9
+// and a power cut; before, nothing of them is there.
 //
-// Every row is chained to the one before it by a checksum, so a lost, changed or exchanged row is
+// Every event is chained to the one before it by a checksum, so a lost, changed or exchanged row is
 // found by replay(); a lost end by the file "-tip" beside it (store_tip.h). Thread rule: one
 // thread. Readers use connections of their own (query.h).
 #pragma once
@@ -20,6 +20,7 @@
 
 #include "coordinator/core/cluster.h"
 #include "coordinator/core/log_chain.h"
+#include "coordinator/projector.h"
 
 namespace strata::coordinator {
 
@@ -53,14 +54,19 @@ class EventStore {
   [[nodiscard]] std::uint64_t last_seq() const;
 
   // All or nothing. An error leaves the store as it was: call again with the same arguments.
-  // `cluster` is the state after `events`; `touched` comes from Core::take_touched().
+  // `cluster` is the state after `events`; `touched` comes from Core::take_touched(). The derived
+  // tables follow by themselves; where they are far behind, this waits for them.
+  using Events = std::shared_ptr<const std::vector<Event>>;
+  [[nodiscard]] Status commit(Events events, const Touched& touched, const Cluster& cluster);
   [[nodiscard]] Status commit(std::span<const Event> events, const Touched& touched,
                               const Cluster& cluster);
 
   // The same, where the frames are there already: those of another store, byte for byte.
-  [[nodiscard]] Status commit_frames(std::span<const std::string> frames,
-                                     std::span<const Event> events, const Touched& touched,
-                                     const Cluster& cluster);
+  [[nodiscard]] Status commit_frames(std::span<const std::string> frames, Events events,
+                                     const Touched& touched, const Cluster& cluster);
+
+  // What follows this log.
+  [[nodiscard]] const Projector& tables() const;
 
   // Reads the whole log, and shows each believed event to `observer`. An error only when the file
   // cannot be read at all; damage is part of the answer.

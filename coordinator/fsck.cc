@@ -1,8 +1,11 @@
 #include "coordinator/fsck.h"
 
+#include <limits>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "coordinator/derived_tables.h"
+#include "coordinator/event_log.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
@@ -24,10 +27,14 @@ class Rebuild {
     waiting_.push_back(event);
     return waiting_.size() < kEventsPerTransaction ? Status{} : write();
   }
+  // Beyond the event up to which the stored tables go.
+  Status check(const Event& event) { return cluster_.apply_checked(event); }
   Status write() {
     return from_sqlite("rebuilding the derived tables", [&] {
       SQLite::Transaction transaction(*database_);
-      derived_.write(waiting_, rows_of(cluster_.take_touched(), cluster_));
+      derived_.begin();
+      derived_.add(waiting_);
+      derived_.finish(rows_of(cluster_.take_touched(), cluster_));
       transaction.commit();
       waiting_.clear();
     });
@@ -75,6 +82,19 @@ void compare(SQLite::Database& database, const char* table, FsckReport& report) 
   if (difference.rows > 0) report.differences.push_back(std::move(difference));
 }
 
+// All of the log, where they do not say.
+std::uint64_t tables_reach(const std::filesystem::path& file) {
+  std::uint64_t reached = std::numeric_limits<std::uint64_t>::max();
+  auto database = open_reader(file);
+  if (!database) return reached;
+  const Status read = from_sqlite("reading the derived tables", [&] {
+    SQLite::Statement select(**database, "SELECT seq FROM follows");
+    if (select.executeStep()) reached = static_cast<std::uint64_t>(select.getColumn(0).getInt64());
+  });
+  static_cast<void>(read);
+  return reached;
+}
+
 std::string damage_of_points(const std::filesystem::path& file) {
   std::error_code ignored;
   if (file.empty()) return "";
@@ -91,6 +111,7 @@ std::string damage_of_points(const std::filesystem::path& file) {
 std::string FsckReport::text() const {
   std::string text = fmt::format("events read and in order: {}\n", events);
   if (!structure.empty()) text += "DAMAGED file: " + structure + "\n";
+  if (!tables.empty()) text += "DAMAGED derived tables: " + tables + "\n";
   if (!points.empty()) text += "DAMAGED metric points: " + points + "\n";
   if (damage) {
     text += fmt::format("DAMAGED at event {}: {}\n", damage->seq, damage->what);
@@ -102,10 +123,12 @@ std::string FsckReport::text() const {
   }
   if (older > 0) {
     return text + fmt::format(
-                      "derived tables: of version {}, not compared; a coordinator of this "
-                      "build makes them again at its start\n{}",
-                      older, sound() ? "sound\n" : "");
+                      "derived tables: of an earlier build or not there, not compared; a "
+                      "coordinator of this build makes them again at its start\n{}",
+                      sound() ? "sound\n" : "");
   }
+  if (!tables.empty())
+    return text + "the log is whole: a coordinator makes the tables again at its start\n";
   if (differences.empty()) {
     return text + "derived tables: as the log gives them\n" +
            (sound() ? "sound\n" : "the log is whole: `fsck --repair` loses none of its events\n");
@@ -127,30 +150,40 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file,
   STRATA_TRY(const auto scratch,
              make_temporary_folder(std::filesystem::temp_directory_path(), "strata-fsck-"));
   const auto checked = [&]() -> Result<FsckReport> {
-    STRATA_TRY(auto database, open_store(scratch / "rebuilt.sqlite", "OFF", event_migrations()));
+    STRATA_TRY(auto database, open_store(scratch / "rebuilt.sqlite", "OFF", table_migrations()));
     Rebuild rebuild(std::move(database));
     FsckReport report;
     STRATA_TRY(report.structure, structural_damage(events_file));
     report.points = damage_of_points(metrics_file);
+    // A coordinator at work, or one that was killed, may not have come to the end with them.
+    const std::filesystem::path tables = tables_file(events_file);
+    const std::uint64_t reached = tables_reach(tables);
     STRATA_TRY(report.damage, read_events(events_file, [&](const StoredEvent& stored) -> Status {
-                 STRATA_CHECK_OK(rebuild.add(stored.event));
                  ++report.events;
-                 return {};
+                 if (stored.seq > reached) return rebuild.check(stored.event);
+                 STRATA_CHECK_OK(rebuild.add(stored.event));
+                 return stored.seq == reached ? rebuild.write() : Status();
                }));
     if (report.damage) return report;
     STRATA_CHECK_OK(rebuild.write());
+    if (!std::filesystem::exists(tables, ignored)) {
+      report.older = 1;
+      return report;
+    }
+    STRATA_TRY(report.tables, structural_damage(tables));
+    if (!report.tables.empty()) return report;
     STRATA_CHECK_OK(from_sqlite("comparing the derived tables", [&] {
       SQLite::Statement attach(rebuild.database(), "ATTACH DATABASE ? AS stored");
-      Statements::bind(attach, events_file.string());
+      Statements::bind(attach, tables.string());
       attach.exec();
       rebuild.database().exec("PRAGMA writable_schema=ON");  // a file that was cut short is read
-      const std::int64_t made_by =
-          rebuild.database()
-              .execAndGet(
-                  "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM stored.store WHERE "
-                  "name = 'tables'")
-              .getInt64();
-      if (made_by < static_cast<std::int64_t>(event_migrations().size())) {
+      std::int64_t made_by = 0;
+      const Status read = from_sqlite("reading", [&] {
+        made_by = rebuild.database()
+                      .execAndGet("SELECT coalesce(max(made_by), 0) FROM stored.follows")
+                      .getInt64();
+      });
+      if (read && made_by < static_cast<std::int64_t>(table_migrations().size())) {
         report.older = std::max<std::int64_t>(made_by, 1);
         return;
       }

@@ -22,14 +22,15 @@ struct TableDifference {
 };
 
 struct FsckReport {
-  std::string structure{};  // what SQLite's own check finds first
+  std::string structure{};  // what SQLite's own check finds first in the log
+  std::string tables{};     // and in the derived tables
   std::uint64_t events = 0;
   std::optional<Damage> damage{};
   std::int64_t older = 0;  // the version of its tables, when an earlier build wrote them
   std::vector<TableDifference> differences{};  // not looked for when the log is damaged or older
   std::string points{};                        // what is wrong with the metric points
   [[nodiscard]] bool sound() const {
-    return structure.empty() && !damage && differences.empty() && points.empty();
+    return structure.empty() && tables.empty() && !damage && differences.empty() && points.empty();
   }
   [[nodiscard]] std::string text() const;  // for people, one fact a line
 };

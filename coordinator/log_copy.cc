@@ -35,8 +35,9 @@ Status LogCopy::add(std::uint64_t seq, std::uint32_t chain, std::string_view fra
 
 Status LogCopy::write() {
   if (events_.empty()) return {};
-  STRATA_CHECK_OK(store_.commit_frames(frames_, events_, cluster_.take_touched(), cluster_));
-  events_.clear();
+  const auto events = std::make_shared<const std::vector<Event>>(std::move(events_));
+  events_ = {};
+  STRATA_CHECK_OK(store_.commit_frames(frames_, events, cluster_.take_touched(), cluster_));
   frames_.clear();
   return {};
 }

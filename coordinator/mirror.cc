@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "coordinator/event_store.h"
+#include "coordinator/event_log.h"
 #include "coordinator/sqlite.h"
 
 namespace strata::coordinator {
@@ -13,12 +13,8 @@ namespace {
 Result<std::optional<std::uint32_t>> chain_of(const std::filesystem::path& events_file,
                                               std::uint64_t seq) {
   STRATA_TRY(const auto database, open_reader(events_file));
-  return from_sqlite("looking for an event", [&]() -> std::optional<std::uint32_t> {
-    SQLite::Statement select(*database, "SELECT chain FROM event WHERE seq = ?");
-    Statements::bind(select, seq);
-    if (!select.executeStep()) return std::nullopt;
-    return static_cast<std::uint32_t>(select.getColumn(0).getInt64());
-  });
+  return from_sqlite("looking for an event",
+                     [&]() -> std::optional<std::uint32_t> { return chain_at(*database, seq); });
 }
 
 Status check_follows(const MirrorFolder& folder, const MirrorState& state,
@@ -193,30 +189,19 @@ Status Mirror::read_known_points() {
 Status Mirror::add_events(MirrorState& state) {
   STRATA_TRY(const auto database, open_reader(store_.events_file));
   std::optional<RecordWriter> out;
-  STRATA_TRY(const Status copied, from_sqlite("reading the event log", [&]() -> Status {
-               SQLite::Statement select(
-                   *database, "SELECT seq, chain, body FROM event WHERE seq > ? ORDER BY seq");
-               Statements::bind(select, state.last_seq);
-               while (select.executeStep()) {
-                 const MirrorSegment& segment = our_segment(state);
-                 if (!out) {
-                   STRATA_TRY(out, RecordWriter::open(folder_.events_file(segment.life),
-                                                      segment.events_bytes));
-                 }
-                 const SQLite::Column body = select.getColumn(2);
-                 const EventRecord record{
-                     .seq = static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
-                     .chain = static_cast<std::uint32_t>(select.getColumn(1).getInt64()),
-                     .frame = {static_cast<const char*>(body.getBlob()),
-                               static_cast<std::size_t>(body.getBytes())}};
-                 if (chained(state.chain, record.seq, record.frame) != record.chain)
-                   return fail(ErrorCode::kDamaged, "event {} of the store is damaged", record.seq);
-                 STRATA_CHECK_OK(out->append(event_payload(record)));
-                 state.last_seq = record.seq;
-                 state.chain = record.chain;
-               }
-               return {};
-             }));
+  const Status copied = read_frames(
+      *database, {.seq = state.last_seq, .chain = state.chain},
+      [&](std::uint64_t seq, std::uint32_t chain, std::string_view frame) -> Status {
+        const MirrorSegment& segment = our_segment(state);
+        if (!out) {
+          STRATA_TRY(out,
+                     RecordWriter::open(folder_.events_file(segment.life), segment.events_bytes));
+        }
+        STRATA_CHECK_OK(out->append(event_payload({.seq = seq, .chain = chain, .frame = frame})));
+        state.last_seq = seq;
+        state.chain = chain;
+        return {};
+      });
   STRATA_CHECK_OK(copied);
   if (!out) return {};
   STRATA_CHECK_OK(out->finish());

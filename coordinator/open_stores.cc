@@ -39,8 +39,8 @@ Error nothing_left(const Error& error, const StoreFolder& folder) {
 }
 
 // Whether questions can be asked of the file.
-bool has_tables(const fs::path& events_file) {
-  auto database = open_damaged(events_file);
+bool has_tables(const fs::path& file) {
+  auto database = open_damaged(file);
   return database && from_sqlite("looking for tables", [&] {
                        (*database)->execAndGet("SELECT count(*) FROM task NOT INDEXED");
                      }).has_value();
@@ -49,6 +49,7 @@ bool has_tables(const fs::path& events_file) {
 struct OpenEvents {
   EventStore store;
   fs::path file{};
+  fs::path tables{};
   Replayed replayed{};
   std::string safe_mode{};
 };
@@ -60,10 +61,12 @@ Result<OpenEvents> salvage(const StoreFolder& folder, const fs::path& scratch, c
   const fs::path copy = scratch / "events.sqlite";
   auto salvaged = salvage_events(folder.events_file(), copy, false);
   if (!salvaged) return tl::unexpected(nothing_left(salvaged.error(), folder));
-  if (salvaged->events == 0 && !has_tables(folder.events_file()))
+  const fs::path tables = tables_file(folder.events_file());
+  if (salvaged->events == 0 && !has_tables(tables))
     return tl::unexpected(nothing_left(why, folder));
   STRATA_TRY(EventStore events, EventStore::open(copy));
   STRATA_TRY(Replayed replayed, events.replay(observer));
+  STRATA_CHECK_OK(events.tables().wait(events.last_seq(), kTablesWaitMax));
   std::string reason;
   if (salvaged->damage) {
     reason = reason_of(*salvaged->damage, folder);
@@ -71,12 +74,13 @@ Result<OpenEvents> salvage(const StoreFolder& folder, const fs::path& scratch, c
   } else {
     reason = fmt::format(
         "{}; the event log itself is whole, with {} events, so nothing is lost: {} writes the "
-        "derived tables again",
+        "file anew",
         why.message, salvaged->events, fsck_command(folder, " --repair"));
   }
   return OpenEvents{.store = std::move(events),
-                    // The tables of the damaged file know more than those of a log that was cut.
-                    .file = salvaged->damage ? folder.events_file() : copy,
+                    .file = copy,
+                    // The tables beside a damaged log know more than those of a log that was cut.
+                    .tables = has_tables(tables) ? tables : tables_file(copy),
                     .replayed = std::move(replayed),
                     .safe_mode = std::move(reason)};
 }
@@ -121,6 +125,7 @@ Result<OpenEvents> open_events(const StoreFolder& folder, const fs::path& scratc
   std::string reason = replayed.damage ? reason_of(*replayed.damage, folder) : std::string();
   return OpenEvents{.store = std::move(*events),
                     .file = folder.events_file(),
+                    .tables = tables_file(folder.events_file()),
                     .replayed = std::move(replayed),
                     .safe_mode = std::move(reason)};
 }
@@ -140,6 +145,7 @@ Result<OpenStores> open_stores(const StoreFolder& folder,
                     .metrics = std::move(metrics),
                     .events_file = std::move(events.file),
                     .metrics_file = std::move(metrics_file),
+                    .tables_file = std::move(events.tables),
                     .replayed = std::move(events.replayed),
                     .safe_mode = std::move(events.safe_mode)};
 }

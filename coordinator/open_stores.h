@@ -18,8 +18,9 @@ inline constexpr std::size_t kTasksShown = 5;  // of the affected ones, in the r
 struct OpenStores {
   EventStore events;
   MetricStore metrics;
-  std::filesystem::path events_file{};  // of these two, for readers
+  std::filesystem::path events_file{};  // of these three, for readers
   std::filesystem::path metrics_file{};
+  std::filesystem::path tables_file{};
   Replayed replayed{};
   std::string safe_mode{};  // what is damaged and what to do about it; empty: all is sound
 };

@@ -2,6 +2,7 @@
 
 #include "coordinator/live_view.h"
 #include "coordinator/metric_store.h"
+#include "coordinator/projector.h"
 #include "coordinator/query_reader.h"
 
 namespace strata::coordinator {
@@ -58,13 +59,18 @@ Query::Query(Query&&) noexcept = default;
 Query& Query::operator=(Query&&) noexcept = default;
 
 Result<Query> Query::open(const std::filesystem::path& events_file,
-                          const std::filesystem::path& metrics_file) {
+                          const std::filesystem::path& metrics_file,
+                          const std::filesystem::path& tables) {
   return from_sqlite(fmt::format("opening {} for reading", events_file.string()), [&] {
     auto database = std::make_unique<SQLite::Database>(
-        as_uri(events_file), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
+        as_uri(tables.empty() ? tables_file(events_file) : tables),
+        SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
     SQLite::Statement attach(*database, "ATTACH DATABASE ? AS metric");
     attach.bind(1, as_uri(metrics_file));
     attach.exec();
+    SQLite::Statement attach_log(*database, "ATTACH DATABASE ? AS log");
+    attach_log.bind(1, as_uri(events_file));
+    attach_log.exec();
     database->exec("PRAGMA writable_schema=ON");  // as open_damaged(): in safe mode
     return Query(std::make_unique<QueryReader>(std::move(database)));
   });
@@ -115,7 +121,7 @@ Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
                       {"build", facts.build},
                       {"artifacts", facts.artifact_folder},
                       {"started_ms", facts.started_ms},
-                      {"events", number("SELECT coalesce(max(seq), 0) FROM event")},
+                      {"events", number("SELECT coalesce(max(seq), 0) FROM follows")},
                       {"dispatch", facts.dispatch},
                       {"mirror", mirror_value(facts.mirror)},
                       {"tasks", std::move(states)},

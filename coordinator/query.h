@@ -37,9 +37,10 @@ class QueryReader;
 
 class Query {
  public:
-  // REQUIRES: both files exist and are migrated.
+  // REQUIRES: all of them exist and are migrated. `tables` empty: those beside the log.
   static Result<Query> open(const std::filesystem::path& events_file,
-                            const std::filesystem::path& metrics_file);
+                            const std::filesystem::path& metrics_file,
+                            const std::filesystem::path& tables = {});
   ~Query();
   Query(Query&&) noexcept;
   Query& operator=(Query&&) noexcept;

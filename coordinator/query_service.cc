@@ -5,9 +5,11 @@
 
 namespace strata::coordinator {
 
-QueryService::QueryService(Query query, ServerFacts facts, const WakeUp& wake)
+QueryService::QueryService(Query query, ServerFacts facts, const WakeUp& wake,
+                           const Projector* tables)
     : query_(std::move(query)),
       wake_(wake),
+      tables_(tables),
       facts_(std::move(facts)),
       thread_([this] { work(); }) {}
 
@@ -20,11 +22,11 @@ QueryService::~QueryService() {
   thread_.join();
 }
 
-bool QueryService::submit(PeerId peer, Request request) {
+bool QueryService::submit(PeerId peer, Request request, std::uint64_t committed) {
   {
     const std::lock_guard lock(mutex_);
     if (questions_.size() >= kQueriesWaitingMax) return false;
-    questions_.push_back({.peer = peer, .request = std::move(request)});
+    questions_.push_back({.peer = peer, .request = std::move(request), .committed = committed});
   }
   changed_.notify_all();
   return true;
@@ -45,6 +47,11 @@ void QueryService::set_dispatch(const std::string& dispatch) {
   facts_.dispatch = dispatch;
 }
 
+Result<Value> QueryService::answer(const Question& question, const ServerFacts& facts) {
+  if (tables_ != nullptr) STRATA_CHECK_OK(tables_->wait(question.committed, kTablesWaitMax));
+  return query_.answer(question.request.verb, question.request.body, facts);
+}
+
 void QueryService::work() {
   while (true) {
     Question question;
@@ -59,7 +66,7 @@ void QueryService::work() {
       questions_.pop_front();
       facts = facts_;
     }
-    const auto value = query_.answer(question.request.verb, question.request.body, facts);
+    const auto value = answer(question, facts);
     Answer answer{.id = question.request.id, .ok = value.has_value()};
     answer.body = value ? to_canonical_json(*value) : error_body(value.error());
     {

@@ -13,6 +13,7 @@
 
 #include "base/zmq/socket.h"
 #include "coordinator/core/core.h"
+#include "coordinator/projector.h"
 #include "coordinator/query.h"
 
 namespace strata::coordinator {
@@ -22,14 +23,16 @@ inline constexpr std::size_t kAnswersWaitingMax = 256;  // not yet taken by the 
 
 class QueryService {
  public:
-  // `wake` is signalled when an answer is ready, and outlives the service.
-  QueryService(Query query, ServerFacts facts, const WakeUp& wake);
+  // `wake` is signalled when an answer is ready, and outlives the service, as do `tables`: an
+  // answer waits until they hold what was committed before its question. Null: they are as they
+  // are.
+  QueryService(Query query, ServerFacts facts, const WakeUp& wake, const Projector* tables);
   ~QueryService();  // unanswered questions are dropped; the one under way is finished
   QueryService(const QueryService&) = delete;
   QueryService& operator=(const QueryService&) = delete;
 
   // False: the queue is full.
-  [[nodiscard]] bool submit(PeerId peer, Request request);
+  [[nodiscard]] bool submit(PeerId peer, Request request, std::uint64_t committed);
   [[nodiscard]] std::vector<Send> take();
   void set_dispatch(const std::string& dispatch);
 
@@ -38,10 +41,13 @@ class QueryService {
   struct Question {
     PeerId peer{};
     Request request{};
+    std::uint64_t committed = 0;  // the newest event then
   };
+  Result<Value> answer(const Question& question, const ServerFacts& facts);
 
   Query query_;
   const WakeUp& wake_;
+  const Projector* tables_;
   std::mutex mutex_;
   std::condition_variable changed_;
   ServerFacts facts_;  // guarded, as all below

@@ -1,5 +1,7 @@
+#include "coordinator/event_log.h"
 #include "coordinator/live_view.h"
 #include "coordinator/query_reader.h"
+#include "schema/codec.h"
 
 namespace strata::coordinator {
 
@@ -120,6 +122,39 @@ Value QueryReader::artifacts_of(const std::string& task, const ServerFacts& fact
   return artifacts;
 }
 
+constexpr std::size_t kEventsShownMax = 200;  // of one task
+
+// The newest that name the task, from the log: its rows say which tasks they name.
+Value QueryReader::events_of(const std::string& task) {
+  const auto key = parse_digest<TaskKey>(task);
+  if (!key) return Array{};
+  std::vector<Value> newest_first;
+  const Status read = from_sqlite("reading the events of a task", [&] {
+    SQLite::Statement& select = run_.get(
+        "SELECT b.first_seq, b.body FROM log.batch_tasks t JOIN log.batch b ON b.last_seq = "
+        "t.last_seq WHERE instr(t.tasks, ?) > 0 ORDER BY t.last_seq DESC");
+    select.bind(1, key->bytes().data(), static_cast<int>(key->bytes().size()));
+    while (newest_first.size() < kEventsShownMax && select.executeStep()) {
+      const SQLite::Column body = select.getColumn(1);
+      const auto frames = split_frames(
+          {static_cast<const char*>(body.getBlob()), static_cast<std::size_t>(body.getBytes())});
+      if (!frames) continue;  // damaged: said elsewhere
+      const std::int64_t first = select.getColumn(0).getInt64();
+      for (std::size_t i = frames->size(); i-- > 0;) {
+        const auto event = decode_event((*frames)[i]);
+        const TaskKey* named = event ? task_of(event->body) : nullptr;
+        if (named == nullptr || *named != *key || newest_first.size() >= kEventsShownMax) continue;
+        newest_first.emplace_back(Object{{"seq", first + static_cast<std::int64_t>(i)},
+                                         {"at_ms", event->at.unix_ms},
+                                         {"kind", name_of(event->body)}});
+      }
+    }
+    select.reset();
+  });
+  static_cast<void>(read);  // a damaged log hides them
+  return Array(newest_first.rbegin(), newest_first.rend());
+}
+
 Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) {
   Object shown{{"kind", "task"}, {"task", task}};
   std::int64_t attempt = 0;
@@ -163,15 +198,6 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
                                               std::stoull(row.getColumn(2).getString())))}});
       },
       task);
-  Array events;
-  each(
-      "SELECT seq, at_ms, kind FROM event WHERE task = ? ORDER BY seq DESC LIMIT 200",
-      [&](SQLite::Statement& row) {
-        events.insert(events.begin(), Object{{"seq", column_value(row.getColumn(0))},
-                                             {"at_ms", column_value(row.getColumn(1))},
-                                             {"kind", column_value(row.getColumn(2))}});
-      },
-      task);
   Object scores;
   add_scores(*shown.at("stage").if_string(), task, {}, scores);
   shown.emplace("wants", std::move(wants));
@@ -181,7 +207,7 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
   shown.emplace("consumed", std::move(consumed));
   shown.emplace("scores", std::move(scores));
   shown.emplace("progress", progress_of(task, attempt));
-  shown.emplace("events", std::move(events));
+  shown.emplace("events", events_of(task));
   return shown;
 }
 

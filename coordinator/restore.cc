@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "coordinator/backup.h"
+#include "coordinator/event_log.h"
 #include "coordinator/log_copy.h"
 #include "coordinator/migrations.h"
 #include "coordinator/mirror_folder.h"
@@ -30,16 +31,14 @@ Result<std::optional<LocalStore>> local_store(const fs::path& events_file) {
   if (!fs::exists(events_file, ignored)) return std::optional<LocalStore>();
   auto local = from_sqlite(
       fmt::format("looking into {}", events_file.string()), [&]() -> std::optional<LocalStore> {
-        const SQLite::Database database(events_file.string(), SQLite::OPEN_READONLY,
-                                        kBusyTimeoutMs);
-        if (!database.tableExists("event")) return std::nullopt;
-        SQLite::Statement last(database, "SELECT seq, chain FROM event ORDER BY seq DESC LIMIT 1");
-        if (!last.executeStep()) return std::nullopt;
+        SQLite::Database database(events_file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+        if (!has_old_rows(database) && !database.tableExists("batch")) return std::nullopt;
+        const Tip end = log_end(database);
+        if (end.seq == 0) return std::nullopt;
         SQLite::Statement name(database, "SELECT value FROM store WHERE name = 'coordinator'");
         name.executeStep();
-        return LocalStore{.coordinator = name.getColumn(0).getString(),
-                          .last_seq = static_cast<std::uint64_t>(last.getColumn(0).getInt64()),
-                          .chain = static_cast<std::uint32_t>(last.getColumn(1).getInt64())};
+        return LocalStore{
+            .coordinator = name.getColumn(0).getString(), .last_seq = end.seq, .chain = end.chain};
       });
   if (local) return local;
   return tl::unexpected(Error{local.error().code, local.error().message +

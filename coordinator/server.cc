@@ -49,7 +49,7 @@ Status Server::run() {
   if (commit_failed_) {
     log_error("coordinator",
               "ends with {} events that could not be written; nothing of them was told to anyone",
-              batch_.events.size());
+              batch_.sealed->size());
   }
   peers_.flush();
   return {};
@@ -57,7 +57,7 @@ Status Server::run() {
 
 std::chrono::milliseconds Server::wait_time() const {
   if (!inputs_.empty() && !commit_failed_ && options_.safe_mode.empty())
-    return std::chrono::milliseconds{0};
+    return parts_.events.tables().has_room() ? std::chrono::milliseconds{0} : kBatchTime;
   Instant due = std::min(tick_due_, export_due_);
   if (commit_failed_) due = std::min(commit_due_, export_due_);
   if (!options_.safe_mode.empty()) due = export_due_;
@@ -72,7 +72,8 @@ Status Server::turn() {
   const Instant began = parts_.clock.now();
   receive(began + kBatchTime);
   take_heartbeats();  // before the clock is looked at: they came while the loop was busy
-  if (options_.safe_mode.empty() && !commit_failed_) {
+  // Where the derived tables cannot follow, nothing is stepped until they have come nearer.
+  if (options_.safe_mode.empty() && !commit_failed_ && parts_.events.tables().has_room()) {
     if (began >= tick_due_) {
       queue_input({}, Tick{});
       tick_due_ = began + options_.tick_every;
@@ -103,7 +104,7 @@ void Server::receive(Instant until) {
   }
   // Commits fail and the queue is full: what comes is thrown away, and sent again by whoever needs
   // it.
-  while (inputs_.size() >= kInputsWaitingMax) {
+  while (commit_failed_ && inputs_.size() >= kInputsWaitingMax) {
     auto received = parts_.socket.receive();
     if (!received || !received->has_value() || parts_.clock.now() >= until) return;
     ++counts_.frames_received;
@@ -212,7 +213,7 @@ void Server::take_request(PeerId peer, Request request) {
   }
   if (Query::knows(request.verb)) {
     const std::uint64_t id = request.id;
-    if (parts_.queries.submit(peer, std::move(request))) return;
+    if (parts_.queries.submit(peer, std::move(request), parts_.events.last_seq())) return;
     ++counts_.queries_refused;
     return refuse(peer, id,
                   {ErrorCode::kUnavailable,
@@ -309,11 +310,13 @@ void Server::step_waiting(Instant until) {
 }
 
 Status Server::finish_batch() {
-  if (!batch_.events.empty()) {
+  if (!batch_.events.empty() || batch_.sealed != nullptr) {
     const Instant before = parts_.clock.now();
     if (const std::int64_t pages = pages_limit_.exchange(-1); pages >= 0)
       STRATA_CHECK_OK(parts_.events.limit_pages(pages));
-    const Status committed = parts_.events.commit(batch_.events, batch_.touched, core_.cluster());
+    if (batch_.sealed == nullptr)
+      batch_.sealed = std::make_shared<const std::vector<Event>>(std::move(batch_.events));
+    const Status committed = parts_.events.commit(batch_.sealed, batch_.touched, core_.cluster());
     if (!committed) {
       // Only what time may heal is tried again. Another try would end like this one, and a restart
       // finds out what the store still says.
@@ -333,7 +336,7 @@ Status Server::finish_batch() {
 }
 
 void Server::perform(Batch batch) {
-  for (const Event& event : batch.events) {
+  for (const Event& event : batch.sealed != nullptr ? *batch.sealed : batch.events) {
     live_.note(event);
     counts_.add_committed(event);
   }

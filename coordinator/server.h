@@ -83,6 +83,7 @@ class Server {
   };
   struct Batch {
     std::vector<Event> events{};
+    std::shared_ptr<const std::vector<Event>> sealed{};  // those events, once they are committed
     Touched touched{};
     Effects effects{};
     std::vector<Question> questions{};

@@ -60,7 +60,8 @@ class RealService final : public Service {
   RealService(Parts parts, Query query, const ServerFacts& facts, ServerOptions options, Core core,
               LiveView live)
       : parts_(std::move(parts)),
-        queries_(std::move(query), facts, parts_.wake),
+        queries_(std::move(query), facts, parts_.wake,
+                 options.safe_mode.empty() ? &parts_.events.tables() : nullptr),
         heartbeats_(std::move(parts_.heartbeat_socket), std::move(parts_.heartbeat_wake),
                     parts_.wake),
         server_(ServerParts{.socket = parts_.socket,
@@ -229,7 +230,7 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   if (!options.metrics.empty()) {
     STRATA_TRY(exporter, Exporter::open(options.metrics));
   }
-  STRATA_TRY(Query query, Query::open(stores.events_file, stores.metrics_file));
+  STRATA_TRY(Query query, Query::open(stores.events_file, stores.metrics_file, stores.tables_file));
   const SystemClock clock;
   options.core.coordinator_id = events.coordinator_id();
   options.core.artifact_folder = options.artifacts.string();

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "coordinator/projector.h"
 #include "coordinator/store_tip.h"
 
 namespace strata::coordinator {
@@ -35,7 +36,8 @@ Status sync_folder(const fs::path& folder) {
 }  // namespace
 
 Result<std::string> replace_databases(const StoreFolder& folder, const fs::path& made) {
-  const std::vector<fs::path> files{folder.metrics_file(), folder.events_file()};
+  const fs::path tables = tables_file(folder.events_file());
+  const std::vector<fs::path> files{folder.metrics_file(), tables, folder.events_file()};
   const fs::path aside = folder.path() / fmt::format("replaced-{}", SystemClock().wall().unix_ms);
   std::error_code error;
   for (const fs::path& file : files) {

@@ -83,6 +83,11 @@ Result<T> decode_frame(std::string_view frame, std::uint16_t version, std::uint1
 
 }  // namespace
 
+std::size_t frame_size(std::string_view bytes) {
+  if (bytes.size() < kFrameHeaderBytes || !bytes.starts_with(kMagic)) return 0;
+  return kFrameHeaderBytes + static_cast<std::size_t>(get(bytes, 8, 4));
+}
+
 Result<std::string> encode(const Message& message) {
   return encode_frame(message, kProtocolVersion, kMessageKind);
 }

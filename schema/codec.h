@@ -27,6 +27,9 @@ inline constexpr std::size_t kFrameBytesMax = 16U << 20U;
 [[nodiscard]] Result<Message> decode_message(std::string_view frame);
 [[nodiscard]] Result<Event> decode_event(std::string_view frame);
 
+// How long the frame is with which `bytes` begin, as its header says; 0: they begin with none.
+[[nodiscard]] std::size_t frame_size(std::string_view bytes);
+
 // By the processor's own instruction where it has one.
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
 

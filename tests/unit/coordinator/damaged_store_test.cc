@@ -40,8 +40,9 @@ struct Life {
 
   static DiskImage files_of(const fs::path& folder) {
     DiskImage image;
-    for (const char* name : {"events.sqlite", "events.sqlite-wal", "events.sqlite-tip",
-                             "metrics.sqlite", "metrics.sqlite-wal", "metrics.sqlite-tip"}) {
+    for (const char* name :
+         {"events.sqlite", "events.sqlite-wal", "events.sqlite-tip", "tables.sqlite",
+          "metrics.sqlite", "metrics.sqlite-wal", "metrics.sqlite-tip"}) {
       if (auto bytes = read_file(folder / name)) image.emplace(name, std::move(*bytes));
     }
     return image;
@@ -280,7 +281,7 @@ TEST_F(DamagedStore, RepairKeepsTheWholeLogAndRefusesToLoseAnythingUnasked) {
   std::string& bytes = damaged["events.sqlite"];
   {
     write_image(damaged, where);
-    SQLite::Database database((where / "events.sqlite").string(), SQLite::OPEN_READWRITE);
+    SQLite::Database database((where / "tables.sqlite").string(), SQLite::OPEN_READWRITE);
     database.exec("PRAGMA journal_mode=DELETE");
     database.exec("UPDATE task SET state = 'failed' WHERE rowid = 3");
   }

@@ -36,8 +36,21 @@ struct EventStoreTest : testing::Test {
     SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
     ASSERT_GT(database.exec(sql), 0);
   }
-  std::string ask(const std::string& sql) {
+  void change_tables(const std::string& sql) {
+    SQLite::Database database(tables_file(file).string(), SQLite::OPEN_READWRITE);
+    ASSERT_GT(database.exec(sql), 0);
+  }
+  // The first event of each commit, and one after the last.
+  std::vector<std::uint64_t> starts() {
+    std::vector<std::uint64_t> starts;
     SQLite::Database database(file.string(), SQLite::OPEN_READONLY);
+    SQLite::Statement select(database, "SELECT first_seq FROM batch ORDER BY 1");
+    while (select.executeStep())
+      starts.push_back(static_cast<std::uint64_t>(select.getColumn(0).getInt64()));
+    return starts;
+  }
+  std::string ask(const std::string& sql) {
+    SQLite::Database database(tables_file(file).string(), SQLite::OPEN_READONLY);
     return database.execAndGet(sql).getString();
   }
 };
@@ -68,35 +81,70 @@ TEST_F(EventStoreTest, TheDerivedTablesSayWhatTheClusterSays) {
 
 TEST_F(EventStoreTest, AChangedByteIsFoundWithItsNumberAndTheTasksItTouches) {
   whole_life();
+  const std::uint64_t first = starts().at(1);
   change(
-      "UPDATE event SET body = CAST(substr(body, 1, length(body) - 1) || x'7F' AS BLOB) WHERE seq "
-      "= 5");
+      fmt::format("UPDATE batch SET body = CAST(substr(body, 1, length(body) - 1) || x'7F' AS "
+                  "BLOB) WHERE first_seq = {}",
+                  first));
   const Replayed replayed = store.replay().value();
   ASSERT_TRUE(replayed.damage);
-  EXPECT_EQ(replayed.damage->seq, 5U);
-  EXPECT_EQ(replayed.events, 4U);
+  EXPECT_EQ(replayed.damage->seq, first);  // nothing of its commit is believed
+  EXPECT_EQ(replayed.events, first - 1);
   EXPECT_EQ(replayed.damage->tasks.size(), 3U);
 }
 
 TEST_F(EventStoreTest, AMissingRowAndAnExchangedPairAreFound) {
   whole_life();
-  change("UPDATE event SET seq = -1 WHERE seq = 6");
-  change("UPDATE event SET seq = 6 WHERE seq = 7");
-  change("UPDATE event SET seq = 7 WHERE seq = -1");
-  EXPECT_EQ(store.replay().value().damage.value().seq, 6U);
-  change("DELETE FROM event WHERE seq = 3");
-  EXPECT_EQ(store.replay().value().damage.value().seq, 3U);
+  const std::vector<std::uint64_t> first = starts();
+  change(fmt::format("UPDATE batch SET last_seq = -1 WHERE first_seq = {}", first.at(1)));
+  change(fmt::format("UPDATE batch SET last_seq = {} WHERE first_seq = {}", first.at(2) - 1,
+                     first.at(2)));
+  EXPECT_EQ(store.replay().value().damage.value().seq, first.at(1));
+  change(fmt::format("DELETE FROM batch WHERE first_seq = {}", first.at(0)));
+  EXPECT_EQ(store.replay().value().damage.value().seq, first.at(0));
 }
 
 TEST_F(EventStoreTest, AColumnThatContradictsItsBodyIsFound) {
   whole_life();
-  change("UPDATE event SET kind = 'worker-gone' WHERE seq = 2");
-  EXPECT_EQ(store.replay().value().damage.value().seq, 2U);
+  const std::uint64_t first = starts().at(1);
+  change(fmt::format("UPDATE batch SET first_seq = first_seq + 1 WHERE first_seq = {}", first));
+  EXPECT_EQ(store.replay().value().damage.value().seq, first);
+}
+
+TEST_F(EventStoreTest, TablesThatAreBehindOrGoneAreWrittenFromTheLog) {
+  whole_life();
+  const std::uint64_t events = store.last_seq();
+  const auto reopened = [&](const std::function<void()>& between) {
+    { const EventStore closed = std::move(store); }
+    between();
+    store = EventStore::open(file).value();
+    EXPECT_TRUE(store.tables().wait(events, kTablesWaitMax));
+    EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
+    return ask("SELECT count(*) FROM task");
+  };
+  const auto behind = [&] {
+    EventStore other = EventStore::open(file.parent_path() / "events_other.sqlite").value();
+    Cluster cluster;
+    std::vector<Event> some;
+    ASSERT_TRUE(read_events(file, [&](const StoredEvent& stored) -> Status {
+      if (stored.seq < starts().at(1)) some.push_back(stored.event);
+      return {};
+    }));
+    for (const Event& event : some) cluster.apply(event);
+    ASSERT_TRUE(other.commit(some, cluster.take_touched(), cluster));
+    { const EventStore closed = std::move(other); }
+    std::filesystem::rename(file.parent_path() / "tables_other.sqlite", tables_file(file));
+  };
+  EXPECT_EQ(reopened([] {}), "3");
+  EXPECT_EQ(reopened([&] { std::filesystem::remove(tables_file(file)); }), "3");
+  EXPECT_EQ(reopened(behind), "3");
+  EXPECT_EQ(reopened([&] { change_tables("UPDATE follows SET chain = chain + 1"); }), "3");
+  EXPECT_EQ(reopened([&] { change_tables("UPDATE follows SET made_by = 0"); }), "3");
 }
 
 TEST_F(EventStoreTest, FsckNamesADerivedRowThatDoesNotFollowFromTheLog) {
   whole_life();
-  change("UPDATE task SET state = 'failed' WHERE stage = 'extract'");
+  change_tables("UPDATE task SET state = 'failed' WHERE stage = 'extract'");
   const FsckReport report = fsck(file).value();
   EXPECT_FALSE(report.sound());
   ASSERT_EQ(report.differences.size(), 1U);
@@ -106,7 +154,7 @@ TEST_F(EventStoreTest, FsckNamesADerivedRowThatDoesNotFollowFromTheLog) {
 
 TEST_F(EventStoreTest, AnAttemptIsStoredOnceAndATaskHasOneRow) {
   whole_life();
-  SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+  SQLite::Database database(tables_file(file).string(), SQLite::OPEN_READWRITE);
   EXPECT_THROW(database.exec("INSERT INTO attempt SELECT * FROM attempt LIMIT 1"),
                SQLite::Exception);
   EXPECT_THROW(database.exec("INSERT INTO task SELECT * FROM task LIMIT 1"), SQLite::Exception);
@@ -122,7 +170,7 @@ TEST_F(EventStoreTest, AFullDiskIsAnErrorAndTheSameCommitSucceedsLater) {
   world.step(
       world.client_peer,
       SubmitTasks{
-          .id = 6, .sweep = "wordy", .definition = std::string(100'000, 'x'), .first = true});
+          .id = 6, .sweep = "wordy", .definition = std::string(1'000'000, 'x'), .first = true});
   const std::size_t events = world.uncommitted.size();
   for (int i = 0; i < 3; ++i) {
     const Status status = world.commit(store);

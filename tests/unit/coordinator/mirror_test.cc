@@ -323,7 +323,8 @@ TEST_F(MirrorTest, ADamagedEventOfTheStoreDoesNotGetIntoTheMirror) {
   more_life();
   {
     SQLite::Database database(store->folder.events_file().string(), SQLite::OPEN_READWRITE);
-    database.exec("UPDATE event SET chain = chain + 1 WHERE seq = (SELECT max(seq) FROM event)");
+    database.exec(
+        "UPDATE batch SET chain = chain + 1 WHERE last_seq = (SELECT max(last_seq) FROM batch)");
   }
   const auto mirror = open().value();
   EXPECT_EQ(mirror->finish().error().code, ErrorCode::kDamaged);

@@ -116,11 +116,10 @@ struct SmallWorld {
   Status commit(EventStore& store) {
     if (touched.empty()) touched = core.take_touched();
     const Status status = store.commit(uncommitted, touched, core.cluster());
-    if (status) {
-      uncommitted.clear();
-      touched.clear();
-    }
-    return status;
+    if (!status) return status;
+    uncommitted.clear();
+    touched.clear();
+    return store.tables().wait(store.last_seq(), kTablesWaitMax);
   }
   Touched touched{};
 };

@@ -1,0 +1,271 @@
+#include "coordinator/projector.h"
+
+#include <map>
+
+#include "base/log.h"
+#include "coordinator/derived_tables.h"
+#include "coordinator/event_log.h"
+#include "coordinator/migrations.h"
+
+namespace strata::coordinator {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kCaughtUpAtOnce = 4'000;  // events in one transaction
+constexpr const char* kEnding = "the coordinator ends";
+
+std::int64_t made_by_this() { return static_cast<std::int64_t>(table_migrations().size()); }
+
+// The newest row of each task, with its spec if any of them has it.
+std::vector<TaskRow> newest_rows(const std::vector<Projection>& batch) {
+  if (batch.size() == 1) return batch[0].rows;
+  std::map<TaskKey, const TaskRow*> newest;
+  std::map<TaskKey, const TaskRow*> specs;
+  for (const Projection& one : batch) {
+    for (const TaskRow& row : one.rows) {
+      newest[row.key] = &row;
+      if (row.spec) specs[row.key] = &row;
+    }
+  }
+  std::vector<TaskRow> rows;
+  rows.reserve(newest.size());
+  for (const auto& [key, row] : newest) {
+    rows.push_back(*row);
+    if (const auto spec = specs.find(key); spec != specs.end())
+      rows.back().spec = spec->second->spec;
+  }
+  return rows;
+}
+
+Result<std::unique_ptr<SQLite::Database>> open_tables(const fs::path& file) {
+  auto opened = open_store(file, "NORMAL", table_migrations());
+  if (!opened && opened.error().code == ErrorCode::kDamaged) {
+    log_warning("coordinator", "{}: it is made again from the log", opened.error().message);
+    std::error_code ignored;
+    for (const char* end : {"", "-wal", "-shm"}) fs::remove(file.string() + end, ignored);
+    opened = open_store(file, "NORMAL", table_migrations());
+  }
+  if (!opened) return opened;
+  STRATA_CHECK_OK(from_sqlite("opening " + file.string(), [&] {
+    (*opened)->exec("PRAGMA cache_size=-65536");  // KiB
+    (*opened)->exec("PRAGMA wal_autocheckpoint=8192");
+  }));
+  return opened;
+}
+
+}  // namespace
+
+fs::path tables_file(const fs::path& events_file) {
+  const std::string name = events_file.filename().string();
+  constexpr std::string_view kLog = "events";
+  return events_file.parent_path() /
+         (name.starts_with(kLog) ? "tables" + name.substr(kLog.size()) : name + "-tables");
+}
+
+struct Projector::State {
+  explicit State(std::unique_ptr<SQLite::Database> opened)
+      : database(std::move(opened)), derived(*database), run(*database) {}
+  std::unique_ptr<SQLite::Database> database;
+  DerivedTables derived;
+  Statements run;
+
+  void follow(Tip end) {
+    run.run(
+        "INSERT INTO follows (one, seq, chain, made_by) VALUES (1, ?, ?, ?) ON CONFLICT (one) DO "
+        "UPDATE SET seq = excluded.seq, chain = excluded.chain, made_by = excluded.made_by",
+        end.seq, end.chain, made_by_this());
+  }
+  // Nothing: of another build's code.
+  std::optional<Tip> follows() {
+    SQLite::Statement select(*database, "SELECT seq, chain FROM follows WHERE made_by = ?");
+    Statements::bind(select, made_by_this());
+    if (!select.executeStep()) return std::nullopt;
+    return Tip{.seq = static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
+               .chain = static_cast<std::uint32_t>(select.getColumn(1).getInt64())};
+  }
+  void clear() {
+    for (const char* table : derived_table_names())
+      database->exec(fmt::format("DELETE FROM {}", table));
+  }
+};
+
+Result<std::unique_ptr<Projector>> Projector::open(const fs::path& events_file, Tip end) {
+  STRATA_TRY(auto database, open_tables(tables_file(events_file)));
+  auto projector = std::unique_ptr<Projector>(
+      new Projector(events_file, std::make_unique<State>(std::move(database))));
+  projector->thread_ = std::thread([raw = projector.get(), end] { raw->work(end); });
+  return projector;
+}
+
+Projector::Projector(fs::path events_file, std::unique_ptr<State> state)
+    : events_file_(std::move(events_file)), state_(std::move(state)) {}
+
+Projector::~Projector() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+bool Projector::has_room() const {
+  const std::lock_guard lock(mutex_);
+  return events_waiting_ < kProjectedEventsMax || !stopped_.empty();
+}
+
+void Projector::push(Projection projection) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return events_waiting_ < kProjectedEventsMax || !stopped_.empty(); });
+  if (!stopped_.empty()) return;
+  events_waiting_ += projection.events->size();
+  waiting_.push_back(std::move(projection));
+  lock.unlock();
+  changed_.notify_all();
+}
+
+std::uint64_t Projector::reached() const {
+  const std::lock_guard lock(mutex_);
+  return reached_;
+}
+
+Status Projector::wait(std::uint64_t seq, std::chrono::milliseconds most) const {
+  std::unique_lock lock(mutex_);
+  const bool there = changed_.wait_for(
+      lock, most, [&] { return reached_ >= seq || !stopped_.empty() || ending_; });
+  if (reached_ >= seq) return {};
+  if (!stopped_.empty())
+    return fail(ErrorCode::kUnavailable, "the derived tables are not written any more: {}",
+                stopped_);
+  return fail(ErrorCode::kUnavailable,
+              "the derived tables hold events up to {} and the log has {}: ask again{}", reached_,
+              seq, there ? "" : " in a moment");
+}
+
+void Projector::set_reached(std::uint64_t seq) {
+  {
+    const std::lock_guard lock(mutex_);
+    reached_ = std::max(reached_, seq);
+  }
+  changed_.notify_all();
+}
+
+bool Projector::is_ending() const {
+  const std::lock_guard lock(mutex_);
+  return ending_;
+}
+
+// False: there is no time for another try.
+bool Projector::wait_to_retry() {
+  std::unique_lock lock(mutex_);
+  return !changed_.wait_for(lock, kTablesRetry, [&] { return ending_; });
+}
+
+void Projector::work(Tip end) {
+  const auto until_done = [&](const std::function<Status()>& doing) {
+    Status done = doing();
+    while (!done && done.error().code == ErrorCode::kUnavailable && wait_to_retry()) done = doing();
+    return done;
+  };
+  Status done = until_done([&] { return catch_up(end); });
+  std::vector<Projection> batch;
+  while (done) {
+    std::size_t events = 0;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      for (; !waiting_.empty() && events < kProjectedAtOnceMax; waiting_.pop_front()) {
+        events += waiting_.front().events->size();
+        batch.push_back(std::move(waiting_.front()));
+      }
+    }
+    done = until_done([&] { return write(batch); });
+    if (done) set_reached(batch.back().end.seq);
+    batch.clear();
+    const std::lock_guard lock(mutex_);
+    events_waiting_ -= events;
+    changed_.notify_all();
+  }
+  const std::lock_guard lock(mutex_);
+  stopped_ = done.error().message;
+  waiting_.clear();
+  if (!ending_)
+    log_error("coordinator", "the derived tables are not written any more: {}", stopped_);
+  changed_.notify_all();
+}
+
+Status Projector::write(const std::vector<Projection>& batch) {
+  return from_sqlite("writing the derived tables", [&] {
+    SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
+    state_->derived.begin();
+    for (const Projection& one : batch) state_->derived.add(*one.events);
+    state_->derived.finish(newest_rows(batch));
+    state_->follow(batch.back().end);
+    transaction.commit();
+  });
+}
+
+// Tables that do not follow from this log are made anew. Where the log is damaged they are left as
+// they are: they know more than what is left of it.
+Status Projector::catch_up(Tip end) {
+  std::optional<Tip> from;
+  bool known = true;  // what the log says about it
+  STRATA_CHECK_OK(from_sqlite("reading the derived tables", [&] { from = state_->follows(); }));
+  const bool had = from.has_value();
+  if (from) {
+    STRATA_TRY(auto log, open_damaged(events_file_));
+    const Status looked = from_sqlite("reading the event log", [&] {
+      if (from->seq > end.seq || chain_at(*log, from->seq) != from->chain) from.reset();
+    });
+    known = looked.has_value();
+  }
+  if (!known) return fail(ErrorCode::kDamaged, "the log is damaged");
+  if (had && !from) {
+    Cluster whole;
+    STRATA_TRY(const auto damage, read_events(events_file_, [&](const StoredEvent& stored) {
+                 return whole.apply_checked(stored.event);
+               }));
+    if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
+  }
+  if (from) set_reached(from->seq);
+  if (from && from->seq == end.seq) return {};
+  bool clear = !from;
+  const std::uint64_t after = from ? from->seq : 0;
+  Cluster cluster;
+  Tip at{};
+  auto events = std::make_shared<std::vector<Event>>();
+  const auto flush = [&]() -> Status {
+    STRATA_CHECK_OK(from_sqlite("writing the derived tables", [&] {
+      SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
+      if (clear) state_->clear();
+      state_->derived.begin();
+      state_->derived.add(*events);
+      state_->derived.finish(rows_of(cluster.take_touched(), cluster));
+      state_->follow(at);
+      transaction.commit();
+    }));
+    clear = false;
+    events->clear();
+    set_reached(at.seq);
+    return {};
+  };
+  STRATA_TRY(const auto damage, read_events(events_file_, [&](const StoredEvent& stored) -> Status {
+               if (is_ending()) return fail(ErrorCode::kUnavailable, "{}", kEnding);
+               if (stored.seq > end.seq) return {};
+               STRATA_CHECK_OK(cluster.apply_checked(stored.event));
+               at = {.seq = stored.seq, .chain = stored.chain};
+               if (stored.seq <= after) {
+                 cluster.forget_touched();
+                 return {};
+               }
+               events->push_back(stored.event);
+               return events->size() < kCaughtUpAtOnce ? Status() : flush();
+             }));
+  if (!events->empty() || clear) STRATA_CHECK_OK(flush());
+  if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
+  return {};
+}
+
+}  // namespace strata::coordinator
