@@ -126,9 +126,10 @@ class Bench {
     touched = core_.take_touched();
     step_seconds += seconds_since(began);
     const auto stepped = std::chrono::steady_clock::now();
-    need(store_.commit(batch, touched, core_.cluster()));
-    commit_seconds += seconds_since(stepped);
     events += batch.size();
+    need(store_.commit(std::make_shared<const std::vector<Event>>(std::move(batch)), touched,
+                       core_.cluster()));
+    commit_seconds += seconds_since(stepped);
     for (const Send& send : effects) answer(send);
     longest_turn_seconds = std::max(longest_turn_seconds, seconds_since(began));
   }
@@ -165,7 +166,10 @@ int run(const Wanted& wanted) {
   need(make_folder(wanted.folder));
   const double rows = sqlite_rows_per_second(wanted.folder / "rows.sqlite", 200'000);
   const std::filesystem::path file = wanted.folder / "events.sqlite";
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
+  for (const auto& old : {file, tables_file(file)}) {
+    for (const char* end : {"", "-wal", "-shm", "-tip"})
+      std::filesystem::remove(old.string() + end);
+  }
   auto store = EventStore::open(file, "bench");
   if (!store) need(tl::unexpected(store.error()));
   Bench bench(*store, wanted.workers, wanted.slots);
@@ -174,6 +178,9 @@ int run(const Wanted& wanted) {
   bench.submit(0, wanted.tasks);
   bench.drain();
   const double seconds = seconds_since(began);
+  const std::uint64_t behind = store->last_seq() - store->tables().reached();
+  need(store->tables().wait(store->last_seq(), std::chrono::minutes(10)));
+  const double with_tables = seconds_since(began);
   const auto tasks = static_cast<double>(wanted.tasks);
   const double events = static_cast<double>(bench.events);
   std::printf("tasks                  %12lld\n", static_cast<long long>(wanted.tasks));
@@ -184,6 +191,8 @@ int run(const Wanted& wanted) {
   std::printf("  commit, us an event  %12.2f\n", 1e6 * bench.commit_seconds / events);
   std::printf("SQLite alone, rows/s   %12.0f\n", rows);
   std::printf("events / rows          %12.3f   (bar 0.4)\n", events / seconds / rows);
+  std::printf("tables behind, events  %12llu\n", static_cast<unsigned long long>(behind));
+  std::printf("  with tables, ev/s    %12.0f\n", events / with_tables);
   std::printf("longest turn, ms       %12.1f\n", 1e3 * bench.longest_turn_seconds);
   std::printf("memory, bytes a task   %12.0f\n",
               static_cast<double>(resident_bytes() - before) / tasks);
