@@ -46,6 +46,20 @@ bool has_tables(const fs::path& file) {
                      }).has_value();
 }
 
+// Where nothing of the log can be read, every task that the tables know is affected.
+void name_all_tasks(const fs::path& tables, Damage& damage) {
+  auto database = open_damaged(tables);
+  if (!database) return;
+  std::set<std::string> named(damage.tasks.begin(), damage.tasks.end());
+  const Status read = from_sqlite("naming the affected tasks", [&] {
+    SQLite::Statement select(**database, "SELECT task FROM task NOT INDEXED LIMIT ?");
+    Statements::bind(select, kDamagedTasksMax);
+    while (select.executeStep()) named.insert(select.getColumn(0).getString());
+  });
+  static_cast<void>(read);  // as far as it goes
+  damage.tasks.assign(named.begin(), named.end());
+}
+
 struct OpenEvents {
   EventStore store;
   fs::path file{};
@@ -64,6 +78,7 @@ Result<OpenEvents> salvage(const StoreFolder& folder, const fs::path& scratch, c
   const fs::path tables = tables_file(folder.events_file());
   if (salvaged->events == 0 && !has_tables(tables))
     return tl::unexpected(nothing_left(why, folder));
+  if (salvaged->damage && salvaged->events == 0) name_all_tasks(tables, *salvaged->damage);
   STRATA_TRY(EventStore events, EventStore::open(copy));
   STRATA_TRY(Replayed replayed, events.replay(observer));
   STRATA_CHECK_OK(events.tables().wait(events.last_seq(), kTablesWaitMax));

@@ -303,7 +303,7 @@ TEST_F(ServerTest, ADamagedLogIsSaidAndNothingIsDispatched) {
   EXPECT_FALSE(submitted->ok);
 }
 
-TEST_F(ServerTest, AFileThatIsDamagedInItsTablesIsServedFromTheLogAndStaysAsItIs) {
+TEST_F(ServerTest, AFileThatIsDamagedBesideItsLogIsServedFromTheLogAndStaysAsItIs) {
   auto client = dial();
   ASSERT_TRUE(submit(client));
   down();
@@ -311,7 +311,8 @@ TEST_F(ServerTest, AFileThatIsDamagedInItsTablesIsServedFromTheLogAndStaysAsItIs
   std::int64_t page = 0;
   {
     SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
-    page = database.execAndGet("SELECT rootpage FROM sqlite_schema WHERE name = 'want'").getInt64();
+    page = database.execAndGet("SELECT rootpage FROM sqlite_schema WHERE name = 'batch_tasks'")
+               .getInt64();
   }
   std::string bytes = read_file(file).value();
   bytes.replace(static_cast<std::size_t>(page - 1) * 4'096, 4'096, 4'096, '\0');
@@ -326,6 +327,20 @@ TEST_F(ServerTest, AFileThatIsDamagedInItsTablesIsServedFromTheLogAndStaysAsItIs
             Value("unavailable"));
   down();
   EXPECT_EQ(read_file(file).value(), bytes);
+}
+
+TEST_F(ServerTest, DamagedTablesAreMadeAgainAndDispatchRuns) {
+  auto client = dial();
+  ASSERT_TRUE(submit(client));
+  down();
+  const auto file = store / "tables.sqlite";
+  std::string bytes = read_file(file).value();
+  bytes.replace(4'096, bytes.size() - 4'096, bytes.size() - 4'096, '\0');
+  ASSERT_TRUE(write_file_atomic(file, bytes));
+  up();
+  auto again = dial();
+  EXPECT_EQ(*ask(again, "status").find("dispatch"), Value("running"));
+  EXPECT_EQ(ask(again, "tasks").find("tasks")->if_array()->size(), 3U);
 }
 
 TEST_F(ServerTest, ControlVerbsActAndAnswer) {
