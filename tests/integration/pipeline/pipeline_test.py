@@ -49,8 +49,8 @@ class Cluster:
         return json.loads(self.run("--json", *arguments))
 
     def attempts(self):
-        """How often each stage was started, from the store itself."""
-        store = sqlite3.connect(f"file:{self.folder / 'events.sqlite'}?mode=ro", uri=True)
+        """How often each stage was started, from the store itself (which follows the log: asked when it is quiet)."""
+        store = sqlite3.connect(f"file:{self.folder / 'tables.sqlite'}?mode=ro", uri=True)
         with contextlib.closing(store):
             rows = store.execute("select task.stage, count(*) from attempt join task using (task) group by task.stage")
             return dict(rows.fetchall())
