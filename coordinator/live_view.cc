@@ -53,11 +53,11 @@ double median(std::vector<double> values) {
 std::string waiting_shape(const Task& task) {
   if (std::holds_alternative<Blocked>(task.state)) {
     std::string shape = "blocked";
-    for (const TaskInput& input : task.spec.inputs)
+    for (const TaskInput& input : task.spec->inputs)
       shape += "|" + input.producer.brief() + "/" + input.output;
     return shape;
   }
-  if (!task.last_failure.empty()) return "paused|" + task.spec.key.hex();
+  if (!task.trouble().last_failure.empty()) return "paused|" + task.spec->key.hex();
   const Resources& needs = task.resources();
   std::string shape =
       fmt::format("queued|{}|{}|{}", needs.slots, needs.memory_mb, needs.expected_ms);
@@ -177,7 +177,7 @@ Result<Value> LiveView::explain(const Core& core, const std::string& prefix, Ins
   };
   Array stages;
   if (named.task) {
-    stages.emplace_back(row(cluster.find_task(*named.task)->spec.stage, *named.task));
+    stages.emplace_back(row(cluster.find_task(*named.task)->spec->stage, *named.task));
     return Value(
         Object{{"kind", "task"}, {"task", named.task->hex()}, {"stages", std::move(stages)}});
   }
@@ -201,7 +201,7 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
     progress = progress_value(last.step, last.total, last.updated_ms, std::move(metrics));
   }
   return Object{{"task", key.hex()},
-                {"stage", task.spec.stage},
+                {"stage", task.spec->stage},
                 {"attempt", std::int64_t{task.attempts}},
                 {"worker", worker != nullptr ? worker->name : std::string()},
                 {"slots", slots},
@@ -233,7 +233,7 @@ BehindResults behind_results(const Cluster& cluster,
       worst = Behind::kFailed;
     }
     if (std::holds_alternative<Blocked>(task.state)) {
-      for (const TaskInput& input : task.spec.inputs)
+      for (const TaskInput& input : task.spec->inputs)
         worst = std::max(worst, behind(input.producer));
     }
     return known[key] = worst;
@@ -291,9 +291,9 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
   for (const auto& [key, of_runs] : cells) {
     const Task& task = *cluster.find_task(key);
     count(states, name_of(task.state));
-    count(by_stage[task.spec.stage], name_of(task.state));
+    count(by_stage[task.spec->stage], name_of(task.state));
     if (const auto took = seconds_.find(key); took != seconds_.end())
-      seconds[task.spec.stage].push_back(took->second);
+      seconds[task.spec->stage].push_back(took->second);
     if (gang_of(task.state) != nullptr) {
       Array names;
       for (const std::string& cell : of_runs) names.emplace_back(cell);
@@ -303,7 +303,7 @@ Result<Value> LiveView::watch(const Core& core, const std::string& name, Instant
                std::holds_alternative<TaskDiverged>(task.state)) {
       if (failed.size() >= kWatchFailedMax) continue;
       failed.emplace_back(Object{
-          {"task", key.hex()}, {"stage", task.spec.stage}, {"reason", core.reason(key, now)}});
+          {"task", key.hex()}, {"stage", task.spec->stage}, {"reason", core.reason(key, now)}});
     } else if (!is_final(task.state)) {
       reasons.add(key, task);
     }

@@ -40,11 +40,11 @@ TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Clust
               .attempts = task.attempts,
               .user_failures = task.user_failures,
               .infra_failures = task.infra_failures,
-              .last_failure = task.last_failure};
+              .last_failure = task.trouble().last_failure};
   if (const auto* state = std::get_if<TaskSucceeded>(&task.state))
     row.succeeded_attempt = state->attempt;
   if (task.checkpoint) row.checkpoint_step = task.checkpoint->step;
-  if (with_spec) row.spec = std::make_shared<const TaskSpec>(task.spec);
+  if (with_spec) row.spec = task.spec;
   return row;
 }
 

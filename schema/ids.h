@@ -6,6 +6,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -50,6 +51,14 @@ template <class Id>
 Result<Id> parse_digest(std::string_view hex) {
   STRATA_TRY(const auto bytes, internal::digest_from_hex(hex));
   return Id(bytes);
+}
+
+// For hash tables: the digest is one already.
+template <class Tag>
+std::size_t hash_of(const DigestId<Tag>& id) {
+  std::size_t head = 0;
+  std::memcpy(&head, id.bytes().data(), sizeof(head));
+  return head;
 }
 
 using TaskKey = DigestId<struct TaskKeyTag>;  // of everything that decides the task's result

@@ -14,6 +14,9 @@ class Boxed {
   Boxed() = default;
   Boxed(std::nullopt_t) {}
   Boxed(T value) : value_(std::make_unique<T>(std::move(value))) {}
+  Boxed(const std::optional<T>& value) {
+    if (value) value_ = std::make_unique<T>(*value);
+  }
   Boxed(const Boxed& other) : value_(other ? std::make_unique<T>(*other) : nullptr) {}
   Boxed(Boxed&&) noexcept = default;
   Boxed& operator=(Boxed other) noexcept {
@@ -28,6 +31,9 @@ class Boxed {
   [[nodiscard]] const T& operator*() const { return *value_; }
   [[nodiscard]] T* operator->() { return value_.get(); }
   [[nodiscard]] const T* operator->() const { return value_.get(); }
+  [[nodiscard]] std::optional<T> optional() const {
+    return value_ ? std::optional<T>(*value_) : std::nullopt;
+  }
   void reset() { value_.reset(); }
 
  private:

@@ -44,7 +44,7 @@ const Gang* gang_of(const TaskState& state) {
 }
 
 const Stop* stop_of(const TaskState& state) {
-  const std::optional<Stop>* stop = nullptr;
+  const Boxed<Stop>* stop = nullptr;
   if (const auto* leased = std::get_if<Leased>(&state)) stop = &leased->stop;
   if (const auto* running = std::get_if<Running>(&state)) stop = &running->stop;
   return stop != nullptr && stop->has_value() ? &**stop : nullptr;
@@ -52,10 +52,7 @@ const Stop* stop_of(const TaskState& state) {
 
 // --- questions ---
 
-const Task* Cluster::find_task(const TaskKey& key) const {
-  const auto it = tasks_.find(key);
-  return it == tasks_.end() ? nullptr : &it->second;
-}
+const Task* Cluster::find_task(const TaskKey& key) const { return tasks_.find(key); }
 
 const Worker* Cluster::find_worker(WorkerId id) const {
   const auto it = workers_.find(id);
@@ -64,7 +61,7 @@ const Worker* Cluster::find_worker(WorkerId id) const {
 
 std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task& task) const {
   std::map<std::string, ArtifactRef> inputs;
-  for (const TaskInput& input : task.spec.inputs) {
+  for (const TaskInput& input : task.spec->inputs) {
     const Task* producer = find_task(input.producer);
     STRATA_ASSERT(producer != nullptr);
     if (STRATA_BROKEN(kConsumeBeforeCommit)) continue;
@@ -81,12 +78,12 @@ std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task&
 
 bool Cluster::is_outdated(const Task& task) const {
   std::vector<const Task*> left{&task};
-  std::set<TaskKey> seen{task.spec.key};  // each ancestor once, by however many ways it is reached
+  std::set<TaskKey> seen{task.spec->key};  // each ancestor once, by however many ways it is reached
   while (!left.empty()) {
     const Task& one = *left.back();
     left.pop_back();
     if (!std::holds_alternative<TaskSucceeded>(one.state)) continue;
-    for (const TaskInput& input : one.spec.inputs) {
+    for (const TaskInput& input : one.spec->inputs) {
       const Task& producer = tasks_.at(input.producer);
       const auto made = producer.artifacts.find(input.output);
       const auto read = one.consumed.find(input.name);
@@ -106,7 +103,7 @@ std::uint32_t Cluster::next_attempt(const Task& task) const {
 
 std::uint32_t Cluster::newest_attempt() const {
   std::uint32_t newest = attempts_above_;
-  for (const auto& [key, task] : tasks_) newest = std::max(newest, task.attempts);
+  for (const auto& [key, task] : tasks()) newest = std::max(newest, task.attempts);
   return newest;
 }
 
@@ -164,8 +161,8 @@ Task& Cluster::touch(const TaskKey& key) {
 
 void Cluster::count(const Task& task, std::int64_t by) {
   const std::size_t state = task.state.index();
-  auto stage = stages_.find(task.spec.stage);
-  if (stage == stages_.end()) stage = stages_.try_emplace(task.spec.stage).first;
+  auto stage = stages_.find(task.spec->stage);
+  if (stage == stages_.end()) stage = stages_.try_emplace(task.spec->stage).first;
   stage->second.at(state) += by;
   for (const std::string& sweep : task.wants) sweeps_.at(sweep).tasks.at(state) += by;
 }
@@ -183,7 +180,7 @@ void Cluster::set_state(Task& task, TaskState state) {
   task.state = std::move(state);
   count(task, 1);
   if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
-    requeued_.insert(task.spec.key);
+    requeued_.insert(task.spec->key);
 }
 
 void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
@@ -195,7 +192,7 @@ void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
   }
   set_state(task, Blocked{});
   // What it needs may have been made once and lost since: then it is made again.
-  for (const TaskInput& input : task.spec.inputs) {
+  for (const TaskInput& input : task.spec->inputs) {
     Task& producer = touch(input.producer);
     if (!std::holds_alternative<TaskSucceeded>(producer.state)) continue;
     const auto made = producer.artifacts.find(input.output);
@@ -226,7 +223,7 @@ void Cluster::on(const SweepOpened& e) {
   begin_search(e.sweep);
   if (sweep.priority == e.priority) return;
   sweep.priority = e.priority;
-  for (const auto& [key, task] : tasks_) {  // those that wait move to their new place
+  for (const auto& [key, task] : tasks()) {  // those that wait move to their new place
     const bool waits = std::holds_alternative<Queued>(task.state) && task.wants.contains(e.sweep);
     if (waits) requeued_.insert(key);
   }
@@ -238,10 +235,10 @@ void Cluster::on(const TaskWanted& e) {
     if (const Task* known = find_task(e.spec.key)) count(*known, -1);
     tasks_.erase(e.spec.key);
   }
-  const auto [it, created] = tasks_.try_emplace(e.spec.key);
-  Task& task = touch(e.spec.key);
+  const auto [task, created] = tasks_.make(e.spec.key);
+  touched_.insert(e.spec.key);
   if (created) {
-    task.spec = e.spec;
+    task.spec = std::make_shared<const TaskSpec>(e.spec);
     touched_.insert_with_spec(e.spec.key);
     task.order = ++order_counter_;
     task.wants.insert(e.sweep);
@@ -268,16 +265,16 @@ void Cluster::on(const TaskWanted& e) {
 
 // Outputs only grow: another sweep may take what this one does not.
 void Cluster::take_spec(Task& task, const TaskSpec& spec) {
-  std::vector<std::string> outputs = std::move(task.spec.outputs);
-  count(task, -1);
-  task.spec = spec;
-  count(task, 1);
-  touched_.insert_with_spec(spec.key);
-  outputs.insert(outputs.end(), spec.outputs.begin(), spec.outputs.end());
+  TaskSpec grown = spec;
+  std::vector<std::string>& outputs = grown.outputs;
+  outputs.insert(outputs.end(), task.spec->outputs.begin(), task.spec->outputs.end());
   std::sort(outputs.begin(), outputs.end());
   outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
-  task.spec.outputs = std::move(outputs);
-  task.shape = std::min(task.shape, task.spec.fallbacks.size());
+  count(task, -1);
+  task.spec = std::make_shared<const TaskSpec>(std::move(grown));
+  count(task, 1);
+  touched_.insert_with_spec(spec.key);
+  task.shape = std::min(task.shape, task.spec->fallbacks.size());
 }
 
 void Cluster::on(const RunAdded& e) {
@@ -307,8 +304,10 @@ void Cluster::on(const WantWithdrawn& e) {
   count(task, -1);
   task.wants.erase(e.sweep);
   count(task, 1);
-  task.holds.erase(e.sweep);
-  task.pruned.erase(e.sweep);
+  if (task.troubled) {
+    task.troubled->holds.erase(e.sweep);
+    task.troubled->pruned.erase(e.sweep);
+  }
   settle_holds(task);
   if (std::holds_alternative<Queued>(task.state)) requeued_.insert(e.task);
 }
@@ -319,10 +318,12 @@ void Cluster::on(const TaskRevived& e) {
   task.infra_failures = 0;
   task.ends_without_progress = 0;
   task.shape = 0;
-  task.failed_on.clear();
-  task.avoids.clear();
-  task.last_signature.clear();
-  task.last_step = -1;
+  if (task.troubled) {
+    task.troubled->failed_on.clear();
+    task.troubled->avoids.clear();
+    task.troubled->last_signature.clear();
+    task.troubled->last_step = -1;
+  }
   if (is_pruned(task)) exempt_from_searches(task);
   enqueue_or_block(task, 0);
 }
@@ -409,7 +410,7 @@ void Cluster::on(const AttemptEnded& e) {
                                                   .delay_ms = outcome.delay_ms});
                         },
                         [&](const Stopped& outcome) {
-                          task.last_failure = outcome.reason;
+                          task.make_trouble().last_failure = outcome.reason;
                           if (task.wants.empty()) {
                             set_state(task, TaskCancelledState{});
                           } else {
@@ -428,7 +429,7 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
   exempt_from_searches(task);
   for (const auto& [output, ref] : outcome.artifacts) {
     Artifact& artifact = artifacts_[ref.hash];
-    artifact.producers.insert(task.spec.key);
+    artifact.producers.insert(task.spec->key);
     set_present(artifact, false);
     artifact.ref = ref;
     set_present(artifact, true);
@@ -450,8 +451,8 @@ void Cluster::blame(Task& task, const Gang& gang, const Failed& outcome) {
       outcome.cause == FailureClass::kNode || outcome.cause == FailureClass::kStorage;
   for (const Grant& grant : gang) {
     const std::string& name = workers_.at(grant.worker).name;
-    if (evidence) task.failed_on.insert(name);
-    if (outcome.action == LogAction::kAvoidWorker) task.avoids.insert(name);
+    if (evidence) task.make_trouble().failed_on.insert(name);
+    if (outcome.action == LogAction::kAvoidWorker) task.make_trouble().avoids.insert(name);
   }
 }
 
@@ -461,28 +462,31 @@ std::string Cluster::verdict(const Task& task, const Failed& failed) {
   if (outcome.cause == FailureClass::kInvalid) return outcome.reason;
   if (outcome.action == LogAction::kStop)
     return outcome.reason + " (a rule of the log policy says that no retry helps)";
-  if (outcome.cause == FailureClass::kMemory && task.shape >= task.spec.fallbacks.size())
+  if (outcome.cause == FailureClass::kMemory && task.shape >= task.spec->fallbacks.size())
     return outcome.reason + " (and no larger shape is given: see `fallbacks`)";
   if (outcome.cause == FailureClass::kUser && outcome.step >= 0 && !outcome.signature.empty() &&
-      outcome.signature == task.last_signature && outcome.step == task.last_step) {
+      outcome.signature == task.trouble().last_signature &&
+      outcome.step == task.trouble().last_step) {
     return fmt::format("{} (twice in a row, at step {})", outcome.reason, outcome.step);
   }
-  if (task.user_failures >= task.spec.retry.user_failures_max) return outcome.reason;
-  if (task.infra_failures >= task.spec.retry.infra_failures_max &&
+  if (task.user_failures >= task.spec->retry.user_failures_max) return outcome.reason;
+  if (task.infra_failures >= task.spec->retry.infra_failures_max &&
       !STRATA_BROKEN(kEndlessInfraRetries))
     return outcome.reason;
   if (task.ends_without_progress >= kEndsWithoutProgressMax)
     return fmt::format("{} ({} times without a checkpoint between)", outcome.reason,
                        task.ends_without_progress);
-  if (charge_of(outcome.cause) != Charge::kNobody && task.failed_on.size() >= kWorkersFailedOnMax) {
+  if (charge_of(outcome.cause) != Charge::kNobody &&
+      task.trouble().failed_on.size() >= kWorkersFailedOnMax) {
     return fmt::format("{} (it failed on {}: it is the task, not the machines)", outcome.reason,
-                       fmt::join(task.failed_on, ", "));
+                       fmt::join(task.trouble().failed_on, ", "));
   }
   return "";
 }
 
 void Cluster::end_failed(Task& task, const Failed& outcome) {
-  task.last_failure = outcome.reason;
+  Trouble& trouble = task.make_trouble();
+  trouble.last_failure = outcome.reason;
   switch (charge_of(outcome.cause)) {
     case Charge::kTask: ++task.user_failures; break;
     case Charge::kInfrastructure:
@@ -491,8 +495,8 @@ void Cluster::end_failed(Task& task, const Failed& outcome) {
     case Charge::kNobody: ++task.ends_without_progress; break;
   }
   const std::string final = verdict(task, outcome);
-  task.last_signature = outcome.signature;
-  task.last_step = outcome.step;
+  trouble.last_signature = outcome.signature;
+  trouble.last_step = outcome.step;
   if (task.wants.empty()) {
     set_state(task, TaskCancelledState{});
   } else if (!final.empty()) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,6 +18,7 @@
 
 #include "coordinator/core/boxed.h"
 #include "coordinator/core/search.h"
+#include "coordinator/core/task_table.h"
 #include "schema/event.h"
 
 namespace strata::coordinator {
@@ -37,14 +39,14 @@ struct Leased {  // granted to a gang, not yet known to run
   std::uint32_t attempt = 0;
   Gang gang{};
   std::map<std::string, ArtifactRef> inputs{};
-  std::optional<ArtifactRef> resume_from{};
-  std::optional<Stop> stop{};  // once it is asked to
+  Boxed<ArtifactRef> resume_from{};
+  Boxed<Stop> stop{};  // once it is asked to
 };
 struct Running {
   std::uint32_t attempt = 0;
   Gang gang{};
   std::map<std::string, ArtifactRef> inputs{};
-  std::optional<Stop> stop{};
+  Boxed<Stop> stop{};
 };
 struct TaskSucceeded {
   std::uint32_t attempt = 0;
@@ -78,32 +80,46 @@ struct Checkpoint {
   std::map<std::string, ArtifactRef> inputs{};  // what it was made from: resumed only with the same
 };
 
-struct Task {
-  TaskSpec spec{};
-  // What the task shall be once the gang that is out has ended: outputs, resources, limits.
-  Boxed<TaskSpec> next_spec{};
-  std::uint64_t order = 0;                      // of creation: the last tie-breaker of scheduling
-  std::set<std::string> wants{};                // sweeps
+// What a task has only after something went wrong or a search has judged it.
+struct Trouble {
   std::map<std::string, std::string> holds{};   // by sweep: why its search has paused it
   std::map<std::string, std::string> pruned{};  // by sweep: why its search has ended it
+  std::set<std::string> failed_on{};            // names of workers that reported its failure
+  std::set<std::string> avoids{};               // of those, which a log rule keeps it from
+  std::string last_signature{};
+  std::int64_t last_step = -1;
+  std::string last_failure{};
+};
+
+struct Task {
+  // Never null. Shared with what is told to workers and written to tables, and never changed.
+  std::shared_ptr<const TaskSpec> spec{};
+  // What the task shall be once the gang that is out has ended: outputs, resources, limits.
+  Boxed<TaskSpec> next_spec{};
+  std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
+  std::set<std::string> wants{};  // sweeps
   TaskState state{};
   std::uint32_t attempts = 0;      // the newest attempt's number; the fencing token
   std::int64_t user_failures = 0;  // since created or revived
   std::int64_t infra_failures = 0;
   std::int64_t ends_without_progress = 0;  // scheduled ones, since the last checkpoint
   std::size_t shape = 0;                   // 0: spec.resources; n: spec.fallbacks[n - 1]
-  std::set<std::string> failed_on{};       // names of workers that reported its failure
-  std::set<std::string> avoids{};          // of those, which a log rule keeps it from
-  std::string last_signature{};
-  std::int64_t last_step = -1;
-  std::string last_failure{};
+  Boxed<Trouble> troubled{};               // see trouble()
   Boxed<Checkpoint> checkpoint{};
   std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
   std::map<std::string, ContentHash> consumed{};   // what that attempt really read
   std::set<TaskKey> consumers{};
 
+  [[nodiscard]] const Trouble& trouble() const {
+    static const Trouble kNone;
+    return troubled ? *troubled : kNone;
+  }
+  Trouble& make_trouble() {
+    if (!troubled) troubled = Trouble{};
+    return *troubled;
+  }
   [[nodiscard]] const Resources& resources() const {
-    return shape == 0 ? spec.resources : spec.fallbacks.at(shape - 1);
+    return shape == 0 ? spec->resources : spec->fallbacks.at(shape - 1);
   }
 };
 
@@ -195,7 +211,7 @@ class Cluster {
   // Why `event` cannot follow this state.
   [[nodiscard]] Status check(const Event& event) const;
 
-  [[nodiscard]] const std::map<TaskKey, Task>& tasks() const { return tasks_; }
+  [[nodiscard]] const std::map<TaskKey, Task>& tasks() const { return tasks_.in_order(); }
   [[nodiscard]] const std::map<std::string, Sweep>& sweeps() const { return sweeps_; }
   [[nodiscard]] const std::map<WorkerId, Worker>& workers() const { return workers_; }
   [[nodiscard]] const std::map<ContentHash, Artifact>& artifacts() const { return artifacts_; }
@@ -285,7 +301,7 @@ class Cluster {
   // Why a task that failed so fails for good; empty: it is tried again.
   [[nodiscard]] static std::string verdict(const Task& task, const Failed& failed);
 
-  std::map<TaskKey, Task> tasks_;
+  TaskTable<Task> tasks_;
   std::map<std::string, Sweep> sweeps_;
   std::map<WorkerId, Worker> workers_;
   std::map<ContentHash, Artifact> artifacts_;

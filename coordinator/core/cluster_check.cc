@@ -152,12 +152,12 @@ Status Cluster::check(const Event& event) const {
           },
           [&](const TaskPromoted& e) -> Status {
             STRATA_CHECK_OK(need_want(e.sweep, e.task));
-            if (!tasks_.at(e.task).holds.contains(e.sweep)) return bad("it was not held");
+            if (!tasks_.at(e.task).trouble().holds.contains(e.sweep)) return bad("it was not held");
             return {};
           },
           [&](const TaskPruned& e) -> Status {
             STRATA_CHECK_OK(need_want(e.sweep, e.task));
-            if (!tasks_.at(e.task).holds.contains(e.sweep)) return bad("it was not held");
+            if (!tasks_.at(e.task).trouble().holds.contains(e.sweep)) return bad("it was not held");
             return {};
           },
       },

@@ -16,10 +16,10 @@ bool every_want_is_in(const Task& task, const std::map<std::string, std::string>
 }  // namespace
 
 bool is_held(const Task& task) {
-  return every_want_is_in(task, task.holds) || every_want_is_in(task, task.pruned);
+  return every_want_is_in(task, task.trouble().holds) || is_pruned(task);
 }
 
-bool is_pruned(const Task& task) { return every_want_is_in(task, task.pruned); }
+bool is_pruned(const Task& task) { return every_want_is_in(task, task.trouble().pruned); }
 
 // Held by every sweep that wants it: then it waits for their searches. A sweep without a search
 // never holds anything, so it gets its result as if it were alone.
@@ -30,9 +30,9 @@ void Cluster::settle_holds(Task& task) {
 
 bool Cluster::set_held(Task& task) {
   if (is_pruned(task)) {
-    set_state(task, TaskPrunedState{.reason = task.pruned.begin()->second});
+    set_state(task, TaskPrunedState{.reason = task.trouble().pruned.begin()->second});
   } else if (is_held(task)) {
-    set_state(task, Held{.reason = task.holds.begin()->second});
+    set_state(task, Held{.reason = task.trouble().holds.begin()->second});
   } else {
     return false;
   }
@@ -56,7 +56,7 @@ bool Cluster::is_stuck(const TaskKey& key) const {
     const Task& task = tasks_.at(open.back());
     open.pop_back();
     if (!std::holds_alternative<Blocked>(task.state)) continue;
-    for (const TaskInput& input : task.spec.inputs) {
+    for (const TaskInput& input : task.spec->inputs) {
       const TaskState& producer = tasks_.at(input.producer).state;
       if (is_final(producer) && !std::holds_alternative<TaskSucceeded>(producer)) return true;
       if (seen.insert(input.producer).second) open.push_back(input.producer);
@@ -74,14 +74,15 @@ void Cluster::begin_search(const std::string& name) {
   if (same) return;
   sweep.search.reset();
   if (sweep.options.search) sweep.search.emplace(*sweep.options.search);
-  for (auto& [key, task] : tasks_) {
+  for (auto& [key, task] : tasks_.in_order()) {
     if (task.wants.contains(name)) forget_decisions(name, key);
   }
 }
 
 void Cluster::forget_decisions(const std::string& sweep, const TaskKey& key) {
   Task& task = tasks_.at(key);
-  const bool any = task.holds.erase(sweep) + task.pruned.erase(sweep) > 0;
+  const bool any =
+      task.troubled && task.troubled->holds.erase(sweep) + task.troubled->pruned.erase(sweep) > 0;
   if (!any) return;
   touched_.insert(key);
   settle_holds(task);
@@ -90,7 +91,7 @@ void Cluster::forget_decisions(const std::string& sweep, const TaskKey& key) {
 void Cluster::take_part(const std::string& name, const TaskKey& key) {
   Sweep& sweep = sweeps_.at(name);
   const Task& task = tasks_.at(key);
-  if (!sweep.search || task.spec.stage != sweep.search->definition().stage ||
+  if (!sweep.search || task.spec->stage != sweep.search->definition().stage ||
       !task.wants.contains(name)) {
     return;
   }
@@ -98,7 +99,7 @@ void Cluster::take_part(const std::string& name, const TaskKey& key) {
   if (std::holds_alternative<TaskSucceeded>(task.state)) sweep.search->exempt(key);
   // Dropped from the file after it was pruned, and back in it: pruned it stays, and nobody waits
   // for it (found by the simulator, seed 106).
-  if (task.pruned.contains(name)) sweep.search->prune(key);
+  if (task.trouble().pruned.contains(name)) sweep.search->prune(key);
 }
 
 // What the newest submission has dropped takes part no more; where its gang goes on, it goes on
@@ -111,7 +112,7 @@ void Cluster::drop_orphans_of_search(const std::string& name) {
     if (!sweep.is_current(run)) continue;
     for (const auto& [stage, task] : run.spec.tasks) current.insert(task);
   }
-  for (const auto& [key, task] : tasks_) {
+  for (const auto& [key, task] : tasks()) {
     if (!task.wants.contains(name) || current.contains(key)) continue;
     sweep.search->leave(key);
     // One that all have pruned has ended, and stays as it is.
@@ -121,11 +122,13 @@ void Cluster::drop_orphans_of_search(const std::string& name) {
 
 // For all searches that want it: it succeeded, or a person wanted it in spite of them.
 void Cluster::exempt_from_searches(Task& task) {
-  task.holds.clear();
-  task.pruned.clear();
+  if (task.troubled) {
+    task.troubled->holds.clear();
+    task.troubled->pruned.clear();
+  }
   for (const std::string& name : task.wants) {
     Sweep& sweep = sweeps_.at(name);
-    if (sweep.search) sweep.search->exempt(task.spec.key);
+    if (sweep.search) sweep.search->exempt(task.spec->key);
   }
 }
 
@@ -138,7 +141,7 @@ void Cluster::on(const TaskHeld& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
   if (sweep.search) sweep.search->hold(e.task);
   Task& task = touch(e.task);
-  task.holds[e.sweep] = e.reason;
+  task.make_trouble().holds[e.sweep] = e.reason;
   settle_holds(task);
 }
 
@@ -146,7 +149,7 @@ void Cluster::on(const TaskPromoted& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
   if (sweep.search) sweep.search->promote(e.task);
   Task& task = touch(e.task);
-  task.holds.erase(e.sweep);
+  task.make_trouble().holds.erase(e.sweep);
   settle_holds(task);
 }
 
@@ -154,7 +157,7 @@ void Cluster::on(const TaskPruned& e) {
   Sweep& sweep = sweeps_.at(e.sweep);
   if (sweep.search) sweep.search->prune(e.task);
   Task& task = touch(e.task);
-  task.pruned[e.sweep] = e.reason;
+  task.make_trouble().pruned[e.sweep] = e.reason;
   settle_holds(task);
 }
 

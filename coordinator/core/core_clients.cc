@@ -84,8 +84,8 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
       const auto* producer = cluster_.find_task(input.producer);
       const auto in_batch = arriving.find(input.producer);
       const std::vector<std::string>* outputs = in_batch != arriving.end() ? in_batch->second
-                                                : producer != nullptr      ? &producer->spec.outputs
-                                                                           : nullptr;
+                                                : producer != nullptr ? &producer->spec->outputs
+                                                                      : nullptr;
       if (outputs != nullptr &&
           std::find(outputs->begin(), outputs->end(), input.output) == outputs->end()) {
         return fail(ErrorCode::kInvalid,
@@ -161,7 +161,7 @@ void Core::take_submission(Step& step, const SubmitTasks& s) {
     const Task* known = STRATA_BROKEN(kDuplicateCreate) ? nullptr : cluster_.find_task(spec.key);
     if (known == nullptr) ++created;
     const bool says_something =
-        known == nullptr || !known->wants.contains(s.sweep) || known->spec != spec;
+        known == nullptr || !known->wants.contains(s.sweep) || *known->spec != spec;
     if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
     revive_if_ended(step, spec.key, revived);
   }
@@ -273,7 +273,7 @@ void Core::on(Step& step, const RetryTasks& retry) {
     if (has_result) continue;
     for (const std::string& sweep : sweeps) {
       if (!task->wants.contains(sweep))
-        record(step, TaskWanted{.sweep = sweep, .spec = task->spec});
+        record(step, TaskWanted{.sweep = sweep, .spec = *task->spec});
     }
     if (!task->wants.empty()) revive_if_ended(step, key, revived);
   }

@@ -76,7 +76,7 @@ void Core::carry_out(Step& step, const std::string& sweep, const Search::Decisio
     case Search::Move::kPromote:
       return record(step, TaskPromoted{.sweep = sweep, .task = decision.task, .reason = reason});
     case Search::Move::kPrune:
-      if (!cluster_.find_task(decision.task)->holds.contains(sweep))
+      if (!cluster_.find_task(decision.task)->trouble().holds.contains(sweep))
         record(step, TaskHeld{.sweep = sweep, .task = decision.task, .reason = reason});
       return record(step, TaskPruned{.sweep = sweep, .task = decision.task, .reason = reason});
   }
@@ -122,7 +122,7 @@ void Core::settle_searches(Step& step) {
     if (gang_of(task.state) == nullptr || stop_of(task.state) != nullptr || !is_held(task))
       continue;
     stop(step, {.task = key, .number = task.attempts}, StopKind::kHold,
-         "its search: " + task.holds.begin()->second);
+         "its search: " + task.trouble().holds.begin()->second);
   }
 }
 

@@ -113,10 +113,11 @@ std::string never_text(const Needs& needs, const std::vector<Machine>& machines)
 
 Needs needs_of(const Task& task) {
   Needs needs{.resources = task.resources(),
-              .resumable = task.spec.resumable,
-              .grace_ms = task.spec.grace_ms,
-              .avoids = task.avoids};
-  needs.avoids.insert(task.failed_on.begin(), task.failed_on.end());
+              .resumable = task.spec->resumable,
+              .grace_ms = task.spec->grace_ms,
+              .avoids = task.trouble().avoids};
+  const std::set<std::string>& failed_on = task.trouble().failed_on;
+  needs.avoids.insert(failed_on.begin(), failed_on.end());
   return needs;
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 
 #include "base/clock.h"
 #include "coordinator/core/placement.h"
@@ -51,11 +52,14 @@ class ReadyQueue {
     Lanes::iterator lane{};
     std::uint64_t order = 0;
   };
+  struct HashOfKey {
+    std::size_t operator()(const TaskKey& key) const { return hash_of(key); }
+  };
   void leave(const TaskKey& key);
   void enter(const TaskKey& key, const Cluster& cluster);
 
   Lanes lanes_;
-  std::map<TaskKey, Place> places_;
+  std::unordered_map<TaskKey, Place, HashOfKey> places_;  // never walked through
   std::map<TaskKey, Instant> paused_;
   std::set<std::pair<Instant, TaskKey>> wakes_;
 };

@@ -21,10 +21,12 @@ std::string describe(const Cluster& cluster) {
                         key.hex(), coordinator::name_of(task.state), task.attempts,
                         task.user_failures, task.infra_failures, task.ends_without_progress,
                         task.shape, fmt::join(task.wants, ","));
-    text += fmt::format(" failed_on={} avoids={} last={}", fmt::join(task.failed_on, ","),
-                        fmt::join(task.avoids, ","), task.last_failure);
-    for (const auto& [sweep, why] : task.holds) text += fmt::format(" held={}:{}", sweep, why);
-    for (const auto& [sweep, why] : task.pruned) text += fmt::format(" pruned={}:{}", sweep, why);
+    text += fmt::format(" failed_on={} avoids={} last={}", fmt::join(task.trouble().failed_on, ","),
+                        fmt::join(task.trouble().avoids, ","), task.trouble().last_failure);
+    for (const auto& [sweep, why] : task.trouble().holds)
+      text += fmt::format(" held={}:{}", sweep, why);
+    for (const auto& [sweep, why] : task.trouble().pruned)
+      text += fmt::format(" pruned={}:{}", sweep, why);
     if (const auto* queued = std::get_if<coordinator::Queued>(&task.state))
       text += fmt::format(" delay={}", queued->delay_ms);
     if (const Gang* gang = coordinator::gang_of(task.state)) {
@@ -202,7 +204,7 @@ void World::check_report(const coordinator::Input& input, const coordinator::Out
 // I4: what was final after the last commit stays so. A loss or a new output brings back a result,
 // and a new want brings back the rest; a lost artifact brings back only what made it.
 void World::check_final(const coordinator::Task& task, const TaskBook& book) {
-  const auto before = final_states_.find(task.spec.key);
+  const auto before = final_states_.find(task.spec->key);
   const std::string state = coordinator::name_of(task.state);
   if (before == final_states_.end() || before->second.state == state) return;
   const bool result = before->second.state == "succeeded";
@@ -212,10 +214,10 @@ void World::check_final(const coordinator::Task& task, const TaskBook& book) {
         const auto it = known.find(made.second.hash);
         return it == known.end() || !it->second.present;
       });
-  const bool new_output = task.artifacts.size() < task.spec.outputs.size();
+  const bool new_output = task.artifacts.size() < task.spec->outputs.size();
   const bool revived = book.revivals > before->second.revivals;
   if (!(result ? lost || new_output : revived))
-    violate("I4", task.spec.key.brief() + " went from " + before->second.state + " to " + state);
+    violate("I4", task.spec->key.brief() + " went from " + before->second.state + " to " + state);
 }
 
 // What the core believes against what its own log says, and against what was final before.
@@ -462,7 +464,8 @@ void World::check_end() {
       for (const auto& [key, task] : core_->cluster().tasks()) {
         if (!coordinator::is_final(task.state) &&
             !std::holds_alternative<coordinator::Blocked>(task.state))
-          waiting += "\n  " + key.brief() + " " + task.spec.stage + ": " + core_->reason(key, now_);
+          waiting +=
+              "\n  " + key.brief() + " " + task.spec->stage + ": " + core_->reason(key, now_);
       }
     }
     return violate("liveness", "the faults ended long ago and not everything has" + waiting);

@@ -129,7 +129,7 @@ inline std::string summary(const Cluster& cluster) {
   std::string text;
   for (const auto& [key, task] : cluster.tasks()) {
     text += key.brief() + " " + name_of(task.state) + " " + std::to_string(task.attempts) + " " +
-            task.last_failure + "\n";
+            task.trouble().last_failure + "\n";
   }
   for (const auto& [id, worker] : cluster.workers())
     text += worker.name + " " + std::to_string(worker.free) + "\n";

@@ -49,10 +49,10 @@ std::int64_t version_of(const std::string& name) {
 std::string text_of(const Cluster& cluster, std::uint64_t events) {
   std::string text;
   for (const auto& [key, task] : cluster.tasks()) {
-    text += fmt::format("task {} {} {} {} {} {} {} {}\n", key.hex(), task.spec.stage,
+    text += fmt::format("task {} {} {} {} {} {} {} {}\n", key.hex(), task.spec->stage,
                         name_of(task.state), task.attempts, task.user_failures, task.infra_failures,
                         cluster.is_outdated(task) ? 1 : 0,
-                        task.last_failure.empty() ? "-" : task.last_failure);
+                        task.trouble().last_failure.empty() ? "-" : task.trouble().last_failure);
   }
   for (const auto& [id, worker] : cluster.workers())
     text += fmt::format("worker {} {} {}\n", id.value(), worker.name, worker.slots);

@@ -20,7 +20,7 @@ StartAttempt order_on(CoreEnv& env, WorkerId worker) {
   for (const auto& [key, task] : env.cluster().tasks()) {
     const Gang* gang = coordinator::gang_of(task.state);
     if (gang != nullptr && gang->front().worker == worker)
-      return {.attempt = {.task = key, .number = task.attempts}, .spec = task.spec};
+      return {.attempt = {.task = key, .number = task.attempts}, .spec = *task.spec};
   }
   ADD_FAILURE() << "nothing runs on worker " << worker.value();
   return {};
@@ -130,7 +130,7 @@ TEST(Charges, ALogRuleMayForbidRetriesOrAWorker) {
   const TaskSpec avoids = make_task("train", 2);
   env.submit(make_submission("s2", {avoids}));
   const auto order = env.take<StartAttempt>();
-  EXPECT_EQ(task_of(env, avoids).avoids.size(), 0U);
+  EXPECT_EQ(task_of(env, avoids).trouble().avoids.size(), 0U);
   env.fail(first, order.at(0).attempt,
            {.cause = FailureClass::kData,
             .reason = "stale file handle",

@@ -149,7 +149,7 @@ TEST(Tasks, SuccessWithoutADeclaredOutputIsAFailure) {
                                .attempt = env.take<StartAttempt>().at(0).attempt,
                                .outcome = Succeeded{}});
   EXPECT_NE(env.state(task), "succeeded");
-  EXPECT_EQ(env.cluster().find_task(task.key)->last_failure,
+  EXPECT_EQ(env.cluster().find_task(task.key)->trouble().last_failure,
             "it ended well but made no output \"result\"");
 }
 
