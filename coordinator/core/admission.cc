@@ -160,44 +160,40 @@ Status check_run(const RunSpec& run) {
               run.key.brief(), kReasonBytesMax);
 }
 
-Outcome admitted(Outcome outcome, const TaskSpec& task) {
-  struct Admit {
-    const TaskSpec& task;
-    Outcome operator()(Succeeded& done) const {
-      for (const std::string& output : task.outputs) {
-        if (done.artifacts.contains(output)) continue;
-        return Failed{.cause = FailureClass::kUser,
-                      .reason = "it ended well but made no output \"" + output + "\""};
-      }
-      std::erase_if(done.artifacts, [&](const auto& made) {
-        return std::find(task.outputs.begin(), task.outputs.end(), made.first) ==
-               task.outputs.end();
-      });
-      std::map<std::string, std::string> recorded;
-      for (const auto& [name, text] : done.recorded) {
-        if (recorded.size() < kRecordedMax && is_name(name)) recorded[name] = for_people(text);
-      }
-      done.recorded = std::move(recorded);
-      return std::move(done);
+namespace {
+
+struct Admit {
+  const TaskSpec& task;
+  Outcome operator()(Succeeded& done) const {
+    for (const std::string& output : task.outputs) {
+      if (done.artifacts.contains(output)) continue;
+      return Failed{.cause = FailureClass::kUser,
+                    .reason = "it ended well but made no output \"" + output + "\""};
     }
-    Outcome operator()(Failed& o) const {
-      o.reason = for_people(o.reason);
-      return std::move(o);
+    std::erase_if(done.artifacts, [&](const auto& made) {
+      return std::find(task.outputs.begin(), task.outputs.end(), made.first) == task.outputs.end();
+    });
+    std::map<std::string, std::string> recorded;
+    for (const auto& [name, text] : done.recorded) {
+      if (recorded.size() < kRecordedMax && is_name(name)) recorded[name] = for_people(text);
     }
-    Outcome operator()(Lost& o) const {
-      o.reason = for_people(o.reason);
-      return std::move(o);
-    }
-    Outcome operator()(Stopped& o) const {
-      o.reason = for_people(o.reason);
-      return std::move(o);
-    }
-    Outcome operator()(Diverged& o) const {
-      o.reason = for_people(o.reason);
-      return std::move(o);
-    }
-  };
-  return std::visit(Admit{task}, outcome);
-}
+    done.recorded = std::move(recorded);
+    std::erase_if(done.consumed, [&](const auto& read) {
+      return std::none_of(task.inputs.begin(), task.inputs.end(),
+                          [&](const TaskInput& input) { return input.name == read.first; });
+    });
+    std::erase_if(done.scores, [](const auto& score) { return !is_name(score.name); });
+    return std::move(done);
+  }
+  Outcome operator()(auto& o) const {
+    o.reason = for_people(o.reason);
+    if constexpr (requires { o.signature; }) o.signature = for_people(o.signature);
+    return std::move(o);
+  }
+};
+
+}  // namespace
+
+Outcome admitted(Outcome outcome, const TaskSpec& task) { return std::visit(Admit{task}, outcome); }
 
 }  // namespace strata::coordinator

@@ -126,16 +126,33 @@ const Quarantine* Cluster::find_quarantine(const std::string& worker_name) const
 const std::string* Cluster::owner_of(const Task& task) const {
   const std::string* owner = nullptr;
   const Sweep* its = nullptr;
+  const std::int64_t needs = task.resources().slots;
+  const auto may_hold = [&](const Sweep& sweep) {
+    return sweep.options.slots_max == 0 || sweep.options.slots_max >= needs;
+  };
   for (const std::string& name : task.wants) {
     const Sweep& sweep = sweeps_.at(name);
-    const bool first = its == nullptr || sweep.priority > its->priority ||
-                       (sweep.priority == its->priority && sweep.order < its->order);
+    const bool first =
+        its == nullptr || std::make_tuple(may_hold(*its), its->priority, sweep.order) <
+                              std::make_tuple(may_hold(sweep), sweep.priority, its->order);
     if (!first) continue;
     owner = &name;
     its = &sweep;
   }
   return owner;
 }
+
+namespace {
+
+// Outputs only grow: another sweep may take what this one does not.
+void add_outputs(TaskSpec& spec, const std::vector<std::string>& more) {
+  std::vector<std::string>& outputs = spec.outputs;
+  outputs.insert(outputs.end(), more.begin(), more.end());
+  std::sort(outputs.begin(), outputs.end());
+  outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
+}
+
+}  // namespace
 
 // --- changes ---
 
@@ -176,9 +193,17 @@ void Cluster::set_present(Artifact& artifact, bool present) {
 
 void Cluster::set_state(Task& task, TaskState state) {
   const bool was_queued = std::holds_alternative<Queued>(task.state);
+  const bool result_goes = std::holds_alternative<TaskSucceeded>(task.state) &&
+                           !std::holds_alternative<TaskSucceeded>(state);
   count(task, -1);
   task.state = std::move(state);
   count(task, 1);
+  if (result_goes) {  // who was about to begin with it waits for it again
+    for (const TaskKey& key : task.consumers) {
+      Task& consumer = touch(key);
+      if (std::holds_alternative<Queued>(consumer.state)) set_state(consumer, Blocked{});
+    }
+  }
   if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
     requeued_.insert(task.spec->key);
 }
@@ -197,7 +222,9 @@ void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
     if (!std::holds_alternative<TaskSucceeded>(producer.state)) continue;
     const auto made = producer.artifacts.find(input.output);
     if (made != producer.artifacts.end() && artifacts_.at(made->second.hash).present) continue;
-    enqueue_or_block(producer, 0);
+    const std::vector<std::string>& makes = producer.spec->outputs;
+    const bool can_make = std::find(makes.begin(), makes.end(), input.output) != makes.end();
+    if (can_make) enqueue_or_block(producer, 0);
   }
 }
 
@@ -257,19 +284,17 @@ void Cluster::on(const TaskWanted& e) {
   if (gang_of(task.state) == nullptr) {
     take_spec(task, e.spec);
   } else {
-    task.next_spec = e.spec;
+    TaskSpec next = e.spec;
+    if (task.next_spec) add_outputs(next, task.next_spec->outputs);
+    task.next_spec = std::move(next);
   }
   settle_holds(task);
   if (std::holds_alternative<Queued>(task.state)) requeued_.insert(e.spec.key);
 }
 
-// Outputs only grow: another sweep may take what this one does not.
 void Cluster::take_spec(Task& task, const TaskSpec& spec) {
   TaskSpec grown = spec;
-  std::vector<std::string>& outputs = grown.outputs;
-  outputs.insert(outputs.end(), task.spec->outputs.begin(), task.spec->outputs.end());
-  std::sort(outputs.begin(), outputs.end());
-  outputs.erase(std::unique(outputs.begin(), outputs.end()), outputs.end());
+  add_outputs(grown, task.spec->outputs);
   count(task, -1);
   task.spec = std::make_shared<const TaskSpec>(std::move(grown));
   count(task, 1);
@@ -378,6 +403,7 @@ void Cluster::on(const CheckpointCommitted& e) {
                                .artifact = e.artifact,
                                .inputs = leased != nullptr ? leased->inputs : running->inputs};
   task.ends_without_progress = 0;
+  if (task.troubled) task.troubled->failed_on.clear();  // it works, after all
   Artifact& artifact = artifacts_[e.artifact.hash];
   artifact.producers.insert(e.attempt.task);
   set_present(artifact, false);  // its size is of the older word
@@ -444,11 +470,11 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
 }
 
 // What its next attempts must know of this failure. Only what a live worker reports is evidence of
-// where it fails: a worker that vanished took down whatever it held.
+// where it fails: a worker that vanished took down whatever it held, and what a machine or a disk
+// says of itself is no evidence against the task.
 void Cluster::blame(Task& task, const Gang& gang, const Failed& outcome) {
   const bool evidence =
-      outcome.cause == FailureClass::kUser || outcome.cause == FailureClass::kInfra ||
-      outcome.cause == FailureClass::kNode || outcome.cause == FailureClass::kStorage;
+      outcome.cause == FailureClass::kUser || outcome.cause == FailureClass::kInfra;
   for (const Grant& grant : gang) {
     const std::string& name = workers_.at(grant.worker).name;
     if (evidence) task.make_trouble().failed_on.insert(name);
@@ -469,15 +495,19 @@ std::string Cluster::verdict(const Task& task, const Failed& failed) {
       outcome.step == task.trouble().last_step) {
     return fmt::format("{} (twice in a row, at step {})", outcome.reason, outcome.step);
   }
-  if (task.user_failures >= task.spec->retry.user_failures_max) return outcome.reason;
-  if (task.infra_failures >= task.spec->retry.infra_failures_max &&
+  // Each end looks at its own account only: a limit that was lowered meanwhile ends nothing that
+  // somebody else is to blame for.
+  const Charge charge = charge_of(outcome.cause);
+  if (charge == Charge::kTask && task.user_failures >= task.spec->retry.user_failures_max)
+    return outcome.reason;
+  if (charge == Charge::kInfrastructure &&
+      task.infra_failures >= task.spec->retry.infra_failures_max &&
       !STRATA_BROKEN(kEndlessInfraRetries))
     return outcome.reason;
   if (task.ends_without_progress >= kEndsWithoutProgressMax)
     return fmt::format("{} ({} times without a checkpoint between)", outcome.reason,
                        task.ends_without_progress);
-  if (charge_of(outcome.cause) != Charge::kNobody &&
-      task.trouble().failed_on.size() >= kWorkersFailedOnMax) {
+  if (charge != Charge::kNobody && task.trouble().failed_on.size() >= kWorkersFailedOnMax) {
     return fmt::format("{} (it failed on {}: it is the task, not the machines)", outcome.reason,
                        fmt::join(task.trouble().failed_on, ", "));
   }

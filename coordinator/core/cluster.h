@@ -118,6 +118,8 @@ struct Task {
     if (!troubled) troubled = Trouble{};
     return *troubled;
   }
+  // What it was last said to be, whether or not that counts already.
+  [[nodiscard]] const TaskSpec& newest_spec() const { return next_spec ? *next_spec : *spec; }
   [[nodiscard]] const Resources& resources() const {
     return shape == 0 ? spec->resources : spec->fallbacks.at(shape - 1);
   }
@@ -229,8 +231,8 @@ class Cluster {
     return quarantines_;
   }
   [[nodiscard]] const Quarantine* find_quarantine(const std::string& worker_name) const;
-  // The sweep on whose account the task runs: of those that want it, the most urgent, then the
-  // first. Null: nobody wants it.
+  // The sweep on whose account the task runs: of those that want it and may hold so many slots, the
+  // most urgent, then the first. Null: nobody wants it.
   [[nodiscard]] const std::string* owner_of(const Task& task) const;
 
   // The artifacts that an attempt of this task would read now, by input. Empty optional: an input

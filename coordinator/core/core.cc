@@ -11,6 +11,9 @@ namespace strata::coordinator {
 namespace {
 
 constexpr std::size_t kClosedSessionsMax = 1'000;
+// After such a silence no more of a submission is expected, and its search decides with what it
+// has.
+constexpr std::chrono::minutes kSubmissionSilenceMax{2};
 
 std::optional<Instant> end_of_life(Instant now, std::int64_t left_ms) {
   if (left_ms < 0) return std::nullopt;
@@ -43,7 +46,10 @@ Core::Core(Options options, Cluster recovered, Instant now)
     if (worker.draining) close_session(worker.session);  // also when it is forgotten meanwhile
   }
   // A log that was cut within a step, as a mirror's may be, ends before decisions that are due.
-  for (const auto& [name, sweep] : cluster_.sweeps()) unsettled_.insert(name);
+  for (const auto& [name, sweep] : cluster_.sweeps()) {
+    unsettled_.insert(name);
+    if (!sweep.sealed) submitters_[name] = {.heard = now};
+  }
   static_cast<void>(cluster_.take_touched());
   static_cast<void>(cluster_.take_requeued());
 }
@@ -161,13 +167,24 @@ void Core::expire(Step& step) {
     quarantined_until_.erase(name);
     record(step, WorkerProbed{.name = name});
   }
+  std::erase_if(submitters_, [&](const auto& entry) {
+    const bool given_up = step.now - entry.second.heard >= kSubmissionSilenceMax;
+    if (given_up) unsettled_.insert(entry.first);
+    return given_up;
+  });
   std::vector<AttemptId> overrun;
   for (const auto& [attempt, until] : must_end_by_) {
     if (step.now > until) overrun.push_back(attempt);
   }
   for (const AttemptId& attempt : overrun) {
     must_end_by_.erase(attempt);
-    preempt(step, attempt, "it runs longer than it said, and its place is kept for another");
+    const Gang* gang = gang_of(cluster_.find_task(attempt.task)->state);
+    const bool needed =
+        gang != nullptr && std::any_of(gang->begin(), gang->end(),
+                                       [&](const Grant& g) { return kept_.contains(g.worker); });
+    // Where the gang that it made way for is gone, it delays nobody.
+    if (needed)
+      preempt(step, attempt, "it runs longer than it said, and its place is kept for another");
   }
 }
 

@@ -259,16 +259,20 @@ class Core {
   std::vector<std::uint64_t> replaced_sessions_;
   ReadyQueue queue_;
   Usage usage_;
-  std::map<WorkerId, TaskKey> kept_;          // by the last pass
-  std::map<AttemptId, Instant> granted_;      // by this process
-  std::map<AttemptId, Instant> must_end_by_;  // backfilled: they have given their word
+  std::map<WorkerId, coordinator::Kept> kept_;  // by the last pass
+  std::map<AttemptId, Instant> granted_;        // by this process
+  std::map<AttemptId, Instant> must_end_by_;    // backfilled: they have given their word
   std::map<std::string, Instant> quarantined_until_;
   std::map<std::string, std::set<TaskKey>> blamed_;            // on a worker in quarantine
   std::map<std::string, std::deque<RecentFailure>> failures_;  // reported by a worker; bounded
   std::map<AttemptId, Instant> lease_until_;
-  // Who submits a sweep just now, until its last batch: of two at the same time the one that began
-  // last goes on. Unknown after a restart, then whoever goes on first.
-  std::map<std::string, PeerId> submitters_;
+  // Who submits a sweep just now, until its last batch or a long silence: of two at the same time
+  // the one that began last goes on. Unknown after a restart, then whoever goes on first.
+  struct Submitter {
+    PeerId peer{};
+    Instant heard{};
+  };
+  std::map<std::string, Submitter> submitters_;
   std::set<std::string> unsettled_;  // sweeps whose searches may have something to decide
   std::set<TaskKey> perhaps_held_;
   // Lives of workers that are drained or leave, the newest ones: one that was given up in silence

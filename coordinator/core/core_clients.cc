@@ -18,9 +18,19 @@ Status Core::check_quota(const SubmitTasks& s, const TaskSpec& task) const {
                                 : sweep->second.options.slots_max;
   std::int64_t needs = task.resources.slots;
   for (const Resources& shape : task.fallbacks) needs = std::max(needs, shape.slots);
-  if (most == 0 || needs <= most) return {};
-  return fail(ErrorCode::kInvalid, "submitting {}: {} {} needs {} slots and the sweep may hold {}",
-              s.sweep, task.stage, task.key.brief(), needs, most);
+  const std::int64_t of_user = options_.scheduler.user_slots_max;
+  if (most != 0 && needs > most) {
+    return fail(ErrorCode::kInvalid,
+                "submitting {}: {} {} needs {} slots and the sweep may hold {}", s.sweep,
+                task.stage, task.key.brief(), needs, most);
+  }
+  if (of_user != 0 && needs > of_user) {
+    return fail(ErrorCode::kInvalid,
+                "submitting {}: {} {} needs {} slots and a user may hold {} (--user-slots of the "
+                "coordinator)",
+                s.sweep, task.stage, task.key.brief(), needs, of_user);
+  }
+  return {};
 }
 
 Status Core::check_plan(const SubmitPlanned& planned) const {
@@ -63,6 +73,12 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
                 s.sweep, kTasksPerBatchMax);
   }
   const auto it = cluster_.sweeps().find(s.sweep);
+  // A cancel ends the submission that is under way.
+  if (!s.first && it != cluster_.sweeps().end() && it->second.cancelled) {
+    return fail(ErrorCode::kConflict,
+                "submitting {}: it was cancelled while it was being submitted; submit again",
+                s.sweep);
+  }
   if (!s.first && (it == cluster_.sweeps().end() || it->second.sealed)) {
     return fail(
         ErrorCode::kConflict,
@@ -70,7 +86,8 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
         s.sweep);
   }
   const auto submitter = submitters_.find(s.sweep);
-  if (!s.first && submitter != submitters_.end() && submitter->second != peer) {
+  if (!s.first && submitter != submitters_.end() && submitter->second.peer != PeerId() &&
+      submitter->second.peer != peer) {
     return fail(ErrorCode::kConflict,
                 "submitting {}: another submission of it has begun since and took its place; what "
                 "both want is there once; submit again if this one shall count",
@@ -83,11 +100,14 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
     for (const TaskInput& input : task.inputs) {
       const auto* producer = cluster_.find_task(input.producer);
       const auto in_batch = arriving.find(input.producer);
-      const std::vector<std::string>* outputs = in_batch != arriving.end() ? in_batch->second
-                                                : producer != nullptr ? &producer->spec->outputs
-                                                                      : nullptr;
-      if (outputs != nullptr &&
-          std::find(outputs->begin(), outputs->end(), input.output) == outputs->end()) {
+      const auto has = [&](const std::vector<std::string>& outputs) {
+        return std::find(outputs.begin(), outputs.end(), input.output) != outputs.end();
+      };
+      const bool makes_it = in_batch != arriving.end() ? has(*in_batch->second)
+                            : producer == nullptr      ? true
+                                                       : has(producer->spec->outputs) ||
+                                                        has(producer->newest_spec().outputs);
+      if (!makes_it) {
         return fail(ErrorCode::kInvalid,
                     "submitting {}: {} {} takes \"{}\" from task {}, which has no such output",
                     s.sweep, task.stage, task.key.brief(), input.output.substr(0, 80),
@@ -143,7 +163,7 @@ void Core::on(Step& step, const SubmitPlanned& planned) {
 void Core::take_submission(Step& step, const SubmitTasks& s) {
   if (const Status valid = check_submission(s, step.peer); !valid)
     return refuse(step, s.id, valid.error());
-  submitters_[s.sweep] = step.peer;
+  submitters_[s.sweep] = {.peer = step.peer, .heard = step.now};
   if (s.last) submitters_.erase(s.sweep);
   if (s.first) {
     const auto it = cluster_.sweeps().find(s.sweep);
@@ -161,7 +181,7 @@ void Core::take_submission(Step& step, const SubmitTasks& s) {
     const Task* known = STRATA_BROKEN(kDuplicateCreate) ? nullptr : cluster_.find_task(spec.key);
     if (known == nullptr) ++created;
     const bool says_something =
-        known == nullptr || !known->wants.contains(s.sweep) || *known->spec != spec;
+        known == nullptr || !known->wants.contains(s.sweep) || known->newest_spec() != spec;
     if (says_something) record(step, TaskWanted{.sweep = s.sweep, .spec = spec});
     revive_if_ended(step, spec.key, revived);
   }
@@ -193,9 +213,14 @@ void Core::on(Step& step, const CancelSweep& cancel) {
                   {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
   }
   std::vector<TaskKey> unfinished;
+  // Wanted no more, so that nobody else's retry of them runs on this sweep's account.
+  std::vector<TaskKey> failed;
   for (const auto& [key, task] : cluster_.tasks()) {
-    if (task.wants.contains(cancel.sweep) && !is_final(task.state)) unfinished.push_back(key);
+    if (!task.wants.contains(cancel.sweep)) continue;
+    if (!is_final(task.state)) unfinished.push_back(key);
+    if (std::holds_alternative<TaskFailed>(task.state)) failed.push_back(key);
   }
+  for (const TaskKey& key : failed) record(step, WantWithdrawn{.sweep = cancel.sweep, .task = key});
   std::int64_t stopping = 0;
   for (const TaskKey& key : unfinished) stopping += withdraw(step, cancel.sweep, key) ? 1 : 0;
   answer(
@@ -267,13 +292,10 @@ void Core::on(Step& step, const RetryTasks& retry) {
       continue;
     }
     // What the search of one sweep has pruned is still to be done for another (simulator, seed
-    // 4616).
-    const bool has_result = std::holds_alternative<TaskSucceeded>(task->state) ||
-                            std::holds_alternative<TaskDiverged>(task->state);
-    if (has_result) continue;
+    // 4616). A result is wanted again, too: should it be lost, it is made again for somebody.
     for (const std::string& sweep : sweeps) {
       if (!task->wants.contains(sweep))
-        record(step, TaskWanted{.sweep = sweep, .spec = *task->spec});
+        record(step, TaskWanted{.sweep = sweep, .spec = task->newest_spec()});
     }
     if (!task->wants.empty()) revive_if_ended(step, key, revived);
   }

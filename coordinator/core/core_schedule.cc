@@ -128,8 +128,6 @@ Effects Core::owed() const {
 
 // --- explanations ---
 
-// --- explanations ---
-
 std::string Core::reason_queued(const TaskKey& key, const Task& task, Instant now) const {
   if (const Instant* until = queue_.paused_until(key); until != nullptr && now < *until) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*until - now).count() + 1;
@@ -145,8 +143,8 @@ std::string Core::reason_queued(const TaskKey& key, const Task& task, Instant no
   std::vector<Machine> now_there = machines(now);
   for (Machine& machine : now_there) {
     const auto kept = kept_.find(machine.id);
-    if (kept != kept_.end() && kept->second != key && !same_lane(kept->second, key))
-      machine.reserved = Reservation{.task = kept->second};
+    if (kept != kept_.end() && kept->second.task != key && !same_lane(kept->second.task, key))
+      machine.reserved = Reservation{.task = kept->second.task};
   }
   const Placement placement = place(needs, now_there, now);
   if (const auto* waiting = std::get_if<Waiting>(&placement)) return waiting->reason;

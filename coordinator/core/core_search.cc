@@ -96,8 +96,14 @@ void Core::note_for_searches(const Event& event) {
           perhaps_held_.insert(e.task);
         } else if constexpr (std::is_same_v<T, AttemptEnded>) {
           if (std::holds_alternative<Stopped>(e.outcome)) return;
-          const std::set<std::string>& wants = cluster_.find_task(e.attempt.task)->wants;
-          unsettled_.insert(wants.begin(), wants.end());
+          // A result of a stage that no search judges changes nobody's fate; a failure may end what
+          // waits for it.
+          const bool succeeded = std::holds_alternative<Succeeded>(e.outcome);
+          for (const std::string& name : cluster_.find_task(e.attempt.task)->wants) {
+            const auto& search = cluster_.sweeps().at(name).search;
+            if (search && (!succeeded || search->find(e.attempt.task) != nullptr))
+              unsettled_.insert(name);
+          }
         } else if constexpr (std::is_same_v<T,
                                             TaskRevived>) {  // it may have been held when it failed
           const std::set<std::string>& wants = cluster_.find_task(e.task)->wants;
@@ -114,7 +120,9 @@ void Core::settle_searches(Step& step) {
     unsettled_.erase(unsettled_.begin());
     const auto sweep = cluster_.sweeps().find(name);
     if (sweep == cluster_.sweeps().end() || !sweep->second.search) continue;
-    const auto decisions = sweep->second.search->settle(fates(), sweep->second.sealed);
+    const bool complete = sweep->second.sealed ||
+                          (sweep->second.sealed_generation > 0 && !submitters_.contains(name));
+    const auto decisions = sweep->second.search->settle(fates(), complete);
     for (const Search::Decision& decision : decisions) carry_out(step, name, decision);
   }
   for (const TaskKey& key : std::exchange(perhaps_held_, {})) {

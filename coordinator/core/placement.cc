@@ -152,7 +152,11 @@ Placement place(const Needs& needs, const std::vector<Machine>& machines, Instan
   for (const Machine& machine : machines) {
     const auto why = obstacle(needs, machine, now);
     if (!why) {
-      if (fitting == nullptr || machine.free < fitting->free) fitting = &machine;
+      // One that is kept for nobody comes first: there it need not keep its word.
+      const auto rank = [](const Machine& m) {
+        return std::make_pair(m.reserved.has_value(), m.free);
+      };
+      if (fitting == nullptr || rank(machine) < rank(*fitting)) fitting = &machine;
       continue;
     }
     ++tally.at(static_cast<std::size_t>(*why));
@@ -181,11 +185,12 @@ Placement place(const Needs& needs, const std::vector<Machine>& machines, Instan
   if (best == nullptr && avoided) {  // nothing else could ever hold it
     Needs anywhere = needs;
     anywhere.avoids.clear();
-    return place(anywhere, machines, now);
+    Placement placement = place(anywhere, machines, now);
+    if (auto* waiting = std::get_if<Waiting>(&placement)) waiting->anywhere = true;
+    return placement;
   }
   if (best == nullptr) return Infeasible{.reason = never_text(needs, machines)};
-  return Waiting{.reason = waits_text(needs, *best, best_why) + tally_text(tally, machines.size()),
-                 .best = best->id};
+  return Waiting{.reason = waits_text(needs, *best, best_why) + tally_text(tally, machines.size())};
 }
 
 }  // namespace strata::coordinator

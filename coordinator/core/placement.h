@@ -78,15 +78,15 @@ struct Placed {
 };
 struct Waiting {
   std::string reason{};
-  WorkerId best{};  // where it would fit first if everything there ended
+  bool anywhere = false;  // also for a worker where it failed: no other could ever hold it
 };
 struct Infeasible {
   std::string reason{};
 };
 using Placement = std::variant<Placed, Waiting, Infeasible>;
 
-// A gang lies within one worker in this version. Ties go to the worker with the fewest free slots
-// that still fits, then to the lowest id. `machines` are in the order of their ids.
+// A gang lies within one worker in this version: one that is kept for nobody, then that with the
+// fewest free slots that still fits, then the lowest id. `machines` are in the order of their ids.
 [[nodiscard]] Placement place(const Needs& needs, const std::vector<Machine>& machines,
                               Instant now);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "base/assert.h"
@@ -13,6 +14,8 @@ std::int64_t value_or_zero(const std::map<std::string, std::int64_t>& map, const
   const auto it = map.find(key);
   return it == map.end() ? 0 : it->second;
 }
+
+constexpr std::int64_t kNoBound = std::numeric_limits<std::int64_t>::max() / 2;
 
 class Planner {
  public:
@@ -32,12 +35,14 @@ class Planner {
   }
 
   Pass run() {
-    for (const auto& [worker, task] : p_.kept) {
+    for (const auto& [worker, kept] : p_.kept) {
+      const TaskKey& task = kept.task;
       const bool waits = std::any_of(candidates_.begin(), candidates_.end(),
                                      [&](const Candidate& c) { return c.next->second == task; });
       if (!waits || p_.cluster.find_worker(worker) == nullptr) continue;
-      waited_.insert(task);
-      pass_.kept.emplace(worker, task);
+      waited_[task] = kept.since;
+      newest_wait_ = std::max(newest_wait_, kept.since);
+      pass_.kept.emplace(worker, kept);
     }
     std::size_t looks = 0;
     while (!candidates_.empty() && pass_.grants.size() < kPlacementsPerPassMax &&
@@ -61,15 +66,17 @@ class Planner {
     Lane::const_iterator next{};
     Lane::const_iterator end{};
   };
-  using Rank = std::tuple<bool, std::int64_t, bool, std::int64_t, double, std::uint64_t>;
+  using Rank = std::tuple<bool, std::int64_t, std::uint64_t, std::int64_t, double, std::uint64_t>;
+  static constexpr auto kDoesNotWait = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] Rank rank(const Candidate& c) const {
     const bool in_share =
         c.key->scoring && usage_.of_scoring() + p_.usage.of_scoring() < scoring_slots_;
+    const auto waited = waited_.find(c.next->second);
     const auto weight = static_cast<double>(std::max<std::int64_t>(c.sweep->options.weight, 1));
     return {!in_share,
             -c.sweep->priority,
-            !waited_.contains(c.next->second),
+            waited != waited_.end() ? waited->second : kDoesNotWait,
             held_by_user(c),
             static_cast<double>(held_by_sweep(c)) / weight,
             c.next->first};
@@ -101,7 +108,7 @@ class Planner {
       return ++lane.next != lane.end;
     }
     hopeless_.insert(needs);
-    if (const auto* waiting = std::get_if<Waiting>(&placement)) wait(lane, waiting->best);
+    if (const auto* waiting = std::get_if<Waiting>(&placement)) wait(lane, waiting->anywhere);
     return false;
   }
 
@@ -129,12 +136,34 @@ class Planner {
     pass_.grants.push_back(std::move(grant));
   }
 
-  // The lane's first task waits: its best worker is kept for it, and where its sweep may, gangs of
-  // lower priority are asked to make room.
-  void wait(const Candidate& lane, WorkerId best) {
+  // The lane's first task waits: a worker is kept for it, and where its sweep may, gangs of lower
+  // priority are asked to make room.
+  void wait(const Candidate& lane, bool anywhere) {
     std::optional<WorkerId> room;
     if (lane.sweep->options.preempts) room = make_room(lane);
-    keep(lane, room ? room : best);
+    keep(lane, room ? room : place_to_keep(lane, anywhere));
+  }
+
+  // Where it waits already, or else where it can begin first. Nothing: room alone does not help it
+  // anywhere, so no slots stand idle for it.
+  [[nodiscard]] std::optional<WorkerId> place_to_keep(const Candidate& lane, bool anywhere) const {
+    const TaskKey& task = lane.next->second;
+    Needs needs = lane.key->needs;
+    if (anywhere) needs.avoids.clear();
+    using Claim = std::tuple<bool, bool, Instant, std::int64_t, WorkerId>;
+    std::optional<Claim> best;
+    for (const Machine& machine : p_.machines) {
+      const auto why = obstacle(needs, machine, p_.now);
+      if (why != Obstacle::kBusy && why != Obstacle::kReserved) continue;
+      const auto kept = pass_.kept.find(machine.id);
+      if (kept != pass_.kept.end() && kept->second.task == task) return machine.id;
+      const auto from = reservation(task, needs.resources, machine).from;
+      const Claim claim{machine.reserved.has_value(), !from, from.value_or(Instant()),
+                        -machine.free, machine.id};
+      if (!best || claim < *best) best = claim;
+    }
+    if (!best) return std::nullopt;
+    return std::get<WorkerId>(*best);
   }
 
   void keep(const Candidate& lane, std::optional<WorkerId> where) {
@@ -153,11 +182,13 @@ class Planner {
     }
     machine.reserved = its;
     forget_kept(task);
-    pass_.kept[*where] = task;
+    const auto waited = waited_.find(task);
+    pass_.kept[*where] = {.task = task,
+                          .since = waited != waited_.end() ? waited->second : ++newest_wait_};
   }
 
   void forget_kept(const TaskKey& task) {
-    std::erase_if(pass_.kept, [&](const auto& entry) { return entry.second == task; });
+    std::erase_if(pass_.kept, [&](const auto& entry) { return entry.second.task == task; });
   }
 
   [[nodiscard]] Reservation reservation(const TaskKey& task, const Resources& needs,
@@ -180,7 +211,7 @@ class Planner {
       if (free < needs.slots || (memory_counts && memory < needs.memory_mb)) continue;
       kept.from = end;
       kept.slots_over = free - needs.slots;
-      kept.memory_over_mb = memory - needs.memory_mb;
+      kept.memory_over_mb = memory_counts ? memory - needs.memory_mb : kNoBound;
       break;
     }
     return kept;
@@ -247,6 +278,19 @@ class Planner {
       room.victims.push_back(victim.attempt);
     }
     if (!enough()) return std::nullopt;
+    // A wide one at the end may have made the narrow ones before it needless.
+    std::erase_if(room.victims, [&](const AttemptId& attempt) {
+      const Grant held = *granted(attempt, machine.id);
+      free -= held.slots;
+      memory -= held.memory_mb;
+      if (enough()) {
+        room.slots -= held.slots;
+        return true;
+      }
+      free += held.slots;
+      memory += held.memory_mb;
+      return false;
+    });
     return room;
   }
 
@@ -286,7 +330,8 @@ class Planner {
   std::int64_t scoring_slots_ = 0;
   bool may_preempt_ = false;
   std::vector<Candidate> candidates_;
-  std::set<TaskKey> waited_;  // a place was kept for them by the pass before
+  std::map<TaskKey, std::uint64_t> waited_;  // a place was kept for them by the pass before: since
+  std::uint64_t newest_wait_ = 0;
   std::set<Needs> hopeless_;  // nothing gets freer within a pass
 };
 

@@ -5,8 +5,8 @@
 // Lanes are served in this order, decided anew after each placement:
 //   1. scoring, while it holds less than its share of the slots: else checkpoints pile up unscored
 //   2. priority of the sweep
-//   3. a gang for which a place is kept already: who began to wait for room gets it, however the
-//      shares move meanwhile
+//   3. gangs for which a place is kept already, by who began to wait first: who waits for room gets
+//      it, however the shares move meanwhile
 //   4. the user who holds the fewest slots now
 //   5. the sweep that holds the fewest slots for its weight
 //   6. the task that was created first
@@ -59,6 +59,12 @@ struct SchedulerOptions {
   std::int64_t user_slots_max = 0;  // what one user may hold at once; 0: no quota
 };
 
+// Who waits for room on a worker.
+struct Kept {
+  TaskKey task{};
+  std::uint64_t since = 0;  // counts up
+};
+
 // What a pass looks at. `machines` are in the order of their ids.
 struct Picture {
   const Cluster& cluster;
@@ -66,7 +72,7 @@ struct Picture {
   const Usage& usage;
   const SchedulerOptions& options;
   std::vector<Machine> machines{};
-  std::map<WorkerId, TaskKey> kept{};  // by the pass before
+  std::map<WorkerId, Kept> kept{};  // by the pass before
   // When an attempt that runs ends, as it says; nothing where it does not.
   std::function<std::optional<Instant>(const AttemptId&)> ends{};
   Instant now{};
@@ -84,7 +90,7 @@ struct Preemption {
 struct Pass {
   std::vector<Grantable> grants{};
   std::vector<Preemption> preemptions{};
-  std::map<WorkerId, TaskKey> kept{};  // for whom
+  std::map<WorkerId, Kept> kept{};
 };
 [[nodiscard]] Pass plan_pass(Picture picture);
 

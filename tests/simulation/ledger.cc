@@ -63,13 +63,15 @@ std::int64_t Ledger::memory_used(WorkerId worker) const {
   return used;
 }
 
-const std::string* Ledger::owner_of(const TaskBook& task) const {
+const std::string* Ledger::owner_of(const TaskBook& task, std::int64_t slots) const {
   const std::string* owner = nullptr;
   for (const std::string& name : task.wants) {
-    const SweepBook& its = sweeps_.at(name);
-    if (owner == nullptr || its.priority > sweeps_.at(*owner).priority ||
-        (its.priority == sweeps_.at(*owner).priority && its.order < sweeps_.at(*owner).order))
-      owner = &name;
+    const auto place = [&](const std::string& sweep) {
+      const SweepBook& its = sweeps_.at(sweep);
+      const bool too_small = its.options.slots_max != 0 && its.options.slots_max < slots;
+      return std::make_tuple(too_small, -its.priority, its.order);
+    };
+    if (owner == nullptr || place(name) < place(*owner)) owner = &name;
   }
   return owner;
 }
@@ -307,14 +309,14 @@ Ledger::Verdict Ledger::check_resume(const AttemptGranted& e, const TaskBook& ta
 }
 
 Ledger::Verdict Ledger::check_quota(const AttemptGranted& e, const TaskBook& task) const {
-  const std::string* owner = owner_of(task);
+  const std::string* owner = owner_of(task, slots_of(e.gang));
   if (owner == nullptr) return broken("I21", "{} is begun for nobody", e.attempt.text());
   const std::int64_t most = sweeps_.at(*owner).options.slots_max;
   if (most == 0) return {};
   std::int64_t held = slots_of(e.gang);
   for (const auto& [key, other] : tasks_) {
     if (!other.live) continue;
-    const std::string* its = owner_of(other);
+    const std::string* its = owner_of(other, slots_of(other.gang));
     if (its != nullptr && *its == *owner) held += slots_of(other.gang);
   }
   if (held > most)

@@ -128,7 +128,7 @@ class Ledger {
   static void forget_search(TaskBook& task, const std::string& sweep);
   [[nodiscard]] Verdict must_be_live(const AttemptId& attempt, std::string_view what) const;
   // On whose account a task runs: of those that want it the most urgent, then the first.
-  [[nodiscard]] const std::string* owner_of(const TaskBook& task) const;
+  [[nodiscard]] const std::string* owner_of(const TaskBook& task, std::int64_t slots) const;
 
   std::map<TaskKey, TaskBook> tasks_;
   std::map<std::string, SweepBook> sweeps_;

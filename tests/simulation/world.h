@@ -119,8 +119,9 @@ class World {
     std::vector<TaskSpec> shared{};                         // prepare, extract
     std::map<std::int64_t, std::vector<TaskSpec>> cells{};  // all lines that ever stood in the file
     std::set<std::int64_t> lines{};                         // that stand in it now
-    std::vector<TaskSpec> submitted{};                      // as acknowledged last
-    std::optional<Ask> asking{};                            // repeated until it is answered
+    bool plots = false;                 // asks trainings and extracts for their logs, too
+    std::vector<TaskSpec> submitted{};  // as acknowledged last
+    std::optional<Ask> asking{};        // repeated until it is answered
     std::uint64_t request = 0;
     bool acknowledged = false;
     bool cancelled = false;

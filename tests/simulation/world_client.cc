@@ -33,6 +33,7 @@ void World::make_plans() {
         chance(0.3) ? kWidestGang + static_cast<std::int64_t>(random_.bounded(3)) : 0;
     plan.options.preempts = chance(0.4);
     plan.options.search = search_of(s);
+    plan.plots = Random::hash(Random::hash(options_.seed) ^ (20'000 + s)) % 3 == 0;
     const auto corpus = static_cast<std::int64_t>(random_.bounded(2));
     TaskSpec prepare = testing::make_task("prepare", corpus);
     TaskSpec extract = testing::make_task("extract", corpus, {prepare}, 2);
@@ -86,15 +87,37 @@ void World::make_cell(Plan& plan, std::int64_t corpus, std::int64_t cell) {
   plan.cells[cell] = {train, score};
 }
 
+namespace {
+
+// Outputs are no part of a key: another sweep may want the same training without its log.
+void ask_for_log(TaskSpec& task) { task.outputs = {"log", "result"}; }
+
+TaskSpec plot_of(const TaskSpec& extract, const TaskSpec& train) {
+  TaskSpec plot = testing::make_task("plot", 1);
+  plot.inputs = {{.name = "from_extract", .producer = extract.key, .output = "log"},
+                 {.name = "from_train", .producer = train.key, .output = "log"}};
+  plot.key = compute_key(plot);
+  plot.lease_ms = 60'000;
+  return plot;
+}
+
+}  // namespace
+
 SubmitTasks World::submission_of(const Plan& plan) const {
   std::vector<TaskSpec> tasks = plan.shared;
   for (TaskSpec& task : tasks) task.lease_ms = 60'000;
+  if (plan.plots) ask_for_log(tasks.back());
   std::vector<RunSpec> runs;
   for (const std::int64_t line : plan.lines) {
     const std::vector<TaskSpec>& own = plan.cells.at(line);
-    tasks.insert(tasks.end(), own.begin(), own.end());
     std::vector<TaskSpec> stages = plan.shared;
     stages.insert(stages.end(), own.begin(), own.end());
+    tasks.insert(tasks.end(), own.begin(), own.end());
+    if (plan.plots) {
+      ask_for_log(tasks.at(tasks.size() - own.size()));
+      stages.push_back(plot_of(plan.shared.back(), own.front()));
+      tasks.push_back(stages.back());
+    }
     runs.push_back(testing::make_run(fmt::format("cell {}", line), 1, stages));
   }
   SubmitTasks submission = testing::make_submission(plan.sweep, std::move(tasks), std::move(runs));
@@ -132,6 +155,8 @@ void World::edit(Plan& plan) {
   if (chance(0.3)) plan.priority = static_cast<std::int64_t>(random_.bounded(3));
   if (Random::hash(static_cast<std::uint64_t>(statistics_.edits)) % 4 == 0)
     plan.options.search = search_of(100 + static_cast<std::uint64_t>(statistics_.edits));
+  if (Random::hash(static_cast<std::uint64_t>(777 + statistics_.edits)) % 3 == 0)
+    plan.plots = !plan.plots;
   trace(fmt::format("{} is edited: lines {}", plan.sweep, fmt::join(plan.lines, " ")));
 }
 

@@ -118,6 +118,23 @@ TEST(Charges, ScheduledEndsAreFreeAsLongAsCheckpointsComeBetween) {
   EXPECT_EQ(env.reason(task), "time limit (100 times without a checkpoint between)");
 }
 
+TEST(Charges, ALimitThatIsLoweredEndsNothingThatSomebodyElseIsToBlameFor) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(1);
+  TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  for (int i = 0; i < 2; ++i) {
+    env.fail(worker, env.take<StartAttempt>().at(0).attempt, {.reason = "a bug"});
+    let_time_pass(env, {worker}, seconds(60));
+  }
+  const StartAttempt third = env.take<StartAttempt>().at(0);
+  task.retry.user_failures_max = 2;
+  env.submit(make_submission("s", {task}));
+  env.fail(worker, third.attempt,
+           {.cause = FailureClass::kScheduled, .reason = "the allocation ends"});
+  EXPECT_EQ(env.state(task), "leased");
+}
+
 TEST(Charges, ALogRuleMayForbidRetriesOrAWorker) {
   CoreEnv env;
   const WorkerId first = env.add_worker(1);
@@ -180,6 +197,43 @@ struct BadWorker {
              {.reason = "no GPU there"});
   }
 };
+
+TEST(Attribution, ADiskThatIsFullOnThreeWorkersIsNotTheTask) {
+  CoreEnv env;
+  std::vector<WorkerId> workers;
+  for (int i = 0; i < 4; ++i) workers.push_back(env.add_worker(1));
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  for (int i = 0; i < 3; ++i) {
+    const StartAttempt order = env.take<StartAttempt>().back();
+    env.fail(order.gang.at(0).worker, order.attempt,
+             {.cause = FailureClass::kStorage, .reason = "No space left on device"});
+    let_time_pass(env, workers, seconds(20));
+  }
+  EXPECT_EQ(env.state(task), "leased");
+  EXPECT_EQ(task_of(env, task).infra_failures, 3);
+}
+
+TEST(Attribution, ACheckpointShowsThatTheTaskWorksAfterAll) {
+  CoreEnv env;
+  std::vector<WorkerId> workers;
+  for (int i = 0; i < 4; ++i) workers.push_back(env.add_worker(1));
+  TaskSpec task = make_task("train", 1);
+  task.retry.user_failures_max = 10;
+  env.submit(make_submission("s", {task}));
+  for (int i = 0; i < 3; ++i) {
+    const StartAttempt order = env.take<StartAttempt>().back();
+    const WorkerId worker = order.gang.at(0).worker;
+    env.from(worker, ReportStarted{.worker = worker, .attempt = order.attempt});
+    env.from(worker, ReportCheckpoint{.worker = worker,
+                                      .attempt = order.attempt,
+                                      .step = 100 * (i + 1),
+                                      .artifact = make_artifact(std::to_string(i))});
+    env.fail(worker, order.attempt, {.reason = "a bug"});
+    let_time_pass(env, workers, seconds(60));
+  }
+  EXPECT_EQ(env.state(task), "leased");
+}
 
 TEST(Attribution, ThreeTasksFailingOnOneWorkerAreTheWorkerAndAreForgiven) {
   BadWorker world;

@@ -199,17 +199,58 @@ TEST(Backfill, WhatTheGangLeavesOverMayBeUsedForAnyTime) {
   EXPECT_EQ(env.take<StartAttempt>().size(), 1U) << "one of the two free slots is over then";
 }
 
+TEST(Backfill, WhoseGangIsGoneMayRunLongerThanItSaid) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(4);
+  env.submit(sweep("a", {lasting(make_task("first", 1, {}, 2), seconds(100))}));
+  const auto first = env.take<StartAttempt>();
+  env.submit(sweep("gang", {make_task("wide", 1, {}, 4)}));
+  env.submit(sweep("b", {lasting(make_task("fits", 1), seconds(90))}));
+  const auto filled = env.take<StartAttempt>();
+  env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 1, .sweep = "gang"});
+  for (int i = 0; i < 8; ++i) {
+    env.heartbeat(worker, {{first.at(0).attempt}, {filled.at(0).attempt}});
+    env.pass(seconds(17));
+  }
+  EXPECT_TRUE(env.take<StopAttempt>().empty());
+}
+
+TEST(Backfill, TakesAPlaceThatIsKeptForNobodyFirst) {
+  CoreEnv env;
+  env.add_worker(4, "w1");
+  env.submit(sweep("a", {lasting(make_task("first", 1, {}, 2), seconds(100))}));
+  env.submit(sweep("gang", {make_task("wide", 1, {}, 4)}));
+  env.take<StartAttempt>();
+  const WorkerId idle = env.add_worker(3, "w2");
+  env.submit(sweep("b", {lasting(make_task("fits", 1), seconds(90))}));
+  EXPECT_EQ(env.take<StartAttempt>().at(0).gang.at(0).worker, idle);
+}
+
+TEST(Backfill, NothingIsKeptWhereTheTaskCanNeverRun) {
+  CoreEnv env;
+  env.add_worker(Hello{.slots = 4, .lifetime_left_ms = 3'600'000});
+  const TaskSpec days = lasting(make_task("prepare", 1), std::chrono::hours(10));
+  env.submit(sweep("a", {days}));
+  EXPECT_NE(env.reason(days).find("ends in 3600 s"), std::string::npos) << env.reason(days);
+  env.submit(sweep("b", {lasting(make_task("short", 1), seconds(600)), make_task("short", 2)}));
+  EXPECT_EQ(env.take<StartAttempt>().size(), 2U);
+}
+
 // Durations are what tasks say. Whatever waits behind it, the gang in front begins when it would
-// have begun without them.
+// have begun without them, on whichever worker.
 TEST(Backfill, NeverDelaysTheGangInFront) {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 120; ++seed) {
     const auto begins_after = [&](bool with_others) {
       Random random(seed);
       CoreEnv env;
-      const WorkerId worker = env.add_worker(8);
+      std::vector<WorkerId> workers{env.add_worker(8)};
+      if (seed % 2 == 0) workers.push_back(env.add_worker(8));
       std::vector<TaskSpec> running;
-      for (std::int64_t i = 0; i < 4; ++i) {
-        const auto slots = static_cast<std::int64_t>(1 + random.bounded(3));
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(4 * workers.size()); ++i) {
+        // On two workers none of these waits: else fair shares decide who of them and the gang goes
+        // first, and those the others do move.
+        const std::uint64_t most = workers.size() == 1 ? 3 : 2;
+        const auto slots = static_cast<std::int64_t>(1 + random.bounded(most));
         running.push_back(lasting(make_task("running", i, {}, slots),
                                   seconds(10 + static_cast<int>(random.bounded(90)))));
       }
@@ -233,9 +274,14 @@ TEST(Backfill, NeverDelaysTheGangInFront) {
               order.spec.resources.expected_ms > 0 ? order.spec.resources.expected_ms : 300'000;
           ends.try_emplace(order.attempt, env.now() + milliseconds(takes), order);
         }
-        std::vector<HeldAttempt> held;
-        for (const auto& [id, end] : ends) held.push_back({id, AttemptPhase::kRunning});
-        env.heartbeat(worker, held);
+        for (const WorkerId worker : workers) {
+          std::vector<HeldAttempt> held;
+          for (const auto& [id, end] : ends) {
+            if (end.second.gang.at(0).worker == worker)
+              held.push_back({id, AttemptPhase::kRunning});
+          }
+          env.heartbeat(worker, held);
+        }
         env.pass(seconds(1));
         EXPECT_TRUE(env.take<StopAttempt>().empty()) << "everybody keeps their word";
         for (auto it = ends.begin(); it != ends.end();) {
@@ -243,7 +289,7 @@ TEST(Backfill, NeverDelaysTheGangInFront) {
             ++it;
             continue;
           }
-          env.succeed(worker, it->second.second);
+          env.succeed(it->second.second.gang.at(0).worker, it->second.second);
           it = ends.erase(it);
         }
       }

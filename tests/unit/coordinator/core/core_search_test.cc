@@ -458,5 +458,27 @@ TEST(SearchInCore, WhatIsDroppedFromTheFileIsNoLongerJudged) {
   EXPECT_NE(s.state(0), "held") << "nobody would ever let it go";
 }
 
+TEST(SearchInTheCore, ASubmissionThatBreaksOffDoesNotStopItForEver) {
+  Searching s(3, 8, asha({100}, 3));
+  SubmitTasks again = s.submission("s", asha({100}, 3));
+  again.last = false;
+  s.env.submit(again);  // and its client dies
+  for (std::size_t i = 0; i < 3; ++i) s.report(i, 100, static_cast<double>(3 - i));
+  const auto held = [&] {
+    return std::count_if(s.trains.begin(), s.trains.end(), [&](const TaskSpec& task) {
+      return s.env.cluster().find_task(task.key)->trouble().holds.contains("s") &&
+             !s.env.cluster().find_task(task.key)->trouble().pruned.contains("s");
+    });
+  };
+  ASSERT_GT(held(), 0) << "more might have come";
+  for (int i = 0; i < 13; ++i) {
+    std::vector<HeldAttempt> running;
+    for (std::size_t t = 0; t < 3; ++t) running.push_back({s.attempt(t), AttemptPhase::kRunning});
+    s.env.heartbeat(s.worker, running);
+    s.env.pass(seconds(10));
+  }
+  EXPECT_EQ(held(), 0);
+}
+
 }  // namespace
 }  // namespace strata::testing
