@@ -56,7 +56,8 @@ Status Server::run() {
 }
 
 std::chrono::milliseconds Server::wait_time() const {
-  if (!inputs_.empty() && !commit_failed_ && options_.safe_mode.empty())
+  const bool more = !inputs_.empty() || core_.is_busy();
+  if (more && !commit_failed_ && options_.safe_mode.empty())
     return parts_.events.tables().has_room() ? std::chrono::milliseconds{0} : kBatchTime;
   Instant due = std::min(tick_due_, export_due_);
   if (commit_failed_) due = std::min(commit_due_, export_due_);
@@ -78,6 +79,7 @@ Status Server::turn() {
       queue_input({}, Tick{});
       tick_due_ = began + options_.tick_every;
     }
+    if (core_.is_busy()) queue_input({}, GoOn{});
     step_waiting(began + kBatchTime);
   }
   store_points();
@@ -260,12 +262,6 @@ Result<std::optional<InputBody>> Server::control_input(const Request& request) c
     const auto sweep = core_.cluster().sweeps().find(name);
     if (!name.empty() && sweep == core_.cluster().sweeps().end())
       return fail(ErrorCode::kNotFound, "retry: there is no sweep \"{}\"", name);
-    if (!name.empty() && keys.empty()) {  // all of it; else those of its tasks that are named
-      for (const auto& [key, run] : sweep->second.runs) {
-        if (!sweep->second.is_current(run)) continue;
-        for (const auto& [stage, task] : run.spec.tasks) keys.insert(task);
-      }
-    }
     if (name.empty() && keys.empty())
       return fail(ErrorCode::kInvalid, "retry: name a sweep or tasks");
     input = RetryTasks{.request = request.id,

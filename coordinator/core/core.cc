@@ -98,7 +98,9 @@ void Core::pause(const TaskKey& key, Instant until) { queue_.pause(key, until, c
 
 Output Core::step(const Input& input, Instant now, WallTime wall) {
   Step step{.now = now, .wall = wall, .peer = input.peer, .beside = input.beside};
-  std::visit([&](const auto& body) { on(step, body); }, input.body);
+  if (!has_to_wait(step, input))
+    std::visit([&](const auto& body) { on(step, body); }, input.body);
+  go_on(step);
   settle_searches(step);
   schedule(step);
   return std::move(step.out);
@@ -417,6 +419,7 @@ std::vector<Core::Kept> Core::kept() const {
   return {{"sessions that were replaced", replaced_sessions_.size(), kReplacedSessionsMax},
           {"sessions that are closed", closed_sessions_.size(), kClosedSessionsMax},
           {"workers heard of", presence_.size(), cluster_.workers().size()},
+          {"commands that wait", waiting_.size(), kCommandsWaitingMax},
           {"leases", lease_until_.size(), tasks},
           {"times of grants", granted_.size(), tasks},
           {"ends that were promised", must_end_by_.size(), tasks},

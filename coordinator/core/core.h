@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "coordinator/core/chores.h"
 #include "coordinator/core/cluster.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/ready_queue.h"
@@ -32,10 +33,6 @@ namespace strata::coordinator {
 
 // What the worker is told.
 [[nodiscard]] Message stop_order(const AttemptId& attempt, const Stop& stop);
-
-// Where a message came from and where its answer goes; given by the transport, good for the life of
-// a connection.
-using PeerId = StrongId<struct PeerTag>;
 
 struct Options {
   std::string coordinator_id{};  // random per store
@@ -51,6 +48,9 @@ struct Options {
   // Of a worker that seems to break what it is given; doubles as long as it fails its probes.
   std::chrono::milliseconds quarantine_first{600'000};
   std::chrono::milliseconds quarantine_max{6 * 3'600'000};
+  // A step does so much of what clients asked for, and the rest with the next ones.
+  std::size_t looks_per_step = 20'000;  // at tasks and runs
+  std::size_t events_per_step = 1'000;
   SchedulerOptions scheduler{};
 };
 static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after,
@@ -62,12 +62,14 @@ inline constexpr std::string_view kWorkerEnded = "the worker ended: ";
 
 // Inputs that are not messages of workers.
 struct Tick {};
+struct GoOn {};  // while Core::is_busy()
 struct CancelSweep {
   std::uint64_t request = 0;
   std::string sweep{};
 };
 // Revives the failed and cancelled ones among them. A cancelled one is wanted by nobody: it is
 // wanted again by the sweeps whose runs it stands in; where `sweep` is named, by that one only.
+// Without tasks: all that stand in current runs of the sweep.
 struct RetryTasks {
   std::uint64_t request = 0;
   std::string sweep{};
@@ -99,9 +101,9 @@ struct SubmitPlanned {
   std::shared_ptr<const Plan> plan{};
 };
 
-using InputBody = std::variant<Tick, Hello, Heartbeat, ReportStarted, ReportCheckpoint, ReportEnded,
-                               Leaving, Goodbye, SubmitTasks, SubmitPlanned, CancelSweep,
-                               RetryTasks, DrainWorker, ReleaseWorker, RungReport>;
+using InputBody = std::variant<Tick, GoOn, Hello, Heartbeat, ReportStarted, ReportCheckpoint,
+                               ReportEnded, Leaving, Goodbye, SubmitTasks, SubmitPlanned,
+                               CancelSweep, RetryTasks, DrainWorker, ReleaseWorker, RungReport>;
 
 // A rung that a task has not reached yet, of one of the searches that judge it.
 struct WatchedRung {
@@ -140,6 +142,9 @@ class Core {
   // obeyed.
   [[nodiscard]] Effects owed() const;
 
+  // Something is under way that goes on with every step: GoOn is one that does nothing else.
+  [[nodiscard]] bool is_busy() const { return chore_.has_value() || !waiting_.empty(); }
+
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] Touched take_touched() { return cluster_.take_touched(); }
 
@@ -173,6 +178,7 @@ class Core {
     Output out{};
   };
   void on(Step& step, const Tick& tick);
+  void on(Step&, const GoOn&) {}
   void on(Step& step, const Hello& hello);
   void on(Step& step, const Heartbeat& heartbeat);
   void on(Step& step, const ReportStarted& report);
@@ -187,6 +193,16 @@ class Core {
   void on(Step& step, const DrainWorker& drain);
   void on(Step& step, const ReleaseWorker& release);
   void on(Step& step, const RungReport& report);
+
+  // What clients asked for and is done in parts (core_chores.cc).
+  [[nodiscard]] bool has_to_wait(Step& step, const Input& input);
+  void go_on(Step& step);
+  [[nodiscard]] bool may_go_on(const Step& step, Part& part) const;
+  // Whether it is done.
+  [[nodiscard]] bool work(Step& step, Part& part, Cancelling& cancelling);
+  [[nodiscard]] bool work(Step& step, Part& part, Sealing& sealing);
+  [[nodiscard]] bool work(Step& step, Part& part, Retrying& retrying);
+  [[nodiscard]] bool look_for_runs(const Step& step, Part& part, Retrying& retrying) const;
 
   void record(Step& step, EventBody body);  // applies it, too
   void send(Step& step, PeerId to, Message message);
@@ -206,7 +222,6 @@ class Core {
   void revive_if_ended(Step& step, const TaskKey& key, std::int64_t& revived);
   // Withdraws one want; the last one ends the task. Whether a gang was asked to stop.
   bool withdraw(Step& step, const std::string& sweep, const TaskKey& key);
-  [[nodiscard]] std::vector<TaskKey> unstarted_orphans(const std::string& sweep) const;
   [[nodiscard]] Outcome judge(const ReportEnded& report, const Task& task) const;
   [[nodiscard]] std::int64_t backoff_ms(const Task& task, FailureClass cause) const;
   void pause(const TaskKey& key, Instant until);
@@ -248,6 +263,7 @@ class Core {
     bool charged = false;  // to the task
   };
   static constexpr std::size_t kReplacedSessionsMax = 1'024;
+  static constexpr std::size_t kCommandsWaitingMax = 1'000;
 
   void follow(const Event& event);  // what the queue and the accounts make of it
   void account_for(const TaskKey& key);
@@ -257,6 +273,8 @@ class Core {
   std::map<WorkerId, WorkerPresence> presence_;
   // Sessions whose name another one took; the oldest are forgotten.
   std::vector<std::uint64_t> replaced_sessions_;
+  std::optional<Chore> chore_;
+  std::deque<Input> waiting_;  // commands that came meanwhile
   ReadyQueue queue_;
   Usage usage_;
   std::map<WorkerId, coordinator::Kept> kept_;  // by the last pass

@@ -1,4 +1,5 @@
-// The part of the core that answers clients: submissions, cancelling, retrying, draining.
+// The part of the core that answers clients: submissions, draining, quarantine. What takes long
+// goes on in core_chores.cc.
 
 #include <algorithm>
 
@@ -187,119 +188,17 @@ void Core::take_submission(Step& step, const SubmitTasks& s) {
   }
   for (const RunSpec& run : s.runs)
     record(step, RunAdded{.sweep = s.sweep, .generation = generation, .run = run});
-  std::int64_t withdrawn = 0;
-  if (s.last) {
-    // What was dropped from the file and has not begun shall not begin. What runs goes on, and
-    // results stay: submitting the old file again keeps them.
-    for (const TaskKey& key : unstarted_orphans(s.sweep)) {
-      withdraw(step, s.sweep, key);
-      ++withdrawn;
-    }
-    record(step, SweepSealed{.sweep = s.sweep, .generation = generation});
-  }
-  answer(step, s.id,
-         Object{{"sweep", s.sweep},
-                {"generation", generation},
-                {"created", created},
-                {"kept", static_cast<std::int64_t>(s.tasks.size()) - created - revived},
-                {"revived", revived},
-                {"withdrawn", withdrawn},
-                {"runs", static_cast<std::int64_t>(s.runs.size())}});
-}
-
-void Core::on(Step& step, const CancelSweep& cancel) {
-  if (!cluster_.sweeps().contains(cancel.sweep)) {
-    return refuse(step, cancel.request,
-                  {ErrorCode::kNotFound, fmt::format("there is no sweep \"{}\"", cancel.sweep)});
-  }
-  std::vector<TaskKey> unfinished;
-  // Wanted no more, so that nobody else's retry of them runs on this sweep's account.
-  std::vector<TaskKey> failed;
-  for (const auto& [key, task] : cluster_.tasks()) {
-    if (!task.wants.contains(cancel.sweep)) continue;
-    if (!is_final(task.state)) unfinished.push_back(key);
-    if (std::holds_alternative<TaskFailed>(task.state)) failed.push_back(key);
-  }
-  for (const TaskKey& key : failed) record(step, WantWithdrawn{.sweep = cancel.sweep, .task = key});
-  std::int64_t stopping = 0;
-  for (const TaskKey& key : unfinished) stopping += withdraw(step, cancel.sweep, key) ? 1 : 0;
-  answer(
-      step, cancel.request,
-      Object{{"withdrawn", static_cast<std::int64_t>(unfinished.size())}, {"stopping", stopping}});
-}
-
-bool Core::withdraw(Step& step, const std::string& sweep, const TaskKey& key) {
-  record(step, WantWithdrawn{.sweep = sweep, .task = key});
-  const Task& task = *cluster_.find_task(key);
-  if (!task.wants.empty() && !STRATA_BROKEN(kCancelSharedTask))
-    return false;  // somebody else's now
-  if (gang_of(task.state) == nullptr) {
-    record(step, TaskCancelled{.task = key});
-    return false;
-  }
-  const AttemptId attempt{.task = key, .number = task.attempts};
-  const std::string reason = "no sweep wants it any more";
-  stop(step, attempt, StopKind::kCancel, reason);
-  return true;
-}
-
-// Tasks that the sweep wants for runs of earlier submissions only, and that no gang has begun.
-std::vector<TaskKey> Core::unstarted_orphans(const std::string& name) const {
-  const Sweep& sweep = cluster_.sweeps().at(name);
-  std::set<TaskKey> dropped;
-  for (const auto& [key, run] : sweep.runs) {
-    if (run.generation == sweep.generation) continue;
-    for (const auto& [stage, task] : run.spec.tasks) {
-      const TaskState& state = cluster_.find_task(task)->state;
-      const bool ended = is_final(state) && !(STRATA_BROKEN(kDropDeletesResult) &&
-                                              std::holds_alternative<TaskSucceeded>(state));
-      if (!ended && gang_of(state) == nullptr) dropped.insert(task);
-    }
-  }
-  if (dropped.empty()) return {};  // as a rule; then the runs that are asked for cost nothing
-  std::set<TaskKey> asked_for;
-  for (const auto& [key, run] : sweep.runs) {
-    if (run.generation != sweep.generation) continue;
-    for (const auto& [stage, task] : run.spec.tasks) asked_for.insert(task);
-  }
-  std::vector<TaskKey> orphans;
-  for (const TaskKey& key : dropped) {
-    const Task& task = *cluster_.find_task(key);
-    if (task.wants.contains(name) && !asked_for.contains(key)) orphans.push_back(key);
-  }
-  return orphans;
-}
-
-void Core::on(Step& step, const RetryTasks& retry) {
-  std::map<TaskKey, std::set<std::string>> standing;  // in current runs of these sweeps
-  for (const TaskKey& key : retry.tasks) standing[key];
-  for (const auto& [name, sweep] : cluster_.sweeps()) {
-    if (!retry.sweep.empty() && retry.sweep != name) continue;
-    for (const auto& [run_key, run] : sweep.runs) {
-      if (!sweep.is_current(run)) continue;
-      for (const auto& [stage, key] : run.spec.tasks) {
-        if (const auto it = standing.find(key); it != standing.end()) it->second.insert(name);
-      }
-    }
-  }
-  std::int64_t revived = 0;
-  for (const auto& [key, sweeps] : standing) {
-    const Task* task = cluster_.find_task(key);
-    if (task == nullptr) continue;
-    if (retry.pruned_too && std::holds_alternative<TaskPrunedState>(task->state)) {
-      record(step, TaskRevived{.task = key});
-      ++revived;
-      continue;
-    }
-    // What the search of one sweep has pruned is still to be done for another (simulator, seed
-    // 4616). A result is wanted again, too: should it be lost, it is made again for somebody.
-    for (const std::string& sweep : sweeps) {
-      if (!task->wants.contains(sweep))
-        record(step, TaskWanted{.sweep = sweep, .spec = task->newest_spec()});
-    }
-    if (!task->wants.empty()) revive_if_ended(step, key, revived);
-  }
-  answer(step, retry.request, Object{{"revived", revived}});
+  const Object said{{"sweep", s.sweep},
+                    {"generation", generation},
+                    {"created", created},
+                    {"kept", static_cast<std::int64_t>(s.tasks.size()) - created - revived},
+                    {"revived", revived},
+                    {"withdrawn", std::int64_t{0}},
+                    {"runs", static_cast<std::int64_t>(s.runs.size())}};
+  if (!s.last) return answer(step, s.id, said);
+  chore_ = Chore{.peer = step.peer,
+                 .request = s.id,
+                 .body = Sealing{.sweep = s.sweep, .generation = generation, .batch = said}};
 }
 
 void Core::on(Step& step, const DrainWorker& drain) {

@@ -166,7 +166,7 @@ void World::check_submission(const SubmitTasks& s, const coordinator::Output& ou
   }
   for (const coordinator::Send& effect : output.effects) {
     const auto* answer = std::get_if<Answer>(&effect.message);
-    if (answer == nullptr || !answer->ok) continue;
+    if (answer == nullptr || !answer->ok || answer->id != s.id) continue;
     const auto body = parse_json(answer->body);
     const Value* created = body ? body->find("created") : nullptr;
     const std::int64_t said = created != nullptr && created->if_number() != nullptr

@@ -54,6 +54,7 @@ void World::turn() {
     stepped_.push_back(input);
   }
   if (violation_) return;
+  if (core_ && core_->is_busy()) give({}, coordinator::GoOn{});
   if (coordinator::broken == coordinator::Break::kActBeforeCommit) perform_effects();
   if (core_) commit();
 }
@@ -214,11 +215,14 @@ void World::start_coordinator() {
   disk_.replace(log_);
   check_recovery();
   if (violation_) return;
-  core_ =
-      std::make_unique<coordinator::Core>(coordinator::Options{.coordinator_id = "simulated",
-                                                               .backoff_first = milliseconds(1'000),
-                                                               .backoff_max = milliseconds(30'000)},
-                                          replayed(), now_);
+  core_ = std::make_unique<coordinator::Core>(
+      coordinator::Options{.coordinator_id = "simulated",
+                           .backoff_first = milliseconds(1'000),
+                           .backoff_max = milliseconds(30'000),
+                           // Of some seeds: few things a step.
+                           .looks_per_step = slow_hands() ? 4U : 20'000U,
+                           .events_per_step = slow_hands() ? 2U : 1'000U},
+      replayed(), now_);
   ++core_lives_;
   created_as_.clear();
   for (const auto& [key, task] : core_->cluster().tasks()) created_as_[key] = task.order;
