@@ -241,6 +241,10 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
     each_state(sweep->tasks, [&, &its = name](const char* state, std::int64_t tasks) {
       s.sweep_tasks[{its, state}] = tasks;
     });
+    if (!sweep->search) continue;
+    const auto rungs = sweep->search->counts();
+    for (std::size_t i = 0; i < rungs.size(); ++i)
+      s.sweep_rungs[name].emplace_back(sweep->search->definition().rungs[i], rungs[i]);
   }
   std::size_t stages = 0;
   for (const auto& [name, states] : cluster.stages()) {

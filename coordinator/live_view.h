@@ -1,6 +1,6 @@
-// What people ask about the present: `explain`, `watch`, `workers`. Answered on the control thread
-// from the core and from soft facts gathered here (when attempts began, their newest metrics, how
-// long finished tasks took). No I/O.
+// What people ask about the present: `explain`, `workers`, and what `watch` (watch_report.h) says.
+// Answered on the control thread from the core and from soft facts gathered here (when attempts
+// began, their newest metrics, how long finished tasks took). No I/O.
 //
 // Thread rule: the core's thread. Answers are the bodies of docs/requests.md.
 #pragma once
@@ -17,10 +17,6 @@
 namespace strata::coordinator {
 
 inline constexpr std::size_t kPrefixDigitsMin = 4;
-// Distinct reasons asked of the core for one `watch`.
-inline constexpr std::size_t kWatchReasonsMax = 256;
-inline constexpr std::size_t kWatchFailedMax = 100;  // failed tasks listed in one answer
-inline constexpr std::size_t kWatchRunningMax = 500;
 
 // A task or a run named by a unique prefix of its key.
 struct Named {
@@ -41,8 +37,11 @@ class LiveView {
 
   [[nodiscard]] Result<Value> explain(const Core& core, const std::string& prefix,
                                       Instant now) const;
-  [[nodiscard]] Result<Value> watch(const Core& core, const std::string& sweep, Instant now,
-                                    WallTime wall) const;
+  // A row of `watch`: a task that is out, and the cells that wait for it.
+  [[nodiscard]] Value running_row(const Cluster& cluster, const TaskKey& key, const Task& task,
+                                  const Array& cells) const;
+  // How long its last success took; null: not known.
+  [[nodiscard]] const double* seconds_of(const TaskKey& task) const;
   [[nodiscard]] Value workers(const Core& core, Instant now) const;
 
  private:
@@ -57,8 +56,6 @@ class LiveView {
     std::optional<std::int64_t> started_ms{};
     std::optional<Progress> progress{};
   };
-  [[nodiscard]] Value running_row(const Cluster& cluster, const TaskKey& key, const Task& task,
-                                  const Array& cells) const;
 
   std::map<AttemptId, Live> live_;
   RungWatch rungs_;

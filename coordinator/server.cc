@@ -56,7 +56,7 @@ Status Server::run() {
 }
 
 std::chrono::milliseconds Server::wait_time() const {
-  const bool more = !inputs_.empty() || core_.is_busy();
+  const bool more = !inputs_.empty() || core_.is_busy() || !watching_.empty();
   if (more && !commit_failed_ && options_.safe_mode.empty())
     return parts_.events.tables().has_room() ? std::chrono::milliseconds{0} : kBatchTime;
   Instant due = std::min(tick_due_, export_due_);
@@ -328,6 +328,7 @@ Status Server::finish_batch() {
   commit_failed_ = false;
   if (!paused_.empty() && options_.safe_mode.empty()) resume();
   perform(std::exchange(batch_, {}));
+  go_on_watching();
   return {};
 }
 
@@ -354,17 +355,46 @@ void Server::answer_questions(const std::vector<Question>& questions) {
       if (asked.verb == "watch") {
         const std::string sweep = fields.text("sweep");
         STRATA_CHECK_OK(fields.finish());
-        return live_.watch(core_, sweep, now, parts_.clock.wall());
+        STRATA_CHECK_OK(begin_watching(peer, asked.id, sweep));
+        return Value();  // it is answered when it is whole
       }
       STRATA_CHECK_OK(fields.finish());
       return live_.workers(core_, now);
     }();
+    if (answered && request.verb == "watch") continue;
     if (answered) {
       peers_.send(peer, Answer{.id = request.id, .ok = true, .body = to_canonical_json(*answered)});
     } else {
       refuse(peer, request.id, answered.error());
     }
   }
+}
+
+// Who asks for a report that is under way gets that one.
+Status Server::begin_watching(PeerId peer, std::uint64_t request, const std::string& sweep) {
+  if (!core_.cluster().sweeps().contains(sweep))
+    return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", sweep);
+  for (Watching& one : watching_) {
+    if (one.report.sweep() != sweep) continue;
+    if (one.askers.size() >= kWatchersMax)
+      return fail(ErrorCode::kUnavailable, "{} ask for it already: ask again later", kWatchersMax);
+    one.askers.emplace_back(peer, request);
+    return {};
+  }
+  if (watching_.size() >= kWatchesMax)
+    return fail(ErrorCode::kUnavailable, "{} reports wait already: ask again later", kWatchesMax);
+  watching_.push_back({.report = WatchReport(sweep), .askers = {{peer, request}}});
+  return {};
+}
+
+void Server::go_on_watching() {
+  if (watching_.empty()) return;
+  Watching& first = watching_.front();
+  if (!first.report.go_on(core_, live_, parts_.clock.now(), kWatchLooksPerTurn)) return;
+  const std::string body = to_canonical_json(first.report.value(core_, parts_.clock.wall()));
+  for (const auto& [peer, request] : first.askers)
+    peers_.send(peer, Answer{.id = request, .ok = true, .body = body});
+  watching_.pop_front();
 }
 
 void Server::store_points() {

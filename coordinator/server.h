@@ -28,12 +28,16 @@
 #include "coordinator/peers.h"
 #include "coordinator/plan_book.h"
 #include "coordinator/query_service.h"
+#include "coordinator/watch_report.h"
 
 namespace strata::coordinator {
 
 inline constexpr std::size_t kInputsPerBatch = 256;
 inline constexpr std::chrono::milliseconds kBatchTime{10};
 inline constexpr std::size_t kInputsWaitingMax = 10'000;  // while commits fail
+inline constexpr std::size_t kWatchLooksPerTurn = 4'000;  // at tasks and runs
+inline constexpr std::size_t kWatchesMax = 64;            // of different sweeps, under way
+inline constexpr std::size_t kWatchersMax = 1'000;        // of one of them
 // No further input is stepped into a batch of so many.
 inline constexpr std::size_t kEventsPerBatchMax = 4'096;
 
@@ -81,6 +85,10 @@ class Server {
     PeerId peer{};
     Request request{};
   };
+  struct Watching {  // a report under way, and who asked for it
+    WatchReport report;
+    std::vector<std::pair<PeerId, std::uint64_t>> askers{};
+  };
   struct Batch {
     std::vector<Event> events{};
     std::shared_ptr<const std::vector<Event>> sealed{};  // those events, once they are committed
@@ -112,6 +120,8 @@ class Server {
   void store_points();
   void report_rungs();
   void answer_questions(const std::vector<Question>& questions);
+  [[nodiscard]] Status begin_watching(PeerId peer, std::uint64_t request, const std::string& sweep);
+  void go_on_watching();
   void refuse(PeerId peer, std::uint64_t id, const Error& error);
   void pause(const std::string& why);
   void resume();
@@ -128,6 +138,7 @@ class Server {
       -1};  // to be set before the next commit; -1: nothing to do
   std::deque<Input> inputs_;
   std::vector<Points> points_;
+  std::deque<Watching> watching_;
   Batch batch_;
   std::uint64_t metric_failures_told_ = 0;  // of counts_.metric_failures: a series is told once
   bool commit_failed_ = false;              // batch_ is not to be touched until it is committed

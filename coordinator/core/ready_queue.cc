@@ -11,12 +11,12 @@ bool may_wait(const Task& task) { return !is_final(task.state) && gang_of(task.s
 }  // namespace
 
 void ReadyQueue::leave(const TaskKey& key) {
-  const auto it = places_.find(key);
-  if (it == places_.end()) return;
-  const auto lane = it->second.lane;
-  lane->second.erase(it->second.order);
+  const Place* place = places_.find(key);
+  if (place == nullptr) return;
+  const auto lane = place->lane;
+  lane->second.erase(place->order);
   if (lane->second.empty()) lanes_.erase(lane);
-  places_.erase(it);
+  places_.erase(key);
 }
 
 void ReadyQueue::enter(const TaskKey& key, const Cluster& cluster) {
@@ -26,7 +26,7 @@ void ReadyQueue::enter(const TaskKey& key, const Cluster& cluster) {
                                                 .scoring = task.spec->scoring,
                                                 .needs = needs_of(task)});
   lane->second.emplace(task.order, key);
-  places_[key] = {.lane = lane, .order = task.order};
+  places_.set(key, {.lane = lane, .order = task.order});
 }
 
 void ReadyQueue::update(const TaskKey& key, const Cluster& cluster) {

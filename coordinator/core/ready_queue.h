@@ -9,9 +9,9 @@
 #include <map>
 #include <set>
 #include <string>
-#include <unordered_map>
 
 #include "base/clock.h"
+#include "coordinator/core/key_index.h"
 #include "coordinator/core/placement.h"
 
 namespace strata::coordinator {
@@ -52,14 +52,11 @@ class ReadyQueue {
     Lanes::iterator lane{};
     std::uint64_t order = 0;
   };
-  struct HashOfKey {
-    std::size_t operator()(const TaskKey& key) const { return hash_of(key); }
-  };
   void leave(const TaskKey& key);
   void enter(const TaskKey& key, const Cluster& cluster);
 
   Lanes lanes_;
-  std::unordered_map<TaskKey, Place, HashOfKey> places_;  // never walked through
+  KeyIndex<Place> places_;
   std::map<TaskKey, Instant> paused_;
   std::set<std::pair<Instant, TaskKey>> wakes_;
 };

@@ -3,13 +3,11 @@
 // was a fifth of all that a dispatched task cost.
 #pragma once
 
-#include <cstddef>
 #include <map>
-#include <unordered_set>
 #include <utility>
 
 #include "base/assert.h"
-#include "schema/ids.h"
+#include "coordinator/core/key_index.h"
 
 namespace strata::coordinator {
 
@@ -20,7 +18,7 @@ class TaskTable {
 
   TaskTable() = default;
   TaskTable(const TaskTable& other) : tasks_(other.tasks_) {
-    for (auto& entry : tasks_) index_.insert(&entry);
+    for (auto& [key, task] : tasks_) index_.set(key, &task);
   }
   TaskTable(TaskTable&&) noexcept = default;  // the nodes stay where they are
   TaskTable& operator=(TaskTable other) noexcept {
@@ -35,12 +33,12 @@ class TaskTable {
 
   // Null: there is none.
   [[nodiscard]] T* find(const TaskKey& key) {
-    const auto it = index_.find(key);
-    return it == index_.end() ? nullptr : &(*it)->second;
+    T* const* found = index_.find(key);
+    return found == nullptr ? nullptr : *found;
   }
   [[nodiscard]] const T* find(const TaskKey& key) const {
-    const auto it = index_.find(key);
-    return it == index_.end() ? nullptr : &(*it)->second;
+    T* const* found = index_.find(key);
+    return found == nullptr ? nullptr : *found;
   }
   // REQUIRES: it is there.
   [[nodiscard]] T& at(const TaskKey& key) {
@@ -55,29 +53,19 @@ class TaskTable {
   }
   // The task of that key, and whether it was made now.
   std::pair<T&, bool> make(const TaskKey& key) {
-    const auto [it, made] = tasks_.try_emplace(key);
-    if (made) index_.insert(&*it);
-    return {it->second, made};
+    if (T* found = find(key)) return {*found, false};
+    T& task = tasks_[key];
+    index_.set(key, &task);
+    return {task, true};
   }
   void erase(const TaskKey& key) {
-    const auto it = index_.find(key);
-    if (it == index_.end()) return;
-    index_.erase(it);
+    index_.erase(key);
     tasks_.erase(key);
   }
 
  private:
-  using Entry = typename Map::value_type;
-  struct ByKey {
-    using is_transparent = void;
-    std::size_t operator()(const Entry* entry) const { return hash_of(entry->first); }
-    std::size_t operator()(const TaskKey& key) const { return hash_of(key); }
-    bool operator()(const Entry* a, const Entry* b) const { return a == b; }
-    bool operator()(const TaskKey& key, const Entry* entry) const { return key == entry->first; }
-    bool operator()(const Entry* entry, const TaskKey& key) const { return key == entry->first; }
-  };
   Map tasks_;
-  std::unordered_set<Entry*, ByKey, ByKey> index_;  // never walked through
+  KeyIndex<T*> index_;
 };
 
 }  // namespace strata::coordinator

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/core_env.h"
 #include "tests/unit/coordinator/small_world.h"
 
 namespace strata::coordinator {
@@ -46,6 +47,28 @@ TEST(Exporter, GaugesAreComputedFromTheClusterAndNoLabelNamesATask) {
   EXPECT_NE(text.find("strata_commit_seconds_bucket{le=\"0.005\"} 1"), std::string::npos);
   EXPECT_NE(text.find("strata_commit_seconds_count 2"), std::string::npos);
   EXPECT_EQ(text.find(world.extract.key.brief()), std::string::npos);
+}
+
+TEST(Exporter, ARungSaysWhatBecameOfThoseWhoReachedIt) {
+  strata::testing::CoreEnv env;
+  env.add_worker(2);
+  const TaskSpec one = strata::testing::make_task("train", 1);
+  const TaskSpec two = strata::testing::make_task("train", 2);
+  SubmitTasks submission = strata::testing::make_submission("searching", {one, two});
+  submission.options.search = SearchDefinition{.method = SearchMethod::kAsha,
+                                               .stage = "train",
+                                               .metric = "loss",
+                                               .rungs = {10},
+                                               .reduction = 2};
+  env.submit(submission);
+  env.step({}, RungReport{.attempt = env.take<StartAttempt>().at(0).attempt,
+                          .metric = "loss",
+                          .step = 10,
+                          .value = 0.5});
+  auto exporter = Exporter::open("127.0.0.1:0").value();
+  exporter.update(take_snapshot(env.cluster(), {}));
+  const std::string text = scrape(exporter.address());
+  EXPECT_NE(text.find("strata_sweep_rung_tasks{"), std::string::npos) << text;
 }
 
 TEST(Exporter, AMirrorHasFiguresAndNoMirrorHasNone) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "coordinator/live_view.h"
 #include "coordinator/metric_store.h"
+#include "coordinator/watch_report.h"
 #include "tests/unit/coordinator/small_world.h"
 
 namespace strata::coordinator {
@@ -150,7 +151,11 @@ TEST_F(QueryTest, WatchGroupsWaitingTasksByTheirReason) {
   world.join();
   world.submit();
   for (const Event& event : world.uncommitted) live.note(event);
-  const Value watched = live.watch(world.core, "small", world.now, world.wall).value();
+  WatchReport report("small");
+  int parts = 1;
+  while (!report.go_on(world.core, live, world.now, 2)) ++parts;
+  EXPECT_GT(parts, 2);
+  const Value watched = report.value(world.core, world.wall);
   ASSERT_EQ(watched.find("waiting")->if_array()->size(), 1U);
   EXPECT_EQ(*(*watched.find("waiting")->if_array())[0].find("tasks"), Value(2));
   EXPECT_EQ(*watched.find("by_stage.train.blocked"), Value(2));
