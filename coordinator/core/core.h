@@ -49,8 +49,8 @@ struct Options {
   std::chrono::milliseconds quarantine_first{600'000};
   std::chrono::milliseconds quarantine_max{6 * 3'600'000};
   // A step does so much of what clients asked for, and the rest with the next ones.
-  std::size_t looks_per_step = 20'000;  // at tasks and runs
-  std::size_t events_per_step = 1'000;
+  std::size_t looks_per_step = 5'000;  // at tasks and runs
+  std::size_t events_per_step = 500;
   SchedulerOptions scheduler{};
 };
 static_assert(Options{}.heartbeat_every * 3 <= Options{}.slow_after,

@@ -220,8 +220,8 @@ void World::start_coordinator() {
                            .backoff_first = milliseconds(1'000),
                            .backoff_max = milliseconds(30'000),
                            // Of some seeds: few things a step.
-                           .looks_per_step = slow_hands() ? 4U : 20'000U,
-                           .events_per_step = slow_hands() ? 2U : 1'000U},
+                           .looks_per_step = slow_hands() ? 4U : 5'000U,
+                           .events_per_step = slow_hands() ? 2U : 500U},
       replayed(), now_);
   ++core_lives_;
   created_as_.clear();
