@@ -1,6 +1,7 @@
 #include "coordinator/peers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -18,17 +19,31 @@ PeerId Peers::heard(const std::string& identity, Instant now) {
     peers_.at(it->second).heard = now;
     return it->second;
   }
-  if (peers_.size() >= kPeersMax) forget_one();
+  while (peers_.size() - held_ >= std::max<std::size_t>(most_, 1)) forget_one();
   const PeerId id(++last_id_);
   by_identity_.emplace(identity, id);
   peers_.emplace(id, Peer{.identity = identity, .heard = now});
   return id;
 }
 
+void Peers::hold(PeerId id) {
+  const auto it = peers_.find(id);
+  if (it != peers_.end() && it->second.holds++ == 0) ++held_;
+}
+
+void Peers::let_go(PeerId id) {
+  const auto it = peers_.find(id);
+  if (it == peers_.end() || it->second.holds == 0) return;
+  if (--it->second.holds == 0) --held_;
+}
+
+// REQUIRES: there is one that is not held.
 void Peers::forget_one() {
-  const auto oldest = std::min_element(
-      peers_.begin(), peers_.end(),
-      [](const auto& a, const auto& b) { return a.second.heard < b.second.heard; });
+  const auto oldest =
+      std::min_element(peers_.begin(), peers_.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.second.holds > 0, a.second.heard) <
+               std::pair(b.second.holds > 0, b.second.heard);
+      });
   drop_outbox(oldest->first, oldest->second);
   by_identity_.erase(oldest->second.identity);
   peers_.erase(oldest);

@@ -17,14 +17,20 @@
 
 namespace strata::coordinator {
 
-inline constexpr std::size_t kPeersMax = 10'000;  // then the one not heard for longest is forgotten
+// Beside those that are held; then the one not heard for longest is forgotten.
+inline constexpr std::size_t kPeersMax = 10'000;
 
 class Peers {
  public:
-  explicit Peers(RouterSocket& socket) : socket_(socket) {}
+  explicit Peers(RouterSocket& socket, std::size_t most = kPeersMax)
+      : socket_(socket), most_(most) {}
 
   // The same connection gets the same id for as long as it is remembered.
   PeerId heard(const std::string& identity, Instant now);
+  // It is not forgotten until it is let go as often: what is sent to it later must arrive, however
+  // long it is silent here. Whoever holds one bounds how many are held.
+  void hold(PeerId id);
+  void let_go(PeerId id);
   void send(PeerId to, const Message& message);
   void flush();
 
@@ -37,6 +43,7 @@ class Peers {
     std::string identity{};
     Instant heard{};
     Outbox outbox{};
+    std::size_t holds = 0;
   };
   void forget_one();
   void drop_outbox(PeerId id, Peer& peer);
@@ -44,6 +51,8 @@ class Peers {
   bool push(PeerId id, Peer& peer, const std::string& frame);
 
   RouterSocket& socket_;
+  std::size_t most_;
+  std::size_t held_ = 0;  // peers
   std::map<std::string, PeerId, std::less<>> by_identity_;
   std::map<PeerId, Peer> peers_;
   std::map<PeerId, bool> waiting_;  // those with something in the outbox

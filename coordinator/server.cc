@@ -31,7 +31,7 @@ Server::Server(ServerParts parts, ServerOptions options, Core core, LiveView liv
       options_(std::move(options)),
       core_(std::move(core)),
       live_(std::move(live)),
-      peers_(parts.socket) {
+      peers_(parts.socket, options_.peers_max) {
   started_ms_ = parts_.clock.wall().unix_ms;
   static_cast<void>(core_.take_touched());
   if (!options_.safe_mode.empty()) pause(options_.safe_mode);
@@ -282,6 +282,27 @@ void Server::count_stale(const InputBody& body) {
   if (attempt != nullptr && !core_.cluster().is_live(*attempt)) ++counts_.stale_reports;
 }
 
+// Where a worker's orders go is held for as long as the worker is in the books.
+void Server::follow_workers(const Output& output, Instant now) {
+  const auto let_go = [&](WorkerId worker) {
+    const auto it = worker_peers_.find(worker);
+    if (it == worker_peers_.end()) return;
+    peers_.let_go(it->second);
+    worker_peers_.erase(it);
+  };
+  for (const Event& event : output.events) {
+    if (const auto* gone = std::get_if<WorkerGone>(&event.body)) let_go(gone->worker);
+  }
+  for (const Send& send : output.effects) {
+    const auto* welcome = std::get_if<Welcome>(&send.message);
+    if (welcome == nullptr) continue;
+    live_.note_heard(welcome->worker, now);
+    let_go(welcome->worker);
+    peers_.hold(send.to);
+    worker_peers_[welcome->worker] = send.to;
+  }
+}
+
 void Server::step_waiting(Instant until) {
   std::size_t stepped = 0;
   while (!inputs_.empty() && stepped < kInputsPerBatch &&
@@ -293,10 +314,7 @@ void Server::step_waiting(Instant until) {
     Output output = core_.step(input, now, parts_.clock.wall());
     if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body))
       live_.note_heard(heartbeat->worker, now);
-    for (const Send& send : output.effects) {
-      if (const auto* welcome = std::get_if<Welcome>(&send.message))
-        live_.note_heard(welcome->worker, now);
-    }
+    follow_workers(output, now);
     std::move(output.events.begin(), output.events.end(), std::back_inserter(batch_.events));
     std::move(output.effects.begin(), output.effects.end(), std::back_inserter(batch_.effects));
     ++stepped;

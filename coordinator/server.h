@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ struct ServerOptions {
   std::chrono::milliseconds tick_every{100};
   std::chrono::milliseconds commit_retry{1'000};
   std::chrono::milliseconds export_every{1'000};
+  std::size_t peers_max = kPeersMax;
 };
 
 // All of them outlive the server.
@@ -114,6 +116,7 @@ class Server {
   void send(const Send& effect);
   void take_submission(PeerId peer, SubmitTasks submission);
   void step_waiting(Instant until);
+  void follow_workers(const Output& output, Instant now);
   void count_stale(const InputBody& body);
   [[nodiscard]] Status finish_batch();
   void perform(Batch batch);
@@ -132,6 +135,9 @@ class Server {
   Core core_;
   LiveView live_;
   Peers peers_;
+  // Where the orders of each worker go: its heartbeats come over another socket, so that it may be
+  // silent here for days.
+  std::map<WorkerId, PeerId> worker_peers_;
   ServerCounts counts_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::int64_t> pages_limit_{

@@ -209,7 +209,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_TRY(OpenStores stores, open_stores(folder, [&](const Event& event) { live.note(event); }));
   EventStore& events = stores.events;
   STRATA_CHECK_OK(mark_artifact_folder(options.artifacts, events.coordinator_id()));
-  ServerOptions server_options{.build = options.build, .safe_mode = stores.safe_mode};
+  ServerOptions server_options{
+      .build = options.build, .safe_mode = stores.safe_mode, .peers_max = options.peers_max};
   std::unique_ptr<Mirror> mirror;
   if (!stores.safe_mode.empty()) {  // it may hold what is damaged here: nothing of it is touched
     if (!options.mirror.empty()) log_warning("coordinator", "the mirror is left as it is");

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "coordinator/core/core.h"
 #include "coordinator/mirror.h"
+#include "coordinator/peers.h"
 
 namespace strata::coordinator {
 
@@ -30,7 +31,8 @@ struct ServiceOptions {
   std::filesystem::path restore{};
   bool force_network_filesystem = false;
   std::string build{};
-  Options core{};  // coordinator_id and artifact_folder are filled in
+  std::size_t peers_max = kPeersMax;  // for tests
+  Options core{};                     // coordinator_id and artifact_folder are filled in
 };
 
 class Service {

@@ -24,6 +24,7 @@ constexpr auto kPatience = 20'000ms;
 
 struct ServerTest : testing::Test {
   std::filesystem::path store = make_temporary_folder(testing::TempDir(), "server").value();
+  std::size_t peers_max = kPeersMax;
   std::unique_ptr<Service> service;
   std::jthread thread;
   SmallWorld world;  // for its specs only
@@ -32,7 +33,8 @@ struct ServerTest : testing::Test {
   void SetUp() override { up(); }
   void TearDown() override { down(); }
   void up() {
-    auto started = Service::start({.store = store, .metrics = "", .build = "test"});
+    auto started =
+        Service::start({.store = store, .metrics = "", .build = "test", .peers_max = peers_max});
     ASSERT_TRUE(started) << started.error().message;
     service = std::move(*started);
     thread = std::jthread([this] { EXPECT_TRUE(service->run()); });
@@ -138,6 +140,21 @@ TEST_F(ServerTest, ATaskGoesFromSubmissionToSuccessAndEveryStepCanBeAsked) {
                 ->size(),
             3U);
   EXPECT_TRUE(fsck(store / "events.sqlite").value().sound());
+}
+
+TEST_F(ServerTest, AnIdleWorkerGetsItsOrdersHoweverManyClientsHaveComeAndGone) {
+  down();
+  peers_max = 3;
+  up();
+  auto worker = dial();
+  join(worker);
+  for (int i = 0; i < 8; ++i) {  // each command is a connection of its own
+    auto client = dial();
+    ask(client, "workers");
+  }
+  auto client = dial();
+  ASSERT_TRUE(submit(client));
+  EXPECT_EQ(next<StartAttempt>(worker).attempt, extract_one);
 }
 
 TEST_F(ServerTest, PointsOfAStaleAttemptAreRefusedAndNothingOfThemIsKept) {
