@@ -261,6 +261,8 @@ std::string status_as_text(const Value& answer, const Palette& palette, std::int
       {"slots",
        fmt::format("{} ({} free)", integer_at(answer, "slots"), integer_at(answer, "slots_free"))},
       {"events", format_count(integer_at(answer, "events"))}};
+  if (const std::string behind = text_at(answer, "behind"); !behind.empty())
+    lines.emplace_back("behind", palette.paint(Tint::kWarn, behind));
   const Value& mirror = at(answer, "mirror");
   if (mirror.if_object() != nullptr) {
     const std::string failing = text_at(mirror, "failing");

@@ -157,6 +157,10 @@ Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& obs
   return replayed;
 }
 
+void EventStore::limit_tables(std::int64_t pages, std::size_t events) {
+  state_->tables->limit(pages, events);
+}
+
 Status EventStore::limit_pages(std::int64_t pages) {
   // The widest limit that SQLite knows stands for none.
   constexpr std::int64_t kNoLimit = 4'294'967'294;

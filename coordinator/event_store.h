@@ -75,6 +75,8 @@ class EventStore {
 
   // At most this many pages of 4 KiB; 0 takes the limit away. For tests of a full disk.
   [[nodiscard]] Status limit_pages(std::int64_t pages);
+  // Any thread; see Projector::limit().
+  void limit_tables(std::int64_t pages, std::size_t events);
 
  private:
   struct State;

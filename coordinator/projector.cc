@@ -84,6 +84,13 @@ struct Projector::State {
     return Tip{.seq = static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
                .chain = static_cast<std::uint32_t>(select.getColumn(1).getInt64())};
   }
+  Status limit(std::int64_t pages) {
+    // The widest limit that SQLite knows stands for none.
+    constexpr std::int64_t kNoLimit = 4'294'967'294;
+    return from_sqlite("limiting the derived tables", [&] {
+      database->execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
+    });
+  }
   void clear() {
     for (const char* table : derived_table_names())
       database->exec(fmt::format("DELETE FROM {}", table));
@@ -110,14 +117,16 @@ Projector::~Projector() {
   thread_.join();
 }
 
+bool Projector::is_full() const { return events_waiting_ >= most_waiting_ && stopped_.empty(); }
+
 bool Projector::has_room() const {
   const std::lock_guard lock(mutex_);
-  return events_waiting_ < kProjectedEventsMax || !stopped_.empty();
+  return !is_full();
 }
 
 void Projector::push(Projection projection) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return events_waiting_ < kProjectedEventsMax || !stopped_.empty(); });
+  changed_.wait(lock, [&] { return !is_full(); });
   if (!stopped_.empty()) return;
   events_waiting_ += projection.events->size();
   waiting_.push_back(std::move(projection));
@@ -130,14 +139,34 @@ std::uint64_t Projector::reached() const {
   return reached_;
 }
 
+std::string Projector::failing() const {
+  const std::lock_guard lock(mutex_);
+  return failing_;
+}
+
+void Projector::limit(std::int64_t pages, std::size_t events) {
+  {
+    const std::lock_guard lock(mutex_);
+    pages_ = pages;
+    most_waiting_ = events > 0 ? events : kProjectedEventsMax;
+  }
+  changed_.notify_all();
+}
+
 Status Projector::wait(std::uint64_t seq, std::chrono::milliseconds most) const {
   std::unique_lock lock(mutex_);
-  const bool there = changed_.wait_for(
-      lock, most, [&] { return reached_ >= seq || !stopped_.empty() || ending_; });
+  const bool there = changed_.wait_for(lock, most, [&] {
+    return reached_ >= seq || !failing_.empty() || !stopped_.empty() || ending_;
+  });
   if (reached_ >= seq) return {};
   if (!stopped_.empty())
     return fail(ErrorCode::kUnavailable, "the derived tables are not written any more: {}",
                 stopped_);
+  if (!failing_.empty())
+    return fail(ErrorCode::kUnavailable,
+                "the derived tables hold events up to {}, the log has {}, and no more can be "
+                "written now: {}",
+                reached_, seq, failing_);
   return fail(ErrorCode::kUnavailable,
               "the derived tables hold events up to {} and the log has {}: ask again{}", reached_,
               seq, there ? "" : " in a moment");
@@ -159,15 +188,44 @@ bool Projector::is_ending() const {
 // False: there is no time for another try.
 bool Projector::wait_to_retry() {
   std::unique_lock lock(mutex_);
-  return !changed_.wait_for(lock, kTablesRetry, [&] { return ending_; });
+  changed_.wait_for(lock, kTablesRetry, [&] { return ending_ || pages_.has_value(); });
+  return !ending_;
+}
+
+void Projector::note(const Status& tried) {
+  const std::string failing = tried ? std::string() : tried.error().message;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ending_ || failing == failing_) return;
+    if (failing_.empty() || failing.empty()) {
+      if (tried)
+        log_info("coordinator", "the derived tables can be written again");
+      else
+        log_error("coordinator", "the derived tables stay at event {}: {}; tried again every {} s",
+                  reached_, failing, std::chrono::duration<double>(kTablesRetry).count());
+    }
+    failing_ = failing;
+  }
+  changed_.notify_all();
+}
+
+// What time may heal is tried again.
+Status Projector::until_done(const std::function<Status()>& doing) {
+  while (true) {
+    std::optional<std::int64_t> pages;
+    {
+      const std::lock_guard lock(mutex_);
+      pages.swap(pages_);
+    }
+    if (pages) STRATA_CHECK_OK(state_->limit(*pages));
+    Status done = doing();
+    if (!done && done.error().code != ErrorCode::kUnavailable) return done;
+    note(done);
+    if (done || !wait_to_retry()) return done;
+  }
 }
 
 void Projector::work(Tip end) {
-  const auto until_done = [&](const std::function<Status()>& doing) {
-    Status done = doing();
-    while (!done && done.error().code == ErrorCode::kUnavailable && wait_to_retry()) done = doing();
-    return done;
-  };
   Status done = until_done([&] { return catch_up(end); });
   std::vector<Projection> batch;
   while (done) {

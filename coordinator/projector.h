@@ -5,9 +5,10 @@
 // log.
 //
 // What waits is bounded by kProjectedEventsMax: has_room() says when the control loop should step
-// nothing more, and push() waits.
+// nothing more, and push() waits. A write that fails for now (a full disk) is tried again every
+// kTablesRetry, and said once in the log.
 //
-// Thread rule: push() and has_room() are for the thread that commits; wait() and reached() for any.
+// Thread rule: push() and has_room() are for the thread that commits; the rest for any.
 #pragma once
 
 #include <chrono>
@@ -15,8 +16,10 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,8 +55,14 @@ class Projector {
   [[nodiscard]] bool has_room() const;
   void push(Projection projection);
   [[nodiscard]] std::uint64_t reached() const;
-  // Until the tables hold the event `seq`; an error says why they do not.
+  // Until the tables hold the event `seq`; an error says why they do not. While they cannot be
+  // written, it says so at once.
   [[nodiscard]] Status wait(std::uint64_t seq, std::chrono::milliseconds most) const;
+  // Why the last try to write failed, until one succeeds (a full disk); empty: it did not.
+  [[nodiscard]] std::string failing() const;
+  // At most so many pages of 4 KiB from the next try on, and events that wait; 0: as ever. For
+  // tests of a full disk.
+  void limit(std::int64_t pages, std::size_t events);
 
  private:
   struct State;
@@ -63,7 +72,10 @@ class Projector {
   [[nodiscard]] Status write(const std::vector<Projection>& batch);
   void set_reached(std::uint64_t seq);
   [[nodiscard]] bool is_ending() const;
+  [[nodiscard]] Status until_done(const std::function<Status()>& doing);
+  void note(const Status& tried);
   bool wait_to_retry();
+  [[nodiscard]] bool is_full() const;  // guarded
 
   std::filesystem::path events_file_;
   std::unique_ptr<State> state_;  // of the thread
@@ -72,7 +84,10 @@ class Projector {
   std::deque<Projection> waiting_;  // guarded, as all below
   std::size_t events_waiting_ = 0;  // with those that are being written
   std::uint64_t reached_ = 0;
-  std::string stopped_{};  // why no more is written
+  std::size_t most_waiting_ = kProjectedEventsMax;
+  std::optional<std::int64_t> pages_{};  // to be limited to before the next try
+  std::string failing_{};                // why the last try failed
+  std::string stopped_{};                // why no more is written
   bool ending_ = false;
   std::thread thread_;  // last: it uses all of the above
 };

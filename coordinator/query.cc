@@ -123,6 +123,7 @@ Result<Value> QueryReader::status(const Value& body, const ServerFacts& facts) {
                       {"started_ms", facts.started_ms},
                       {"events", number("SELECT coalesce(max(seq), 0) FROM follows")},
                       {"dispatch", facts.dispatch},
+                      {"behind", facts.behind},
                       {"mirror", mirror_value(facts.mirror)},
                       {"tasks", std::move(states)},
                       {"workers", number("SELECT count(*) FROM worker WHERE gone_ms IS NULL")},

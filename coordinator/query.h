@@ -28,6 +28,7 @@ struct ServerFacts {
   std::string build{};
   std::int64_t started_ms = 0;
   std::string dispatch = "running";  // or "paused: why"
+  std::string behind{};              // why the tables do not hold all of the log; or empty
   std::string artifact_folder{};
   const Mirror* mirror = nullptr;     // may be null; outlives whoever asks
   std::shared_ptr<PlanBook> plans{};  // may be null

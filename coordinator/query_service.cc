@@ -47,8 +47,14 @@ void QueryService::set_dispatch(const std::string& dispatch) {
   facts_.dispatch = dispatch;
 }
 
-Result<Value> QueryService::answer(const Question& question, const ServerFacts& facts) {
-  if (tables_ != nullptr) STRATA_CHECK_OK(tables_->wait(question.committed, kTablesWaitMax));
+Result<Value> QueryService::answer(const Question& question, ServerFacts facts) {
+  if (tables_ != nullptr) {
+    const bool status = question.request.verb == "status";
+    const Status there =
+        tables_->wait(question.committed, status ? kStatusWaitMax : kTablesWaitMax);
+    if (!there && !status) return tl::unexpected(there.error());
+    if (!there) facts.behind = there.error().message;
+  }
   return query_.answer(question.request.verb, question.request.body, facts);
 }
 
@@ -66,7 +72,7 @@ void QueryService::work() {
       questions_.pop_front();
       facts = facts_;
     }
-    const auto value = answer(question, facts);
+    const auto value = answer(question, std::move(facts));
     Answer answer{.id = question.request.id, .ok = value.has_value()};
     answer.body = value ? to_canonical_json(*value) : error_body(value.error());
     {

@@ -5,6 +5,7 @@
 // inside.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -19,13 +20,14 @@
 namespace strata::coordinator {
 
 inline constexpr std::size_t kQueriesWaitingMax = 256;
-inline constexpr std::size_t kAnswersWaitingMax = 256;  // not yet taken by the server
+inline constexpr std::size_t kAnswersWaitingMax = 256;             // not yet taken by the server
+inline constexpr std::chrono::milliseconds kStatusWaitMax{1'000};  // then it says how far they are
 
 class QueryService {
  public:
   // `wake` is signalled when an answer is ready, and outlives the service, as do `tables`: an
-  // answer waits until they hold what was committed before its question. Null: they are as they
-  // are.
+  // answer waits until they hold what was committed before its question; that of `status` comes
+  // in any case, and says what they do not hold. Null: they are as they are.
   QueryService(Query query, ServerFacts facts, const WakeUp& wake, const Projector* tables);
   ~QueryService();  // unanswered questions are dropped; the one under way is finished
   QueryService(const QueryService&) = delete;
@@ -43,7 +45,7 @@ class QueryService {
     Request request{};
     std::uint64_t committed = 0;  // the newest event then
   };
-  Result<Value> answer(const Question& question, const ServerFacts& facts);
+  Result<Value> answer(const Question& question, ServerFacts facts);
 
   Query query_;
   const WakeUp& wake_;

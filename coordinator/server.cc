@@ -73,8 +73,7 @@ Status Server::turn() {
   const Instant began = parts_.clock.now();
   receive(began + kBatchTime);
   take_heartbeats();  // before the clock is looked at: they came while the loop was busy
-  // Where the derived tables cannot follow, nothing is stepped until they have come nearer.
-  if (options_.safe_mode.empty() && !commit_failed_ && parts_.events.tables().has_room()) {
+  if (can_step()) {
     if (began >= tick_due_) {
       queue_input({}, Tick{});
       tick_due_ = began + options_.tick_every;
@@ -104,9 +103,10 @@ void Server::receive(Instant until) {
     take_frame(**received);
     if (parts_.clock.now() >= until) return;
   }
-  // Commits fail and the queue is full: what comes is thrown away, and sent again by whoever needs
-  // it.
-  while (commit_failed_ && inputs_.size() >= kInputsWaitingMax) {
+  // Nothing is stepped and the queue is full: what comes is thrown away, and sent again by whoever
+  // needs it.
+  while ((commit_failed_ || !parts_.events.tables().has_room()) &&
+         inputs_.size() >= kInputsWaitingMax) {
     auto received = parts_.socket.receive();
     if (!received || !received->has_value() || parts_.clock.now() >= until) return;
     ++counts_.frames_received;
@@ -153,7 +153,9 @@ void Server::take_message(PeerId peer, Message message) {
 }
 
 void Server::take_heartbeats() {
-  if (parts_.heartbeats == nullptr || commit_failed_) return;  // the newest of each waits there
+  if (parts_.heartbeats == nullptr) return;
+  // The newest of each waits there until something is stepped.
+  if (commit_failed_ || !parts_.events.tables().has_room()) return;
   for (Input& input : parts_.heartbeats->take()) {
     if (options_.safe_mode.empty()) inputs_.push_back(std::move(input));
   }
@@ -282,6 +284,16 @@ void Server::count_stale(const InputBody& body) {
   if (attempt != nullptr && !core_.cluster().is_live(*attempt)) ++counts_.stale_reports;
 }
 
+// Where the derived tables cannot follow, nothing is stepped until they have come nearer: either in
+// a moment, or when they can be written again.
+bool Server::can_step() {
+  if (!options_.safe_mode.empty() || commit_failed_) return false;
+  if (parts_.events.tables().has_room()) return true;
+  if (const std::string failing = parts_.events.tables().failing(); !failing.empty())
+    pause(failing);
+  return false;
+}
+
 // Where a worker's orders go is held for as long as the worker is in the books.
 void Server::follow_workers(const Output& output, Instant now) {
   const auto let_go = [&](WorkerId worker) {
@@ -344,7 +356,7 @@ Status Server::finish_batch() {
     counts_.add_commit(seconds(parts_.clock.now() - before));
   }
   commit_failed_ = false;
-  if (!paused_.empty() && options_.safe_mode.empty()) resume();
+  if (!paused_.empty() && options_.safe_mode.empty() && parts_.events.tables().has_room()) resume();
   perform(std::exchange(batch_, {}));
   go_on_watching();
   return {};
@@ -461,7 +473,7 @@ void Server::resume() {
   counts_.dispatch_paused = false;
   paused_.clear();
   parts_.queries.set_dispatch("running");
-  log_info("coordinator", "the event log can be written again: dispatch goes on");
+  log_info("coordinator", "the store can be written again: dispatch goes on");
 }
 
 void Server::measure(Instant began) {

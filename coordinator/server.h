@@ -5,8 +5,9 @@
 //
 // While a commit fails, the same batch is tried again every `commit_retry` and nothing else is
 // stepped: dispatch is paused, gangs go on, questions from the tables are still answered, and
-// reports wait in a bounded queue (their senders repeat what does not fit). Metric points go beside
-// the core into a file of their own, fenced by their attempt.
+// reports wait in a bounded queue (their senders repeat what does not fit). The same holds where
+// the derived tables cannot be written and what waits for them has come to its bound. Metric points
+// go beside the core into a file of their own, fenced by their attempt.
 //
 // No byte string from a socket ends this process: what is no message is counted and forgotten.
 #pragma once
@@ -115,6 +116,7 @@ class Server {
   void take_heartbeats();
   void send(const Send& effect);
   void take_submission(PeerId peer, SubmitTasks submission);
+  [[nodiscard]] bool can_step();
   void step_waiting(Instant until);
   void follow_workers(const Output& output, Instant now);
   void count_stale(const InputBody& body);

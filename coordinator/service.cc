@@ -94,6 +94,9 @@ class RealService final : public Service {
   void stop() override { server_.stop(); }
   fs::path address_file() const override { return parts_.folder.address_file(); }
   void limit_event_pages(std::int64_t pages) override { server_.limit_event_pages(pages); }
+  void limit_tables(std::int64_t pages, std::size_t events) override {
+    parts_.events.limit_tables(pages, events);
+  }
 
  private:
   Parts parts_;

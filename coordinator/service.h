@@ -49,6 +49,7 @@ class Service {
   [[nodiscard]] virtual std::filesystem::path address_file() const = 0;
   // For tests of a full disk.
   virtual void limit_event_pages(std::int64_t pages) = 0;  // any thread; from the next commit on
+  virtual void limit_tables(std::int64_t pages, std::size_t events) = 0;  // any thread
 };
 
 // "tcp://gpu-01:4000" for a socket bound to tcp://0.0.0.0:4000 and so on.

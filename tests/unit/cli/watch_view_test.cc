@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/render/text_table.h"
+#include "cli/show_view.h"
 
 namespace strata::cli {
 namespace {
@@ -151,6 +152,13 @@ TEST(Watch, ItHasEndedWhenNothingCanRunAnyMore) {
   EXPECT_FALSE(ended({{"blocked", 1}}));
   EXPECT_TRUE(ended({{"succeeded", 4}}));
   EXPECT_TRUE(ended({{"failed", 1}, {"blocked", 2}})) << "their producer failed";
+}
+
+TEST(StatusView, SaysWhenTheAnswersAreOlderThanTheLog) {
+  const Value whole = Object{{"dispatch", "running"}, {"events", 7}, {"behind", ""}};
+  EXPECT_EQ(status_as_text(whole, Palette(), 0).find("behind"), std::string::npos);
+  const Value behind = Object{{"dispatch", "running"}, {"behind", "the disk is full"}};
+  EXPECT_THAT(status_as_text(behind, Palette(), 0), HasSubstr("the disk is full"));
 }
 
 }  // namespace

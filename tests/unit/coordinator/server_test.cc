@@ -303,6 +303,45 @@ TEST_F(ServerTest, WhileCommitsFailNothingIsAcknowledgedAndQuestionsAreAnswered)
   EXPECT_EQ(*ask(client, "status").find("dispatch"), Value("running"));
 }
 
+TEST_F(ServerTest, TablesThatCannotBeWrittenAreSaidAndPauseDispatchWhenTheirQueueIsFull) {
+  auto worker = dial();
+  auto client = dial();
+  join(worker);
+  ask(client, "status");
+  service->limit_tables(1, 40);
+  ASSERT_TRUE(client
+                  .submit({.sweep = "wordy",
+                           .definition = std::string(200'000, 'x'),
+                           .first = true,
+                           .last = true},
+                          kPatience)
+                  ->ok)
+      << "the log is written as ever";
+  std::string behind;
+  for (int i = 0; i < 200 && behind.empty(); ++i)
+    behind = *ask(client, "status").find("behind")->if_string();
+  EXPECT_NE(behind.find("full"), std::string::npos) << behind;
+  EXPECT_EQ(*ask(client, "status").find("dispatch"), Value("running"));
+  const Value told = refused(client, "sweeps");
+  EXPECT_EQ(*told.find("code"), Value("unavailable"));
+  EXPECT_NE(told.find("error")->if_string()->find("full"), std::string::npos);
+  for (std::uint64_t session = 10; session < 50; ++session)  // 40 events and more
+    ASSERT_TRUE(worker.send(Hello{.build = "t", .name = "box", .session = session, .slots = 1}));
+  std::string dispatch;
+  for (int i = 0; i < 2'000 && !dispatch.starts_with("paused"); ++i)
+    dispatch = *ask(client, "status").find("dispatch")->if_string();
+  EXPECT_NE(dispatch.find("derived tables"), std::string::npos) << dispatch;
+  EXPECT_EQ(*refused(client, "workers").find("code"), Value("unavailable"));
+  service->limit_tables(0, 0);
+  for (int i = 0; i < 500 && !behind.empty(); ++i) {
+    behind = *ask(client, "status").find("behind")->if_string();
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(behind, "");
+  EXPECT_EQ(*ask(client, "status").find("dispatch"), Value("running"));
+  EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 1U);
+}
+
 TEST_F(ServerTest, ADamagedLogIsSaidAndNothingIsDispatched) {
   auto client = dial();
   ASSERT_TRUE(submit(client));
