@@ -79,7 +79,7 @@ Result<Query> Query::open(const std::filesystem::path& events_file,
 bool Query::knows(const std::string& verb) { return methods().contains(verb); }
 
 Result<Value> Query::answer(const std::string& verb, const std::string& body,
-                            const ServerFacts& facts) {
+                            const ServerFacts& facts) try {
   const auto method = methods().find(verb);
   if (method == methods().end())
     return fail(ErrorCode::kUnsupported, "there is no verb \"{}\"", verb);
@@ -93,6 +93,8 @@ Result<Value> Query::answer(const std::string& verb, const std::string& body,
   });
   if (!answered) return tl::unexpected(answered.error());
   return std::move(*answered);
+} catch (const std::exception& e) {  // whatever the files hold, it ends a question and no more
+  return fail(ErrorCode::kDamaged, "answering {}: {}", verb, e.what());
 }
 
 namespace {
@@ -167,7 +169,7 @@ Result<Value> QueryReader::sweeps(const Value& body, const ServerFacts&) {
         [&](SQLite::Statement& count) {
           states.emplace(count.getColumn(0).getString(), column_value(count.getColumn(1)));
         },
-        *row.find("sweep")->if_string());
+        text_at(row, "sweep"));
     row.if_object()->emplace("tasks", std::move(states));
   }
   return Value(Object{{"sweeps", std::move(rows)}});
@@ -202,6 +204,7 @@ Result<Value> QueryReader::metrics(const Value& body, const ServerFacts&) {
           if (points.size() >= kRowsMax) too_many = true;
           if (too_many) return;
           Value values = json_value(row.getColumn(2));
+          if (values.if_object() == nullptr) throw_damaged("a metric point");
           if (!wanted.empty()) {
             Object some;
             for (const std::string& name : wanted) {

@@ -1,6 +1,7 @@
 // Answers questions from the tables of the store, on a connection that can only read: the verbs of
-// docs/requests.md that are not *control*. A question that takes longer than kQueryTimeMax is given
-// up, so that a forgotten one cannot keep the log from being shortened.
+// docs/requests.md that are not *control*. kDamaged for content that was never stored so. A
+// question that takes longer than kQueryTimeMax is given up, so that a forgotten one cannot keep
+// the log from being shortened.
 //
 // Thread rule: one thread.
 #pragma once

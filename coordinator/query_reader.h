@@ -2,6 +2,7 @@
 // catches.
 #pragma once
 
+#include <charconv>
 #include <functional>
 #include <set>
 
@@ -71,6 +72,25 @@ class QueryReader {
 [[nodiscard]] inline std::string artifact_path(const std::string& store, const std::string& hash) {
   return store.empty() ? std::string()
                        : fmt::format("{}/{}/{}/content", store, hash.substr(0, 2), hash);
+}
+// What is there is nothing that we ever stored: kDamaged, as where a page cannot be read.
+[[noreturn]] inline void throw_damaged(std::string_view what) {
+  throw SQLite::Exception(
+      fmt::format("{} was changed on the disk: `strata-coordinator fsck` says more", what),
+      SQLITE_CORRUPT);
+}
+[[nodiscard]] inline const std::string& text_at(const Value& row, std::string_view name) {
+  const Value* value = row.find(name);
+  const std::string* text = value != nullptr ? value->if_string() : nullptr;
+  if (text == nullptr) throw_damaged(name);
+  return *text;
+}
+[[nodiscard]] inline Value seed_value(const SQLite::Column& column) {
+  const std::string text = column.getString();
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc() || end != text.data() + text.size()) throw_damaged("a seed");
+  return Value(seed);
 }
 // A column as it is: null, number, or text.
 [[nodiscard]] inline Value column_value(const SQLite::Column& column) {

@@ -100,14 +100,13 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
       "JOIN sweep s ON s.sweep = r.sweep WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, "
       "r.sweep, r.rowid LIMIT ?2",
       [&](SQLite::Statement& row) {
-        rows.emplace_back(Object{
-            {"run", column_value(row.getColumn(0))},
-            {"sweep", column_value(row.getColumn(1))},
-            {"cell", column_value(row.getColumn(2))},
-            {"seed", Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(3).getString())))},
-            {"baseline", flag_value(row.getColumn(4))},
-            {"orphan", flag_value(row.getColumn(5))},
-            {"assignment", json_value(row.getColumn(6))}});
+        rows.emplace_back(Object{{"run", column_value(row.getColumn(0))},
+                                 {"sweep", column_value(row.getColumn(1))},
+                                 {"cell", column_value(row.getColumn(2))},
+                                 {"seed", seed_value(row.getColumn(3))},
+                                 {"baseline", flag_value(row.getColumn(4))},
+                                 {"orphan", flag_value(row.getColumn(5))},
+                                 {"assignment", json_value(row.getColumn(6))}});
       },
       sweep, static_cast<std::int64_t>(kRowsMax + 1));
   if (rows.size() > kRowsMax)
@@ -128,11 +127,11 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
                                 {"attempt", column_value(one.getColumn(3))},
                                 {"outdated", flag_value(one.getColumn(4))}});
         },
-        *row.find("sweep")->if_string(), *row.find("run")->if_string());
+        text_at(row, "sweep"), text_at(row, "run"));
     Value merged = Object{};
     Object scores;
     for (const auto& [stage, one] : stages) {
-      const std::string task = *one.find("task")->if_string();
+      const std::string task = text_at(one, "task");
       merge(merged, parameters_of(task, parameters));
       add_scores(stage, task, items, scores);
     }

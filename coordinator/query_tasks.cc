@@ -57,7 +57,7 @@ Result<Value> QueryReader::tasks(const Value& body, const ServerFacts&) {
     return fail(ErrorCode::kTooLarge, "more than {} tasks match: ask for one sweep or state",
                 kRowsMax);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::string task = *rows[i].find("task")->if_string();
+    const std::string task = text_at(rows[i], "task");
     Array wants;
     each(
         "SELECT sweep FROM want WHERE task = ? ORDER BY sweep",
@@ -157,12 +157,14 @@ Value QueryReader::events_of(const std::string& task) {
 
 Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) {
   Object shown{{"kind", "task"}, {"task", task}};
+  std::string stage;
   std::int64_t attempt = 0;
   each(
       "SELECT stage, state, reason, outdated, attempts, last_failure, spec, key_material FROM task "
       "WHERE task = ?",
       [&](SQLite::Statement& row) {
-        shown.emplace("stage", column_value(row.getColumn(0)));
+        stage = row.getColumn(0).getString();
+        shown.emplace("stage", stage);
         shown.emplace("state", column_value(row.getColumn(1)));
         shown.emplace("reason", column_value(row.getColumn(2)));
         shown.emplace("outdated", flag_value(row.getColumn(3)));
@@ -194,12 +196,11 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
       [&](SQLite::Statement& row) {
         runs.emplace_back(Object{{"run", column_value(row.getColumn(0))},
                                  {"cell", column_value(row.getColumn(1))},
-                                 {"seed", Value(static_cast<std::uint64_t>(
-                                              std::stoull(row.getColumn(2).getString())))}});
+                                 {"seed", seed_value(row.getColumn(2))}});
       },
       task);
   Object scores;
-  add_scores(*shown.at("stage").if_string(), task, {}, scores);
+  add_scores(stage, task, {}, scores);
   shown.emplace("wants", std::move(wants));
   shown.emplace("runs", std::move(runs));
   shown.emplace("attempts", attempts_of(task));
@@ -223,8 +224,7 @@ Value QueryReader::show_run(const std::string& run) {
         sweeps.emplace_back(Object{{"sweep", column_value(row.getColumn(0))},
                                    {"orphan", flag_value(row.getColumn(5))}});
         shown.emplace("cell", column_value(row.getColumn(1)));
-        shown.emplace("seed",
-                      Value(static_cast<std::uint64_t>(std::stoull(row.getColumn(2).getString()))));
+        shown.emplace("seed", seed_value(row.getColumn(2)));
         shown.emplace("baseline", flag_value(row.getColumn(3)));
         shown.emplace("assignment", json_value(row.getColumn(4)));
       },
@@ -246,8 +246,7 @@ Value QueryReader::show_run(const std::string& run) {
       },
       run);
   Object scores;
-  for (const auto& [stage, row] : stages)
-    add_scores(stage, *row.find("task")->if_string(), {}, scores);
+  for (const auto& [stage, row] : stages) add_scores(stage, text_at(row, "task"), {}, scores);
   shown.emplace("sweeps", std::move(sweeps));
   shown.emplace("stages", std::move(stages));
   shown.emplace("scores", std::move(scores));

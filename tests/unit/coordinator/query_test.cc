@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "coordinator/live_view.h"
 #include "coordinator/metric_store.h"
+#include "coordinator/sqlite.h"
 #include "coordinator/watch_report.h"
 #include "tests/unit/coordinator/small_world.h"
 
@@ -136,6 +137,31 @@ TEST_F(QueryTest, ARunThatIsNotSubmittedAgainIsAnOrphanAndStillThere) {
   EXPECT_EQ(*sweep.find("orphans"), Value(1));
   EXPECT_EQ(*sweep.find("definition.second"), Value(true));
   EXPECT_EQ(*sweep.find("tasks.succeeded"), Value(2));
+}
+
+TEST_F(QueryTest, ContentThatWasChangedOnTheDiskEndsTheQuestionAndNothingElse) {
+  finish_both();
+  point(world.extract, 1, 10, 1.0);
+  ask("status");
+  const auto change = [&](const std::filesystem::path& file, const std::string& sql) {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    EXPECT_GT(database.exec(sql), 0);
+  };
+  const auto code = [&](const std::string& verb, const Value& body = Object{}) {
+    const auto answer = try_ask(verb, body);
+    return answer ? std::string("none") : std::string(name_of(answer.error().code));
+  };
+  change(folder / "metrics.sqlite", "UPDATE point SET metrics = '{\"loss\": 1'");
+  const std::string extract = world.extract.key.hex();
+  EXPECT_EQ(code("metrics", Object{{"prefix", extract}}), "damaged");
+  EXPECT_EQ(code("metrics", Object{{"prefix", extract}, {"names", Array{"loss"}}}), "damaged");
+  for (const char* seed : {"", "x", "1x", "99999999999999999999", "-1"}) {
+    change(folder / "tables.sqlite", fmt::format("UPDATE run SET seed = '{}'", seed));
+    EXPECT_EQ(code("runs"), "damaged") << seed;
+    EXPECT_EQ(code("show", Object{{"prefix", world.run_one.key.hex()}}), "damaged") << seed;
+    EXPECT_EQ(code("show", Object{{"prefix", extract}}), "damaged") << seed;
+  }
+  EXPECT_EQ(code("status"), "none");
 }
 
 TEST_F(QueryTest, UnknownFieldsAndSweepsAreRefusedByName) {
