@@ -137,7 +137,12 @@ Result<OpenEvents> open_events(const StoreFolder& folder, const fs::path& scratc
     return salvage(folder, scratch, events.error(), observer);
   }
   STRATA_TRY(Replayed replayed, events->replay(observer));
-  std::string reason = replayed.damage ? reason_of(*replayed.damage, folder) : std::string();
+  std::string reason;
+  if (replayed.damage) {
+    reason = reason_of(*replayed.damage, folder);
+    // Questions are asked of the tables as they are from now on. They may be left as they are, too.
+    static_cast<void>(events->tables().wait(replayed.events, kTablesWaitMax));
+  }
   return OpenEvents{.store = std::move(*events),
                     .file = folder.events_file(),
                     .tables = tables_file(folder.events_file()),

@@ -38,12 +38,17 @@ std::vector<TaskRow> newest_rows(const std::vector<Projection>& batch) {
   return rows;
 }
 
+std::string aside(const fs::path& file, const char* end) { return file.string() + "-aside" + end; }
+
 Result<std::unique_ptr<SQLite::Database>> open_tables(const fs::path& file) {
   auto opened = open_store(file, "NORMAL", table_migrations());
-  if (!opened && opened.error().code == ErrorCode::kDamaged) {
+  const bool other = !opened && (opened.error().code == ErrorCode::kDamaged ||
+                                 opened.error().code == ErrorCode::kUnsupported);
+  if (other) {
     log_warning("coordinator", "{}: it is made again from the log", opened.error().message);
     std::error_code ignored;
-    for (const char* end : {"", "-wal", "-shm"}) fs::remove(file.string() + end, ignored);
+    fs::remove(file.string() + "-shm", ignored);
+    for (const char* end : {"-wal", ""}) fs::rename(file.string() + end, aside(file, end), ignored);
     opened = open_store(file, "NORMAL", table_migrations());
   }
   if (!opened) return opened;
@@ -90,6 +95,11 @@ struct Projector::State {
     return from_sqlite("limiting the derived tables", [&] {
       database->execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
     });
+  }
+  bool has_rows() {
+    return database
+               ->execAndGet("SELECT EXISTS (SELECT 1 FROM follows) OR EXISTS (SELECT 1 FROM task)")
+               .getInt64() != 0;
   }
   void clear() {
     for (const char* table : derived_table_names())
@@ -227,6 +237,12 @@ Status Projector::until_done(const std::function<Status()>& doing) {
 
 void Projector::work(Tip end) {
   Status done = until_done([&] { return catch_up(end); });
+  if (!done) done = made_anew(end, done.error());
+  if (done) {
+    std::error_code ignored;  // all that they knew is there again
+    for (const char* part : {"", "-wal"})
+      fs::remove(aside(tables_file(events_file_), part), ignored);
+  }
   std::vector<Projection> batch;
   while (done) {
     std::size_t events = 0;
@@ -240,6 +256,7 @@ void Projector::work(Tip end) {
       }
     }
     done = until_done([&] { return write(batch); });
+    if (!done) done = made_anew(batch.back().end, done.error());
     if (done) set_reached(batch.back().end.seq);
     batch.clear();
     const std::lock_guard lock(mutex_);
@@ -254,6 +271,21 @@ void Projector::work(Tip end) {
   changed_.notify_all();
 }
 
+// Rows that the log does not give stand in the way of those that it gives: all are made again. Not
+// where the log is damaged, and not twice.
+Status Projector::made_anew(Tip end, const Error& why) {
+  if (why.code == ErrorCode::kUnavailable || log_is_damaged_ || made_anew_)
+    return tl::unexpected(why);
+  made_anew_ = true;
+  from_zero_ = true;
+  log_warning("coordinator", "{}: the derived tables are made again from the log", why.message);
+  {
+    const std::lock_guard lock(mutex_);
+    reached_ = 0;
+  }
+  return until_done([&] { return catch_up(end); });
+}
+
 Status Projector::write(const std::vector<Projection>& batch) {
   return from_sqlite("writing the derived tables", [&] {
     SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
@@ -265,65 +297,91 @@ Status Projector::write(const std::vector<Projection>& batch) {
   });
 }
 
-// Tables that do not follow from this log are made anew. Where the log is damaged they are left as
-// they are: they know more than what is left of it.
-Status Projector::catch_up(Tip end) {
+// What the log's damage ends is ended for good: they know more than what is left of it.
+Status Projector::of_log(Status read) {
+  if (!read && read.error().code != ErrorCode::kUnavailable) log_is_damaged_ = true;
+  return read;
+}
+
+Status Projector::read_log(const std::function<Status(const StoredEvent&)>& visit) {
+  Status written;
+  const auto damage = read_events(events_file_, [&](const StoredEvent& stored) -> Status {
+    if (is_ending()) return fail(ErrorCode::kUnavailable, "{}", kEnding);
+    written = visit(stored);
+    return written;
+  });
+  if (!log_is_damaged_) STRATA_CHECK_OK(written);
+  if (!damage) return of_log(tl::unexpected(damage.error()));
+  if (!*damage) return {};
+  return of_log(fail(ErrorCode::kDamaged, "event {}: {}", (*damage)->seq, (*damage)->what));
+}
+
+// Up to which event they can be believed; nothing: they are to be made anew, and may be, since the
+// log is whole or there are no rows. Where it is damaged they stay as they are.
+Result<std::optional<Tip>> Projector::where_to_begin(Tip end) {
   std::optional<Tip> from;
-  bool known = true;  // what the log says about it
-  STRATA_CHECK_OK(from_sqlite("reading the derived tables", [&] { from = state_->follows(); }));
-  const bool had = from.has_value();
+  bool rows = false;
+  STRATA_CHECK_OK(from_sqlite("reading the derived tables", [&] {
+    if (!from_zero_) from = state_->follows();
+    rows = state_->has_rows();
+  }));
   if (from) {
-    STRATA_TRY(auto log, open_damaged(events_file_));
-    const Status looked = from_sqlite("reading the event log", [&] {
-      if (from->seq > end.seq || chain_at(*log, from->seq) != from->chain) from.reset();
-    });
-    known = looked.has_value();
+    auto log = open_damaged(events_file_);
+    if (!log) return tl::unexpected(of_log(tl::unexpected(log.error())).error());
+    STRATA_CHECK_OK(of_log(from_sqlite("reading the event log", [&] {
+      if (from->seq > end.seq || chain_at(**log, from->seq) != from->chain) from.reset();
+    })));
   }
-  if (!known) return fail(ErrorCode::kDamaged, "the log is damaged");
-  if (had && !from) {
-    Cluster whole;
-    STRATA_TRY(const auto damage, read_events(events_file_, [&](const StoredEvent& stored) {
-                 return whole.apply_checked(stored.event);
-               }));
-    if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
-  }
+  if (from || !rows) return from;
+  Cluster whole;
+  STRATA_CHECK_OK(read_log([&](const StoredEvent& stored) {
+    Status applied = whole.apply_checked(stored.event);
+    whole.forget_touched();
+    return of_log(std::move(applied));
+  }));
+  return from;
+}
+
+// Tables that do not follow from this log are made anew.
+Status Projector::catch_up(Tip end) {
+  STRATA_TRY(const std::optional<Tip> from, where_to_begin(end));
   if (from) set_reached(from->seq);
   if (from && from->seq == end.seq) return {};
   bool clear = !from;
   const std::uint64_t after = from ? from->seq : 0;
   Cluster cluster;
   Tip at{};
-  auto events = std::make_shared<std::vector<Event>>();
+  std::vector<Event> events;
   const auto flush = [&]() -> Status {
     STRATA_CHECK_OK(from_sqlite("writing the derived tables", [&] {
       SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
       if (clear) state_->clear();
       state_->derived.begin();
-      state_->derived.add(*events);
+      state_->derived.add(events);
       state_->derived.finish(rows_of(cluster.take_touched(), cluster));
       state_->follow(at);
       transaction.commit();
     }));
     clear = false;
-    events->clear();
+    from_zero_ = false;
+    events.clear();
     set_reached(at.seq);
     return {};
   };
-  STRATA_TRY(const auto damage, read_events(events_file_, [&](const StoredEvent& stored) -> Status {
-               if (is_ending()) return fail(ErrorCode::kUnavailable, "{}", kEnding);
-               if (stored.seq > end.seq) return {};
-               STRATA_CHECK_OK(cluster.apply_checked(stored.event));
-               at = {.seq = stored.seq, .chain = stored.chain};
-               if (stored.seq <= after) {
-                 cluster.forget_touched();
-                 return {};
-               }
-               events->push_back(stored.event);
-               return events->size() < kCaughtUpAtOnce ? Status() : flush();
-             }));
-  if (!events->empty() || clear) STRATA_CHECK_OK(flush());
-  if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
-  return {};
+  const Status read = read_log([&](const StoredEvent& stored) -> Status {
+    if (stored.seq > end.seq) return {};
+    STRATA_CHECK_OK(of_log(cluster.apply_checked(stored.event)));
+    at = {.seq = stored.seq, .chain = stored.chain};
+    if (stored.seq <= after) {
+      cluster.forget_touched();
+      return {};
+    }
+    events.push_back(stored.event);
+    return events.size() < kCaughtUpAtOnce ? Status() : flush();
+  });
+  // What was read before damage is written, too.
+  if ((read || log_is_damaged_) && (!events.empty() || clear)) STRATA_CHECK_OK(flush());
+  return read;
 }
 
 }  // namespace strata::coordinator

@@ -43,10 +43,14 @@ struct Projection {  // what one commit changed
   std::vector<TaskRow> rows{};
 };
 
+struct StoredEvent;
+
 class Projector {
  public:
   // Opens the tables beside the log, makes them where there are none or where they are damaged, and
-  // begins to bring them up to `end`, the log's newest event. REQUIRES: the log is migrated.
+  // begins to bring them up to `end`, the log's newest event. Damaged ones are put aside
+  // ("tables.sqlite-aside") until those that take their place hold a whole log. REQUIRES: the log
+  // is migrated.
   static Result<std::unique_ptr<Projector>> open(const std::filesystem::path& events_file, Tip end);
   ~Projector();  // what waits is written first
   Projector(const Projector&) = delete;
@@ -69,6 +73,10 @@ class Projector {
   Projector(std::filesystem::path events_file, std::unique_ptr<State> state);
   void work(Tip end);
   [[nodiscard]] Status catch_up(Tip end);
+  [[nodiscard]] Result<std::optional<Tip>> where_to_begin(Tip end);
+  [[nodiscard]] Status made_anew(Tip end, const Error& why);
+  [[nodiscard]] Status read_log(const std::function<Status(const StoredEvent&)>& visit);
+  [[nodiscard]] Status of_log(Status read);
   [[nodiscard]] Status write(const std::vector<Projection>& batch);
   void set_reached(std::uint64_t seq);
   [[nodiscard]] bool is_ending() const;
@@ -78,7 +86,10 @@ class Projector {
   [[nodiscard]] bool is_full() const;  // guarded
 
   std::filesystem::path events_file_;
-  std::unique_ptr<State> state_;  // of the thread
+  std::unique_ptr<State> state_;  // of the thread, as the next three
+  bool log_is_damaged_ = false;
+  bool made_anew_ = false;  // once in a life
+  bool from_zero_ = false;  // whatever they say about themselves
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::deque<Projection> waiting_;  // guarded, as all below

@@ -142,6 +142,85 @@ TEST_F(EventStoreTest, TablesThatAreBehindOrGoneAreWrittenFromTheLog) {
   EXPECT_EQ(reopened([&] { change_tables("UPDATE follows SET made_by = 0"); }), "3");
 }
 
+TEST_F(EventStoreTest, RowsThatTheLogDoesNotGiveAreReplacedWhenTheyStandInTheWay) {
+  world.join();
+  world.submit();
+  world.start(world.extract);
+  ASSERT_TRUE(world.commit(store));
+  const std::string attempt =
+      "INSERT INTO attempt (task, attempt, worker, slots, granted_ms) SELECT task, 1, 9, 9, 9 FROM "
+      "task WHERE stage = 'train'";
+  change_tables(attempt);
+  world.succeed(world.extract, "features");  // both trainings get their first attempts
+  world.start(world.train_one);
+  ASSERT_TRUE(world.commit(store));
+  EXPECT_EQ(ask("SELECT count(*) FROM attempt WHERE slots = 9"), "0");
+  EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
+  // Once in a life: the same again is for the next start.
+  { const EventStore closed = std::move(store); }
+  change_tables("UPDATE attempt SET attempt = 2 WHERE slots = 1");
+  change_tables("UPDATE task SET stage = 'none'");
+  store = EventStore::open(file).value();
+  world.end(world.train_one, Failed{.cause = FailureClass::kInfra, .reason = "gone"});
+  world.wait(std::chrono::minutes(2));
+  ASSERT_TRUE(world.commit(store));
+  EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
+}
+
+TEST_F(EventStoreTest, TablesOfANewerBuildAreMadeAgain) {
+  whole_life();
+  { const EventStore closed = std::move(store); }
+  change_tables("INSERT INTO schema_version (version) VALUES (1000)");
+  auto opened = EventStore::open(file);
+  ASSERT_TRUE(opened) << opened.error().message;
+  store = std::move(*opened);
+  ASSERT_TRUE(store.tables().wait(store.last_seq(), kTablesWaitMax));
+  EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
+  EXPECT_EQ(ask("SELECT count(*) FROM task"), "3");
+}
+
+TEST_F(EventStoreTest, WhatTheTablesKnowBeyondADamagedLogIsKept) {
+  whole_life();
+  const std::uint64_t damaged = starts().at(1);
+  { const EventStore closed = std::move(store); }
+  change(fmt::format("UPDATE batch SET chain = chain + 1 WHERE first_seq = {}", damaged));
+  const std::filesystem::path tables = tables_file(file);
+  const auto reopened = [&] {
+    store = EventStore::open(file).value();
+    static_cast<void>(store.tables().wait(store.last_seq(), kTablesWaitMax));
+    { const EventStore closed = std::move(store); }
+    return ask("SELECT count(*) FROM task WHERE state = 'succeeded'");
+  };
+  EXPECT_EQ(reopened(), "3");
+  change_tables("UPDATE follows SET made_by = 0");
+  EXPECT_EQ(reopened(), "3") << "of another build, and more than the log can give";
+  change_tables("DELETE FROM follows");
+  EXPECT_EQ(reopened(), "3");
+  // With a structure that is damaged they cannot be asked any more; they are there all the same.
+  std::string bytes = read_file(tables).value();
+  const std::string before = bytes;
+  bytes.replace(4'096, 4'096, 4'096, '\0');
+  ASSERT_TRUE(write_file_atomic(tables, bytes));
+  EXPECT_EQ(reopened(), "0");
+  EXPECT_EQ(read_file(tables.string() + "-aside").value(), bytes);
+  EXPECT_EQ(reopened(), "0");
+  EXPECT_TRUE(std::filesystem::exists(tables.string() + "-aside"));
+}
+
+TEST_F(EventStoreTest, DamagedTablesOfAWholeLogAreNotKept) {
+  whole_life();
+  { const EventStore closed = std::move(store); }
+  std::string bytes = read_file(tables_file(file)).value();
+  bytes.replace(4'096, 4'096, 4'096, '\0');
+  ASSERT_TRUE(write_file_atomic(tables_file(file), bytes));
+  store = EventStore::open(file).value();
+  const std::uint64_t events = store.last_seq();
+  ASSERT_TRUE(store.tables().wait(events, kTablesWaitMax));
+  { const EventStore closed = std::move(store); }
+  EXPECT_FALSE(std::filesystem::exists(tables_file(file).string() + "-aside"));
+  EXPECT_EQ(ask("SELECT count(*) FROM task"), "3");
+}
+
 TEST_F(EventStoreTest, FsckNamesADerivedRowThatDoesNotFollowFromTheLog) {
   whole_life();
   change_tables("UPDATE task SET state = 'failed' WHERE stage = 'extract'");
