@@ -7,6 +7,7 @@
 #include "coordinator/event_log.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_name.h"
 #include "coordinator/store_tip.h"
 #include "schema/codec.h"
 
@@ -90,18 +91,12 @@ Result<EventStore> EventStore::open(const fs::path& file, const std::string& nam
   STRATA_TRY(auto database, open_store(file, "FULL", event_migrations()));
   STRATA_TRY(TipWriter tip_writer, TipWriter::open(file));
   auto state = std::make_unique<State>(file, std::move(database), std::move(tip_writer));
-  STRATA_TRY(const std::string random, random_name());
-  STRATA_CHECK_OK(from_sqlite(fmt::format("opening {}", file.string()), [&] {
-    state->run.run(
-        "INSERT INTO store (name, value) VALUES ('coordinator', ?) ON CONFLICT DO NOTHING",
-        name.empty() ? random : name);
-    state->coordinator_id =
-        state->database->execAndGet("SELECT value FROM store WHERE name = 'coordinator'")
-            .getString();
-  }));
   STRATA_CHECK_OK(rewrite_old_rows(*state->database, file));
   STRATA_TRY(state->end, from_sqlite(fmt::format("opening {}", file.string()),
                                      [&] { return log_end(*state->database); }));
+  STRATA_TRY(const std::string random, random_name());
+  STRATA_TRY(state->coordinator_id,
+             settle_name(*state->database, file, state->end.seq, name.empty() ? random : name));
   STRATA_TRY(state->tables, Projector::open(file, state->end));
   return EventStore(std::move(state));
 }

@@ -42,8 +42,9 @@ struct Replayed {
 
 class EventStore {
  public:
-  // Makes the file, or migrates it. A new store is called `name`, or something random. REQUIRES:
-  // the store folder's lock is held.
+  // Makes the file, or migrates it. A new store is called `name`, or something random; kDamaged
+  // where the name of an old one is gone or changed (store_name.h). REQUIRES: the store folder's
+  // lock is held.
   static Result<EventStore> open(const std::filesystem::path& file, const std::string& name = "");
   ~EventStore();
   EventStore(EventStore&&) noexcept;

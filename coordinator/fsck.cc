@@ -9,6 +9,7 @@
 #include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_name.h"
 #include "schema/codec.h"
 
 namespace strata::coordinator {
@@ -95,6 +96,17 @@ std::uint64_t tables_reach(const std::filesystem::path& file) {
   return reached;
 }
 
+std::string damage_of_name(const std::filesystem::path& file) {
+  std::string damage;
+  auto database = open_reader(file);
+  if (!database) return damage;
+  const Status read = from_sqlite("reading the store's name", [&] {
+    if (log_end(**database).seq > 0) damage = name_damage(file, stored_name(**database));
+  });
+  static_cast<void>(read);  // what cannot be read is found by what follows
+  return damage;
+}
+
 std::string damage_of_points(const std::filesystem::path& file) {
   std::error_code ignored;
   if (file.empty()) return "";
@@ -154,6 +166,7 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file,
     Rebuild rebuild(std::move(database));
     FsckReport report;
     STRATA_TRY(report.structure, structural_damage(events_file));
+    if (report.structure.empty()) report.structure = damage_of_name(events_file);
     report.points = damage_of_points(metrics_file);
     // A coordinator at work, or one that was killed, may not have come to the end with them.
     const std::filesystem::path tables = tables_file(events_file);

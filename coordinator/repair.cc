@@ -17,6 +17,10 @@ std::string loss_text(const Repaired& repaired) {
                         repaired.events.damage->tasks.size());
     for (const std::string& task : repaired.events.damage->tasks) text += "  " + task + "\n";
   }
+  if (repaired.events.nameless) {
+    text +=
+        "the name of the store: with a new one, its workers end what they run when it is started\n";
+  }
   if (!repaired.points.damage.empty()) {
     text += fmt::format("metric points beyond the {} that can be read ({})\n",
                         repaired.points.points, repaired.points.damage);

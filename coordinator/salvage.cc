@@ -4,23 +4,12 @@
 #include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_name.h"
 
 namespace strata::coordinator {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Empty when it cannot be read: the copy gets another one.
-std::string name_of_store(const fs::path& file) {
-  auto database = open_damaged(file);
-  if (!database) return "";
-  const auto name = from_sqlite("reading the store's name", [&] {
-    return (*database)
-        ->execAndGet("SELECT value FROM store WHERE name = 'coordinator'")
-        .getString();
-  });
-  return name.value_or("");
-}
 
 struct Series {
   std::int64_t id = 0;
@@ -118,12 +107,14 @@ class PointCopy {
 Result<SalvagedEvents> salvage_events(const fs::path& from, const fs::path& to,
                                       bool loss_is_accepted) {
   SalvagedEvents salvaged;
-  STRATA_TRY(LogCopy copy, LogCopy::open(to, name_of_store(from)));
+  const std::string name = believed_name(from);
+  STRATA_TRY(LogCopy copy, LogCopy::open(to, name));
   STRATA_TRY(salvaged.damage, read_events(from, [&](const StoredEvent& stored) {
                return copy.add(stored.seq, stored.chain, stored.frame);
              }));
   STRATA_CHECK_OK(copy.write());
   salvaged.events = copy.last_seq();
+  salvaged.nameless = name.empty();
   if (salvaged.damage && loss_is_accepted) STRATA_CHECK_OK(copy.skip_attempts());
   return salvaged;
 }

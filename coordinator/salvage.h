@@ -17,6 +17,8 @@ inline constexpr std::size_t kDamagedSeriesMax = 1'000;  // named in a report
 struct SalvagedEvents {
   std::uint64_t events = 0;        // from the first on, without a gap
   std::optional<Damage> damage{};  // why the log goes no further; none: it is whole
+  bool nameless =
+      false;  // the copy has a new name: workers would end what they run for the old one
 };
 
 // `loss_is_accepted`: where the log is not whole, attempts beyond it may be running, so that the

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "coordinator/projector.h"
+#include "coordinator/store_name.h"
 #include "coordinator/store_tip.h"
 
 namespace strata::coordinator {
@@ -50,7 +51,8 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
     if (!fs::exists(file, error)) continue;
     kept = true;
     STRATA_CHECK_OK(make_folder(aside));
-    for (const char* end : {"", "-wal", "-tip"}) STRATA_CHECK_OK(keep(file.string() + end, aside));
+    for (const char* end : {"", "-wal", "-tip", "-name"})
+      STRATA_CHECK_OK(keep(file.string() + end, aside));
   }
   if (kept) STRATA_CHECK_OK(sync_folder(aside));
   for (const fs::path& file : files) {
@@ -60,6 +62,10 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
       fs::remove(file.string() + end, error);
       STRATA_CHECK_OK(failed("removing", file.string() + end, error));
     }
+    // Before the log: a log without events that is still there takes any name.
+    const fs::path name = name_file(made / file.filename());
+    if (fs::exists(name, error)) fs::rename(name, name_file(file), error);
+    STRATA_CHECK_OK(failed("moving into place", name_file(file), error));
     STRATA_CHECK_OK(sync_folder(folder.path()));
     fs::rename(made / file.filename(), file, error);
     STRATA_CHECK_OK(failed("moving into place", file, error));

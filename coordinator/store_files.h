@@ -10,9 +10,9 @@
 
 namespace strata::coordinator {
 
-// `made` holds events.sqlite, metrics.sqlite and the tip, closed. What was there is kept in the
-// folder that is returned ("replaced-TIME"; empty: there was nothing). `made` is removed.
-// REQUIRES: the folder's lock is held, and nothing in it is open.
+// `made` holds events.sqlite, tables.sqlite, metrics.sqlite, the name and the tips, closed. What
+// was there is kept in the folder that is returned ("replaced-TIME"; empty: there was nothing).
+// `made` is removed. REQUIRES: the folder's lock is held, and nothing in it is open.
 [[nodiscard]] Result<std::string> replace_databases(const StoreFolder& folder,
                                                     const std::filesystem::path& made);
 

@@ -1,10 +1,15 @@
 // The folder that holds a coordinator's store:
 //
 //   lock               held with flock by the one coordinator that lives here; says who
-//   events.sqlite      the event log and what is derived from it
-//   metrics.sqlite     metric points
+//   events.sqlite      the event log; beside it its newest event ("-tip", store_tip.h) and the
+//                      store's name ("-name", store_name.h)
+//   tables.sqlite      what is derived from it (projector.h)
+//   metrics.sqlite     metric points, and how many transactions they are ("-tip")
 //   keys.json          the CURVE key pair, mode 0600; kept, so that workers find the coordinator
-//   again after a restart coordinator.json   where it listens (link/address_file.h)
+//                      again after a restart
+//   coordinator.json   where it listens (link/address_file.h)
+//
+// docs/store.md lists the rest.
 //
 // SQLite must not live on a network file system, where its locks and its log are not safe.
 #pragma once

@@ -167,7 +167,7 @@ int run(const Wanted& wanted) {
   const double rows = sqlite_rows_per_second(wanted.folder / "rows.sqlite", 200'000);
   const std::filesystem::path file = wanted.folder / "events.sqlite";
   for (const auto& old : {file, tables_file(file)}) {
-    for (const char* end : {"", "-wal", "-shm", "-tip"})
+    for (const char* end : {"", "-wal", "-shm", "-tip", "-name"})
       std::filesystem::remove(old.string() + end);
   }
   auto store = EventStore::open(file, "bench");

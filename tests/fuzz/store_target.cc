@@ -73,7 +73,8 @@ std::string run_store(std::string_view input) {
   const std::string bytes = changed(stored.bytes, input);
   STRATA_ASSERT(write_file_unsynced(file, bytes).has_value());
   std::error_code ignored;
-  for (const char* end : {"-wal", "-shm", "-tip"}) fs::remove(file.string() + end, ignored);
+  for (const char* end : {"-wal", "-shm", "-tip", "-name"})
+    fs::remove(file.string() + end, ignored);
   coordinator::TipWriter::open(file).value().write(stored.tip);
   const auto structure = coordinator::structural_damage(file);
   Cluster cluster;

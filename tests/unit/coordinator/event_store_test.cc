@@ -2,6 +2,8 @@
 
 #include "base/files.h"
 #include "coordinator/fsck.h"
+#include "coordinator/open_stores.h"
+#include "coordinator/repair.h"
 #include "coordinator/sqlite.h"
 #include "tests/unit/coordinator/small_world.h"
 
@@ -151,20 +153,51 @@ TEST_F(EventStoreTest, RowsThatTheLogDoesNotGiveAreReplacedWhenTheyStandInTheWay
       "INSERT INTO attempt (task, attempt, worker, slots, granted_ms) SELECT task, 1, 9, 9, 9 FROM "
       "task WHERE stage = 'train'";
   change_tables(attempt);
-  world.succeed(world.extract, "features");  // both trainings get their first attempts
+  world.succeed(world.extract, "features");  // a training gets its first attempt
   world.start(world.train_one);
   ASSERT_TRUE(world.commit(store));
   EXPECT_EQ(ask("SELECT count(*) FROM attempt WHERE slots = 9"), "0");
   EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
-  // Once in a life: the same again is for the next start.
+  // The same again in the next life.
   { const EventStore closed = std::move(store); }
-  change_tables("UPDATE attempt SET attempt = 2 WHERE slots = 1");
-  change_tables("UPDATE task SET stage = 'none'");
+  change_tables(attempt + " AND task NOT IN (SELECT task FROM attempt)");
   store = EventStore::open(file).value();
   world.end(world.train_one, Failed{.cause = FailureClass::kInfra, .reason = "gone"});
-  world.wait(std::chrono::minutes(2));
   ASSERT_TRUE(world.commit(store));
+  EXPECT_EQ(ask("SELECT count(*) FROM attempt WHERE slots = 9"), "0");
   EXPECT_TRUE(fsck(file).value().sound()) << fsck(file).value().text();
+}
+
+TEST_F(EventStoreTest, ANameThatIsGoneOrChangedIsDamageAndIsTakenFromTheFileBeside) {
+  whole_life();
+  const std::string name = store.coordinator_id();
+  { const EventStore closed = std::move(store); }
+  { static_cast<void>(MetricStore::open(file.parent_path() / "metrics.sqlite").value()); }
+  const StoreFolder folder = StoreFolder::open(file.parent_path(), true).value();
+  for (const char* change_of_name :
+       {"DELETE FROM store", "UPDATE store SET value = 'f' || substr(value, 2)"}) {
+    change(change_of_name);
+    const auto opened = EventStore::open(file);
+    if (opened && opened->coordinator_id() == name) continue;  // it began with that digit
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::kDamaged);
+    EXPECT_NE(opened.error().message.find("name"), std::string::npos) << opened.error().message;
+    const OpenStores stores = open_stores(folder, [](const Event&) {}).value();
+    EXPECT_EQ(stores.events.coordinator_id(), name);
+    EXPECT_NE(stores.safe_mode.find("nothing is lost"), std::string::npos) << stores.safe_mode;
+    EXPECT_FALSE(fsck(file).value().sound());
+    const auto repaired = repair_store(folder, false);
+    ASSERT_TRUE(repaired) << repaired.error().message;
+    EXPECT_EQ(EventStore::open(file).value().coordinator_id(), name);
+  }
+  change("DELETE FROM store");
+  std::filesystem::remove(file.string() + "-name");
+  const auto refused = repair_store(folder, false);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("name of the store"), std::string::npos)
+      << refused.error().message;
+  ASSERT_TRUE(repair_store(folder, true));
+  EXPECT_NE(EventStore::open(file).value().coordinator_id(), name);
 }
 
 TEST_F(EventStoreTest, TablesOfANewerBuildAreMadeAgain) {
