@@ -96,6 +96,8 @@ std::uint64_t tables_reach(const std::filesystem::path& file) {
   return reached;
 }
 
+}  // namespace
+
 std::string damage_of_name(const std::filesystem::path& file) {
   std::string damage;
   auto database = open_reader(file);
@@ -117,8 +119,6 @@ std::string damage_of_points(const std::filesystem::path& file) {
   if (!torn) return torn.error().message;
   return found->empty() ? *torn : *found;
 }
-
-}  // namespace
 
 std::string FsckReport::text() const {
   std::string text = fmt::format("events read and in order: {}\n", events);

@@ -39,6 +39,11 @@ struct FsckReport {
 [[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file,
                                       const std::filesystem::path& metrics_file = {});
 
+// What is wrong with the store's name in the log, or with the metric points; empty: nothing, or no
+// file was given.
+[[nodiscard]] std::string damage_of_name(const std::filesystem::path& events_file);
+[[nodiscard]] std::string damage_of_points(const std::filesystem::path& metrics_file);
+
 // Every event as one line of JSON: {"seq", "at_ms", "kind", "task", "bytes"}; for looking at a log
 // with other tools.
 [[nodiscard]] Status list_events(const std::filesystem::path& events_file,

@@ -5,12 +5,14 @@
 #include "base/log.h"
 #include "coordinator/backup.h"
 #include "coordinator/event_log.h"
+#include "coordinator/fsck.h"
 #include "coordinator/log_copy.h"
 #include "coordinator/migrations.h"
 #include "coordinator/mirror_folder.h"
 #include "coordinator/salvage.h"
 #include "coordinator/sqlite.h"
 #include "coordinator/store_files.h"
+#include "coordinator/store_name.h"
 
 namespace strata::coordinator {
 namespace {
@@ -20,30 +22,49 @@ namespace fs = std::filesystem;
 constexpr const char* kScratch = "restoring";
 
 struct LocalStore {
-  std::string coordinator{};
-  std::uint64_t last_seq = 0;
+  std::string coordinator{};   // empty: it cannot be read
+  std::uint64_t last_seq = 0;  // the newest event that can be believed
   std::uint32_t chain = 0;
+  std::string damage{};
 };
 
-// Nothing when there is no store, or one without events.
-Result<std::optional<LocalStore>> local_store(const fs::path& events_file) {
+// False for a file that an interrupted first start has left.
+Result<bool> has_log(const fs::path& events_file) {
+  STRATA_TRY(const auto database, open_damaged(events_file));
+  return from_sqlite(fmt::format("looking into {}", events_file.string()),
+                     [&] { return has_old_rows(*database) || database->tableExists("batch"); });
+}
+
+// Its events, the first of which cannot be believed ends them.
+Result<std::string> read_local(const fs::path& events_file, LocalStore& local) {
+  Cluster cluster;
+  STRATA_TRY(const auto damage, read_events(events_file, [&](const StoredEvent& stored) -> Status {
+               STRATA_CHECK_OK(cluster.apply_checked(stored.event));
+               cluster.forget_touched();
+               local.last_seq = stored.seq;
+               local.chain = stored.chain;
+               return {};
+             }));
+  if (damage) return fmt::format("event {}: {}", damage->seq, damage->what);
+  STRATA_TRY(const std::string structure, structural_damage(events_file));
+  return structure.empty() ? damage_of_name(events_file) : structure;
+}
+
+// Nothing when there is no store, or a sound one without events. All of it is read: of a damaged
+// one, what can be believed.
+Result<std::optional<LocalStore>> local_store(const StoreFolder& folder) {
   std::error_code ignored;
+  const fs::path events_file = folder.events_file();
   if (!fs::exists(events_file, ignored)) return std::optional<LocalStore>();
-  auto local = from_sqlite(
-      fmt::format("looking into {}", events_file.string()), [&]() -> std::optional<LocalStore> {
-        SQLite::Database database(events_file.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
-        if (!has_old_rows(database) && !database.tableExists("batch")) return std::nullopt;
-        const Tip end = log_end(database);
-        if (end.seq == 0) return std::nullopt;
-        SQLite::Statement name(database, "SELECT value FROM store WHERE name = 'coordinator'");
-        name.executeStep();
-        return LocalStore{
-            .coordinator = name.getColumn(0).getString(), .last_seq = end.seq, .chain = end.chain};
-      });
-  if (local) return local;
-  return tl::unexpected(Error{local.error().code, local.error().message +
-                                                      "; if the mirror is to replace this store, "
-                                                      "move it away first"});
+  LocalStore local{.coordinator = believed_name(events_file)};
+  const auto there = has_log(events_file);
+  if (there && !*there) return std::optional<LocalStore>();
+  auto read = there ? read_local(events_file, local) : tl::unexpected(there.error());
+  if (!read && read.error().code != ErrorCode::kDamaged) return tl::unexpected(read.error());
+  local.damage = read ? *read : read.error().message;
+  if (local.damage.empty() && local.last_seq == 0) return std::optional<LocalStore>();
+  if (local.damage.empty()) local.damage = damage_of_points(folder.metrics_file());
+  return std::optional<LocalStore>(std::move(local));
 }
 
 // What a store can be made from.
@@ -59,7 +80,7 @@ struct Source {
 };
 
 Status refuse_newer(const LocalStore& local, const Source& source, const fs::path& store) {
-  if (local.coordinator != source.coordinator) {
+  if (!local.coordinator.empty() && local.coordinator != source.coordinator) {
     return fail(ErrorCode::kConflict,
                 "{} holds a store of its own ({}), {} the {} of another one ({}): name "
                 "another store folder",
@@ -67,6 +88,14 @@ Status refuse_newer(const LocalStore& local, const Source& source, const fs::pat
                 source.coordinator);
   }
   if (local.last_seq <= source.last_seq) return {};
+  if (!local.damage.empty()) {
+    return fail(ErrorCode::kConflict,
+                "the store {} is damaged ({}), but its events can be read up to {}, and the {} {} "
+                "has only those up to {}: `strata-coordinator fsck --store {} --repair "
+                "--drop-damaged` goes on with what can be read; or move the store away",
+                store.string(), local.damage, local.last_seq, source.kind, source.folder.string(),
+                source.last_seq, store.string());
+  }
   return fail(ErrorCode::kConflict,
               "the store {} has events up to {}, the {} {} only up to {}: start without "
               "--restore, and nothing is lost; or move the store away",
@@ -176,12 +205,16 @@ Result<Source> backup_source(const fs::path& path) {
 Result<Restored> restore_store(const StoreFolder& folder, const fs::path& from) {
   const fs::path path = fs::absolute(from);
   STRATA_TRY(const Source source, is_backup(path) ? backup_source(path) : mirror_source(path));
-  STRATA_TRY(const auto local, local_store(folder.events_file()));
+  STRATA_TRY(const auto local, local_store(folder));
   Restored restored{.events = source.last_seq, .whole = source.whole};
   if (local) {
     STRATA_CHECK_OK(refuse_newer(*local, source, folder.path()));
     const bool same = local->last_seq == source.last_seq && local->chain == source.chain;
-    if (same && source.whole) return restored;
+    if (same && source.whole && local->damage.empty()) return restored;
+    if (!local->damage.empty()) {
+      log_warning("coordinator", "the store {} is damaged ({}): it gives way to the {} {}",
+                  folder.path().string(), local->damage, source.kind, source.folder.string());
+    }
   }
   // All of it is made beside first: an end in the middle leaves what was there.
   const fs::path scratch = folder.path() / kScratch;

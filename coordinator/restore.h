@@ -22,7 +22,8 @@ struct Restored {
 
 // REQUIRES: the store folder's lock is held (`folder`), and nothing in it is open.
 // kConflict, and nothing is changed: the mirror is kept by a living coordinator; the store is of
-// another mirror; or the store has newer events than the mirror. The same for a backup.
+// another mirror; or the store has newer events than the mirror. The same for a backup. A damaged
+// store gives way unless more of its events can be believed than the mirror has.
 [[nodiscard]] Result<Restored> restore_store(const StoreFolder& folder,
                                              const std::filesystem::path& from);
 

@@ -233,6 +233,57 @@ TEST_F(MirrorTest, AnOlderStoreIsPutAsideAndNeverFollowedByTheMirror) {
   EXPECT_EQ(replayed.events, restored.events);
 }
 
+TEST_F(MirrorTest, ADamagedStoreGivesWayToItsMirrorWhateverItsLastRowSays) {
+  some_life();
+  more_life();
+  {
+    const auto mirror = begin();
+    ASSERT_TRUE(mirror->finish());
+  }
+  lose_the_disk();
+  const StoreFolder place = StoreFolder::open(root / "store", false).value();
+  const auto damage = [&](const fs::path& file, const std::string& sql) {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    ASSERT_GT(database.exec(sql), 0);
+  };
+  const auto restored = [&] {
+    const auto one = restore_store(place, folder.path());
+    EXPECT_TRUE(one) << one.error().message;
+    EXPECT_TRUE(fsck(place.events_file(), place.metrics_file()).value().sound());
+    return one.value_or(Restored{});
+  };
+  EXPECT_FALSE(restored().copied) << "it is all there";
+  damage(place.events_file(), "UPDATE batch SET chain = chain + 1 WHERE first_seq = 1");
+  EXPECT_TRUE(restored().copied);
+  damage(place.events_file(), "UPDATE store SET value = 'another'");
+  EXPECT_TRUE(restored().copied);
+  fs::remove(place.metrics_file());
+  const Restored last = restored();
+  EXPECT_TRUE(last.copied);
+  EXPECT_TRUE(last.whole);
+  EXPECT_TRUE(fs::exists(fs::path(last.replaced) / "events.sqlite"));
+}
+
+TEST_F(MirrorTest, OfADamagedStoreCountsWhatCanBeBelieved) {
+  some_life();
+  mirror_and_die();
+  more_life();
+  lose_the_disk();
+  const StoreFolder place = StoreFolder::open(root / "store", false).value();
+  const auto damage = [&](const std::string& which) {
+    SQLite::Database database(place.events_file().string(), SQLite::OPEN_READWRITE);
+    ASSERT_GT(database.exec("UPDATE batch SET chain = chain + 1 WHERE " + which), 0);
+  };
+  fs::remove(place.metrics_file());
+  const auto refused = restore_store(place, folder.path());
+  ASSERT_FALSE(refused) << "its log is whole, and newer";
+  EXPECT_NE(refused.error().message.find("--repair"), std::string::npos) << refused.error().message;
+  damage("first_seq > 1");
+  const auto restored = restore_store(place, folder.path());
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_TRUE(restored->copied);
+}
+
 TEST_F(MirrorTest, TheMirrorOfAnotherStoreIsRefused) {
   some_life();
   mirror_and_die();
