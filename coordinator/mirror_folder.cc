@@ -152,7 +152,7 @@ Result<std::int64_t> MirrorFolder::seconds_since_written() const {
 }
 
 Status MirrorFolder::refuse_while_kept(const MirrorState& state) const {
-  if (state.clean) return {};
+  if (state.clean || state.keeper == ProcessName{}) return {};
   const ProcessName here = this_process();
   if (state.keeper.host == here.host) {
     // Nothing of this machine outlives a boot of it.
@@ -168,6 +168,15 @@ Status MirrorFolder::refuse_while_kept(const MirrorState& state) const {
               "the mirror {} is kept by another coordinator, {}, which wrote {} s ago: stop it, or "
               "wait until it has been silent for more than {} s",
               path_.string(), state.keeper.text(), silent, patience);
+}
+
+Status MirrorFolder::leave_behind(const std::string& coordinator) const {
+  STRATA_TRY(auto found, state());
+  if (!found) return fail(ErrorCode::kNotFound, "there is no mirror in {}", path_.string());
+  if (found->coordinator != coordinator || !found->clean) return {};
+  found->clean = false;
+  found->keeper = {};
+  return set_state(*found);
 }
 
 Status MirrorFolder::check_files(const MirrorState& state) const {

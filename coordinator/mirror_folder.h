@@ -42,7 +42,7 @@ struct MirrorSegment {  // the files of one life
 struct MirrorState {
   std::string coordinator{};  // the store's name
   std::uint64_t life = 0;     // counts the coordinators that kept this mirror
-  ProcessName keeper{};       // the one of this life
+  ProcessName keeper{};       // the one of this life; none: it was left behind
   bool clean = false;         // it has ended, and the mirror holds all that it committed
   std::int64_t every_ms = 0;
   std::int64_t written_ms = 0;  // for people
@@ -70,6 +70,10 @@ class MirrorFolder {
   // kConflict when the keeper seems to be at work: it lives on this machine, or it wrote not long
   // ago, by the folder's own clock.
   [[nodiscard]] Status refuse_while_kept(const MirrorState& state) const;
+  // Its store goes on without it: whoever restores it is told that something may be missing. An
+  // error when that cannot be written, or when there is no mirror to be seen (a mount that is
+  // missing).
+  [[nodiscard]] Status leave_behind(const std::string& coordinator) const;
   // kDamaged when a file has fewer bytes than are counted.
   [[nodiscard]] Status check_files(const MirrorState& state) const;
 

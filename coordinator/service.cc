@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <set>
 
+#include "base/files.h"
 #include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -163,18 +165,59 @@ std::string targets_text(const std::string& metrics_address, const std::string& 
 
 namespace {
 
+// A mirror that is marked as whole and that this store goes on without: restored later, it would
+// give numbers of attempts a second time. So the mark is taken from it.
+Status leave_mirror(const fs::path& left, const StoreFolder& folder,
+                    const std::string& coordinator) {
+  const Status done = MirrorFolder(left).leave_behind(coordinator);
+  if (!done) {
+    return fail(
+        done.error().code,
+        "the store {} was mirrored in {}, which must not be taken for its newest state: {}. "
+        "Start with --mirror {}, or, if nobody will ever restore that mirror, remove {}",
+        folder.path().string(), left.string(), done.error().message, left.string(),
+        folder.mirrored_file().string());
+  }
+  log_warning("coordinator", "the mirror {} is left behind: this store goes on without it",
+              left.string());
+  return {};
+}
+
+// Where the mirror is to be kept; empty: nowhere. Every other one is left behind.
+Result<fs::path> choose_mirror(const ServiceOptions& options, const StoreFolder& folder,
+                               const std::string& coordinator) {
+  const auto whole_path = [](const fs::path& path) {
+    return path.empty() ? fs::path() : fs::absolute(path).lexically_normal();
+  };
+  fs::path where = whole_path(options.mirror);
+  std::set<fs::path> left;
+  if (!options.restore.empty() && !is_backup(options.restore)) {
+    if (where.empty()) where = whole_path(options.restore);
+    left.insert(whole_path(options.restore));
+  }
+  if (const auto last = read_file(folder.mirrored_file()); last && !last->empty())
+    left.insert(fs::path(*last));
+  left.erase(where);
+  for (const fs::path& one : left) STRATA_CHECK_OK(leave_mirror(one, folder, coordinator));
+  return where;
+}
+
 Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
                                                const StoreFolder& folder,
                                                const std::string& coordinator) {
-  fs::path where = options.mirror;
-  if (where.empty() && !is_backup(options.restore)) where = options.restore;
-  if (where.empty()) return std::unique_ptr<Mirror>();
+  STRATA_TRY(const fs::path where, choose_mirror(options, folder, coordinator));
+  std::error_code ignored;
+  if (where.empty()) {
+    fs::remove(folder.mirrored_file(), ignored);
+    return std::unique_ptr<Mirror>();
+  }
   STRATA_TRY([[maybe_unused]] const CurveKeys keys, folder.keys());  // they are mirrored, too
   STRATA_TRY(auto mirror, Mirror::open({.folder = where, .every = options.mirror_every},
                                        {.events_file = folder.events_file(),
                                         .metrics_file = folder.metrics_file(),
                                         .keys_file = folder.keys_file(),
                                         .coordinator = coordinator}));
+  STRATA_CHECK_OK(write_file_atomic(folder.mirrored_file(), where.string(), 0600));
   log_info("coordinator", "mirror {}: up to event {}, every {} s", where.string(),
            mirror->status().last_seq, mirror->status().every_seconds);
   return mirror;

@@ -38,6 +38,8 @@ class StoreFolder {
   [[nodiscard]] std::filesystem::path metrics_file() const { return path_ / "metrics.sqlite"; }
   [[nodiscard]] std::filesystem::path keys_file() const { return path_ / "keys.json"; }
   [[nodiscard]] std::filesystem::path address_file() const;
+  // Names the folder in which the last coordinator kept the mirror of this store; not there: none.
+  [[nodiscard]] std::filesystem::path mirrored_file() const { return path_ / "mirrored-in"; }
 
   // Read, or made at the first start.
   [[nodiscard]] Result<CurveKeys> keys() const;

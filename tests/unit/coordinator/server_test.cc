@@ -342,6 +342,34 @@ TEST_F(ServerTest, TablesThatCannotBeWrittenAreSaidAndPauseDispatchWhenTheirQueu
   EXPECT_EQ(ask(client, "sweeps").find("sweeps")->if_array()->size(), 1U);
 }
 
+TEST_F(ServerTest, AMirrorThatTheStoreGoesOnWithoutIsNotTakenForWhole) {
+  const MirrorFolder mirror(store / "mirror");
+  down();
+  const auto live_with = [&](const std::filesystem::path& folder) -> Status {
+    auto started = Service::start(
+        {.store = store, .metrics = "", .mirror = folder, .mirror_every = 5ms, .build = "test"});
+    if (!started) return tl::unexpected(started.error());
+    (*started)->stop();
+    return (*started)->run();
+  };
+  ASSERT_TRUE(live_with(mirror.path()));
+  ASSERT_TRUE(mirror.state().value()->clean);
+  const std::filesystem::path away = store / "away";
+  std::filesystem::rename(mirror.path(), away);
+  const Status refused = live_with("");
+  ASSERT_FALSE(refused) << "the folder is not mounted, say";
+  EXPECT_NE(refused.error().message.find("--mirror " + mirror.path().string()), std::string::npos)
+      << refused.error().message;
+  std::filesystem::rename(away, mirror.path());
+  ASSERT_TRUE(live_with(""));
+  EXPECT_FALSE(mirror.state().value()->clean);
+  ASSERT_TRUE(live_with("")) << "it is left behind, and not asked for again";
+  ASSERT_TRUE(live_with(mirror.path())) << "it may be followed again";
+  EXPECT_TRUE(mirror.state().value()->clean);
+  ASSERT_TRUE(live_with(store / "other"));
+  EXPECT_FALSE(mirror.state().value()->clean);
+}
+
 TEST_F(ServerTest, ADamagedLogIsSaidAndNothingIsDispatched) {
   auto client = dial();
   ASSERT_TRUE(submit(client));
