@@ -257,12 +257,6 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   STRATA_CHECK_OK(mark_artifact_folder(options.artifacts, events.coordinator_id()));
   ServerOptions server_options{
       .build = options.build, .safe_mode = stores.safe_mode, .peers_max = options.peers_max};
-  std::unique_ptr<Mirror> mirror;
-  if (!stores.safe_mode.empty()) {  // it may hold what is damaged here: nothing of it is touched
-    if (!options.mirror.empty()) log_warning("coordinator", "the mirror is left as it is");
-  } else {
-    STRATA_TRY(mirror, take_up_mirror(options, folder, events.coordinator_id()));
-  }
   STRATA_TRY(const CurveKeys keys, folder.keys());
   STRATA_TRY(RouterSocket socket,
              bind_where_we_were(options.bind, folder.path() / "last_address", keys));
@@ -278,6 +272,13 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
     STRATA_TRY(exporter, Exporter::open(options.metrics));
   }
   STRATA_TRY(Query query, Query::open(stores.events_file, stores.metrics_file, stores.tables_file));
+  // After all that may keep this start from becoming a life.
+  std::unique_ptr<Mirror> mirror;
+  if (!stores.safe_mode.empty()) {  // it may hold what is damaged here: nothing of it is touched
+    if (!options.mirror.empty()) log_warning("coordinator", "the mirror is left as it is");
+  } else {
+    STRATA_TRY(mirror, take_up_mirror(options, folder, events.coordinator_id()));
+  }
   const SystemClock clock;
   options.core.coordinator_id = events.coordinator_id();
   options.core.artifact_folder = options.artifacts.string();

@@ -370,6 +370,17 @@ TEST_F(ServerTest, AMirrorThatTheStoreGoesOnWithoutIsNotTakenForWhole) {
   EXPECT_FALSE(mirror.state().value()->clean);
 }
 
+TEST_F(ServerTest, AStartThatFailsHasNotTakenTheMirrorUp) {
+  const MirrorFolder mirror(store / "mirror");
+  const auto taken = RouterSocket::bind("tcp://127.0.0.1:0", std::nullopt).value();
+  EXPECT_FALSE(Service::start({.store = store / "other",
+                               .bind = taken.address(),
+                               .metrics = "",
+                               .mirror = mirror.path(),
+                               .build = "test"}));
+  EXPECT_FALSE(mirror.state().value()) << "nobody keeps it";
+}
+
 TEST_F(ServerTest, ADamagedLogIsSaidAndNothingIsDispatched) {
   auto client = dial();
   ASSERT_TRUE(submit(client));
