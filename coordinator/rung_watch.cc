@@ -41,9 +41,10 @@ void RungWatch::note_points(const MetricBatch& batch, const Core& core) {
     due_.insert(batch.attempt.task);
 }
 
-std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics) {
+std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics, Instant now) {
   std::vector<RungReport> reports;
-  std::set<TaskKey> again;
+  const bool retries = !unread_.empty() && now >= retry_;
+  if (retries) due_.merge(std::exchange(unread_, {}));
   std::size_t looks = 0;
   std::size_t tasks = 0;
   while (!due_.empty() && looks < kRungLooksPerTurnMax && tasks < kRungTasksPerTurnMax) {
@@ -59,9 +60,11 @@ std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics) 
       ++looks;
       const auto value = metrics.value_at(key, parts, rung.metric, rung.step);
       if (!value) {
-        log_warning("coordinator", "{}; its search waits", value.error().message);
-        again.insert(key);
-        continue;
+        if (!told_) log_warning("coordinator", "{}; its search waits", value.error().message);
+        told_ = true;
+        unread_.insert(key);
+        retry_ = now + kRungRetry;
+        break;
       }
       if (!*value) continue;
       const AttemptId attempt{.task = key,
@@ -70,7 +73,7 @@ std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics) 
           {.attempt = attempt, .metric = rung.metric, .step = rung.step, .value = **value});
     }
   }
-  due_.merge(again);
+  if (retries && unread_.empty()) told_ = false;
   return reports;
 }
 

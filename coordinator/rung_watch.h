@@ -20,6 +20,7 @@ namespace strata::coordinator {
 // Of one turn of the control loop; the rest waits for the next.
 inline constexpr std::size_t kRungLooksPerTurnMax = 64;
 inline constexpr std::size_t kRungTasksPerTurnMax = 4'096;
+inline constexpr std::chrono::milliseconds kRungRetry{1'000};
 
 class RungWatch {
  public:
@@ -29,9 +30,11 @@ class RungWatch {
   void note_points(const MetricBatch& batch, const Core& core);
 
   // What the stored points of the tasks that are due say. Points that cannot be read now are looked
-  // for again later.
-  [[nodiscard]] std::vector<RungReport> look(const Core& core, MetricStore& metrics);
-  [[nodiscard]] bool anything_due() const { return !due_.empty(); }
+  // for again after kRungRetry, and said once in the log.
+  [[nodiscard]] std::vector<RungReport> look(const Core& core, MetricStore& metrics, Instant now);
+  [[nodiscard]] bool anything_due(Instant now) const {
+    return !due_.empty() || (!unread_.empty() && now >= retry_);
+  }
 
  private:
   struct Last {
@@ -41,6 +44,9 @@ class RungWatch {
   std::map<TaskKey, Last> checkpoints_;
   std::map<TaskKey, std::vector<BranchAttempt>> branches_;
   std::set<TaskKey> due_;
+  std::set<TaskKey> unread_;  // due again at retry_
+  Instant retry_{};
+  bool told_ = false;  // that points cannot be read
 };
 
 }  // namespace strata::coordinator

@@ -453,9 +453,10 @@ void Server::store_points() {
 
 // What the stored points say about the rungs of searches; it is stepped with the next turn.
 void Server::report_rungs() {
-  if (commit_failed_ || !options_.safe_mode.empty() || !live_.rungs().anything_due()) return;
+  const Instant now = parts_.clock.now();
+  if (commit_failed_ || !options_.safe_mode.empty() || !live_.rungs().anything_due(now)) return;
   if (inputs_.size() >= kInputsWaitingMax) return;
-  for (RungReport& report : live_.rungs().look(core_, parts_.metrics))
+  for (RungReport& report : live_.rungs().look(core_, parts_.metrics, now))
     queue_input({}, std::move(report));
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/files.h"
+#include "coordinator/sqlite.h"
 #include "tests/support/core_env.h"
 
 namespace strata::testing {
@@ -49,7 +50,7 @@ struct RungWatchTest : ::testing::Test {
   }
   // One turn of the server.
   std::vector<RungReport> turn() {
-    std::vector<RungReport> reports = watch.look(env.core(), metrics);
+    std::vector<RungReport> reports = watch.look(env.core(), metrics, now);
     for (const RungReport& report : reports) env.step({}, report);
     note();
     return reports;
@@ -62,10 +63,10 @@ struct RungWatchTest : ::testing::Test {
   std::map<AttemptId, std::uint64_t> sequences;
   RungWatch watch;
   std::size_t noted = 0;
-  MetricStore metrics =
-      MetricStore::open(make_temporary_folder(::testing::TempDir(), "rungs").value() /
-                        "metrics.sqlite")
-          .value();
+  Instant now{std::chrono::seconds(5)};
+  std::filesystem::path file =
+      make_temporary_folder(::testing::TempDir(), "rungs").value() / "metrics.sqlite";
+  MetricStore metrics = MetricStore::open(file).value();
 };
 
 TEST_F(RungWatchTest, ARungIsReportedOnceItsPointIsStored) {
@@ -78,7 +79,7 @@ TEST_F(RungWatchTest, ARungIsReportedOnceItsPointIsStored) {
   EXPECT_EQ(reports[0].value, 0.9) << "the last one up to the step";
   EXPECT_EQ(reports[0].step, 100);
   EXPECT_TRUE(turn().empty());
-  EXPECT_FALSE(watch.anything_due());
+  EXPECT_FALSE(watch.anything_due(now));
 }
 
 TEST_F(RungWatchTest, PointsThatPassSeveralRungsAreReportedOneAfterTheOther) {
@@ -134,6 +135,33 @@ TEST_F(RungWatchTest, AMetricThatNeverComesIsNoNumber) {
   const auto reports = turn();
   ASSERT_EQ(reports.size(), 1U);
   EXPECT_TRUE(std::isnan(reports[0].value));
+}
+
+TEST_F(RungWatchTest, PointsThatCannotBeReadAreLookedForAgainAfterAWhileOnly) {
+  add(0, 100, 0.9);
+  const auto change = [&](const char* sql) {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    database.exec(sql);
+  };
+  change("ALTER TABLE point RENAME TO hidden");
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(turn().empty());
+  EXPECT_FALSE(watch.anything_due(now));
+  EXPECT_TRUE(turn().empty());
+  for (int i = 0; i < 3; ++i) {
+    now = now + coordinator::kRungRetry;
+    EXPECT_TRUE(watch.anything_due(now));
+    EXPECT_TRUE(turn().empty());
+  }
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("its search waits"), std::string::npos);
+  EXPECT_EQ(said.find("its search waits"), said.rfind("its search waits")) << said;
+  change("ALTER TABLE hidden RENAME TO point");
+  EXPECT_TRUE(turn().empty()) << "not yet";
+  now = now + coordinator::kRungRetry;
+  EXPECT_EQ(turn().size(), 1U);
+  EXPECT_TRUE(turn().empty());
+  EXPECT_FALSE(watch.anything_due(now));
 }
 
 }  // namespace
