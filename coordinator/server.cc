@@ -315,6 +315,13 @@ void Server::follow_workers(const Output& output, Instant now) {
   }
 }
 
+// Anyone may send a heartbeat with any number in it.
+void Server::note_heard(const Heartbeat& heartbeat, Instant now) {
+  const Worker* worker = core_.cluster().find_worker(heartbeat.worker);
+  if (worker != nullptr && worker->session == heartbeat.session)
+    live_.note_heard(heartbeat.worker, now);
+}
+
 void Server::step_waiting(Instant until) {
   std::size_t stepped = 0;
   while (!inputs_.empty() && stepped < kInputsPerBatch &&
@@ -324,8 +331,7 @@ void Server::step_waiting(Instant until) {
     const Instant now = parts_.clock.now();
     count_stale(input.body);
     Output output = core_.step(input, now, parts_.clock.wall());
-    if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body))
-      live_.note_heard(heartbeat->worker, now);
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&input.body)) note_heard(*heartbeat, now);
     follow_workers(output, now);
     std::move(output.events.begin(), output.events.end(), std::back_inserter(batch_.events));
     std::move(output.effects.begin(), output.effects.end(), std::back_inserter(batch_.effects));

@@ -118,6 +118,7 @@ class Server {
   void take_submission(PeerId peer, SubmitTasks submission);
   [[nodiscard]] bool can_step();
   void step_waiting(Instant until);
+  void note_heard(const Heartbeat& heartbeat, Instant now);
   void follow_workers(const Output& output, Instant now);
   void count_stale(const InputBody& body);
   [[nodiscard]] Status finish_batch();

@@ -157,6 +157,22 @@ TEST_F(ServerTest, AnIdleWorkerGetsItsOrdersHoweverManyClientsHaveComeAndGone) {
   EXPECT_EQ(next<StartAttempt>(worker).attempt, extract_one);
 }
 
+TEST_F(ServerTest, AHeartbeatInTheNameOfAnotherIsNoSignOfItsLife) {
+  auto worker = dial();
+  auto client = dial();
+  const Welcome welcome = join(worker);
+  const auto silent_ms = [&] {
+    const Value workers = ask(client, "workers");
+    return (*workers.find("workers")->if_array())[0].find("heard_ms_ago")->to_double().value_or(-1);
+  };
+  double before = 0;
+  while (before < 100) before = silent_ms();
+  auto other = dial();
+  ASSERT_TRUE(other.send(Heartbeat{.worker = welcome.worker, .session = 999}));
+  next<WhoAreYou>(other);
+  EXPECT_GE(silent_ms(), before);
+}
+
 TEST_F(ServerTest, PointsOfAStaleAttemptAreRefusedAndNothingOfThemIsKept) {
   auto worker = dial();
   auto client = dial();
