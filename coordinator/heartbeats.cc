@@ -13,10 +13,11 @@ constexpr std::chrono::milliseconds kWait{1'000};
 
 }  // namespace
 
-Heartbeats::Heartbeats(RouterSocket socket, WakeUp wake, const WakeUp& control)
+Heartbeats::Heartbeats(RouterSocket socket, WakeUp wake, const WakeUp& control, std::size_t most)
     : socket_(std::move(socket)),
       wake_(std::move(wake)),
       control_(control),
+      most_(most),
       thread_([this] { work(); }) {}
 
 Heartbeats::~Heartbeats() {
@@ -81,6 +82,7 @@ void Heartbeats::receive(Peers& peers) {
     const PeerId peer(peers.heard((*received)->peer, clock.now()).value() | kOurs);
     Input input{.peer = peer, .body = std::move(*heartbeat), .beside = true};
     const std::lock_guard lock(mutex_);
+    if (arrived_.size() >= most_ && !place_.contains(peer)) continue;
     const auto [at, first] = place_.try_emplace(peer, arrived_.size());
     if (first) {
       arrived_.push_back(std::move(input));

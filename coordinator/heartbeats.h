@@ -2,7 +2,8 @@
 // or a flood of other messages, costs no worker its lease: what arrived while the loop was busy is
 // stepped before the next look at the clock. Nothing is decided here, and no store is touched.
 //
-// Of each connection the newest heartbeat is kept, so what waits is bounded by kPeersMax.
+// Of each connection the newest heartbeat is kept, of at most kPeersMax connections: what is more
+// is dropped until some were taken, and its senders say it again.
 //
 // Thread rule: take() and send() are for the server's thread; the rest happens inside.
 #pragma once
@@ -23,7 +24,7 @@ inline constexpr std::size_t kHeartbeatAnswersMax = 20'000;  // not yet sent by 
 class Heartbeats {
  public:
   // `control` is signalled when something has arrived, and outlives this; `wake` is this thread's.
-  Heartbeats(RouterSocket socket, WakeUp wake, const WakeUp& control);
+  Heartbeats(RouterSocket socket, WakeUp wake, const WakeUp& control, std::size_t most = kPeersMax);
   ~Heartbeats();
   Heartbeats(const Heartbeats&) = delete;
   Heartbeats& operator=(const Heartbeats&) = delete;
@@ -46,6 +47,7 @@ class Heartbeats {
   RouterSocket socket_;
   WakeUp wake_;
   const WakeUp& control_;
+  const std::size_t most_;
   std::atomic<std::uint64_t> received_{0};
   std::atomic<std::uint64_t> garbage_{0};
   std::mutex mutex_;

@@ -14,7 +14,8 @@ struct Line {
   WakeUp control = *WakeUp::make();
   RouterSocket socket = *RouterSocket::bind("tcp://127.0.0.1:0", std::nullopt);
   std::string address = socket.address();
-  Heartbeats heartbeats{std::move(socket), *WakeUp::make(), control};
+  std::size_t most = kPeersMax;
+  Heartbeats heartbeats{std::move(socket), *WakeUp::make(), control, most};
   DealerSocket worker = *DealerSocket::connect(address, "");
 
   void send(const Message& message) { EXPECT_EQ(*worker.send(*encode(message)), Sent::kSent); }
@@ -40,6 +41,25 @@ TEST(Heartbeats, AreTakenInWhileTheControlLoopIsBusyAndTheNewestOfEachIsKept) {
   EXPECT_TRUE(inputs[0].beside);
   EXPECT_TRUE(Heartbeats::is_ours(inputs[0].peer));
   EXPECT_TRUE(line.heartbeats.take().empty());
+}
+
+TEST(Heartbeats, OfNoMoreConnectionsThanAreRememberedAreTheyKept) {
+  Line line{.most = 2};
+  std::vector<DealerSocket> others;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    others.push_back(*DealerSocket::connect(line.address, ""));
+    ASSERT_TRUE(others.back().send(*encode(Heartbeat{.worker = WorkerId(i), .session = i})));
+    line.until_received(i);
+  }
+  ASSERT_TRUE(
+      others.front().send(*encode(Heartbeat{.worker = WorkerId(1), .session = 1, .sequence = 9})));
+  line.until_received(6);
+  const auto inputs = line.heartbeats.take();
+  ASSERT_EQ(inputs.size(), 2U);
+  EXPECT_EQ(std::get<Heartbeat>(inputs[0].body).sequence, 9U) << "one that waits is still renewed";
+  ASSERT_TRUE(others.back().send(*encode(Heartbeat{.worker = WorkerId(5), .session = 5})));
+  line.until_received(7);
+  EXPECT_EQ(line.heartbeats.take().size(), 1U);
 }
 
 TEST(Heartbeats, AreAnsweredOverTheirOwnConnection) {
