@@ -34,12 +34,14 @@ Status rewrite_old_rows(SQLite::Database& database, const fs::path& file) {
     std::vector<std::string> frames;
     std::vector<Event> events;
     Tip end{};
+    Status written;
     const auto flush = [&] {
-      return from_sqlite("writing the event log anew", [&] {
+      written = from_sqlite("writing the event log anew", [&] {
         end = append(run, end, frames, events);
         frames.clear();
         events.clear();
       });
+      return written;
     };
     STRATA_TRY(const auto damage,
                read_log(database, read_tip(file), [&](const StoredEvent& stored) -> Status {
@@ -47,6 +49,7 @@ Status rewrite_old_rows(SQLite::Database& database, const fs::path& file) {
                  events.push_back(stored.event);
                  return frames.size() < kRowsAtOnce ? Status() : flush();
                }));
+    STRATA_CHECK_OK(written);  // that is no damage of what was read
     if (damage) return {};
     STRATA_CHECK_OK(flush());
     database.exec("DROP TABLE event");
@@ -72,6 +75,7 @@ struct EventStore::State {
   TipWriter tip;
   std::string coordinator_id;
   Tip end{};
+  bool has_old_rows = false;  // damaged ones, which stay as they are
   std::unique_ptr<Projector> tables;
 };
 
@@ -92,8 +96,10 @@ Result<EventStore> EventStore::open(const fs::path& file, const std::string& nam
   STRATA_TRY(TipWriter tip_writer, TipWriter::open(file));
   auto state = std::make_unique<State>(file, std::move(database), std::move(tip_writer));
   STRATA_CHECK_OK(rewrite_old_rows(*state->database, file));
-  STRATA_TRY(state->end, from_sqlite(fmt::format("opening {}", file.string()),
-                                     [&] { return log_end(*state->database); }));
+  STRATA_TRY(state->end, from_sqlite(fmt::format("opening {}", file.string()), [&] {
+               state->has_old_rows = has_old_rows(*state->database);
+               return log_end(*state->database);
+             }));
   STRATA_TRY(const std::string random, random_name());
   STRATA_TRY(state->coordinator_id,
              settle_name(*state->database, file, state->end.seq, name.empty() ? random : name));
@@ -124,6 +130,11 @@ Status EventStore::commit(std::span<const Event> events, const Touched& touched,
 Status EventStore::commit_frames(std::span<const std::string> frames, Events events,
                                  const Touched& touched, const Cluster& cluster) {
   if (events->empty()) return {};
+  if (state_->has_old_rows) {
+    return fail(ErrorCode::kDamaged,
+                "{} is of an earlier build and damaged: nothing is added to it",
+                state_->file.string());
+  }
   Tip end = state_->end;
   STRATA_CHECK_OK(from_sqlite("writing to the event log", [&] {
     SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);

@@ -9,10 +9,13 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "coordinator/event_log.h"
 #include "coordinator/fsck.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/migrations.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_tip.h"
+#include "schema/codec.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/coordinator/small_world.h"
 
@@ -95,6 +98,46 @@ TEST(StoredDatabases, AnEarlierLogIsReadToTheStateThatItsBuildHad) {
     ASSERT_TRUE(next.commit(*store));
     EXPECT_TRUE(fsck(file).value().sound());
   }
+}
+
+TEST(StoredDatabases, AnEarlierLogThatCannotBeWrittenAnewIsSaidAndNeverAddedTo) {
+  const strata::testing::TemporaryFolder folder;
+  const fs::path file = folder / "events.sqlite";
+  load("events_3_life", file);
+  {
+    const auto database = open_store(file, "FULL", event_migrations()).value();
+    Tip end = log_end(*database);
+    const std::int64_t golden_events = static_cast<std::int64_t>(end.seq);
+    const Event event{.at = {.unix_ms = 5}, .body = StoreRestored{}};
+    const std::string frame = encode(event).value();
+    for (int i = 0; i < 300; ++i) {  // so that it is not written in one go
+      end.chain = chained(end.chain, ++end.seq, frame);
+      SQLite::Statement insert(*database,
+                               "INSERT INTO event (seq, at_ms, kind, body, chain) VALUES (?, 5, ?, "
+                               "?, ?)");
+      Statements::bind(insert, end.seq, std::string(name_of(event.body)));
+      insert.bind(3, frame.data(), static_cast<int>(frame.size()));
+      insert.bind(4, static_cast<std::int64_t>(end.chain));
+      insert.exec();
+    }
+    database->exec("INSERT INTO batch VALUES (256, 1, 0, 0, x'00')");  // in the way
+    ASSERT_LT(golden_events, 256);
+  }
+  const auto refused = EventStore::open(file);
+  ASSERT_FALSE(refused) << "the rows are read as they are, and the next commit goes beside them";
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict) << refused.error().message;
+  {
+    SQLite::Database database(file.string(), SQLite::OPEN_READWRITE);
+    database.exec("DELETE FROM batch");
+    database.exec("UPDATE event SET chain = chain + 1 WHERE seq = 3");
+  }
+  EventStore damaged = EventStore::open(file).value();
+  EXPECT_EQ(damaged.replay().value().damage.value().seq, 3U);
+  SmallWorld next;
+  next.join();
+  const Status added = next.commit(damaged);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().code, ErrorCode::kDamaged);
 }
 
 TEST(StoredDatabases, EarlierMetricPointsAreKeptAndMoreAreTaken) {
