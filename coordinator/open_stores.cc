@@ -46,6 +46,19 @@ bool has_tables(const fs::path& file) {
                      }).has_value();
 }
 
+// Up to which event they go; 0 where they do not say.
+std::uint64_t reach_of(const fs::path& tables) {
+  std::uint64_t reach = 0;
+  auto database = open_damaged(tables);
+  if (!database) return reach;
+  const Status read = from_sqlite("looking for tables", [&] {
+    reach = static_cast<std::uint64_t>(
+        (*database)->execAndGet("SELECT coalesce(max(seq), 0) FROM follows").getInt64());
+  });
+  static_cast<void>(read);
+  return reach;
+}
+
 // Where nothing of the log can be read, every task that the tables know is affected.
 void name_all_tasks(const fs::path& tables, Damage& damage) {
   auto database = open_damaged(tables);
@@ -94,8 +107,11 @@ Result<OpenEvents> salvage(const StoreFolder& folder, const fs::path& scratch, c
   }
   return OpenEvents{.store = std::move(events),
                     .file = copy,
-                    // The tables beside a damaged log know more than those of a log that was cut.
-                    .tables = has_tables(tables) ? tables : tables_file(copy),
+                    // The tables beside a damaged log know more than those of a log that was cut,
+                    // unless they were behind it.
+                    .tables = has_tables(tables) && reach_of(tables) >= salvaged->events
+                                  ? tables
+                                  : tables_file(copy),
                     .replayed = std::move(replayed),
                     .safe_mode = std::move(reason)};
 }

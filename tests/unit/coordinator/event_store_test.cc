@@ -200,6 +200,21 @@ TEST_F(EventStoreTest, ANameThatIsGoneOrChangedIsDamageAndIsTakenFromTheFileBesi
   EXPECT_NE(EventStore::open(file).value().coordinator_id(), name);
 }
 
+TEST_F(EventStoreTest, BesideADamagedLogTheTablesThatKnowMoreAreAsked) {
+  whole_life();
+  const std::uint64_t events = store.last_seq();
+  { const EventStore closed = std::move(store); }
+  { static_cast<void>(MetricStore::open(file.parent_path() / "metrics.sqlite").value()); }
+  const StoreFolder folder = StoreFolder::open(file.parent_path(), true).value();
+  change("UPDATE store SET value = 'another'");
+  EXPECT_EQ(open_stores(folder, [](const Event&) {}).value().tables_file, tables_file(file));
+  change_tables("UPDATE follows SET seq = 1");
+  const OpenStores stores = open_stores(folder, [](const Event&) {}).value();
+  EXPECT_EQ(stores.replayed.events, events);
+  EXPECT_EQ(stores.tables_file, tables_file(stores.events_file))
+      << "those beside the log are behind";
+}
+
 TEST_F(EventStoreTest, TablesOfANewerBuildAreMadeAgain) {
   whole_life();
   { const EventStore closed = std::move(store); }
