@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "coordinator/event_store.h"
 #include "coordinator/sqlite.h"
+#include "coordinator/store_files.h"
 #include "coordinator/store_tip.h"
 
 namespace strata::coordinator {
@@ -109,8 +110,15 @@ Result<Backup> take_backup(const fs::path& store, const fs::path& to) {
              make_temporary_folder(parent, to.filename().string() + ".partial-"));
   auto backup = fill(store, scratch);
   if (backup) {
+    // SQLite has synced its files; their names are synced here.
+    if (const Status synced = sync_path(scratch); !synced) backup = tl::unexpected(synced.error());
+  }
+  if (backup) {
     fs::rename(scratch, to, error);
-    if (!error) return backup;
+    if (!error) {
+      STRATA_CHECK_OK(sync_path(parent));
+      return backup;
+    }
     backup =
         fail(ErrorCode::kUnavailable, "moving the backup to {}: {}", to.string(), error.message());
   }

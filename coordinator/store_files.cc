@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
 #include "base/clock.h"
 #include "coordinator/projector.h"
 #include "coordinator/store_name.h"
@@ -25,16 +28,18 @@ Status keep(const fs::path& file, const fs::path& to) {
   fs::create_hard_link(file, to / file.filename(), error);
   if (!error) return {};
   fs::copy_file(file, to / file.filename(), error);
-  return failed("keeping", file, error);
-}
-
-Status sync_folder(const fs::path& folder) {
-  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.valid() && ::fsync(fd.get()) == 0) return {};
-  return fail(ErrorCode::kUnavailable, "syncing {}", folder.string());
+  STRATA_CHECK_OK(failed("keeping", file, error));
+  return sync_path(to / file.filename());
 }
 
 }  // namespace
+
+Status sync_path(const fs::path& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Some network file systems cannot sync folders: a rename is then as durable as they make it.
+  if (fd.valid() && (::fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return {};
+  return fail(ErrorCode::kUnavailable, "syncing {}: {}", path.string(), std::strerror(errno));
+}
 
 Result<std::string> replace_databases(const StoreFolder& folder, const fs::path& made) {
   const fs::path tables = tables_file(folder.events_file());
@@ -54,7 +59,7 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
     for (const char* end : {"", "-wal", "-tip", "-name"})
       STRATA_CHECK_OK(keep(file.string() + end, aside));
   }
-  if (kept) STRATA_CHECK_OK(sync_folder(aside));
+  if (kept) STRATA_CHECK_OK(sync_path(aside));
   for (const fs::path& file : files) {
     // The old log must not be read into the new database. What is left without it is missed by the
     // file's tip, which is replaced after it.
@@ -66,7 +71,7 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
     const fs::path name = name_file(made / file.filename());
     if (fs::exists(name, error)) fs::rename(name, name_file(file), error);
     STRATA_CHECK_OK(failed("moving into place", name_file(file), error));
-    STRATA_CHECK_OK(sync_folder(folder.path()));
+    STRATA_CHECK_OK(sync_path(folder.path()));
     fs::rename(made / file.filename(), file, error);
     STRATA_CHECK_OK(failed("moving into place", file, error));
     const fs::path tip = tip_file(made / file.filename());
@@ -77,7 +82,7 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
     }
     STRATA_CHECK_OK(failed("moving into place", tip_file(file), error));
   }
-  STRATA_CHECK_OK(sync_folder(folder.path()));
+  STRATA_CHECK_OK(sync_path(folder.path()));
   fs::remove_all(made, error);
   return kept ? aside.string() : std::string();
 }

@@ -16,4 +16,7 @@ namespace strata::coordinator {
 [[nodiscard]] Result<std::string> replace_databases(const StoreFolder& folder,
                                                     const std::filesystem::path& made);
 
+// What was written to the file, or renamed into the folder, survives a power cut.
+[[nodiscard]] Status sync_path(const std::filesystem::path& path);
+
 }  // namespace strata::coordinator
