@@ -143,8 +143,10 @@ Status EventStore::commit_frames(std::span<const std::string> frames, Events eve
   }));
   state_->end = end;
   state_->tip.write(end);
+  std::size_t bytes = 0;
+  for (const std::string& frame : frames) bytes += frame.size();
   state_->tables->push(
-      {.end = end, .events = std::move(events), .rows = rows_of(touched, cluster)});
+      {.end = end, .events = std::move(events), .rows = rows_of(touched, cluster), .bytes = bytes});
   return {};
 }
 

@@ -127,7 +127,10 @@ Projector::~Projector() {
   thread_.join();
 }
 
-bool Projector::is_full() const { return events_waiting_ >= most_waiting_ && stopped_.empty(); }
+bool Projector::is_full() const {
+  return (events_waiting_ >= most_waiting_ || bytes_waiting_ >= kProjectedBytesMax) &&
+         stopped_.empty();
+}
 
 bool Projector::has_room() const {
   const std::lock_guard lock(mutex_);
@@ -139,6 +142,7 @@ void Projector::push(Projection projection) {
   changed_.wait(lock, [&] { return !is_full(); });
   if (!stopped_.empty()) return;
   events_waiting_ += projection.events->size();
+  bytes_waiting_ += projection.bytes;
   waiting_.push_back(std::move(projection));
   lock.unlock();
   changed_.notify_all();
@@ -246,12 +250,14 @@ void Projector::work(Tip end) {
   std::vector<Projection> batch;
   while (done) {
     std::size_t events = 0;
+    std::size_t bytes = 0;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
       if (waiting_.empty()) return;
       for (; !waiting_.empty() && events < kProjectedAtOnceMax; waiting_.pop_front()) {
         events += waiting_.front().events->size();
+        bytes += waiting_.front().bytes;
         batch.push_back(std::move(waiting_.front()));
       }
     }
@@ -261,6 +267,7 @@ void Projector::work(Tip end) {
     batch.clear();
     const std::lock_guard lock(mutex_);
     events_waiting_ -= events;
+    bytes_waiting_ -= bytes;
     changed_.notify_all();
   }
   const std::lock_guard lock(mutex_);

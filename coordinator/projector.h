@@ -4,9 +4,9 @@
 // now and then only (synchronous=NORMAL): what a power cut takes from it is written again from the
 // log.
 //
-// What waits is bounded by kProjectedEventsMax: has_room() says when the control loop should step
-// nothing more, and push() waits. A write that fails for now (a full disk) is tried again every
-// kTablesRetry, and said once in the log.
+// What waits is bounded by kProjectedEventsMax and kProjectedBytesMax: has_room() says when the
+// control loop should step nothing more, and push() waits. A write that fails for now (a full disk)
+// is tried again every kTablesRetry, and said once in the log.
 //
 // Thread rule: push() and has_room() are for the thread that commits; the rest for any.
 #pragma once
@@ -30,6 +30,7 @@
 namespace strata::coordinator {
 
 inline constexpr std::size_t kProjectedEventsMax = 65'536;          // that wait to be written
+inline constexpr std::size_t kProjectedBytesMax = 256U << 20U;      // of their frames
 inline constexpr std::size_t kProjectedAtOnceMax = 32'768;          // in one transaction
 inline constexpr std::chrono::milliseconds kTablesRetry{1'000};     // after a write that failed
 inline constexpr std::chrono::milliseconds kTablesWaitMax{10'000};  // of one question
@@ -41,6 +42,7 @@ struct Projection {  // what one commit changed
   Tip end{};         // its newest event
   std::shared_ptr<const std::vector<Event>> events{};
   std::vector<TaskRow> rows{};
+  std::size_t bytes = 0;  // about, of the events
 };
 
 struct StoredEvent;
@@ -94,6 +96,7 @@ class Projector {
   mutable std::condition_variable changed_;
   std::deque<Projection> waiting_;  // guarded, as all below
   std::size_t events_waiting_ = 0;  // with those that are being written
+  std::size_t bytes_waiting_ = 0;
   std::uint64_t reached_ = 0;
   std::size_t most_waiting_ = kProjectedEventsMax;
   std::optional<std::int64_t> pages_{};  // to be limited to before the next try

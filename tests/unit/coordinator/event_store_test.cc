@@ -215,6 +215,24 @@ TEST_F(EventStoreTest, BesideADamagedLogTheTablesThatKnowMoreAreAsked) {
       << "those beside the log are behind";
 }
 
+TEST_F(EventStoreTest, WhatWaitsForTheTablesIsBoundedInBytes) {
+  const auto projector = Projector::open(file, {}).value();  // of an empty log
+  EXPECT_TRUE(projector->wait(0, kTablesWaitMax));
+  projector->limit(1, 0);
+  Event large{.body = SweepOpened{.sweep = "wordy", .definition = std::string(200'000, 'x')}};
+  projector->push({.end = {.seq = 1},
+                   .events = std::make_shared<const std::vector<Event>>(1, large),
+                   .bytes = kProjectedBytesMax});
+  EXPECT_FALSE(projector->has_room());
+  EXPECT_FALSE(projector->wait(1, kTablesWaitMax));
+  EXPECT_NE(projector->failing(), "");
+  projector->limit(0, 0);
+  for (int i = 0; i < 100 && !projector->wait(1, kTablesWaitMax); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(projector->wait(1, kTablesWaitMax));
+  while (!projector->has_room()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 TEST_F(EventStoreTest, TablesOfANewerBuildAreMadeAgain) {
   whole_life();
   { const EventStore closed = std::move(store); }
