@@ -165,6 +165,8 @@ Result<Replayed> EventStore::replay(const std::function<void(const Event&)>& obs
   return replayed;
 }
 
+void EventStore::make_tables_anew(const std::string& why) { state_->tables->make_anew(why); }
+
 void EventStore::limit_tables(std::int64_t pages, std::size_t events) {
   state_->tables->limit(pages, events);
 }

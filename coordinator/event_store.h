@@ -76,7 +76,8 @@ class EventStore {
 
   // At most this many pages of 4 KiB; 0 takes the limit away. For tests of a full disk.
   [[nodiscard]] Status limit_pages(std::int64_t pages);
-  // Any thread; see Projector::limit().
+  // Any thread; see Projector.
+  void make_tables_anew(const std::string& why);
   void limit_tables(std::int64_t pages, std::size_t events);
 
  private:

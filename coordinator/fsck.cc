@@ -1,5 +1,7 @@
 #include "coordinator/fsck.h"
 
+#include <SQLiteCpp/Savepoint.h>
+
 #include <limits>
 
 #include "base/files.h"
@@ -32,11 +34,11 @@ class Rebuild {
   Status check(const Event& event) { return cluster_.apply_checked(event); }
   Status write() {
     return from_sqlite("rebuilding the derived tables", [&] {
-      SQLite::Transaction transaction(*database_);
+      SQLite::Savepoint some(*database_, "some");  // perhaps within a transaction
       derived_.begin();
       derived_.add(waiting_);
       derived_.finish(rows_of(cluster_.take_touched(), cluster_));
-      transaction.commit();
+      some.release();
       waiting_.clear();
     });
   }
@@ -61,7 +63,9 @@ std::string row_text(SQLite::Statement& select) {
   return text;
 }
 
-void compare(SQLite::Database& database, const char* table, FsckReport& report) {
+// An error is among the differences, too.
+Status compare(SQLite::Database& database, const char* table,
+               std::vector<TableDifference>& differences) {
   TableDifference difference{.table = table};
   const auto side = [&](const char* label, const char* here, const char* there) {
     SQLite::Statement select(
@@ -80,7 +84,14 @@ void compare(SQLite::Database& database, const char* table, FsckReport& report) 
     ++difference.rows;
     difference.shown.push_back("cannot be read: " + compared.error().message);
   }
-  if (difference.rows > 0) report.differences.push_back(std::move(difference));
+  if (difference.rows > 0) differences.push_back(std::move(difference));
+  return compared;
+}
+
+void attach_stored(SQLite::Database& database, const std::filesystem::path& tables) {
+  SQLite::Statement attach(database, "ATTACH DATABASE ? AS stored");
+  Statements::bind(attach, tables.string());
+  attach.exec();
 }
 
 // All of the log, where they do not say.
@@ -186,9 +197,7 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file,
     STRATA_TRY(report.tables, structural_damage(tables));
     if (!report.tables.empty()) return report;
     STRATA_CHECK_OK(from_sqlite("comparing the derived tables", [&] {
-      SQLite::Statement attach(rebuild.database(), "ATTACH DATABASE ? AS stored");
-      Statements::bind(attach, tables.string());
-      attach.exec();
+      attach_stored(rebuild.database(), tables);
       rebuild.database().exec("PRAGMA writable_schema=ON");  // a file that was cut short is read
       std::int64_t made_by = 0;
       const Status read = from_sqlite("reading", [&] {
@@ -200,12 +209,52 @@ Result<FsckReport> fsck(const std::filesystem::path& events_file,
         report.older = std::max<std::int64_t>(made_by, 1);
         return;
       }
-      for (const char* table : derived_table_names()) compare(rebuild.database(), table, report);
+      for (const char* table : derived_table_names())
+        static_cast<void>(compare(rebuild.database(), table, report.differences));
     }));
     return report;
   }();
   std::filesystem::remove_all(scratch, ignored);
   return checked;
+}
+
+Result<std::vector<TableDifference>> compare_tables(const std::filesystem::path& events_file,
+                                                    const std::filesystem::path& scratch,
+                                                    const std::atomic<bool>& ending) {
+  STRATA_CHECK_OK(make_folder(scratch));
+  STRATA_TRY(auto opened, open_store(scratch / "rebuilt.sqlite", "OFF", table_migrations()));
+  Rebuild rebuild(std::move(opened));
+  SQLite::Database& database = rebuild.database();
+  // A statement that takes long ends, too, when it has to.
+  constexpr int kSteps = 100'000;
+  sqlite3_progress_handler(
+      database.getHandle(), kSteps,
+      [](void* flag) { return static_cast<const std::atomic<bool>*>(flag)->load() ? 1 : 0; },
+      const_cast<std::atomic<bool>*>(&ending));
+  std::vector<TableDifference> differences;
+  STRATA_TRY(
+      const Status done, from_sqlite("comparing the derived tables", [&]() -> Status {
+        attach_stored(database, tables_file(events_file));
+        SQLite::Transaction moment(database);  // all of it at the one that this names
+        const auto reached = static_cast<std::uint64_t>(
+            database.execAndGet("SELECT coalesce(max(seq), 0) FROM stored.follows").getInt64());
+        STRATA_TRY(const auto damage,
+                   read_events(events_file, [&](const StoredEvent& stored) -> Status {
+                     if (ending) return fail(ErrorCode::kUnavailable, "it has to end");
+                     if (stored.seq > reached) return {};
+                     STRATA_CHECK_OK(rebuild.add(stored.event));
+                     return stored.seq == reached ? rebuild.write() : Status();
+                   }));
+        if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
+        for (const char* table : derived_table_names()) {
+          const Status compared = compare(database, table, differences);
+          if (!compared && compared.error().code != ErrorCode::kDamaged)
+            return compared;  // a full disk, say
+        }
+        return {};
+      }));
+  STRATA_CHECK_OK(done);
+  return differences;
 }
 
 Status list_events(const std::filesystem::path& events_file,

@@ -3,6 +3,7 @@
 // Reads only; a coordinator may be running, but then the newest commits may show as differences.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -38,6 +39,13 @@ struct FsckReport {
 // `metrics_file` empty: that one is not looked at.
 [[nodiscard]] Result<FsckReport> fsck(const std::filesystem::path& events_file,
                                       const std::filesystem::path& metrics_file = {});
+
+// Compares the derived tables as they are at one moment with what the log gives up to the event to
+// which they go; a coordinator may be at work. The folder `scratch` is used for it. Once `ending`
+// is true it ends soon, with an error.
+[[nodiscard]] Result<std::vector<TableDifference>> compare_tables(
+    const std::filesystem::path& events_file, const std::filesystem::path& scratch,
+    const std::atomic<bool>& ending);
 
 // What is wrong with the store's name in the log, or with the metric points; empty: nothing, or no
 // file was given.

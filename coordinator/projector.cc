@@ -158,6 +158,14 @@ std::string Projector::failing() const {
   return failing_;
 }
 
+void Projector::make_anew(const std::string& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    differ_ = why;
+  }
+  changed_.notify_all();
+}
+
 void Projector::limit(std::int64_t pages, std::size_t events) {
   {
     const std::lock_guard lock(mutex_);
@@ -251,19 +259,26 @@ void Projector::work(Tip end) {
   while (done) {
     std::size_t events = 0;
     std::size_t bytes = 0;
+    std::string differ;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
+      changed_.wait(lock, [&] { return ending_ || !waiting_.empty() || !differ_.empty(); });
+      differ.swap(differ_);
+      if (waiting_.empty() && (ending_ || differ.empty())) return;
       for (; !waiting_.empty() && events < kProjectedAtOnceMax; waiting_.pop_front()) {
         events += waiting_.front().events->size();
         bytes += waiting_.front().bytes;
         batch.push_back(std::move(waiting_.front()));
       }
     }
-    done = until_done([&] { return write(batch); });
-    if (!done) done = made_anew(batch.back().end, done.error());
-    if (done) set_reached(batch.back().end.seq);
+    if (!batch.empty()) end = batch.back().end;
+    if (!differ.empty() && !made_anew_) {
+      done = made_anew(end, {ErrorCode::kDamaged, differ});
+    } else if (!batch.empty()) {
+      done = until_done([&] { return write(batch); });
+      if (!done) done = made_anew(end, done.error());
+    }
+    if (done) set_reached(end.seq);
     batch.clear();
     const std::lock_guard lock(mutex_);
     events_waiting_ -= events;

@@ -66,6 +66,8 @@ class Projector {
   [[nodiscard]] Status wait(std::uint64_t seq, std::chrono::milliseconds most) const;
   // Why the last try to write failed, until one succeeds (a full disk); empty: it did not.
   [[nodiscard]] std::string failing() const;
+  // They differ from what the log gives: they are made again, unless they were in this life.
+  void make_anew(const std::string& why);
   // At most so many pages of 4 KiB from the next try on, and events that wait; 0: as ever. For
   // tests of a full disk.
   void limit(std::int64_t pages, std::size_t events);
@@ -100,6 +102,7 @@ class Projector {
   std::uint64_t reached_ = 0;
   std::size_t most_waiting_ = kProjectedEventsMax;
   std::optional<std::int64_t> pages_{};  // to be limited to before the next try
+  std::string differ_{};                 // why they are to be made anew
   std::string failing_{};                // why the last try failed
   std::string stopped_{};                // why no more is written
   bool ending_ = false;

@@ -14,6 +14,7 @@
 #include "coordinator/restore.h"
 #include "coordinator/server.h"
 #include "coordinator/store_folder.h"
+#include "coordinator/tables_check.h"
 #include "link/address_file.h"
 
 namespace strata::coordinator {
@@ -59,8 +60,8 @@ struct Parts {  // in the order of construction; destroyed from the last to the 
 
 class RealService final : public Service {
  public:
-  RealService(Parts parts, Query query, const ServerFacts& facts, ServerOptions options, Core core,
-              LiveView live)
+  RealService(Parts parts, Query query, const ServerFacts& facts, const ServerOptions& options,
+              Core core, LiveView live)
       : parts_(std::move(parts)),
         queries_(std::move(query), facts, parts_.wake,
                  options.safe_mode.empty() ? &parts_.events.tables() : nullptr),
@@ -76,7 +77,12 @@ class RealService final : public Service {
                             .mirror = parts_.mirror.get(),
                             .plans = facts.plans,
                             .clock = parts_.clock},
-                std::move(options), std::move(core), std::move(live)) {}
+                options, std::move(core), std::move(live)) {
+    if (!options.safe_mode.empty()) return;
+    tables_check_.emplace(parts_.folder.events_file(), parts_.events.tables(),
+                          parts_.events.last_seq(),
+                          [this](const std::string& why) { parts_.events.make_tables_anew(why); });
+  }
 
   Status run() override {
     if (parts_.mirror) parts_.mirror->begin([this] { server_.stop(); });
@@ -105,6 +111,7 @@ class RealService final : public Service {
   QueryService queries_;
   Heartbeats heartbeats_;
   Server server_;
+  std::optional<TablesCheck> tables_check_;
 };
 
 // By the marker workers know that they look at the same folder as we do.
@@ -306,8 +313,8 @@ Result<std::unique_ptr<Service>> Service::start(ServiceOptions options) {
   log_info("coordinator", "listens on {}, metrics on {}, artifacts in {}", parts.socket.address(),
            parts.exporter ? parts.exporter->address() : "nothing", options.core.artifact_folder);
   Core core(options.core, std::move(stores.replayed.cluster), clock.now());
-  return std::make_unique<RealService>(std::move(parts), std::move(query), facts,
-                                       std::move(server_options), std::move(core), std::move(live));
+  return std::make_unique<RealService>(std::move(parts), std::move(query), facts, server_options,
+                                       std::move(core), std::move(live));
 }
 
 }  // namespace strata::coordinator

@@ -6,9 +6,11 @@
 #include <cstdlib>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "coordinator/fsck.h"
 #include "coordinator/open_stores.h"
+#include "coordinator/query.h"
 #include "coordinator/repair.h"
 #include "coordinator/sqlite.h"
 #include "coordinator/store_tip.h"
@@ -47,6 +49,9 @@ struct Life {
     }
     return image;
   }
+  static RunSpec run_of(const std::vector<TaskSpec>& tasks) {
+    return SmallWorld::run("cell", 1, {tasks.front()});
+  }
   static void sweep(SmallWorld& world, int number) {
     std::vector<TaskSpec> tasks;
     for (int i = 0; i < 12; ++i)
@@ -56,7 +61,8 @@ struct Life {
                                               .definition = "{}",
                                               .first = true,
                                               .last = true,
-                                              .tasks = tasks});
+                                              .tasks = tasks,
+                                              .runs = {run_of(tasks)}});
     world.step({}, Tick{});
     for (const TaskSpec& task : tasks) {
       if (world.core.cluster().find_task(task.key)->attempts == 0) continue;
@@ -68,6 +74,19 @@ struct Life {
   void commit(SmallWorld& world, EventStore& store) {
     events.insert(events.end(), world.uncommitted.begin(), world.uncommitted.end());
     ASSERT_TRUE(world.commit(store));
+  }
+  [[nodiscard]] TaskKey first_begun() const {
+    for (const Event& event : events) {
+      if (const auto* granted = std::get_if<AttemptGranted>(&event.body))
+        return granted->attempt.task;
+    }
+    return {};
+  }
+  [[nodiscard]] std::string some_run() const {
+    for (const Event& event : events) {
+      if (const auto* added = std::get_if<RunAdded>(&event.body)) return added->run.key.hex();
+    }
+    return "";
   }
   void points(MetricStore& store, const TaskKey& task, std::uint64_t first) const {
     MetricBatch batch{.attempt = {.task = task, .number = 1}};
@@ -88,6 +107,7 @@ struct Life {
         sweep(world, i);
         commit(world, store);
         points(metrics, task_key_of(std::to_string(i)), 1);
+        points(metrics, first_begun(), 1 + 100 * static_cast<std::uint64_t>(i));
       }
     }
     closed = files_of(folder.path());
@@ -262,6 +282,54 @@ TEST_F(DamagedStore, AnyTornTailIsSaid) {
         EXPECT_TRUE(how != "sound" || length + kPage > size || std::string(file) == "events.sqlite")
             << "nobody says what is missing";
         if (HasFailure()) return;
+      }
+    }
+  }
+  print_ends();
+}
+
+// What a coordinator at work finds when the disk changes under it: the files are not looked through
+// again before a question. Any question may be answered wrongly or refused; it ends, and nothing
+// else does.
+TEST_F(DamagedStore, NoDamageOfWhatIsAskedEndsMoreThanTheQuestion) {
+  Random random(from_environment("STRATA_CRASH_SEED", 3));
+  const std::size_t every = from_environment("STRATA_CRASH_EVERY", 3);
+  const std::string task = life().first_begun().hex();
+  const Value named = Object{{"prefix", task}};
+  const std::vector<std::pair<std::string, Value>> questions{
+      {"status", Object{}},
+      {"sweeps", Object{{"sweep", "sweep-1"}}},
+      {"plan", Object{{"sweep", "sweep-1"}, {"tasks", Array{task}}, {"runs", Array{}}}},
+      {"runs", Object{{"items", Array{"wer"}}}},
+      {"tasks", Object{}},
+      {"show", named},
+      {"show", Object{{"prefix", life().some_run()}}},
+      {"metrics", named},
+      {"metrics", Object{{"prefix", task}, {"names", Array{"loss"}}}}};
+  const auto ask_all = [&](const DiskImage& image) {
+    write_image(image, where);
+    auto query = Query::open(where / "events.sqlite", where / "metrics.sqlite");
+    if (!query) return std::string("not opened");
+    std::string how = "answered";
+    for (const auto& [verb, body] : questions) {
+      const auto answer = query->answer(verb, to_canonical_json(body), ServerFacts{});
+      if (!answer) how = std::string("refused: ") + name_of(answer.error().code);
+    }
+    return how;
+  };
+  ASSERT_EQ(ask_all(life().closed), "answered");
+  for (const char* file : {"tables.sqlite", "metrics.sqlite", "events.sqlite"}) {
+    const std::string& content = life().closed.at(file);
+    for (std::size_t page = 0; page < content.size() / kPage; ++page) {
+      for (std::size_t kind = 0; kind < 6; ++kind) {
+        if ((page * 6 + kind) % every != 0) continue;
+        SCOPED_TRACE(fmt::format("{}: page {} damaged in way {}", file, page + 1, kind));
+        DiskImage damaged = life().closed;
+        std::string now(kPage, '\0');
+        if (kind == 1) now = noise(kPage, random);
+        if (kind > 1) now = flipped(content.substr(page * kPage, kPage), random);
+        damaged[file].replace(page * kPage, kPage, now);
+        ++ends[fmt::format("{}: {}", file, ask_all(damaged))];
       }
     }
   }

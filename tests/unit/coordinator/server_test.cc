@@ -454,6 +454,27 @@ TEST_F(ServerTest, DamagedTablesAreMadeAgainAndDispatchRuns) {
   EXPECT_EQ(ask(again, "tasks").find("tasks")->if_array()->size(), 3U);
 }
 
+TEST_F(ServerTest, ARowOfTheTablesThatChangedOnTheDiskIsFoundAndPutRight) {
+  auto client = dial();
+  ASSERT_TRUE(submit(client));
+  ask(client, "status");
+  down();
+  {
+    SQLite::Database database((store / "tables.sqlite").string(), SQLite::OPEN_READWRITE);
+    ASSERT_GT(database.exec("UPDATE task SET state = 'succeeded'"), 0);
+  }
+  up();
+  auto again = dial();
+  const auto succeeded = [&] {
+    return ask(again, "tasks", Object{{"state", "succeeded"}}).find("tasks")->if_array()->size();
+  };
+  for (int i = 0; i < 2'000 && succeeded() > 0; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(succeeded(), 0U);
+  down();
+  EXPECT_FALSE(std::filesystem::exists(store / "comparing"));
+  EXPECT_TRUE(fsck(store / "events.sqlite").value().sound());
+}
+
 TEST_F(ServerTest, ControlVerbsActAndAnswer) {
   auto worker = dial();
   auto client = dial();
