@@ -47,6 +47,10 @@ Result<std::string> replace_databases(const StoreFolder& folder, const fs::path&
   const fs::path aside = folder.path() / fmt::format("replaced-{}", SystemClock().wall().unix_ms);
   std::error_code error;
   for (const fs::path& file : files) {
+    if (!fs::exists(made / file.filename(), error)) {
+      return fail(ErrorCode::kInternal, "{} was not made: nothing is replaced",
+                  (made / file.filename()).string());
+    }
     const fs::path log = (made / file.filename()).string() + "-wal";
     if (fs::exists(log, error) && fs::file_size(log, error) > 0)  // readers leave empty ones
       return fail(ErrorCode::kUnavailable, "{} could not be taken into its database", log.string());
