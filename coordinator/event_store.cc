@@ -27,7 +27,7 @@ constexpr std::size_t kRowsAtOnce = 256;  // of an earlier build, written as one
 // Old rows are written anew as batches, in one transaction and only if all of them can be believed.
 // A damaged log stays as it is: it is read, but nothing is added to it.
 Status rewrite_old_rows(SQLite::Database& database, const fs::path& file) {
-  auto done = from_sqlite("writing the event log anew", [&]() -> Status {
+  return from_sqlite("writing the event log anew", [&]() -> Status {
     if (!has_old_rows(database)) return {};
     SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
     Statements run(database);
@@ -58,7 +58,6 @@ Status rewrite_old_rows(SQLite::Database& database, const fs::path& file) {
     transaction.commit();
     return {};
   });
-  return done ? *done : tl::unexpected(done.error());
 }
 
 }  // namespace

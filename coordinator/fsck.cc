@@ -232,27 +232,26 @@ Result<std::vector<TableDifference>> compare_tables(const std::filesystem::path&
       [](void* flag) { return static_cast<const std::atomic<bool>*>(flag)->load() ? 1 : 0; },
       const_cast<std::atomic<bool>*>(&ending));
   std::vector<TableDifference> differences;
-  STRATA_TRY(
-      const Status done, from_sqlite("comparing the derived tables", [&]() -> Status {
-        attach_stored(database, tables_file(events_file));
-        SQLite::Transaction moment(database);  // all of it at the one that this names
-        const auto reached = static_cast<std::uint64_t>(
-            database.execAndGet("SELECT coalesce(max(seq), 0) FROM stored.follows").getInt64());
-        STRATA_TRY(const auto damage,
-                   read_events(events_file, [&](const StoredEvent& stored) -> Status {
-                     if (ending) return fail(ErrorCode::kUnavailable, "it has to end");
-                     if (stored.seq > reached) return {};
-                     STRATA_CHECK_OK(rebuild.add(stored.event));
-                     return stored.seq == reached ? rebuild.write() : Status();
-                   }));
-        if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
-        for (const char* table : derived_table_names()) {
-          const Status compared = compare(database, table, differences);
-          if (!compared && compared.error().code != ErrorCode::kDamaged)
-            return compared;  // a full disk, say
-        }
-        return {};
-      }));
+  const Status done = from_sqlite("comparing the derived tables", [&]() -> Status {
+    attach_stored(database, tables_file(events_file));
+    SQLite::Transaction moment(database);  // all of it at the one that this names
+    const auto reached = static_cast<std::uint64_t>(
+        database.execAndGet("SELECT coalesce(max(seq), 0) FROM stored.follows").getInt64());
+    STRATA_TRY(const auto damage,
+               read_events(events_file, [&](const StoredEvent& stored) -> Status {
+                 if (ending) return fail(ErrorCode::kUnavailable, "it has to end");
+                 if (stored.seq > reached) return {};
+                 STRATA_CHECK_OK(rebuild.add(stored.event));
+                 return stored.seq == reached ? rebuild.write() : Status();
+               }));
+    if (damage) return fail(ErrorCode::kDamaged, "event {}: {}", damage->seq, damage->what);
+    for (const char* table : derived_table_names()) {
+      const Status compared = compare(database, table, differences);
+      if (!compared && compared.error().code != ErrorCode::kDamaged)
+        return compared;  // a full disk, say
+    }
+    return {};
+  });
   STRATA_CHECK_OK(done);
   return differences;
 }

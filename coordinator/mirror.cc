@@ -212,40 +212,39 @@ Status Mirror::add_events(MirrorState& state) {
 Status Mirror::add_points(MirrorState& state) {
   STRATA_TRY(const auto database, open_reader(store_.metrics_file));
   std::optional<RecordWriter> out;
-  STRATA_TRY(
-      const Status copied, from_sqlite("reading metric points", [&]() -> Status {
-        SQLite::Statement series(*database,
-                                 "SELECT id, task, attempt, (SELECT max(sequence) FROM point "
-                                 "WHERE series = id) FROM series ORDER BY id");
-        SQLite::Statement points(*database,
-                                 "SELECT sequence, step, total, at_ms, metrics FROM point WHERE "
-                                 "series = ? AND sequence > ? ORDER BY sequence");
-        while (series.executeStep()) {
-          PointRecord record{.task = series.getColumn(1).getString(),
-                             .attempt = series.getColumn(2).getInt64()};
-          std::int64_t& known = (*points_)[{record.task, record.attempt}];
-          if (series.getColumn(3).getInt64() <= known) continue;
-          points.reset();
-          Statements::bind(points, series.getColumn(0).getInt64(), known);
-          while (points.executeStep()) {
-            record.sequence = points.getColumn(0).getInt64();
-            record.step = points.getColumn(1).getInt64();
-            record.total.reset();
-            if (!points.isColumnNull(2)) record.total = points.getColumn(2).getInt64();
-            record.at_ms = points.getColumn(3).getInt64();
-            record.metrics = points.getColumn(4).getString();
-            if (!out) {
-              const MirrorSegment& segment = our_segment(state);
-              STRATA_TRY(out, RecordWriter::open(folder_.metrics_file(segment.life),
-                                                 segment.metrics_bytes));
-            }
-            STRATA_CHECK_OK(out->append(point_payload(record)));
-            known = record.sequence;
-          }
+  const Status done = from_sqlite("reading metric points", [&]() -> Status {
+    SQLite::Statement series(*database,
+                             "SELECT id, task, attempt, (SELECT max(sequence) FROM point "
+                             "WHERE series = id) FROM series ORDER BY id");
+    SQLite::Statement points(*database,
+                             "SELECT sequence, step, total, at_ms, metrics FROM point WHERE "
+                             "series = ? AND sequence > ? ORDER BY sequence");
+    while (series.executeStep()) {
+      PointRecord record{.task = series.getColumn(1).getString(),
+                         .attempt = series.getColumn(2).getInt64()};
+      std::int64_t& known = (*points_)[{record.task, record.attempt}];
+      if (series.getColumn(3).getInt64() <= known) continue;
+      points.reset();
+      Statements::bind(points, series.getColumn(0).getInt64(), known);
+      while (points.executeStep()) {
+        record.sequence = points.getColumn(0).getInt64();
+        record.step = points.getColumn(1).getInt64();
+        record.total.reset();
+        if (!points.isColumnNull(2)) record.total = points.getColumn(2).getInt64();
+        record.at_ms = points.getColumn(3).getInt64();
+        record.metrics = points.getColumn(4).getString();
+        if (!out) {
+          const MirrorSegment& segment = our_segment(state);
+          STRATA_TRY(out,
+                     RecordWriter::open(folder_.metrics_file(segment.life), segment.metrics_bytes));
         }
-        return {};
-      }));
-  STRATA_CHECK_OK(copied);
+        STRATA_CHECK_OK(out->append(point_payload(record)));
+        known = record.sequence;
+      }
+    }
+    return {};
+  });
+  STRATA_CHECK_OK(done);
   if (!out) return {};
   STRATA_CHECK_OK(out->finish());
   our_segment(state).metrics_bytes = out->offset();

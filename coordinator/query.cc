@@ -87,12 +87,10 @@ Result<Value> Query::answer(const std::string& verb, const std::string& body,
   if (value.is_null()) value = Object{};
   const Deadline deadline(reader_->database());
   // One transaction, so that all of an answer speaks of the same moment.
-  auto answered = from_sqlite(fmt::format("answering {}", verb), [&] {
+  return from_sqlite(fmt::format("answering {}", verb), [&] {
     SQLite::Transaction moment(reader_->database());
     return (reader_.get()->*method->second)(value, facts);
   });
-  if (!answered) return tl::unexpected(answered.error());
-  return std::move(*answered);
 } catch (const std::exception& e) {  // whatever the files hold, it ends a question and no more
   return fail(ErrorCode::kDamaged, "answering {}: {}", verb, e.what());
 }

@@ -129,29 +129,26 @@ Status copy_events(const MirrorFolder& mirror, const MirrorState& state, LogCopy
 Status rebuild_points(const MirrorFolder& mirror, const MirrorState& state, const fs::path& file) {
   STRATA_TRY(const auto database, open_store(file, "FULL", metric_migrations()));
   Statements run(*database);
-  STRATA_TRY(
-      const Status copied, from_sqlite("writing metric points", [&]() -> Status {
-        SQLite::Transaction transaction(*database);
-        const auto add = [&](std::string_view payload) -> Status {
-          STRATA_TRY(const PointRecord point, parse_point_payload(payload));
-          run.run("INSERT INTO series (task, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                  point.task, point.attempt);
-          run.run(
-              "INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES ((SELECT "
-              "id FROM series WHERE task = ? AND attempt = ?), ?, ?, ?, ?, ?) ON CONFLICT DO "
-              "NOTHING",
-              point.task, point.attempt, point.sequence, point.step, point.total, point.at_ms,
-              point.metrics);
-          return {};
-        };
-        for (const MirrorSegment& segment : state.segments) {
-          STRATA_CHECK_OK(
-              read_records(mirror.metrics_file(segment.life), segment.metrics_bytes, add));
-        }
-        transaction.commit();
-        return {};
-      }));
-  return copied;
+  return from_sqlite("writing metric points", [&]() -> Status {
+    SQLite::Transaction transaction(*database);
+    const auto add = [&](std::string_view payload) -> Status {
+      STRATA_TRY(const PointRecord point, parse_point_payload(payload));
+      run.run("INSERT INTO series (task, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING", point.task,
+              point.attempt);
+      run.run(
+          "INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES ((SELECT "
+          "id FROM series WHERE task = ? AND attempt = ?), ?, ?, ?, ?, ?) ON CONFLICT DO "
+          "NOTHING",
+          point.task, point.attempt, point.sequence, point.step, point.total, point.at_ms,
+          point.metrics);
+      return {};
+    };
+    for (const MirrorSegment& segment : state.segments) {
+      STRATA_CHECK_OK(read_records(mirror.metrics_file(segment.life), segment.metrics_bytes, add));
+    }
+    transaction.commit();
+    return {};
+  });
 }
 
 Result<Source> mirror_source(const fs::path& path) {

@@ -39,8 +39,19 @@ inline constexpr int kBusyTimeoutMs = 5'000;
   return {code, fmt::format("{}: {}", doing, e.what())};
 }
 
+// What a function gives as a Result: itself where it is one.
+template <class T>
+struct AsResult {
+  using Type = Result<T>;
+};
+template <class T>
+struct AsResult<Result<T>> {
+  using Type = Result<T>;
+};
+
 template <class F>
-auto from_sqlite(std::string_view doing, F&& f) -> Result<std::invoke_result_t<F>> try {
+auto from_sqlite(std::string_view doing, F&& f) -> typename AsResult<std::invoke_result_t<F>>::Type
+    try {
   if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
     std::invoke(std::forward<F>(f));
     return {};
