@@ -134,6 +134,7 @@ Status check_old_columns(const Row& row, const Event& event) {
 struct Read {
   Tip tip{};  // the newest that was believed
   std::optional<Tip> committed{};
+  bool refused = false;  // the last error is of the one who was shown the event
 };
 
 // Everything of a row is checked before anything of it is shown.
@@ -157,8 +158,10 @@ Status visit_row(const Row& row, Read& read, const VisitEvent& visit) {
   for (std::size_t i = 0; i < frames.size(); ++i) {
     STRATA_TRY(const Event event, decode_event(frames[i]));
     STRATA_CHECK_OK(check_old_columns(row, event));
+    read.refused = true;
     STRATA_CHECK_OK(
         visit({.seq = row.first + i, .chain = chains[i], .frame = frames[i], .event = event}));
+    read.refused = false;
     read.tip = {.seq = row.first + i, .chain = chains[i]};
   }
   return {};
@@ -278,7 +281,7 @@ Result<std::optional<Damage>> read_log(SQLite::Database& database, std::optional
     for (const Row& row : rows) {
       const Status visited = visit_row(row, so_far, visit);
       if (visited) continue;
-      if (visited.error().code == ErrorCode::kUnavailable)  // it could not write, say
+      if (so_far.refused && visited.error().code != ErrorCode::kDamaged)  // it could not write, say
         return tl::unexpected(visited.error());
       return damage_at(visited.error().message);
     }

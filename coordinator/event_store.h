@@ -94,8 +94,9 @@ struct StoredEvent {
 };
 
 // Calls `visit` with every event in order, checking the chain; returns the damage at which it had
-// to stop, if any. `visit` returns an error for an event that cannot follow. The file may be
-// damaged in any way: an error only when nothing of it can be read.
+// to stop, if any. `visit` returns kDamaged for an event that cannot follow; another error of its
+// own ends the reading and is returned. The file may be damaged in any way: else an error only when
+// nothing of it can be read.
 using VisitEvent = std::function<Status(const StoredEvent& stored)>;
 [[nodiscard]] Result<std::optional<Damage>> read_events(const std::filesystem::path& file,
                                                         const VisitEvent& visit);

@@ -95,6 +95,22 @@ TEST_F(EventStoreTest, AChangedByteIsFoundWithItsNumberAndTheTasksItTouches) {
   EXPECT_EQ(replayed.damage->tasks.size(), 3U);
 }
 
+TEST_F(EventStoreTest, AnErrorOfWhoeverReadsTheLogIsNoDamageOfIt) {
+  whole_life();
+  const auto read_with = [&](ErrorCode code) {
+    return read_events(file, [&](const StoredEvent& stored) -> Status {
+      return stored.seq < 3 ? Status() : fail(code, "no more of it");
+    });
+  };
+  EXPECT_EQ(read_with(ErrorCode::kDamaged).value().value().seq, 3U) << "it cannot follow";
+  for (const ErrorCode code :
+       {ErrorCode::kUnavailable, ErrorCode::kConflict, ErrorCode::kTooLarge}) {
+    const auto read = read_with(code);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, code);
+  }
+}
+
 TEST_F(EventStoreTest, AMissingRowAndAnExchangedPairAreFound) {
   whole_life();
   const std::vector<std::uint64_t> first = starts();
