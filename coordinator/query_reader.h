@@ -59,7 +59,7 @@ class QueryReader {
   Value show_task(const std::string& task, const ServerFacts& facts);
   Value show_run(const std::string& run);
   Value attempts_of(const std::string& task);
-  Value events_of(const std::string& task);
+  Value events_of(const std::string& task, std::string& cut);
   Value artifacts_of(const std::string& task, const ServerFacts& facts);
   const Value& parameters_of(const std::string& task, std::map<std::string, Value>& cache);
 

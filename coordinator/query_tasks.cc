@@ -124,8 +124,9 @@ Value QueryReader::artifacts_of(const std::string& task, const ServerFacts& fact
 
 constexpr std::size_t kEventsShownMax = 200;  // of one task
 
-// The newest that name the task, from the log: its rows say which tasks they name.
-Value QueryReader::events_of(const std::string& task) {
+// The newest that name the task, from the log: its rows say which tasks they name. `cut`: why some
+// may be missing.
+Value QueryReader::events_of(const std::string& task, std::string& cut) {
   const auto key = parse_digest<TaskKey>(task);
   if (!key) return Array{};
   std::vector<Value> newest_first;
@@ -151,7 +152,7 @@ Value QueryReader::events_of(const std::string& task) {
     }
     select.reset();
   });
-  static_cast<void>(read);  // a damaged log hides them
+  if (!read) cut = read.error().message;  // a damaged log hides them, or there was no time
   return Array(newest_first.rbegin(), newest_first.rend());
 }
 
@@ -208,7 +209,9 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
   shown.emplace("consumed", std::move(consumed));
   shown.emplace("scores", std::move(scores));
   shown.emplace("progress", progress_of(task, attempt));
-  shown.emplace("events", events_of(task));
+  std::string cut;
+  shown.emplace("events", events_of(task, cut));
+  shown.emplace("events_cut", cut);
   return shown;
 }
 

@@ -117,6 +117,13 @@ TEST_F(QueryTest, ShowTracesANumberToAttemptArtifactAndPath) {
   EXPECT_EQ(*shown.find("key_material"), Value(key_material(world.train_two)));
   EXPECT_EQ(*shown.find("spec.parameters.model.dim"), Value(16));
   EXPECT_GT(shown.find("events")->if_array()->size(), 3U);
+  EXPECT_EQ(*shown.find("events_cut"), Value(""));
+  {
+    SQLite::Database database((folder / "events.sqlite").string(), SQLite::OPEN_READWRITE);
+    database.exec("ALTER TABLE batch_tasks RENAME TO hidden");
+  }
+  EXPECT_NE(*ask("show", Object{{"prefix", world.train_two.key.hex()}}).find("events_cut"),
+            Value(""));
   EXPECT_EQ(*ask("show", Object{{"prefix", world.run_two.key.hex()}}).find("cell"), Value("wide"));
 }
 
