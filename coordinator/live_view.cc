@@ -83,10 +83,9 @@ void LiveView::note(const Event& event) {
 
 void LiveView::note_heard(WorkerId worker, Instant now) { heard_[worker] = now; }
 
-void LiveView::note_points(const MetricBatch& batch, WallTime wall) {
-  const auto it = live_.find(batch.attempt);
-  if (it == live_.end() || batch.points.empty()) return;
-  const MetricPoint& last = batch.points.back();
+void LiveView::note_point(const AttemptId& attempt, const MetricPoint& last, WallTime wall) {
+  const auto it = live_.find(attempt);
+  if (it == live_.end()) return;
   Progress progress{
       .step = last.step, .total = last.total, .updated_ms = wall.unix_ms, .metrics = last.values};
   if (it->second.progress) {

@@ -31,7 +31,7 @@ class LiveView {
   void note(const Event& event);
   void note_heard(WorkerId worker, Instant now);
   // REQUIRES: the attempt's reports count.
-  void note_points(const MetricBatch& batch, WallTime wall);
+  void note_point(const AttemptId& attempt, const MetricPoint& last, WallTime wall);
 
   [[nodiscard]] RungWatch& rungs() { return rungs_; }
 

@@ -1,6 +1,8 @@
 #include "coordinator/metric_store.h"
 
 #include <limits>
+#include <map>
+#include <utility>
 
 #include "base/json.h"
 #include "coordinator/migrations.h"
@@ -56,25 +58,38 @@ struct MetricStore::State {
   std::int64_t transactions = 0;
   std::uint64_t points = 0;
 
-  std::int64_t series_of(const AttemptId& attempt) {
+  // Where the points of an attempt go.
+  struct Series {
+    std::int64_t id = 0;
+    SeriesIntake intake;
+  };
+  std::map<AttemptId, Series> series;
+  std::size_t waiting = 0;  // points, in all of them
+  bool changed = false;     // the transaction under way has something to commit
+
+  Series& series_of(const AttemptId& attempt) {
+    const auto known = series.find(attempt);
+    if (known != series.end()) return known->second;
+    if (series.size() >= kSeriesRememberedMax) forget();
     run.run("INSERT INTO series (task, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING",
             attempt.task.hex(), attempt.number);
-    SQLite::Statement& select = run.get("SELECT id FROM series WHERE task = ? AND attempt = ?");
+    changed = true;
+    SQLite::Statement& select = run.get(
+        "SELECT id, (SELECT coalesce(max(sequence), 0) FROM point WHERE series = id) FROM series "
+        "WHERE task = ? AND attempt = ?");
     Statements::bind(select, attempt.task.hex(), attempt.number);
     select.executeStep();
-    const std::int64_t id = select.getColumn(0).getInt64();
+    const Series found{
+        .id = select.getColumn(0).getInt64(),
+        .intake = SeriesIntake(static_cast<std::uint64_t>(select.getColumn(1).getInt64()))};
     select.reset();
-    return id;
+    return series.emplace(attempt, found).first->second;
   }
 
-  std::uint64_t stored_up_to(std::int64_t series) {
-    SQLite::Statement& select =
-        run.get("SELECT coalesce(max(sequence), 0) FROM point WHERE series = ?");
-    Statements::bind(select, series);
-    select.executeStep();
-    const auto sequence = static_cast<std::uint64_t>(select.getColumn(0).getInt64());
-    select.reset();
-    return sequence;
+  // Nothing of what waits is acknowledged: it comes again.
+  void forget() {
+    series.clear();
+    waiting = 0;
   }
 
   // Steps never fall within an attempt.
@@ -109,21 +124,26 @@ struct MetricStore::State {
     rows.reset();
   }
 
-  std::uint64_t store(const MetricBatch& batch, WallTime at, std::uint64_t& fresh) {
-    const std::int64_t series = series_of(batch.attempt);
-    std::uint64_t last = stored_up_to(series);
-    for (const MetricPoint* point : fresh_points(batch, last)) {
+  StoredBatch store(const MetricBatch& batch, WallTime at, std::uint64_t& fresh) {
+    Series& to = series_of(batch.attempt);
+    waiting -= to.intake.waiting();
+    const auto taken = to.intake.take(batch, at, kPointsAheadMax - waiting);
+    waiting += to.intake.waiting();
+    for (const MetricPoint* point : taken) {
       Object metrics;
-      for (const auto& [name, value] : point->values) metrics.emplace(name, value);
+      for (const auto& [name, value] : point->values)
+        metrics.emplace_hint(metrics.end(), name, value);
       run.run(
           "INSERT INTO point (series, sequence, step, total, at_ms, metrics) VALUES (?, ?, ?, ?, "
           "?, ?)",
-          series, point->sequence, point->step, point->total, at.unix_ms,
+          to.id, point->sequence, point->step, point->total, at.unix_ms,
           to_canonical_json(metrics));
-      last = point->sequence;
-      ++fresh;
     }
-    return last;
+    fresh += taken.size();
+    changed = changed || !taken.empty();
+    StoredBatch stored{.up_to = to.intake.stored()};
+    if (!taken.empty()) stored.newest = *taken.back();
+    return stored;
   }
 };
 
@@ -143,21 +163,30 @@ Result<MetricStore> MetricStore::open(const std::filesystem::path& file) {
   return MetricStore(std::move(state));
 }
 
-Result<std::vector<std::uint64_t>> MetricStore::store(std::span<const MetricBatch> batches,
-                                                      WallTime at) {
-  std::vector<std::uint64_t> up_to;
+Result<std::vector<StoredBatch>> MetricStore::store(std::span<const MetricBatch> batches,
+                                                    WallTime at) {
+  std::vector<StoredBatch> stored;
   std::uint64_t fresh = 0;
+  bool committed = false;
   const std::int64_t next = std::min(state_->transactions + 1, kTransactionsMax);
-  STRATA_CHECK_OK(from_sqlite("writing metric points", [&] {
+  const Status written = from_sqlite("writing metric points", [&] {
     SQLite::Transaction transaction(*state_->database, SQLite::TransactionBehavior::IMMEDIATE);
-    for (const MetricBatch& batch : batches) up_to.push_back(state_->store(batch, at, fresh));
+    for (const MetricBatch& batch : batches) stored.push_back(state_->store(batch, at, fresh));
+    if (!std::exchange(state_->changed, false)) return;
     state_->database->exec(fmt::format("PRAGMA user_version={}", next));
     transaction.commit();
-  }));
+    committed = true;
+  });
+  if (!written) {  // the file does not hold what the intakes have given out
+    state_->changed = false;
+    state_->forget();
+    return tl::unexpected(written.error());
+  }
+  if (!committed) return stored;
   state_->transactions = next;
   state_->tip.write({.seq = static_cast<std::uint64_t>(next)});
   state_->points += fresh;
-  return up_to;
+  return stored;
 }
 
 Result<std::optional<double>> MetricStore::value_at(const TaskKey& task,
@@ -174,5 +203,6 @@ Result<std::optional<double>> MetricStore::value_at(const TaskKey& task,
 }
 
 std::uint64_t MetricStore::points_stored() const { return state_->points; }
+std::size_t MetricStore::points_waiting() const { return state_->waiting; }
 
 }  // namespace strata::coordinator

@@ -1,16 +1,17 @@
 // Metric points, beside the event log and in a file of their own (synchronous=FULL: what was
 // acknowledged survives a power cut, because the worker has forgotten it).
 //
-// A point is stored once, whatever is repeated. A worker sends an attempt's points in order, from
-// the oldest that is not acknowledged, so a gap means that acknowledged points were lost with a
-// disk: nobody has them any more, and what follows is stored. Nothing is deleted when a task goes
-// back to a checkpoint: which points belong to the living branch is decided at reading. Thread
-// rule: one thread.
+// A point is stored once, by attempt and sequence, whatever is repeated; what comes before its turn
+// waits in memory, not acknowledged (SeriesIntake), so the stored points of an attempt only ever
+// grow at their end, and readers may rely on that. Nothing is deleted when a task goes back to a
+// checkpoint: which points belong to the living branch is decided at reading. Thread rule: one
+// thread.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,16 @@ namespace strata::coordinator {
 // and the file "-tip" beside it (store_tip.h) says how many there were. Empty: nothing.
 [[nodiscard]] Result<std::string> torn_points(const std::filesystem::path& file);
 
+// Attempts that are remembered between batches, so that their rows need not be asked for again.
+inline constexpr std::size_t kSeriesRememberedMax = 4'096;
+
+struct StoredBatch {
+  // All points of the attempt up to this sequence are stored, or were lost for good.
+  std::uint64_t up_to = 0;
+  // The last one that was stored because this batch came; nothing when all are repeats or wait.
+  std::optional<MetricPoint> newest{};
+};
+
 class MetricStore {
  public:
   // kDamaged: as open_store(), or torn_points().
@@ -32,10 +43,10 @@ class MetricStore {
   MetricStore(MetricStore&&) noexcept;
   MetricStore& operator=(MetricStore&&) noexcept;
 
-  // One transaction. For each batch, in order: up to which sequence its attempt's points are stored
-  // now. The caller has refused stale attempts before.
-  [[nodiscard]] Result<std::vector<std::uint64_t>> store(std::span<const MetricBatch> batches,
-                                                         WallTime at);
+  // One transaction, and none where nothing is new. For each batch, in order, what is stored now.
+  // The caller has refused stale attempts before.
+  [[nodiscard]] Result<std::vector<StoredBatch>> store(std::span<const MetricBatch> batches,
+                                                       WallTime at);
 
   // The last value of `metric` at a step up to `step`, on these parts of the task's series; the
   // first one where several points have that step. Nothing while later points may still change it:
@@ -47,6 +58,7 @@ class MetricStore {
                                                        std::int64_t step);
 
   [[nodiscard]] std::uint64_t points_stored() const;  // since it was opened
+  [[nodiscard]] std::size_t points_waiting() const;   // for those before them
 
  private:
   struct State;

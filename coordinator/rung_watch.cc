@@ -33,12 +33,10 @@ void RungWatch::note(const Event& event) {
       event.body);
 }
 
-void RungWatch::note_points(const MetricBatch& batch, const Core& core) {
-  if (batch.points.empty()) return;
-  const std::vector<WatchedRung> watched = core.watched(batch.attempt.task);
-  const std::int64_t last = batch.points.back().step;
-  if (std::any_of(watched.begin(), watched.end(), [&](const auto& w) { return last >= w.step; }))
-    due_.insert(batch.attempt.task);
+void RungWatch::note_points(const AttemptId& attempt, std::int64_t step, const Core& core) {
+  const std::vector<WatchedRung> watched = core.watched(attempt.task);
+  if (std::any_of(watched.begin(), watched.end(), [&](const auto& w) { return step >= w.step; }))
+    due_.insert(attempt.task);
 }
 
 std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics, Instant now) {

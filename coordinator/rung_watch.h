@@ -26,8 +26,8 @@ class RungWatch {
  public:
   // Every event once, in order, also those of the replay.
   void note(const Event& event);
-  // Points are stored.
-  void note_points(const MetricBatch& batch, const Core& core);
+  // Points up to this step are stored.
+  void note_points(const AttemptId& attempt, std::int64_t step, const Core& core);
 
   // What the stored points of the tasks that are due say. Points that cannot be read now are looked
   // for again after kRungRetry, and said once in the log.

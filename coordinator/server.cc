@@ -435,9 +435,10 @@ void Server::go_on_watching() {
 
 void Server::store_points() {
   if (points_.empty()) return;
-  const std::vector<Points> arrived = std::exchange(points_, {});
+  std::vector<Points> arrived = std::exchange(points_, {});
   std::vector<MetricBatch> batches;
-  for (const Points& one : arrived) batches.push_back(one.batch);
+  batches.reserve(arrived.size());
+  for (Points& one : arrived) batches.push_back(std::move(one.batch));
   const WallTime wall = parts_.clock.wall();
   const auto stored = parts_.metrics.store(batches, wall);
   if (!stored) {  // not acknowledged, so the workers send them again
@@ -450,10 +451,17 @@ void Server::store_points() {
     log_info("coordinator", "metric points can be written again");
   }
   for (std::size_t i = 0; i < arrived.size(); ++i) {
-    live_.note_points(arrived[i].batch, wall);
-    live_.rungs().note_points(arrived[i].batch, core_);
-    peers_.send(arrived[i].peer,
-                MetricAck{.attempt = arrived[i].batch.attempt, .up_to = (*stored)[i]});
+    const MetricBatch& batch = batches[i];
+    const StoredBatch& now = (*stored)[i];
+    if (now.newest) {
+      live_.note_point(batch.attempt, *now.newest, wall);
+      live_.rungs().note_points(batch.attempt, now.newest->step, core_);
+    }
+    // One that waits for those before it is acknowledged with them. An answer that tells nothing
+    // new would make its sender repeat it at once.
+    const bool waits = !batch.points.empty() && batch.points.front().sequence > now.up_to;
+    if (!waits)
+      peers_.send(arrived[i].peer, MetricAck{.attempt = batch.attempt, .up_to = now.up_to});
   }
 }
 

@@ -449,8 +449,9 @@ std::vector<MetricBatch> Attempts::due_metrics(WorkerId worker, Instant now) {
 void Attempts::acknowledge(const MetricAck& ack) {
   const auto it = spools_.find(ack.attempt);
   if (it == spools_.end()) return;
-  it->second.tail.acknowledge(ack);
-  it->second.sent.reset();
+  // Only what moves the spool makes room for the next batch: were it sent again at each answer, a
+  // coordinator that was away would get every batch as often as the first one was repeated.
+  if (it->second.tail.acknowledge(ack)) it->second.sent.reset();
   if (it->second.ended && !it->second.tail.pending()) spools_.erase(it);
 }
 

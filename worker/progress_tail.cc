@@ -98,14 +98,17 @@ std::vector<MetricPoint> ProgressTail::batch() const {
   return {spool_.begin(), spool_.begin() + count};
 }
 
-void ProgressTail::acknowledge(const MetricAck& ack) {
+bool ProgressTail::acknowledge(const MetricAck& ack) {
   if (ack.stale) {
     stale_ = true;
     spool_.clear();
-    return;
+    return true;
   }
+  const std::size_t before = spool_.size();
   while (!spool_.empty() && spool_.front().sequence <= ack.up_to) spool_.pop_front();
+  const bool fresh = spool_.size() < before;
   refill();
+  return fresh;
 }
 
 }  // namespace strata::worker

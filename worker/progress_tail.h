@@ -53,7 +53,8 @@ class ProgressTail {
 
   // The oldest points that nobody has acknowledged, at most kPointsPerBatchMax.
   [[nodiscard]] std::vector<MetricPoint> batch() const;
-  void acknowledge(const MetricAck& ack);
+  // False: it says nothing new, as the answer to a repeat does.
+  bool acknowledge(const MetricAck& ack);
   // Something is to be sent, or sent again.
   [[nodiscard]] bool pending() const { return !spool_.empty(); }
   [[nodiscard]] std::optional<std::int64_t> oldest_pending_step() const {

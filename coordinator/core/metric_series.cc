@@ -1,6 +1,7 @@
 #include "coordinator/core/metric_series.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "coordinator/core/breaks.h"
 
@@ -15,14 +16,41 @@ bool points_count(const Cluster& cluster, const AttemptId& attempt) {
          std::holds_alternative<TaskDiverged>(task->state);
 }
 
-std::vector<const MetricPoint*> fresh_points(const MetricBatch& batch, std::uint64_t stored) {
-  std::vector<const MetricPoint*> fresh;
+std::vector<const MetricPoint*> SeriesIntake::take(const MetricBatch& batch, WallTime at,
+                                                   std::size_t room) {
+  released_.clear();
+  std::vector<const MetricPoint*> out;
   for (const MetricPoint& point : batch.points) {
-    if (point.sequence <= stored) continue;
-    fresh.push_back(&point);
-    stored = point.sequence;
+    if (point.sequence <= stored_) continue;
+    if (point.sequence == stored_ + 1) {
+      out.push_back(&point);
+      stored_ = point.sequence;
+      drain(out);
+    } else if (room > 0 && ahead_.try_emplace(point.sequence, point).second) {
+      --room;
+    }
   }
-  return fresh;
+  if (ahead_.empty()) {
+    gap_since_.reset();
+  } else if (!gap_since_ || !out.empty()) {
+    gap_since_ = at;
+  } else if (std::abs(at.unix_ms - gap_since_->unix_ms) >= kGapPatience.count()) {
+    // Also after the clock was put back: a gap never holds a series up for longer.
+    stored_ = ahead_.begin()->first - 1;
+    drain(out);
+    gap_since_ = at;
+  }
+  return out;
+}
+
+void SeriesIntake::drain(std::vector<const MetricPoint*>& out) {
+  while (!ahead_.empty() && ahead_.begin()->first <= stored_ + 1) {
+    const bool next = ahead_.begin()->first == stored_ + 1;
+    auto node = ahead_.extract(ahead_.begin());
+    if (!next) continue;  // it was stored from a repeat meanwhile
+    stored_ = node.key();
+    out.push_back(&released_.emplace_back(std::move(node.mapped())));
+  }
 }
 
 std::vector<BranchPart> living_branch(std::span<const BranchAttempt> attempts) {

@@ -1,8 +1,11 @@
-// Which metric points count: whose are taken, which of a batch are new, and which of a task's
-// belong to its living branch. Pure, so that the simulator runs the same rules as the store.
+// Which metric points count: whose are taken, which of a batch are stored and when, and which of a
+// task's belong to its living branch. Pure, so that the simulator runs the same rules as the store.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -16,10 +19,40 @@ namespace strata::coordinator {
 // that was lost or stopped is over for good.
 [[nodiscard]] bool points_count(const Cluster& cluster, const AttemptId& attempt);
 
-// The points of `batch` that are not stored yet, where those up to the sequence `stored` are. A gap
-// means that acknowledged points were lost with a disk: nobody has them any more.
-[[nodiscard]] std::vector<const MetricPoint*> fresh_points(const MetricBatch& batch,
-                                                           std::uint64_t stored);
+// A gap in an attempt's sequence is either a batch that another one has overtaken, or points that
+// were acknowledged and then lost with a disk, which nobody has any more. The first is filled when
+// its sender repeats it (at the latest every 2 s, worker/attempts.h); so long what came ahead of it
+// waits, not acknowledged.
+inline constexpr std::chrono::milliseconds kGapPatience{5'000};
+// Points that wait for others to come before them, of all series together.
+inline constexpr std::size_t kPointsAheadMax = 50'000;
+
+// The points of one attempt on their way into the store, which holds them without a gap but for
+// those that were lost: each one once, whatever is repeated and in whatever order it comes.
+// What waits here is not acknowledged, so it may be forgotten at any time.
+class SeriesIntake {
+ public:
+  // Points up to the sequence `stored` are stored.
+  explicit SeriesIntake(std::uint64_t stored) : stored_(stored) {}
+
+  // What is to be stored now, ascending: new points of `batch`, and what waited for them. Valid
+  // until the next call, as long as `batch` is. At most `room` points may wait beyond those that
+  // wait already; others are dropped, and come again.
+  [[nodiscard]] std::vector<const MetricPoint*> take(const MetricBatch& batch, WallTime at,
+                                                     std::size_t room = kPointsAheadMax);
+
+  // The newest point given out; all before it are stored or lost for good.
+  [[nodiscard]] std::uint64_t stored() const { return stored_; }
+  [[nodiscard]] std::size_t waiting() const { return ahead_.size(); }
+
+ private:
+  void drain(std::vector<const MetricPoint*>& out);
+
+  std::uint64_t stored_ = 0;
+  std::map<std::uint64_t, MetricPoint> ahead_;
+  std::deque<MetricPoint> released_;  // what take() points to
+  std::optional<WallTime> gap_since_;
+};
 
 // One attempt of a task, and the step of the checkpoint from which it began (nothing: from the
 // start).

@@ -19,7 +19,6 @@
 #include "base/json.h"
 #include "coordinator/core/core.h"
 #include "coordinator/service.h"
-#include "coordinator/sqlite.h"
 #include "link/coordinator_link.h"
 
 namespace strata::coordinator {
@@ -190,91 +189,186 @@ void measure_ack(const std::filesystem::path& folder, double rate, std::int64_t 
   print_latencies("acknowledgement", std::move(ms));
 }
 
-// Batches of 10 points, each fifth followed by one that was acknowledged long ago, as after a
-// break of the connection.
-void measure_ingest(const std::filesystem::path& folder, int clients, double seconds) {
-  const Running running(folder);
-  CoordinatorLink client = running.dial();
-  submit(client, "bench", clients);
-  BenchWorker worker{.link = running.dial()};
-  worker.join(clients);
+struct IngestOptions {
+  int clients = 20;
+  double seconds = 5;
+  double rate = 0;  // points a second of all clients; 0: as fast as the window lets them
+  std::uint64_t window = 4;
+};
+
+constexpr std::uint64_t kBatchPoints = 10;
+double value_of(std::uint64_t client, std::uint64_t sequence) {
+  return static_cast<double>(client + 1) / static_cast<double>(sequence);
+}
+
+// One sender of batches of 10 points. Each fifth batch is overtaken by the one after it, each
+// seventh is sent twice, each ninth is followed by one that was acknowledged long ago; what nobody
+// acknowledges is sent again after 2 s, as a worker does.
+class IngestClient {
+ public:
+  IngestClient(CoordinatorLink link, WorkerId worker, const AttemptId& attempt,
+               std::uint64_t number, const IngestOptions& options)
+      : link_(std::move(link)),
+        worker_(worker),
+        attempt_(attempt),
+        number_(number),
+        options_(options) {}
+
+  void run(Clock::time_point began) {
+    const double pause = options_.rate > 0 ? kBatchPoints * options_.clients / options_.rate : 0;
+    const auto due = [&](std::uint64_t batch) {
+      return began + std::chrono::duration_cast<Clock::duration>(
+                         std::chrono::duration<double>(pause * static_cast<double>(batch)));
+    };
+    const auto going_on = [&] { return seconds_since(began) < options_.seconds || next_ % 5 == 4; };
+    while (going_on() || !sent_.empty()) {
+      auto wait = std::chrono::milliseconds(2'000);
+      while (going_on() && sent_.size() < options_.window) {
+        const auto now = Clock::now();
+        if (pause > 0 && due(next_) > now) {
+          wait = std::chrono::ceil<std::chrono::milliseconds>(due(next_) - now);
+          break;
+        }
+        send_next(pause > 0 ? due(next_) : now);
+      }
+      const auto message = needed(link_.receive(wait));
+      if (message) take(*message);
+      if (!message && wait >= 2'000ms) {
+        for (const auto& [batch, at] : sent_) send(batch);
+      }
+    }
+  }
+
+  [[nodiscard]] std::uint64_t points() const { return next_ * kBatchPoints; }
+  [[nodiscard]] const std::vector<double>& milliseconds() const { return ms_; }
+  [[nodiscard]] const AttemptId& attempt() const { return attempt_; }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  std::uint64_t repeated = 0;
+  std::uint64_t reordered = 0;
+
+ private:
+  void send(std::uint64_t batch) {
+    MetricBatch message{.worker = worker_, .attempt = attempt_};
+    for (std::uint64_t i = batch * kBatchPoints + 1; i <= (batch + 1) * kBatchPoints; ++i) {
+      message.points.push_back({.sequence = i,
+                                .step = static_cast<std::int64_t>(i),
+                                .values = {{"loss", value_of(number_, i)}}});
+    }
+    need(link_.send(message));
+  }
+  void send_next(Clock::time_point at) {
+    const std::uint64_t turn = next_++;
+    const bool early = turn % 5 == 3;
+    const std::uint64_t batch = early ? turn + 1 : turn % 5 == 4 ? turn - 1 : turn;
+    if (early) ++reordered;
+    sent_[batch] = at;
+    send(batch);
+    if (turn % 7 == 6) repeat(batch);
+    if (turn % 9 == 8) repeat(turn - 8);
+  }
+  void repeat(std::uint64_t batch) {
+    send(batch);
+    ++repeated;
+  }
+  void take(const Message& message) {
+    const auto* ack = std::get_if<MetricAck>(&message);
+    if (ack == nullptr) return;
+    while (!sent_.empty() && (sent_.begin()->first + 1) * kBatchPoints <= ack->up_to) {
+      ms_.push_back(1e3 * seconds_since(sent_.begin()->second));
+      sent_.erase(sent_.begin());
+    }
+  }
+
+  CoordinatorLink link_;
+  WorkerId worker_;
+  AttemptId attempt_;
+  std::uint64_t number_;
+  const IngestOptions& options_;
+  std::uint64_t next_ = 0;
+  std::map<std::uint64_t, Clock::time_point> sent_;
+  std::vector<double> ms_;
+};
+
+// Asks for each series as `strata plot` does. How many points are there, and how many are not what
+// was sent, missing and surplus ones included.
+std::pair<std::uint64_t, std::uint64_t> read_back(CoordinatorLink& link, const IngestClient& sent) {
+  const Answer answer = needed(link.ask(
+      "metrics", to_canonical_json(Object{{"prefix", sent.attempt().task.hex()}}), kPatience));
+  const Value body = needed(parse_json(answer.body));
+  const Value* points = body.find("points");
+  if (points == nullptr) need(fail(ErrorCode::kInternal, "{}", answer.body));
+  std::uint64_t wrong = 0;
+  std::uint64_t sequence = 0;
+  for (const Value& point : *points->if_array()) {
+    ++sequence;
+    const Value expected(value_of(sent.number(), sequence));
+    const Value* value = point.find("values.loss");
+    const bool same = value != nullptr && *value == expected &&
+                      *point.find("step") == Value(sequence) &&
+                      point.find("values")->if_object()->size() == 1;
+    if (!same) ++wrong;
+  }
+  const std::uint64_t there = sequence;
+  wrong += there > sent.points() ? there - sent.points() : sent.points() - there;
+  return {there, wrong};
+}
+
+std::vector<AttemptId> start_attempts(BenchWorker& worker, std::size_t count) {
   std::vector<AttemptId> attempts;
-  while (attempts.size() < static_cast<std::size_t>(clients)) {
+  while (attempts.size() < count) {
     const auto message = needed(worker.link.receive(kPatience));
     const auto* order = message ? std::get_if<StartAttempt>(&*message) : nullptr;
     if (order == nullptr || std::ranges::find(attempts, order->attempt) != attempts.end()) continue;
     need(worker.link.send(ReportStarted{.worker = worker.id, .attempt = order->attempt}));
     attempts.push_back(order->attempt);
   }
-  const auto batch_of = [&](const AttemptId& attempt, std::uint64_t first) {
-    MetricBatch batch{.worker = worker.id, .attempt = attempt};
-    for (std::uint64_t i = first; i < first + 10; ++i) {
-      batch.points.push_back({.sequence = i,
-                              .step = static_cast<std::int64_t>(i),
-                              .values = {{"loss", 1.0 / static_cast<double>(i)}}});
-    }
-    return batch;
-  };
-  std::vector<std::vector<double>> ms(attempts.size());
-  std::vector<std::uint64_t> stored(attempts.size());
+  return attempts;
+}
+
+void measure_ingest(const std::filesystem::path& folder, const IngestOptions& options) {
+  const Running running(folder);
+  CoordinatorLink client = running.dial();
+  submit(client, "bench", options.clients);
+  BenchWorker worker{.link = running.dial()};
+  worker.join(options.clients);
+  std::vector<std::unique_ptr<IngestClient>> clients;
+  for (const AttemptId& attempt :
+       start_attempts(worker, static_cast<std::size_t>(options.clients))) {
+    clients.push_back(std::make_unique<IngestClient>(running.dial(), worker.id, attempt,
+                                                     clients.size(), options));
+  }
   const auto began = Clock::now();
   {
     std::vector<std::jthread> threads;
-    for (std::size_t c = 0; c < attempts.size(); ++c) {
-      threads.emplace_back([&, c] {
-        CoordinatorLink link = running.dial();
-        constexpr std::uint64_t kAhead = 4;  // batches on their way
-        std::map<std::uint64_t, Clock::time_point> sent;
-        std::uint64_t next = 1;
-        while (seconds_since(began) < seconds || !sent.empty()) {
-          while (seconds_since(began) < seconds && sent.size() < kAhead) {
-            sent[next + 9] = Clock::now();
-            need(link.send(batch_of(attempts[c], next)));
-            if (next % 50 == 41) need(link.send(batch_of(attempts[c], next - 40)));
-            next += 10;
-          }
-          const auto message = needed(link.receive(kPatience));
-          const auto* ack = message ? std::get_if<MetricAck>(&*message) : nullptr;
-          if (ack == nullptr) continue;
-          while (!sent.empty() && sent.begin()->first <= ack->up_to) {
-            ms[c].push_back(1e3 * seconds_since(sent.begin()->second));
-            sent.erase(sent.begin());
-          }
-        }
-        stored[c] = next - 1;
-      });
-    }
+    for (auto& one : clients) threads.emplace_back([&one, began] { one->run(began); });
   }
   const double took = seconds_since(began);
   std::uint64_t points = 0;
+  std::uint64_t there = 0;
+  std::uint64_t wrong = 0;
+  std::uint64_t repeated = 0;
+  std::uint64_t reordered = 0;
   std::vector<double> all;
-  for (std::size_t c = 0; c < attempts.size(); ++c) {
-    points += stored[c];
-    all.insert(all.end(), ms[c].begin(), ms[c].end());
+  const auto asked = Clock::now();
+  for (const auto& one : clients) {
+    points += one->points();
+    repeated += one->repeated;
+    reordered += one->reordered;
+    all.insert(all.end(), one->milliseconds().begin(), one->milliseconds().end());
+    const auto [read, different] = read_back(client, *one);
+    there += read;
+    wrong += different;
   }
   std::printf("points a second       %10.0f\n", static_cast<double>(points) / took);
   print_latencies("acknowledgement of a batch of 10", std::move(all));
-  const SQLite::Database database((running.store() / "metrics.sqlite").string(),
-                                  SQLite::OPEN_READONLY);
-  SQLite::Statement read(database,
-                         "SELECT s.task, p.sequence, p.step, p.metrics FROM series s JOIN point p "
-                         "ON p.series = s.id ORDER BY s.task, p.sequence");
-  std::map<std::string, std::uint64_t> back;
-  std::uint64_t wrong = 0;
-  while (read.executeStep()) {
-    const auto sequence = static_cast<std::uint64_t>(read.getColumn(1).getInt64());
-    const std::string expected =
-        to_canonical_json(Object{{"loss", 1.0 / static_cast<double>(sequence)}});
-    if (++back[read.getColumn(0).getString()] != sequence ||
-        read.getColumn(2).getInt64() != read.getColumn(1).getInt64() ||
-        read.getColumn(3).getString() != expected)
-      ++wrong;
-  }
-  std::uint64_t read_back = 0;
-  for (const auto& [key, count] : back) read_back += count;
-  std::printf("read back             %10llu of %llu points, %llu of them wrong\n",
-              static_cast<unsigned long long>(read_back), static_cast<unsigned long long>(points),
-              static_cast<unsigned long long>(wrong));
+  std::printf("batches               %10llu, %llu repeated, %llu overtaken\n",
+              static_cast<unsigned long long>(points / kBatchPoints),
+              static_cast<unsigned long long>(repeated),
+              static_cast<unsigned long long>(reordered));
+  std::printf("read back             %10llu of %llu points, %llu of them wrong, in %.1f s\n",
+              static_cast<unsigned long long>(there), static_cast<unsigned long long>(points),
+              static_cast<unsigned long long>(wrong), seconds_since(asked));
+  if (wrong > 0) need(fail(ErrorCode::kInternal, "what was read back is not what was sent"));
 }
 
 void measure_loop(const std::filesystem::path& folder, std::int64_t tasks) {
@@ -325,8 +419,7 @@ int main(int argc, char** argv) {
   std::filesystem::path folder = std::filesystem::temp_directory_path();
   double rate = 10'000;
   std::int64_t tasks = 30'000;
-  int clients = 20;
-  double seconds = 5;
+  strata::coordinator::IngestOptions ingesting;
   CLI::App app{"A whole coordinator over loopback sockets.", "strata-bench-server"};
   app.require_subcommand(1);
   app.add_option("--folder", folder, "on a local disk")->capture_default_str();
@@ -334,13 +427,17 @@ int main(int argc, char** argv) {
   ack->add_option("--rate", rate, "events a second")->capture_default_str();
   ack->add_option("--tasks", tasks)->capture_default_str();
   CLI::App* ingest = app.add_subcommand("ingest", "metric points");
-  ingest->add_option("--clients", clients)->capture_default_str();
-  ingest->add_option("--seconds", seconds)->capture_default_str();
+  ingest->add_option("--clients", ingesting.clients)->capture_default_str();
+  ingest->add_option("--seconds", ingesting.seconds)->capture_default_str();
+  ingest->add_option("--rate", ingesting.rate,
+                     "points a second; 0: as fast as the window lets them");
+  ingest->add_option("--window", ingesting.window, "batches under way, of each client")
+      ->capture_default_str();
   CLI::App* loop = app.add_subcommand("loop", "the longest turn of the control loop");
   loop->add_option("--tasks", tasks)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   if (*ack) strata::coordinator::measure_ack(folder, rate, tasks);
-  if (*ingest) strata::coordinator::measure_ingest(folder, clients, seconds);
+  if (*ingest) strata::coordinator::measure_ingest(folder, ingesting);
   if (*loop) strata::coordinator::measure_loop(folder, tasks);
   return 0;
 }

@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "coordinator/core/breaks.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/metric_series.h"
 #include "coordinator/core/outbox.h"
 #include "tests/simulation/disk.h"
 #include "tests/simulation/ledger.h"
@@ -178,6 +179,7 @@ class World {
   void tick();
   void give(coordinator::PeerId peer, coordinator::InputBody body);
   void turn();
+  [[nodiscard]] WallTime wall_time() const;
   void step_core(const coordinator::Input& input);
   void commit();
   void perform_effects();
@@ -268,7 +270,8 @@ class World {
   bool commit_failed_ = false;
   Instant disk_full_until_{};
   std::map<coordinator::PeerId, Outlet> outlets_;
-  std::map<AttemptId, std::vector<MetricPoint>> points_;  // the metric store
+  std::map<AttemptId, std::vector<MetricPoint>> points_;    // the metric store
+  std::map<AttemptId, coordinator::SeriesIntake> intakes_;  // in its memory
 
   std::vector<SimWorker> workers_;
   std::vector<Plan> plans_;

@@ -59,11 +59,13 @@ void World::turn() {
   if (core_) commit();
 }
 
+WallTime World::wall_time() const {
+  return {std::chrono::duration_cast<milliseconds>(now_.since_boot()).count() + wall_offset_ms_};
+}
+
 void World::step_core(const coordinator::Input& input) {
   ++statistics_.steps;
-  const WallTime wall{std::chrono::duration_cast<milliseconds>(now_.since_boot()).count() +
-                      wall_offset_ms_};
-  const coordinator::Output output = core_->step(input, now_, wall);
+  const coordinator::Output output = core_->step(input, now_, wall_time());
   check_step(input, output);
   batch_.events.insert(batch_.events.end(), output.events.begin(), output.events.end());
   batch_.effects.insert(batch_.effects.end(), output.effects.begin(), output.effects.end());
@@ -182,6 +184,7 @@ void World::crash_coordinator(const std::string& when) {
                         [&](const auto& entry) { return entry.second.session == session; });
   });
   core_.reset();
+  intakes_.clear();
   ++core_lives_;
   inputs_.clear();
   stepped_.clear();
@@ -320,13 +323,14 @@ void World::take_points(coordinator::PeerId peer, const MetricBatch& batch) {
   }
   if (now_ < disk_full_until_) return;  // not acknowledged, so they come again
   std::vector<MetricPoint>& stored = points_[batch.attempt];
-  const std::uint64_t up_to = stored.empty() ? 0 : stored.back().sequence;
-  for (const MetricPoint* point : coordinator::fresh_points(batch, up_to)) {
+  const std::uint64_t before = stored.empty() ? 0 : stored.back().sequence;
+  coordinator::SeriesIntake& intake = intakes_.try_emplace(batch.attempt, before).first->second;
+  for (const MetricPoint* point : intake.take(batch, wall_time())) {
     stored.push_back(*point);
     ++statistics_.points;
   }
-  send_down(peer, MetricAck{.attempt = batch.attempt,
-                            .up_to = stored.empty() ? 0 : stored.back().sequence});
+  if (batch.points.empty() || batch.points.front().sequence <= intake.stored())
+    send_down(peer, MetricAck{.attempt = batch.attempt, .up_to = intake.stored()});
 }
 
 // As coordinator/rung_watch.h: whatever may say that a rung was reached is looked at again.

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/files.h"
+#include "base/random.h"
 #include "coordinator/sqlite.h"
 
 namespace strata::coordinator {
@@ -16,13 +18,29 @@ struct MetricStoreTest : testing::Test {
   MetricStore store = MetricStore::open(file).value();
   AttemptId attempt{.task = task_key_of("t"), .number = 1};
 
-  std::uint64_t put(std::uint64_t first, std::uint64_t last) {
+  WallTime clock{.unix_ms = 5};
+
+  Result<std::vector<StoredBatch>> try_put(std::uint64_t first, std::uint64_t last) {
     MetricBatch batch{.attempt = attempt};
     for (std::uint64_t i = first; i <= last; ++i) {
       batch.points.push_back(
           {.sequence = i, .step = static_cast<std::int64_t>(i * 10), .values = {{"loss", 1.0}}});
     }
-    return store.store({&batch, 1}, {.unix_ms = 5}).value().at(0);
+    return store.store({&batch, 1}, clock);
+  }
+  std::uint64_t put(std::uint64_t first, std::uint64_t last) {
+    return try_put(first, last).value().at(0).up_to;
+  }
+  // The sequences of the attempt, in the order in which they are read.
+  std::vector<std::int64_t> stored() {
+    const SQLite::Database database(file.string(), SQLite::OPEN_READONLY);
+    SQLite::Statement select(database,
+                             "SELECT p.sequence FROM point p JOIN series s ON s.id = p.series "
+                             "WHERE s.attempt = ? ORDER BY p.sequence");
+    select.bind(1, static_cast<std::int64_t>(attempt.number));
+    std::vector<std::int64_t> sequences;
+    while (select.executeStep()) sequences.push_back(select.getColumn(0).getInt64());
+    return sequences;
   }
 };
 
@@ -80,11 +98,102 @@ TEST_F(MetricStoreTest, TheValueAtAStepIsThatOfTheLivingBranch) {
   EXPECT_EQ(store.value_at(attempt.task, parts, "loss_val", 110).value(), 0.9);
 }
 
+TEST_F(MetricStoreTest, ABatchThatWasOvertakenIsStoredAndNothingIsAcknowledgedBeforeItCame) {
+  EXPECT_EQ(put(1, 2), 2U);
+  EXPECT_EQ(put(6, 8), 2U);
+  EXPECT_EQ(put(6, 8), 2U) << "repeats change nothing";
+  EXPECT_EQ(put(10, 10), 2U);
+  EXPECT_EQ(stored(), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(put(3, 5), 8U);
+  EXPECT_EQ(stored(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(put(9, 9), 10U);
+  EXPECT_EQ(put(3, 10), 10U);
+  EXPECT_EQ(stored().size(), 10U);
+}
+
+TEST_F(MetricStoreTest, WhateverOrderBatchesComeInEachPointIsStoredOnceAndInOrder) {
+  Random random(1);
+  for (std::uint32_t round = 1; round <= 30; ++round) {
+    attempt.number = round;
+    std::vector<std::uint64_t> batches;  // by their first point
+    for (std::uint64_t i = 0; i < 12; ++i) {
+      batches.push_back(10 * i + 1);
+      if (random.bounded(3) == 0) batches.push_back(10 * i + 1);
+    }
+    for (std::size_t i = batches.size(); i > 1; --i)
+      std::swap(batches[i - 1], batches[random.bounded(i)]);
+    std::set<std::uint64_t> sent;
+    for (const std::uint64_t first : batches) {
+      sent.insert(first);
+      const std::uint64_t up_to = put(first, first + 9);
+      std::uint64_t whole = 0;
+      while (sent.contains(whole + 1)) whole += 10;
+      ASSERT_EQ(up_to, whole);
+      ASSERT_EQ(stored().size(), up_to) << "only what is stored is acknowledged";
+    }
+    ASSERT_EQ(stored().size(), 120U);
+    ASSERT_EQ(stored().back(), 120);
+  }
+}
+
+TEST_F(MetricStoreTest, WhatWaitsIsForgottenWithTheProcessAndWasNotAcknowledged) {
+  EXPECT_EQ(put(1, 2), 2U);
+  EXPECT_EQ(put(5, 6), 2U);
+  store = MetricStore::open(file).value();
+  EXPECT_EQ(put(3, 4), 4U);
+  EXPECT_EQ(put(5, 6), 6U);
+}
+
 TEST_F(MetricStoreTest, AcknowledgedPointsThatWereLostDoNotHoldUpThoseThatFollow) {
   EXPECT_EQ(put(1, 2), 2U);
-  EXPECT_EQ(put(4, 6), 6U);
+  EXPECT_EQ(put(4, 6), 2U) << "they may be on their way";
+  clock.unix_ms += kGapPatience.count() - 1;
+  EXPECT_EQ(put(4, 6), 2U);
+  clock.unix_ms += 1;
+  EXPECT_EQ(put(4, 6), 6U) << "nobody sends them: they were lost with a disk";
   EXPECT_EQ(put(3, 6), 6U) << "what is acknowledged is not taken up again";
-  EXPECT_EQ(store.points_stored(), 5U);
+  EXPECT_EQ(stored(), (std::vector<std::int64_t>{1, 2, 4, 5, 6}));
+}
+
+TEST_F(MetricStoreTest, AClockThatWasPutBackHoldsNothingUp) {
+  clock.unix_ms = 1'000'000'000;
+  EXPECT_EQ(put(2, 3), 0U);
+  clock.unix_ms = 5;
+  EXPECT_EQ(put(2, 3), 3U);
+}
+
+TEST_F(MetricStoreTest, WhatWaitsIsBoundedOverAllAttempts) {
+  constexpr std::uint64_t kBatch = kPointsPerBatchMax;
+  for (std::uint32_t i = 0; i < 2 * kPointsAheadMax / kBatch; ++i) {
+    attempt.number = i + 1;
+    EXPECT_EQ(put(2, kBatch + 1), 0U);
+  }
+  EXPECT_EQ(store.points_waiting(), kPointsAheadMax);
+  attempt.number = 1;
+  EXPECT_EQ(put(1, 1), kBatch + 1);
+  EXPECT_EQ(store.points_waiting(), kPointsAheadMax - kBatch);
+  // What found no room comes again, as nobody has acknowledged it.
+  attempt.number = 2 * kPointsAheadMax / kBatch;
+  EXPECT_EQ(put(1, 1), 1U);
+  EXPECT_EQ(put(2, kBatch + 1), kBatch + 1);
+}
+
+TEST_F(MetricStoreTest, AFullDiskAcknowledgesNothingAndNothingIsMissingAfterwards) {
+  EXPECT_EQ(put(1, 10), 10U);
+  EXPECT_EQ(put(21, 30), 10U);
+  {
+    // A write that fails in the middle, as on a full disk.
+    SQLite::Database other(file.string(), SQLite::OPEN_READWRITE);
+    other.exec(
+        "CREATE TRIGGER full BEFORE INSERT ON point WHEN NEW.sequence = 25 BEGIN SELECT "
+        "RAISE(ABORT, 'disk full'); END");
+    EXPECT_FALSE(try_put(11, 20));
+    EXPECT_EQ(stored().size(), 10U) << "all of a transaction or nothing";
+    other.exec("DROP TRIGGER full");
+  }
+  EXPECT_EQ(put(11, 20), 20U) << "what waited was not acknowledged and may be forgotten";
+  EXPECT_EQ(put(21, 30), 30U);
+  EXPECT_EQ(stored().size(), 30U);
 }
 
 TEST_F(MetricStoreTest, NumbersThatAreNotFiniteSurvive) {

@@ -46,7 +46,7 @@ struct RungWatchTest : ::testing::Test {
         .points = {
             {.sequence = ++sequences[attempt], .step = step, .values = {{"loss_val", value}}}}};
     ASSERT_TRUE(metrics.store({&batch, 1}, {.unix_ms = 1}));
-    watch.note_points(batch, env.core());
+    watch.note_points(attempt, batch.points.back().step, env.core());
   }
   // One turn of the server.
   std::vector<RungReport> turn() {
@@ -131,7 +131,7 @@ TEST_F(RungWatchTest, AMetricThatNeverComesIsNoNumber) {
   const MetricBatch batch{.attempt = attempt,
                           .points = {{.sequence = 1, .step = 120, .values = {{"loss", 1}}}}};
   ASSERT_TRUE(metrics.store({&batch, 1}, {.unix_ms = 1}));
-  watch.note_points(batch, env.core());
+  watch.note_points(attempt, batch.points.back().step, env.core());
   const auto reports = turn();
   ASSERT_EQ(reports.size(), 1U);
   EXPECT_TRUE(std::isnan(reports[0].value));

@@ -149,7 +149,7 @@ TEST(StoredDatabases, EarlierMetricPointsAreKeptAndMoreAreTaken) {
     MetricStore store = MetricStore::open(file).value();
     const MetricBatch batch{.attempt = {.task = task_key_of("new"), .number = 1},
                             .points = {{.sequence = 1, .step = 1, .values = {{"loss", 0.5}}}}};
-    EXPECT_EQ(store.store({&batch, 1}, {.unix_ms = 5}).value().at(0), 1U);
+    EXPECT_EQ(store.store({&batch, 1}, {.unix_ms = 5}).value().at(0).up_to, 1U);
     SQLite::Database database(file.string(), SQLite::OPEN_READONLY);
     const std::int64_t points = database.execAndGet("SELECT count(*) FROM point").getInt64();
     EXPECT_EQ(fmt::format("points {}\n", points - 1), expected(name));
