@@ -58,7 +58,13 @@ struct TraceOptions {
 Result<int> run_backup(Context& context, const std::string& address_file,
                        const std::string& folder);
 
-Result<int> run_query_command(Context& context, const std::string& text);
+struct QueryOptions {
+  std::string text{};  // empty: all runs
+  // Not empty: runs are counted and averaged in groups instead of shown.
+  std::vector<std::string> by{};
+  std::vector<std::string> mean{};
+};
+Result<int> run_query_command(Context& context, const QueryOptions& options);
 Result<int> run_table(Context& context, const TableOptions& options);
 Result<int> run_plot(Context& context, const PlotOptions& options);
 Result<int> run_trace(Context& context, const TraceOptions& options);

@@ -126,19 +126,16 @@ Array tasks_to_revive(const Array& runs, bool pruned_too = false) {
 
 Result<Value> retry_question(Context& context, const std::string& target,
                              const std::string& where) {
-  Query query;
-  if (!where.empty()) {
-    STRATA_TRY(query, read_query(where));
-  }
+  if (!where.empty()) STRATA_CHECK_OK(read_query(where).map([](const Query&) {}));
   STRATA_TRY(const Value sweeps, context.ask("sweeps"));
   const Array& known = array_at(sweeps, "sweeps");
   const bool is_sweep = std::any_of(known.begin(), known.end(),
                                     [&](const Value& s) { return text_at(s, "sweep") == target; });
   if (is_sweep && where.empty()) return Value(Object{{"sweep", target}});
   if (is_sweep) {
-    STRATA_TRY(const Value answer, context.ask("runs", Object{{"sweep", target}}));
-    STRATA_TRY(const Array runs, run_query(query, array_at(answer, "runs")));
-    Array tasks = tasks_to_revive(runs);
+    STRATA_TRY(const Value answer,
+               context.ask("search", Object{{"sweep", target}, {"query", where}, {"whole", true}}));
+    Array tasks = tasks_to_revive(array_at(answer, "runs"));
     if (tasks.empty()) return Value(Object{{"tasks", Array{}}});
     return Value(Object{{"sweep", target}, {"tasks", std::move(tasks)}});
   }

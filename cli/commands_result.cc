@@ -19,20 +19,27 @@ namespace strata::cli {
 
 namespace fs = std::filesystem;
 
-Result<int> run_query_command(Context& context, const std::string& text) {
-  STRATA_TRY(const Query query, read_query(text));
-  STRATA_TRY(const Value answer, context.ask("runs"));
-  const Array& all = array_at(answer, "runs");
-  STRATA_TRY(const Array runs, run_query(query, all));
+namespace {
+
+Value texts(const std::vector<std::string>& list) { return Array(list.begin(), list.end()); }
+
+}  // namespace
+
+Result<int> run_query_command(Context& context, const QueryOptions& options) {
+  STRATA_TRY(const Query query, read_query(options.text));
+  const bool grouped = !options.by.empty() || !options.mean.empty();
+  STRATA_TRY(const Value answer, context.ask("search", Object{{"query", options.text},
+                                                              {"by", texts(options.by)},
+                                                              {"mean", texts(options.mean)},
+                                                              {"whole", context.json}}));
   std::string note;
-  Array unknown;
-  for (const std::string& name : unknown_names(query, all)) {
-    unknown.push_back(name);
-    note += fmt::format("no run has a parameter or a score called {}\n", name);
-  }
-  context.answer(Object{{"runs", Array(runs)}, {"unknown_names", std::move(unknown)}},
-                 runs_as_text(runs, names_in(query), context.palette) +
-                     context.palette.paint(Tint::kWarn, note));
+  for (const Value& name : array_at(answer, "unknown_names"))
+    note += fmt::format("no run has a parameter or a score called {}\n", brief_text(name));
+  std::string text =
+      grouped
+          ? groups_as_text(array_at(answer, "groups"), options.by, options.mean, context.palette)
+          : runs_as_text(array_at(answer, "runs"), names_in(query), context.palette);
+  context.answer(answer, text + context.palette.paint(Tint::kWarn, note));
   return kExitOk;
 }
 

@@ -54,6 +54,7 @@ struct Arguments {
   bool stop = false;
   strata::cli::PlanOptions plan{};
   strata::cli::SubmitOptions submit{};
+  strata::cli::QueryOptions query{};
   strata::cli::TableOptions table{};
   strata::cli::PlotOptions plot{};
   strata::cli::TraceOptions trace{};
@@ -235,10 +236,16 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
       ->add_option("EXPR", a.words,
                    "over parameters, scores, state, seed, cell, run, sweep; none: all runs")
       ->type_name("");
+  query->add_option("--by", a.query.by, "counts runs in groups of these parameters")
+      ->delimiter(',')
+      ->type_name("NAME,NAME");
+  query->add_option("--mean", a.query.mean, "means of these scores over each group")
+      ->delimiter(',')
+      ->type_name("NAME,NAME");
   out.push_back({query, [&](Context& c) {
-                   std::string text;
-                   for (const std::string& word : a.words) text += (text.empty() ? "" : " ") + word;
-                   return run_query_command(c, text);
+                   for (const std::string& word : a.words)
+                     a.query.text += (a.query.text.empty() ? "" : " ") + word;
+                   return run_query_command(c, a.query);
                  }});
 
   CLI::App* table = app.add_subcommand(

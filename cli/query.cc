@@ -18,28 +18,6 @@ bool is_own(std::string_view name) {
   return std::find(std::begin(kOwnNames), std::end(kOwnNames), name) != std::end(kOwnNames);
 }
 
-// Numbers before texts before the rest, so that the order is one for mixed columns too; nulls last.
-struct SortKey {
-  int rank = 3;
-  double number = 0;
-  std::string text{};
-};
-
-SortKey key_of(const Value& value) {
-  if (const Number* number = value.if_number(); number != nullptr)
-    return {0, number->to_double(), ""};
-  if (const std::string* text = value.if_string(); text != nullptr) return {1, 0, *text};
-  if (value.is_null()) return {};
-  return {2, 0, brief_text(value)};
-}
-
-bool before(const SortKey& a, const SortKey& b, bool descending) {
-  if (a.rank != b.rank) return a.rank < b.rank;
-  const bool less = a.rank == 0 ? a.number < b.number : a.text < b.text;
-  const bool greater = a.rank == 0 ? b.number < a.number : b.text < a.text;
-  return descending ? greater : less;
-}
-
 }  // namespace
 
 const Value* run_lookup(const Value& run, std::string_view name) {
@@ -50,40 +28,6 @@ const Value* run_lookup(const Value& run, std::string_view name) {
   if (const Value* parameter = at(run, "parameters").find(name); parameter != nullptr)
     return known(*parameter);
   return known(at(at(at(run, "scores"), name), "value"));
-}
-
-Result<Array> run_query(const Query& query, const Array& runs) {
-  std::vector<std::pair<SortKey, const Value*>> kept;
-  for (const Value& run : runs) {
-    const auto lookup = [&](std::string_view name) { return run_lookup(run, name); };
-    const auto named = [&](const Error& error) {
-      return tl::unexpected(
-          error.while_doing(fmt::format("run {}", text_at(run, "run").substr(0, 8))));
-    };
-    if (query.filter) {
-      const auto holds = query.filter->holds(lookup);
-      if (!holds) return named(holds.error());
-      if (!*holds) continue;
-    }
-    SortKey key;
-    if (query.order_by) {
-      const auto value = query.order_by->evaluate(lookup);
-      if (!value) return named(value.error());
-      key = key_of(*value);
-    }
-    kept.emplace_back(std::move(key), &run);
-  }
-  if (query.order_by) {
-    std::stable_sort(kept.begin(), kept.end(), [&](const auto& a, const auto& b) {
-      return before(a.first, b.first, query.descending);
-    });
-  }
-  Array out;
-  for (const auto& [key, run] : kept) {
-    if (query.limit && static_cast<std::int64_t>(out.size()) >= *query.limit) break;
-    out.push_back(*run);
-  }
-  return out;
 }
 
 std::vector<std::string> names_in(const Query& query) {
@@ -115,17 +59,6 @@ Result<Query> read_query(const std::string& text) {
   const std::size_t indent = display_width(printable(std::string_view(text).substr(0, column - 1)));
   return tl::unexpected(Error{
       query.error().code, fmt::format("{}\n  {}\n  {}^", message, line, std::string(indent, ' '))});
-}
-
-std::vector<std::string> unknown_names(const Query& query, const Array& runs) {
-  std::vector<std::string> out;
-  for (const std::string& name : names_in(query)) {
-    const bool known = std::any_of(runs.begin(), runs.end(), [&](const Value& run) {
-      return run_lookup(run, name) != nullptr;
-    });
-    if (!known) out.push_back(name);
-  }
-  return out;
 }
 
 std::string runs_as_text(const Array& runs, const std::vector<std::string>& names,
@@ -162,6 +95,37 @@ std::string runs_as_text(const Array& runs, const std::vector<std::string>& name
     table.row(std::move(row));
   }
   return table.text(palette) + plural(static_cast<std::int64_t>(runs.size()), "run") + "\n";
+}
+
+std::string groups_as_text(const Array& groups, const std::vector<std::string>& by,
+                           const std::vector<std::string>& means, const Palette& palette) {
+  std::vector<Column> columns;
+  for (const std::string& name : by) columns.push_back({.header = name, .right = true});
+  columns.push_back({.header = "runs", .right = true});
+  for (const std::string& name : means) {
+    columns.push_back({.header = name, .right = true});
+    columns.push_back({.header = "± sd", .right = true});
+    columns.push_back({.header = "n", .right = true});
+  }
+  TextTable table(columns);
+  for (const Value& group : groups) {
+    std::vector<std::string> row;
+    for (const std::string& name : by) {
+      const Value& value = at(at(group, "by"), name);
+      row.push_back(value.is_null() ? "–" : printable(brief_text(value)));
+    }
+    row.push_back(format_count(integer_at(group, "runs")));
+    for (const std::string& name : means) {
+      const Value& mean = at(at(group, "values"), name);
+      for (const char* part : {"mean", "sd"}) {
+        const auto number = at(mean, part).to_double();
+        row.push_back(number ? format_number(*number, 5) : "–");
+      }
+      row.push_back(format_count(integer_at(mean, "n")));
+    }
+    table.row(std::move(row));
+  }
+  return table.text(palette) + plural(static_cast<std::int64_t>(groups.size()), "group") + "\n";
 }
 
 }  // namespace strata::cli

@@ -12,10 +12,10 @@ using Method = Result<Value> (QueryReader::*)(const Value&, const ServerFacts&);
 
 const std::map<std::string, Method>& methods() {
   static const std::map<std::string, Method> kMethods{
-      {"status", &QueryReader::status},  {"sweeps", &QueryReader::sweeps},
-      {"plan", &QueryReader::plan},      {"runs", &QueryReader::runs},
-      {"tasks", &QueryReader::tasks},    {"show", &QueryReader::show},
-      {"metrics", &QueryReader::metrics}};
+      {"status", &QueryReader::status}, {"sweeps", &QueryReader::sweeps},
+      {"plan", &QueryReader::plan},     {"runs", &QueryReader::runs},
+      {"search", &QueryReader::search}, {"tasks", &QueryReader::tasks},
+      {"show", &QueryReader::show},     {"metrics", &QueryReader::metrics}};
   return kMethods;
 }
 
@@ -74,6 +74,13 @@ Result<Query> Query::open(const std::filesystem::path& events_file,
     database->exec("PRAGMA writable_schema=ON");  // as open_damaged(): in safe mode
     return Query(std::make_unique<QueryReader>(std::move(database)));
   });
+}
+
+void Query::warm() {
+  static_cast<void>(from_sqlite("reading the runs", [&] {
+    SQLite::Transaction moment(reader_->database());
+    reader_->warm();
+  }));
 }
 
 bool Query::knows(const std::string& verb) { return methods().contains(verb); }

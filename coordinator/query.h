@@ -18,6 +18,8 @@ namespace strata::coordinator {
 
 inline constexpr std::chrono::seconds kQueryTimeMax{20};
 inline constexpr std::size_t kRowsMax = 200'000;  // of one answer
+// At the start; in a store with more, the first search reads them (half a second for each 10,000).
+inline constexpr std::size_t kRunsReadBeforehandMax = 50'000;
 // Finished attempts of a program from which `plan` estimates, the newest.
 inline constexpr std::int64_t kHistoryRows = 100;
 
@@ -46,6 +48,10 @@ class Query {
   ~Query();
   Query(Query&&) noexcept;
   Query& operator=(Query&&) noexcept;
+
+  // Reads the index for searches beforehand, so that the first one does not wait for it. Nothing is
+  // lost where it fails.
+  void warm();
 
   [[nodiscard]] static bool knows(const std::string& verb);
   // `body` is JSON; the answer is that of docs/requests.md.

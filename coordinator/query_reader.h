@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "coordinator/query.h"
+#include "coordinator/run_index.h"
 #include "coordinator/sqlite.h"
 
 namespace strata::coordinator {
@@ -22,9 +23,12 @@ class QueryReader {
   Result<Value> sweeps(const Value& body, const ServerFacts& facts);
   Result<Value> plan(const Value& body, const ServerFacts& facts);
   Result<Value> runs(const Value& body, const ServerFacts& facts);
+  Result<Value> search(const Value& body, const ServerFacts& facts);
   Result<Value> tasks(const Value& body, const ServerFacts& facts);
   Result<Value> show(const Value& body, const ServerFacts& facts);
   Result<Value> metrics(const Value& body, const ServerFacts& facts);
+
+  void warm() { static_cast<void>(index_.refresh(run_, kRunsReadBeforehandMax)); }
 
   SQLite::Database& database() { return *database_; }
 
@@ -56,6 +60,11 @@ class QueryReader {
   Value scores_of(const std::string& task, const std::set<std::string>& items);
   void add_scores(const std::string& stage, const std::string& task,
                   const std::set<std::string>& items, Object& scores);
+  // A run without what its tasks say, which complete_run() adds.
+  static Value run_value(SQLite::Statement& row);
+  Value run_row(std::int64_t rowid);
+  void complete_run(Value& row, const std::set<std::string>& items,
+                    std::map<std::string, Value>& parameters);
   Value show_task(const std::string& task, const ServerFacts& facts);
   Value show_run(const std::string& run);
   Value attempts_of(const std::string& task);
@@ -65,6 +74,7 @@ class QueryReader {
 
   std::unique_ptr<SQLite::Database> database_;
   Statements run_;
+  RunIndex index_;
 };
 
 // Where a shared store keeps an artifact's content; empty without a store. (link/artifact_store.h
@@ -85,8 +95,7 @@ class QueryReader {
   if (text == nullptr) throw_damaged(name);
   return *text;
 }
-[[nodiscard]] inline Value seed_value(const SQLite::Column& column) {
-  const std::string text = column.getString();
+[[nodiscard]] inline Value seed_value(const std::string& text) {
   std::uint64_t seed = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
   if (error != std::errc() || end != text.data() + text.size()) throw_damaged("a seed");

@@ -1,4 +1,4 @@
-#include <array>
+#include <algorithm>
 
 #include "coordinator/query_reader.h"
 
@@ -18,16 +18,6 @@ void merge(Value& into, const Value& from) {
     const auto [it, inserted] = target->emplace(name, value);
     if (!inserted) merge(it->second, value);
   }
-}
-
-// The first of these that any stage is in; "leased" is told as running.
-std::string state_of_run(const std::set<std::string>& states) {
-  static constexpr std::array kOrder{"failed", "diverged", "cancelled", "pruned", "running",
-                                     "leased", "queued",   "held",      "blocked"};
-  for (const std::string state : kOrder) {
-    if (states.contains(state)) return state == "leased" ? "running" : state;
-  }
-  return "succeeded";
 }
 
 }  // namespace
@@ -84,6 +74,61 @@ const Value& QueryReader::parameters_of(const std::string& task,
   return it->second;
 }
 
+// The columns that every question for runs selects, in this order.
+#define STRATA_RUN_COLUMNS                                                                  \
+  "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.sealed_generation, " \
+  "r.assignment FROM run r JOIN sweep s ON s.sweep = r.sweep "
+
+Value QueryReader::run_value(SQLite::Statement& row) {
+  return Object{
+      {"run", column_value(row.getColumn(0))},
+      {"sweep", column_value(row.getColumn(1))},
+      {"cell", column_value(row.getColumn(2))},
+      {"seed", seed_value(row.getColumn(3).getString())},
+      {"baseline", flag_value(row.getColumn(4))},
+      {"orphan", flag_value(row.getColumn(5))},
+      {"assignment", json_value(row.getColumn(6))}};
+}
+
+Value QueryReader::run_row(std::int64_t rowid) {
+  Value found = Object{};
+  each(
+      STRATA_RUN_COLUMNS "WHERE r.rowid = ?",
+      [&](SQLite::Statement& row) { found = run_value(row); }, rowid);
+  return found;
+}
+
+void QueryReader::complete_run(Value& row, const std::set<std::string>& items,
+                               std::map<std::string, Value>& parameters) {
+  Object stages;
+  std::uint8_t state = rank_of_state("succeeded");
+  each(
+      "SELECT rt.stage, t.task, t.state, t.attempts, t.outdated FROM run_task rt JOIN task t ON "
+      "t.task = rt.task "
+      "WHERE rt.sweep = ? AND rt.run = ? ORDER BY rt.stage",
+      [&](SQLite::Statement& one) {
+        state = std::min(state, rank_of_state(one.getColumn(2).getText()));
+        stages.emplace(one.getColumn(0).getString(),
+                       Object{{"task", column_value(one.getColumn(1))},
+                              {"state", column_value(one.getColumn(2))},
+                              {"attempt", column_value(one.getColumn(3))},
+                              {"outdated", flag_value(one.getColumn(4))}});
+      },
+      text_at(row, "sweep"), text_at(row, "run"));
+  Value merged = Object{};
+  Object scores;
+  for (const auto& [stage, one] : stages) {
+    const std::string task = text_at(one, "task");
+    merge(merged, parameters_of(task, parameters));
+    add_scores(stage, task, items, scores);
+  }
+  Object& run = *row.if_object();
+  run.emplace("state", state_of_rank(state));
+  run.emplace("parameters", std::move(merged));
+  run.emplace("stages", std::move(stages));
+  run.emplace("scores", std::move(scores));
+}
+
 Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
   Fields fields(body, "runs");
   const std::string sweep = fields.text("sweep", std::string());
@@ -95,52 +140,14 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
   }
   Array rows;
   each(
-      "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.sealed_generation, "
-      "r.assignment FROM run r "
-      "JOIN sweep s ON s.sweep = r.sweep WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, "
-      "r.sweep, r.rowid LIMIT ?2",
-      [&](SQLite::Statement& row) {
-        rows.emplace_back(Object{{"run", column_value(row.getColumn(0))},
-                                 {"sweep", column_value(row.getColumn(1))},
-                                 {"cell", column_value(row.getColumn(2))},
-                                 {"seed", seed_value(row.getColumn(3))},
-                                 {"baseline", flag_value(row.getColumn(4))},
-                                 {"orphan", flag_value(row.getColumn(5))},
-                                 {"assignment", json_value(row.getColumn(6))}});
-      },
-      sweep, static_cast<std::int64_t>(kRowsMax + 1));
+      STRATA_RUN_COLUMNS
+      "WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, r.sweep, r.rowid LIMIT ?2",
+      [&](SQLite::Statement& row) { rows.push_back(run_value(row)); }, sweep,
+      static_cast<std::int64_t>(kRowsMax + 1));
   if (rows.size() > kRowsMax)
     return fail(ErrorCode::kTooLarge, "more than {} runs match: name a sweep", kRowsMax);
   std::map<std::string, Value> parameters;
-  for (Value& row : rows) {
-    Object stages;
-    std::set<std::string> states;
-    each(
-        "SELECT rt.stage, t.task, t.state, t.attempts, t.outdated FROM run_task rt JOIN task t ON "
-        "t.task = rt.task "
-        "WHERE rt.sweep = ? AND rt.run = ? ORDER BY rt.stage",
-        [&](SQLite::Statement& one) {
-          states.insert(one.getColumn(2).getString());
-          stages.emplace(one.getColumn(0).getString(),
-                         Object{{"task", column_value(one.getColumn(1))},
-                                {"state", column_value(one.getColumn(2))},
-                                {"attempt", column_value(one.getColumn(3))},
-                                {"outdated", flag_value(one.getColumn(4))}});
-        },
-        text_at(row, "sweep"), text_at(row, "run"));
-    Value merged = Object{};
-    Object scores;
-    for (const auto& [stage, one] : stages) {
-      const std::string task = text_at(one, "task");
-      merge(merged, parameters_of(task, parameters));
-      add_scores(stage, task, items, scores);
-    }
-    Object& run = *row.if_object();
-    run.emplace("state", state_of_run(states));
-    run.emplace("parameters", std::move(merged));
-    run.emplace("stages", std::move(stages));
-    run.emplace("scores", std::move(scores));
-  }
+  for (Value& row : rows) complete_run(row, items, parameters);
   return Value(Object{{"runs", std::move(rows)}});
 }
 

@@ -59,6 +59,7 @@ Result<Value> QueryService::answer(const Question& question, ServerFacts facts) 
 }
 
 void QueryService::work() {
+  query_.warm();
   while (true) {
     Question question;
     ServerFacts facts;

@@ -197,7 +197,7 @@ Value QueryReader::show_task(const std::string& task, const ServerFacts& facts) 
       [&](SQLite::Statement& row) {
         runs.emplace_back(Object{{"run", column_value(row.getColumn(0))},
                                  {"cell", column_value(row.getColumn(1))},
-                                 {"seed", seed_value(row.getColumn(2))}});
+                                 {"seed", seed_value(row.getColumn(2).getString())}});
       },
       task);
   Object scores;
@@ -227,7 +227,7 @@ Value QueryReader::show_run(const std::string& run) {
         sweeps.emplace_back(Object{{"sweep", column_value(row.getColumn(0))},
                                    {"orphan", flag_value(row.getColumn(5))}});
         shown.emplace("cell", column_value(row.getColumn(1)));
-        shown.emplace("seed", seed_value(row.getColumn(2)));
+        shown.emplace("seed", seed_value(row.getColumn(2).getString()));
         shown.emplace("baseline", flag_value(row.getColumn(3)));
         shown.emplace("assignment", json_value(row.getColumn(4)));
       },

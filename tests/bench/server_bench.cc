@@ -15,74 +15,13 @@
 #include <cstdio>
 #include <thread>
 
-#include "base/files.h"
 #include "base/json.h"
-#include "coordinator/core/core.h"
-#include "coordinator/service.h"
-#include "link/coordinator_link.h"
+#include "tests/bench/running_coordinator.h"
 
-namespace strata::coordinator {
+namespace strata::bench {
 namespace {
 
 using namespace std::chrono_literals;
-using link::CoordinatorLink;
-using Clock = std::chrono::steady_clock;
-
-constexpr auto kPatience = 300'000ms;
-
-double seconds_since(Clock::time_point began) {
-  return std::chrono::duration<double>(Clock::now() - began).count();
-}
-
-void need(const Status& status) {
-  if (status) return;
-  std::fprintf(stderr, "strata-bench-server: %s\n", status.error().message.c_str());
-  std::exit(1);
-}
-template <class T>
-T needed(Result<T> result) {
-  if (!result) need(tl::unexpected(result.error()));
-  return std::move(*result);
-}
-
-double percentile(std::vector<double>& values, double share) {
-  if (values.empty()) return 0;
-  const auto at = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
-  return values[at];
-}
-void print_latencies(const char* what, std::vector<double> ms) {
-  const double p50 = percentile(ms, 0.5);
-  const double p95 = percentile(ms, 0.95);
-  std::printf("%s, ms: p50 %.2f, p95 %.2f, p99 %.2f, longest %.2f\n", what, p50, p95,
-              percentile(ms, 0.99), percentile(ms, 1.0));
-}
-
-class Running {
- public:
-  explicit Running(const std::filesystem::path& folder)
-      : store_(needed(make_temporary_folder(folder, "strata-bench-server-"))),
-        service_(needed(Service::start({.store = store_ / "store", .build = "bench"}))),
-        thread_([this] { need(service_->run()); }) {}
-  ~Running() {
-    service_->stop();
-    thread_.join();
-    service_.reset();
-    std::filesystem::remove_all(store_);
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-
-  [[nodiscard]] CoordinatorLink dial() const {
-    return needed(CoordinatorLink::open(service_->address_file()));
-  }
-  [[nodiscard]] std::filesystem::path store() const { return store_ / "store"; }
-
- private:
-  std::filesystem::path store_;
-  std::unique_ptr<Service> service_;
-  std::jthread thread_;
-};
 
 TaskSpec task(std::int64_t number) {
   TaskSpec spec{.stage = "true",
@@ -110,21 +49,6 @@ double submit(CoordinatorLink& client, const std::string& sweep, std::int64_t co
   }
   return seconds_since(began);
 }
-
-struct BenchWorker {
-  CoordinatorLink link;
-  WorkerId id{};
-  std::uint64_t session = 1;
-
-  void join(std::int64_t slots) {
-    need(link.send(Hello{.build = "bench", .name = "box", .session = session, .slots = slots}));
-    while (id == WorkerId()) {
-      const auto message = needed(link.receive(kPatience));
-      if (const auto* welcome = message ? std::get_if<Welcome>(&*message) : nullptr)
-        id = welcome->worker;
-    }
-  }
-};
 
 // The text that Prometheus is given, and how long it took.
 std::pair<std::string, double> scrape(const std::string& address) {
@@ -413,13 +337,13 @@ void measure_loop(const std::filesystem::path& folder, std::int64_t tasks) {
 }
 
 }  // namespace
-}  // namespace strata::coordinator
+}  // namespace strata::bench
 
 int main(int argc, char** argv) {
   std::filesystem::path folder = std::filesystem::temp_directory_path();
   double rate = 10'000;
   std::int64_t tasks = 30'000;
-  strata::coordinator::IngestOptions ingesting;
+  strata::bench::IngestOptions ingesting;
   CLI::App app{"A whole coordinator over loopback sockets.", "strata-bench-server"};
   app.require_subcommand(1);
   app.add_option("--folder", folder, "on a local disk")->capture_default_str();
@@ -436,8 +360,8 @@ int main(int argc, char** argv) {
   CLI::App* loop = app.add_subcommand("loop", "the longest turn of the control loop");
   loop->add_option("--tasks", tasks)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (*ack) strata::coordinator::measure_ack(folder, rate, tasks);
-  if (*ingest) strata::coordinator::measure_ingest(folder, ingesting);
-  if (*loop) strata::coordinator::measure_loop(folder, tasks);
+  if (*ack) strata::bench::measure_ack(folder, rate, tasks);
+  if (*ingest) strata::bench::measure_ingest(folder, ingesting);
+  if (*loop) strata::bench::measure_loop(folder, tasks);
   return 0;
 }

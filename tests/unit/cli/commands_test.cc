@@ -166,9 +166,32 @@ TEST(Commands, AScoreThatNobodyHasIsRefusedWithThoseThatThereAre) {
 
 TEST(Commands, AQuerySaysWhichOfItsNamesNobodyHas) {
   Desk desk;
-  desk.answers["runs"] = Value(Object{{"runs", Array{run_answer({})}}});
-  EXPECT_EQ(run_query_command(desk.context, "nope = 3").value(), kExitOk);
+  desk.answers["search"] =
+      Value(Object{{"runs", Array{}}, {"matched", 0}, {"unknown_names", Array{"nope"}}});
+  EXPECT_EQ(run_query_command(desk.context, {.text = "nope = 3"}).value(), kExitOk);
   EXPECT_THAT(desk.printed, HasSubstr("0 runs\nno run has a parameter or a score called nope\n"));
+}
+
+TEST(Commands, AQueryInGroupsShowsWhatTheyHaveInCommonTheirNumberAndMeans) {
+  Desk desk;
+  const auto group = [](int layer, int runs, Value wer) {
+    return Object{{"by", Object{{"align.text.layer", layer}}},
+                  {"runs", runs},
+                  {"values", Object{{"wer", std::move(wer)}}}};
+  };
+  desk.answers["search"] =
+      Value(Object{{"groups", Array{group(0, 3, Object{{"n", 3}, {"mean", 0.25}, {"sd", 0.125}}),
+                                    group(8, 2, Object{{"n", 0}})}},
+                   {"matched", 5},
+                   {"unknown_names", Array{}}});
+  EXPECT_EQ(run_query_command(desk.context, {.by = {"align.text.layer"}, .mean = {"wer"}}).value(),
+            kExitOk);
+  EXPECT_EQ(desk.printed,
+            "align.text.layer  runs   wer   ± sd  n\n"
+            "──────────────────────────────────────\n"
+            "               0     3  0.25  0.125  3\n"
+            "               8     2     –      –  0\n"
+            "2 groups\n");
 }
 
 TEST(Commands, RetryingWhereNothingFailedSaysSo) {
