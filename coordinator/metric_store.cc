@@ -86,6 +86,14 @@ struct MetricStore::State {
     return series.emplace(attempt, found).first->second;
   }
 
+  // They would keep the room from those that still have a sender.
+  void forget_abandoned(WallTime at) {
+    std::erase_if(series, [&](const auto& one) {
+      if (!one.second.intake.is_abandoned(at)) return false;
+      waiting -= one.second.intake.waiting();
+      return true;
+    });
+  }
   // Nothing of what waits is acknowledged: it comes again.
   void forget() {
     series.clear();
@@ -125,6 +133,7 @@ struct MetricStore::State {
   }
 
   StoredBatch store(const MetricBatch& batch, WallTime at, std::uint64_t& fresh) {
+    if (waiting >= kPointsAheadMax) forget_abandoned(at);
     Series& to = series_of(batch.attempt);
     waiting -= to.intake.waiting();
     const auto taken = to.intake.take(batch, at, kPointsAheadMax - waiting);

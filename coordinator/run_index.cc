@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/sha256.h"
+#include "coordinator/query_reader.h"
 
 namespace strata::coordinator {
 namespace {

@@ -196,7 +196,7 @@ void Server::take_points(PeerId peer, MetricBatch batch) {
     peers_.send(peer, MetricAck{.attempt = batch.attempt, .up_to = 0, .stale = true});
     return;
   }
-  if (batch.points.size() > kPointsPerBatchMax) {
+  if (!is_well_formed(batch)) {
     ++counts_.frames_garbage;
     return;
   }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/utf8.h"
 #include "coordinator/core/breaks.h"
+#include "schema/score.h"
 
 namespace strata::coordinator {
 
@@ -14,6 +16,20 @@ bool points_count(const Cluster& cluster, const AttemptId& attempt) {
   const auto* succeeded = std::get_if<TaskSucceeded>(&task->state);
   return (succeeded != nullptr && succeeded->attempt == attempt.number) ||
          std::holds_alternative<TaskDiverged>(task->state);
+}
+
+bool is_well_formed(const MetricBatch& batch) {
+  if (batch.points.size() > kPointsPerBatchMax) return false;
+  return std::all_of(batch.points.begin(), batch.points.end(), [](const MetricPoint& point) {
+    if (point.sequence == 0 || point.sequence > kSequenceMax) return false;
+    if (point.values.size() > kMetricsPerPointMax) return false;
+    std::size_t bytes = 0;
+    for (const auto& [name, value] : point.values) {
+      bytes += name.size();
+      if (bytes > kMetricNameBytesMax || !is_valid_utf8(name)) return false;
+    }
+    return true;
+  });
 }
 
 std::vector<const MetricPoint*> SeriesIntake::take(const MetricBatch& batch, WallTime at,
@@ -41,6 +57,10 @@ std::vector<const MetricPoint*> SeriesIntake::take(const MetricBatch& batch, Wal
     gap_since_ = at;
   }
   return out;
+}
+
+bool SeriesIntake::is_abandoned(WallTime at) const {
+  return gap_since_ && std::abs(at.unix_ms - gap_since_->unix_ms) >= 2 * kGapPatience.count();
 }
 
 void SeriesIntake::drain(std::vector<const MetricPoint*>& out) {

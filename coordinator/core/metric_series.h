@@ -19,6 +19,15 @@ namespace strata::coordinator {
 // that was lost or stopped is over for good.
 [[nodiscard]] bool points_count(const Cluster& cluster, const AttemptId& attempt);
 
+// Of one point: no line of a progress file holds more.
+inline constexpr std::size_t kMetricNameBytesMax = 64U << 10U;
+// The least of what SQLite, JSON and a double hold exactly.
+inline constexpr std::uint64_t kSequenceMax = 1ULL << 53U;
+
+// What a program could have said: what is stored is read by others, and has bounds. `batch` is of
+// unknown origin.
+[[nodiscard]] bool is_well_formed(const MetricBatch& batch);
+
 // A gap in an attempt's sequence is either a batch that another one has overtaken, or points that
 // were acknowledged and then lost with a disk, which nobody has any more. The first is filled when
 // its sender repeats it (at the latest every 2 s, worker/attempts.h); so long what came ahead of it
@@ -44,6 +53,8 @@ class SeriesIntake {
   // The newest point given out; all before it are stored or lost for good.
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
   [[nodiscard]] std::size_t waiting() const { return ahead_.size(); }
+  // Nobody has sent any of it for so long that nobody will: its attempt is over, for instance.
+  [[nodiscard]] bool is_abandoned(WallTime at) const;
 
  private:
   void drain(std::vector<const MetricPoint*>& out);

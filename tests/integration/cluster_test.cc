@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <fstream>
+#include <numeric>
 
 #include "tests/support/cluster_harness.h"
 #include "tests/support/counting_task.h"
@@ -123,6 +124,26 @@ TEST_F(RealCluster, ARankThatIsKilledEndsTheGangAndTheTaskRunsAgain) {
   ASSERT_TRUE(cluster_.ends(task.key));
   EXPECT_EQ(cluster_.attempts(task.key), 2);
   expect_undisturbed(task, 40);
+}
+
+// A program writes its points into a file and waits for nobody.
+TEST_F(RealCluster, ATrainingGoesOnToItsEndWhileTheCoordinatorIsFrozenAndNoPointIsLost) {
+  const TaskSpec task = long_leased(counting(1'500, 0.002), 60'000);
+  cluster_.start_worker("w1");
+  cluster_.submit("sweep", {task});
+  ASSERT_TRUE(reaches(task, 10));
+  cluster_.coordinator().signal(SIGSTOP);
+  const auto folder = cluster_.attempt_folder("w1", task.key, 1);
+  EXPECT_TRUE(cluster_.eventually([&] {
+    const auto said = read_file(folder / "progress.jsonl");
+    return said && said->find("\"step\": 1500") != std::string::npos;
+  })) << "it waits for a coordinator that does not answer";
+  cluster_.coordinator().signal(SIGCONT);
+  ASSERT_TRUE(cluster_.ends(task.key));
+  EXPECT_EQ(cluster_.attempts(task.key), 1);
+  std::vector<std::int64_t> all(1'500);
+  std::iota(all.begin(), all.end(), 1);
+  EXPECT_TRUE(cluster_.eventually([&] { return cluster_.metric_steps(task.key) == all; }));
 }
 
 TEST_F(RealCluster, AWorkerFrozenPastItsLeaseHasItsLateReportsRefused) {

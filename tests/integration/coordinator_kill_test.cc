@@ -101,6 +101,83 @@ TEST_F(CoordinatorKill, WhatWasAcknowledgedSurvivesEveryKill) {
   EXPECT_NE(checked.output.find("sound"), std::string::npos);
 }
 
+// Batches of ten, some of them overtaken or sent twice, with a kill in the middle of each life.
+TEST_F(CoordinatorKill, PointsThatWereAcknowledgedSurviveEveryKillOnceAndInOrder) {
+  const AttemptId attempt{.task = task(1).key, .number = 1};
+  WorkerId worker{};
+  std::uint64_t acknowledged = 0;
+  const auto take = [&](link::CoordinatorLink& line, std::chrono::milliseconds wait) {
+    const auto message = line.receive(wait);
+    if (!message || !message->has_value()) return false;
+    if (const auto* welcome = std::get_if<Welcome>(&**message)) worker = welcome->worker;
+    if (const auto* ack = std::get_if<MetricAck>(&**message)) {
+      EXPECT_FALSE(ack->stale);
+      acknowledged = std::max(acknowledged, ack->up_to);
+    }
+    return true;
+  };
+  const auto batch = [&](std::uint64_t first) {
+    MetricBatch points{.worker = worker, .attempt = attempt};
+    for (std::uint64_t i = first; i < first + 10; ++i) {
+      points.points.push_back({.sequence = i,
+                               .step = static_cast<std::int64_t>(i),
+                               .values = {{"loss", 1.0 / static_cast<double>(i)}}});
+    }
+    return points;
+  };
+  const auto points_of = [&](link::CoordinatorLink& client) {
+    const auto answer =
+        client.ask("metrics", to_canonical_json(Object{{"prefix", attempt.task.hex()}}), kPatience);
+    EXPECT_TRUE(answer && answer->ok);
+    return *parse_json(answer->body)->find("points")->if_array();
+  };
+  std::uint64_t before = 0;
+  for (int life = 0; life < 6; ++life) {
+    up();
+    auto line = link::CoordinatorLink::open(store / "coordinator.json").value();
+    auto client = link::CoordinatorLink::open(store / "coordinator.json").value();
+    if (life == 0) {
+      ASSERT_TRUE(client.submit({.sweep = "s", .first = true, .last = true, .tasks = {task(1)}},
+                                kPatience));
+    }
+    Hello hello{.build = "t", .name = "box", .session = 7, .slots = 1};
+    if (life > 0) hello.held = {{.attempt = attempt, .phase = AttemptPhase::kRunning}};
+    ASSERT_TRUE(line.send(hello));
+    worker = {};
+    while (worker == WorkerId()) ASSERT_TRUE(take(line, kPatience));
+    if (life == 0) {
+      ASSERT_TRUE(line.send(Heartbeat{.worker = worker, .session = 7, .sequence = 1}));
+      for (bool started = false; !started;) {
+        const auto message = line.receive(kPatience).value();
+        ASSERT_TRUE(message);
+        started = std::holds_alternative<StartAttempt>(*message);
+      }
+      ASSERT_TRUE(line.send(ReportStarted{.worker = worker, .attempt = attempt}));
+    }
+    const std::vector<Value> there = points_of(client);
+    ASSERT_GE(there.size(), acknowledged) << "acknowledged points are lost";
+    for (std::size_t i = 0; i < there.size(); ++i) {
+      ASSERT_EQ(*there[i].find("step"), Value(static_cast<std::int64_t>(i + 1)));
+      ASSERT_EQ(*there[i].find("values.loss"), Value(1.0 / static_cast<double>(i + 1)));
+    }
+    // From the oldest that is not acknowledged, as a worker does.
+    const std::uint64_t first = acknowledged + 1;
+    const std::uint64_t wanted = acknowledged + 400 + 130 * static_cast<std::uint64_t>(life);
+    for (std::uint64_t at = first, turn = 0; at < first + 2'000; at += 10, ++turn) {
+      const std::uint64_t swapped = turn % 4 == 2 ? at + 10 : turn % 4 == 3 ? at - 10 : at;
+      ASSERT_TRUE(line.send(batch(swapped)));
+      const std::uint64_t again = turn % 5 == 0 ? first : swapped;
+      ASSERT_TRUE(line.send(batch(again)));
+    }
+    while (acknowledged < wanted) ASSERT_TRUE(take(line, kPatience));
+    EXPECT_EQ(end(SIGKILL).signal, SIGKILL);
+    while (take(line, 50ms)) {
+    }
+    EXPECT_GT(acknowledged, before);
+    before = acknowledged;
+  }
+}
+
 TEST_F(CoordinatorKill, AStoreWhoseDiskDiedComesBackFromItsMirrorWithAllThatAPassHadSeen) {
   const std::filesystem::path mirror =
       make_temporary_folder(testing::TempDir(), "mirror").value() / "of the store";

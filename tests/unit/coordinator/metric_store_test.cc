@@ -178,6 +178,19 @@ TEST_F(MetricStoreTest, WhatWaitsIsBoundedOverAllAttempts) {
   EXPECT_EQ(put(2, kBatch + 1), kBatch + 1);
 }
 
+TEST_F(MetricStoreTest, WhatWaitsForSendersThatAreGoneTakesNoRoomForEver) {
+  constexpr std::uint64_t kBatch = kPointsPerBatchMax;
+  for (std::uint32_t i = 0; i < kPointsAheadMax / kBatch; ++i) {
+    attempt.number = i + 1;
+    EXPECT_EQ(put(2, kBatch + 1), 0U);
+  }
+  attempt.number = 1'000;
+  clock.unix_ms += 2 * kGapPatience.count();
+  EXPECT_EQ(put(2, 3), 0U);
+  EXPECT_EQ(store.points_waiting(), 2U);
+  EXPECT_EQ(put(1, 1), 3U);
+}
+
 TEST_F(MetricStoreTest, AFullDiskAcknowledgesNothingAndNothingIsMissingAfterwards) {
   EXPECT_EQ(put(1, 10), 10U);
   EXPECT_EQ(put(21, 30), 10U);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <thread>
 
 #include "base/files.h"
@@ -189,6 +190,65 @@ TEST_F(ServerTest, PointsOfAStaleAttemptAreRefusedAndNothingOfThemIsKept) {
                 ->if_array()
                 ->size(),
             0U);
+}
+
+// Batches of a sender that has several under way, over a real socket.
+TEST_F(ServerTest, RepeatedAndOvertakenBatchesAreReadBackAsTheyWereSent) {
+  auto worker = dial();
+  auto client = dial();
+  const Welcome welcome = join(worker);
+  ASSERT_TRUE(submit(client));
+  next<StartAttempt>(worker);
+  for (const std::uint64_t first : {1U, 1U, 21U, 11U, 1U, 41U, 41U, 31U, 51U, 11U})
+    ASSERT_TRUE(worker.send(points(welcome.worker, first, first + 9)));
+  while (next<MetricAck>(worker).up_to < 60) {
+  }
+  const Value answer = ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}});
+  const Array& read = *answer.find("points")->if_array();
+  ASSERT_EQ(read.size(), 60U);
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    EXPECT_EQ(*read[i].find("step"), Value(static_cast<std::int64_t>(i + 1)));
+    EXPECT_EQ(*read[i].find("values.loss"), Value(1.0 / static_cast<double>(i + 1)));
+  }
+  const Value watched = ask(client, "watch", Object{{"sweep", "small"}});
+  EXPECT_EQ(*(*watched.find("running")->if_array())[0].find("progress.step"), Value(60))
+      << "a repeat moves nothing back";
+}
+
+TEST_F(ServerTest, PointsThatCannotBeWrittenAreNotAcknowledgedUntilTheyAre) {
+  auto worker = dial();
+  auto client = dial();
+  const Welcome welcome = join(worker);
+  ASSERT_TRUE(submit(client));
+  next<StartAttempt>(worker);
+  SQLite::Database other((store / "metrics.sqlite").string(), SQLite::OPEN_READWRITE);
+  other.setBusyTimeout(5'000);
+  other.exec("CREATE TRIGGER full BEFORE INSERT ON point BEGIN SELECT RAISE(ABORT, 'full'); END");
+  ASSERT_TRUE(worker.send(points(welcome.worker, 1, 3)));
+  ask(client, "status");  // a turn later
+  EXPECT_FALSE(worker.receive(200ms).value_or(std::nullopt).has_value());
+  other.exec("DROP TRIGGER full");
+  ASSERT_TRUE(worker.send(points(welcome.worker, 1, 3)));
+  EXPECT_EQ(next<MetricAck>(worker).up_to, 3U);
+}
+
+TEST_F(ServerTest, PointsThatNoProgramCouldHaveSaidAreNotStoredAndHarmNobody) {
+  auto worker = dial();
+  auto client = dial();
+  const Welcome welcome = join(worker);
+  ASSERT_TRUE(submit(client));
+  next<StartAttempt>(worker);
+  std::vector<MetricBatch> bad(5, points(welcome.worker, 1, 1));
+  bad[0].points[0].values = {{"loss\xff", 1.0}};  // would be no JSON
+  bad[1].points[0].sequence = 0;
+  bad[2].points[0].sequence = std::numeric_limits<std::uint64_t>::max();
+  for (int i = 0; i < 65; ++i) bad[3].points[0].values[std::to_string(i)] = 1;
+  bad[4].points[0].values = {{std::string(70'000, 'x'), 1.0}};
+  for (const MetricBatch& batch : bad) ASSERT_TRUE(worker.send(batch));
+  ASSERT_TRUE(worker.send(points(welcome.worker, 1, 3)));
+  EXPECT_EQ(next<MetricAck>(worker).up_to, 3U);
+  const Value answer = ask(client, "metrics", Object{{"prefix", world.extract.key.hex()}});
+  EXPECT_EQ(answer.find("points")->if_array()->size(), 3U);
 }
 
 TEST_F(ServerTest, NoByteStringEndsTheServer) {
