@@ -97,7 +97,14 @@ Number::Number(double value) {
   std::array<char, 64> buffer{};
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
   STRATA_ASSERT(error == std::errc());
-  const auto parsed = parse({buffer.data(), static_cast<std::size_t>(end - buffer.data())});
+  const std::string_view text(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
+  // The plain form of most numbers is canonical as it is; metric points have many of them.
+  const bool plain = text.find('e') == std::string_view::npos;
+  if (plain && text != "-0" && text.size() < std::size_t{kPlainDigitsMax}) {
+    text_ = text;
+    return;
+  }
+  const auto parsed = parse(text);
   STRATA_ASSERT(parsed.has_value());
   *this = *parsed;
 }

@@ -1,6 +1,7 @@
 #include "coordinator/server.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/fields.h"
 #include "base/json.h"
@@ -450,6 +451,7 @@ void Server::store_points() {
     metric_failures_told_ = counts_.metric_failures;
     log_info("coordinator", "metric points can be written again");
   }
+  std::map<std::pair<PeerId, AttemptId>, std::uint64_t> answers;  // one for all of a turn
   for (std::size_t i = 0; i < arrived.size(); ++i) {
     const MetricBatch& batch = batches[i];
     const StoredBatch& now = (*stored)[i];
@@ -460,9 +462,10 @@ void Server::store_points() {
     // One that waits for those before it is acknowledged with them. An answer that tells nothing
     // new would make its sender repeat it at once.
     const bool waits = !batch.points.empty() && batch.points.front().sequence > now.up_to;
-    if (!waits)
-      peers_.send(arrived[i].peer, MetricAck{.attempt = batch.attempt, .up_to = now.up_to});
+    if (!waits) answers[{arrived[i].peer, batch.attempt}] = now.up_to;
   }
+  for (const auto& [to, up_to] : answers)
+    peers_.send(to.first, MetricAck{.attempt = to.second, .up_to = up_to});
 }
 
 // What the stored points say about the rungs of searches; it is stepped with the next turn.

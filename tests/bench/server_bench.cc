@@ -6,6 +6,7 @@
 //   strata-bench-server ingest --clients 20 --seconds 5
 //   strata-bench-server loop --tasks 100000
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -249,7 +250,25 @@ std::vector<AttemptId> start_attempts(BenchWorker& worker, std::size_t count) {
   return attempts;
 }
 
+// What the disk takes for one small append at this moment, with nothing else of ours: no durable
+// acknowledgement is faster, and one that comes while another commit is under way waits for two.
+std::vector<double> sync_latencies(const std::filesystem::path& folder) {
+  const std::string file = needed(make_temporary_folder(folder, "strata-bench-sync-")) / "appended";
+  const FileDescriptor fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const std::string bytes(16U << 10U, 'x');
+  std::vector<double> ms;
+  for (const auto began = Clock::now(); fd.valid() && seconds_since(began) < 1;) {
+    if (::write(fd.get(), bytes.data(), bytes.size()) < 0) break;
+    const auto wrote = Clock::now();
+    if (::fdatasync(fd.get()) != 0) break;
+    ms.push_back(1e3 * seconds_since(wrote));
+  }
+  std::filesystem::remove_all(std::filesystem::path(file).parent_path());
+  return ms;
+}
+
 void measure_ingest(const std::filesystem::path& folder, const IngestOptions& options) {
+  std::vector<double> sync = sync_latencies(folder);
   const Running running(folder);
   CoordinatorLink client = running.dial();
   submit(client, "bench", options.clients);
@@ -285,6 +304,9 @@ void measure_ingest(const std::filesystem::path& folder, const IngestOptions& op
   }
   std::printf("points a second       %10.0f\n", static_cast<double>(points) / took);
   print_latencies("acknowledgement of a batch of 10", std::move(all));
+  const std::vector<double> afterwards = sync_latencies(folder);
+  sync.insert(sync.end(), afterwards.begin(), afterwards.end());
+  print_latencies("fdatasync of 16 KiB alone, before and after", std::move(sync));
   std::printf("batches               %10llu, %llu repeated, %llu overtaken\n",
               static_cast<unsigned long long>(points / kBatchPoints),
               static_cast<unsigned long long>(repeated),

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <cstring>
+
+#include "base/random.h"
 
 namespace strata {
 namespace {
@@ -55,6 +60,29 @@ TEST(Number, AnExponentBeyondTheLimitIsToldFromAText) {
 TEST(Number, DoublesSurviveTheRoundTrip) {
   for (const double value : {0.1, 1e-300, 1.7976931348623157e308, -2.5, 7.5e-5, 1.0 / 3}) {
     EXPECT_EQ(Number(value).to_double(), value);
+  }
+}
+
+// The short way from a double to its text gives the spelling that the long way gives.
+TEST(Number, ADoubleHasTheSpellingOfItsDecimal) {
+  Random random(5);
+  const auto expect = [](double value) {
+    std::array<char, 64> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    const std::string_view text(digits.data(), static_cast<std::size_t>(end - digits.data()));
+    ASSERT_EQ(Number(value).text(), Number::parse(text)->text());
+  };
+  for (const double value : {0.0, -0.0, 1.0, -1.0, 100.0, 1e20, 1e21, 1e22, 123456789012345680000.0,
+                             -123456789012345680000.0, 1e-4, 1e-5, 1.5e-7, 0.1, 1.0 / 3, 5e-324})
+    expect(value);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto bits = random.next();
+    double value = 0;
+    std::memcpy(&value, &bits, sizeof(value));
+    if (std::isfinite(value)) expect(value);
+    expect(static_cast<double>(random.bounded(1'000'000)) / 1'000.0);
+    expect(std::ldexp(static_cast<double>(random.bounded(1U << 20U)),
+                      static_cast<int>(random.bounded(120)) - 60));
   }
 }
 

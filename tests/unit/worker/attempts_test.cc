@@ -248,6 +248,25 @@ TEST_F(Running, MetricsAreSentUntilAcknowledgedAndThenTheSuccessIsTold) {
   EXPECT_TRUE(std::holds_alternative<ProcessEnded>(told_[1]));
 }
 
+TEST_F(Running, TheAnswersToRepeatsSendNothingAgain) {
+  const auto task = order(
+      "for i in $(seq 1500); do echo \"{\\\"step\\\": $i, \\\"metrics\\\": {\\\"loss\\\": 2}}\"; "
+      "done "
+      "> progress.jsonl");
+  attempts_->launch(task, clock_.now());
+  ASSERT_TRUE(eventually([&] { return !attempts_->busy(); }));
+  const Instant now = clock_.now();
+  ASSERT_EQ(attempts_->due_metrics(WorkerId(1), now).size(), 1U);
+  attempts_->acknowledge({.attempt = task.attempt, .up_to = 1'000});
+  const auto second = attempts_->due_metrics(WorkerId(1), now);
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].points.front().sequence, 1'001U);
+  for (int i = 0; i < 30; ++i) {  // the first batch was repeated for a minute
+    attempts_->acknowledge({.attempt = task.attempt, .up_to = 1'000});
+    EXPECT_TRUE(attempts_->due_metrics(WorkerId(1), now).empty());
+  }
+}
+
 TEST_F(Running, ASuccessDoesNotWaitForEverForItsPoints) {
   const auto task = order(R"(echo '{"step": 1, "metrics": {"loss": 2}}' > progress.jsonl)");
   attempts_->launch(task, clock_.now());
