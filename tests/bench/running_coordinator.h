@@ -49,6 +49,17 @@ inline void print_latencies(const char* what, std::vector<double> ms) {
               percentile(ms, 0.99), percentile(ms, 1.0));
 }
 
+// Waits while the queue to the coordinator is full.
+inline void send_to(CoordinatorLink& link, const Message& message) {
+  const auto began = Clock::now();
+  while (true) {
+    const Status sent = link.send(message);
+    if (sent) return;
+    if (seconds_since(began) > 30) need(sent);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 class Running {
  public:
   explicit Running(const std::filesystem::path& folder)

@@ -170,7 +170,7 @@ void finish_all(const Running& running, const Work& work) {
     if (order == nullptr || !ended.insert(order->attempt).second) continue;
     const int run = work.run_of.at(order->attempt.task);
     const bool train = order->spec.stage == "train";
-    need(worker.link.send(ReportStarted{.worker = worker.id, .attempt = order->attempt}));
+    send_to(worker.link, ReportStarted{.worker = worker.id, .attempt = order->attempt});
     if (train) {
       MetricBatch points{.worker = worker.id, .attempt = order->attempt};
       for (std::uint64_t i = 1; i <= 5; ++i) {
@@ -179,7 +179,7 @@ void finish_all(const Running& running, const Work& work) {
              .step = static_cast<std::int64_t>(40'000 * i),
              .values = {{"loss", wer_of(run) + 1.0 / static_cast<double>(i)}, {"grad_norm", 0.5}}});
       }
-      need(worker.link.send(points));
+      send_to(worker.link, points);
     }
     Succeeded outcome;
     const std::string output = train ? "weights" : "scores";
@@ -187,8 +187,8 @@ void finish_all(const Running& running, const Work& work) {
         .hash = content_hash_of(order->attempt.task.hex()), .bytes = 1, .files = 1};
     for (const auto& [name, ref] : order->inputs) outcome.consumed[name] = ref.hash;
     if (!train) outcome.scores = scores_of(run);
-    need(worker.link.send(
-        ReportEnded{.worker = worker.id, .attempt = order->attempt, .outcome = outcome}));
+    send_to(worker.link,
+            ReportEnded{.worker = worker.id, .attempt = order->attempt, .outcome = outcome});
   }
 }
 

@@ -95,10 +95,10 @@ void measure_ack(const std::filesystem::path& folder, double rate, std::int64_t 
     while (!orders.empty() && due()) {
       const AttemptId attempt = orders.front();
       orders.pop_front();
-      need(worker.link.send(ReportStarted{.worker = worker.id, .attempt = attempt}));
+      send_to(worker.link, ReportStarted{.worker = worker.id, .attempt = attempt});
       sent[attempt] = Clock::now();
-      need(worker.link.send(
-          ReportEnded{.worker = worker.id, .attempt = attempt, .outcome = Succeeded{}}));
+      send_to(worker.link,
+              ReportEnded{.worker = worker.id, .attempt = attempt, .outcome = Succeeded{}});
       ++reported;
     }
     const auto message = needed(worker.link.receive(1ms));
@@ -179,7 +179,7 @@ class IngestClient {
                                 .step = static_cast<std::int64_t>(i),
                                 .values = {{"loss", value_of(number_, i)}}});
     }
-    need(link_.send(message));
+    send_to(link_, message);
   }
   void send_next(Clock::time_point at) {
     const std::uint64_t turn = next_++;
@@ -244,7 +244,7 @@ std::vector<AttemptId> start_attempts(BenchWorker& worker, std::size_t count) {
     const auto message = needed(worker.link.receive(kPatience));
     const auto* order = message ? std::get_if<StartAttempt>(&*message) : nullptr;
     if (order == nullptr || std::ranges::find(attempts, order->attempt) != attempts.end()) continue;
-    need(worker.link.send(ReportStarted{.worker = worker.id, .attempt = order->attempt}));
+    send_to(worker.link, ReportStarted{.worker = worker.id, .attempt = order->attempt});
     attempts.push_back(order->attempt);
   }
   return attempts;
