@@ -58,16 +58,29 @@ Result<Value> QueryService::answer(const Question& question, ServerFacts facts) 
   return query_.answer(question.request.verb, question.request.body, facts);
 }
 
+// True when nobody asks anything yet and the tables are what they will be.
+bool QueryService::may_warm() const {
+  return !ending_ && questions_.empty() && tables_ != nullptr && tables_->reached() > 0;
+}
+
 void QueryService::work() {
-  query_.warm();
+  bool warm = false;
   while (true) {
     Question question;
     ServerFacts facts;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] {
+      const auto something_to_do = [&] {
         return ending_ || (!questions_.empty() && answers_.size() < kAnswersWaitingMax);
-      });
+      };
+      while (!warm && !changed_.wait_for(lock, kWarmLookEvery, something_to_do)) {
+        if (!may_warm()) continue;
+        lock.unlock();
+        query_.warm();
+        lock.lock();
+        warm = true;
+      }
+      changed_.wait(lock, something_to_do);
       if (ending_) return;
       question = std::move(questions_.front());
       questions_.pop_front();

@@ -22,6 +22,8 @@ namespace strata::coordinator {
 inline constexpr std::size_t kQueriesWaitingMax = 256;
 inline constexpr std::size_t kAnswersWaitingMax = 256;             // not yet taken by the server
 inline constexpr std::chrono::milliseconds kStatusWaitMax{1'000};  // then it says how far they are
+// Until the index for searches is read, which is when nobody asks anything.
+inline constexpr std::chrono::milliseconds kWarmLookEvery{100};
 
 class QueryService {
  public:
@@ -40,6 +42,7 @@ class QueryService {
 
  private:
   void work();
+  [[nodiscard]] bool may_warm() const;
   struct Question {
     PeerId peer{};
     Request request{};

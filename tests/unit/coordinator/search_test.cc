@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "coordinator/metric_store.h"
 #include "coordinator/query.h"
+#include "coordinator/sqlite.h"
 #include "schema/expression.h"
 #include "tests/unit/coordinator/small_world.h"
 
@@ -163,7 +164,9 @@ TEST_F(SearchTest, GroupsHaveTheirMeansOverTheRunsThatHaveTheScore) {
 TEST_F(SearchTest, ItFollowsWhatHappens) {
   world.join(8);
   submit();
+  query.warm();  // the tables hold nothing yet
   EXPECT_EQ(cells("state = succeeded"), Cells{});
+  query.warm();
   EXPECT_EQ(cells("state = running").size(), 6U) << "what they share is leased";
   world.start(world.extract);
   world.succeed(world.extract, "features");
@@ -195,6 +198,21 @@ TEST_F(SearchTest, ItFollowsWhatHappens) {
   world.step({}, Tick{});
   submit("again");
   EXPECT_EQ(cells("sweep = again").size(), 6U);
+}
+
+TEST_F(SearchTest, TablesThatWereMadeAgainAreReadAgain) {
+  finish();
+  ASSERT_EQ(cells("wer = 0.5"), (Cells{"layer=0/1"}));
+  {
+    SQLite::Database tables((folder / "tables.sqlite").string(), SQLite::OPEN_READWRITE);
+    tables.exec("UPDATE follows SET seq = seq - 1");
+    tables.exec("UPDATE run SET cell = 'other'");
+  }
+  EXPECT_EQ(query.answer("search", R"({"query": "cell = other"})", {})
+                .value()
+                .find("matched")
+                ->to_double(),
+            6.0);
 }
 
 TEST_F(SearchTest, NamesThatNoRunHasAreToldApartFromThoseThatSomeHave) {
