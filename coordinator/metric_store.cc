@@ -13,6 +13,10 @@ namespace strata::coordinator {
 
 namespace {
 
+// A transaction writes a page for every attempt that sends, again and again the same ones: seldom
+// copied into the file, they are copied once. 32 MiB, which stay allocated (journal_size_limit), so
+// that a commit's sync has no new blocks to record.
+constexpr int kPagesPerCheckpoint = 8'192;
 constexpr std::int64_t kTransactionsMax = std::numeric_limits<std::int32_t>::max();
 
 std::int64_t transactions_of(SQLite::Database& database) {
@@ -165,6 +169,9 @@ Result<MetricStore> MetricStore::open(const std::filesystem::path& file) {
   STRATA_TRY(auto database, open_store(file, "FULL", metric_migrations()));
   STRATA_TRY(const std::string torn, torn_points(file));
   if (!torn.empty()) return fail(ErrorCode::kDamaged, "{}: {}", file.string(), torn);
+  STRATA_CHECK_OK(from_sqlite("opening the metric points", [&] {
+    database->exec(fmt::format("PRAGMA wal_autocheckpoint={}", kPagesPerCheckpoint));
+  }));
   STRATA_TRY(TipWriter tip, TipWriter::open(file));
   auto state = std::make_unique<State>(std::move(database), std::move(tip));
   STRATA_TRY(state->transactions, from_sqlite("opening the metric points",
