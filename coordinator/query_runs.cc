@@ -80,14 +80,13 @@ const Value& QueryReader::parameters_of(const std::string& task,
   "r.assignment FROM run r JOIN sweep s ON s.sweep = r.sweep "
 
 Value QueryReader::run_value(SQLite::Statement& row) {
-  return Object{
-      {"run", column_value(row.getColumn(0))},
-      {"sweep", column_value(row.getColumn(1))},
-      {"cell", column_value(row.getColumn(2))},
-      {"seed", seed_value(row.getColumn(3).getString())},
-      {"baseline", flag_value(row.getColumn(4))},
-      {"orphan", flag_value(row.getColumn(5))},
-      {"assignment", json_value(row.getColumn(6))}};
+  return Object{{"run", column_value(row.getColumn(0))},
+                {"sweep", column_value(row.getColumn(1))},
+                {"cell", column_value(row.getColumn(2))},
+                {"seed", seed_value(row.getColumn(3).getString())},
+                {"baseline", flag_value(row.getColumn(4))},
+                {"orphan", flag_value(row.getColumn(5))},
+                {"assignment", json_value(row.getColumn(6))}};
 }
 
 Value QueryReader::run_row(std::int64_t rowid) {
