@@ -134,6 +134,7 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   }
   if (const auto* submission = std::get_if<SubmitTasks>(&input.body))
     check_submission(*submission, output);
+  check_dropped(output);
   check_report(input, output);
   for (const Event& event : output.events) {
     if (const auto* ended = std::get_if<AttemptEnded>(&event.body)) check_expiry(*ended);
@@ -156,17 +157,30 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
   if (statistics_.steps % 64 == 0) check_replay();
 }
 
-// I8, I9: what a submission may do to what is there already.
+// I9: a sweep that wants a task no more takes nobody's result.
+void World::check_dropped(const coordinator::Output& output) {
+  const bool evicts = std::any_of(output.events.begin(), output.events.end(), [](const Event& e) {
+    return std::holds_alternative<ArtifactEvicted>(e.body);
+  });
+  for (const Event& event : output.events) {
+    const auto* withdrawn = std::get_if<WantWithdrawn>(&event.body);
+    if (withdrawn == nullptr || evicts || !results_.contains(withdrawn->task)) continue;
+    if (!has_result(*core_->cluster().find_task(withdrawn->task)))
+      violate("I9", withdrawn->task.brief() + " was dropped from " + withdrawn->sweep +
+                        " and has lost its result");
+  }
+}
+
+// I8: what a submission may do to what is there already.
 void World::check_submission(const SubmitTasks& s, const coordinator::Output& output) {
   std::int64_t unknown = 0;
-  std::set<TaskKey> in_file;
   for (const TaskSpec& task : s.tasks) {
-    in_file.insert(task.key);
     if (ledger_.find(task.key) == nullptr) ++unknown;
   }
   for (const coordinator::Send& effect : output.effects) {
     const auto* answer = std::get_if<Answer>(&effect.message);
-    if (answer == nullptr || !answer->ok || answer->id != s.id) continue;
+    // The core may just have come to an earlier one, which was asked with the same number.
+    if (answer == nullptr || !answer->ok || answer->id != s.id || was_busy_) continue;
     const auto body = parse_json(answer->body);
     const Value* created = body ? body->find("created") : nullptr;
     const std::int64_t said = created != nullptr && created->if_number() != nullptr
@@ -180,8 +194,6 @@ void World::check_submission(const SubmitTasks& s, const coordinator::Output& ou
     const auto [it, fresh] = created_as_.emplace(key, task.order);
     if (!fresh && it->second != task.order)
       violate("I8", key.brief() + " was there and is created again by " + s.sweep);
-    if (results_.contains(key) && !in_file.contains(key) && !has_result(task))
-      violate("I9", key.brief() + " was dropped from " + s.sweep + " and has lost its result");
   }
 }
 

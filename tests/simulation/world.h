@@ -233,7 +233,9 @@ class World {
   void check_step(const coordinator::Input& input, const coordinator::Output& output);
   void check_submission(const SubmitTasks& s, const coordinator::Output& output);
   void check_report(const coordinator::Input& input, const coordinator::Output& output);
+  bool was_busy_ = false;  // the core, before this step
   [[nodiscard]] bool slow_hands() const { return Random::hash(options_.seed ^ 31) % 3 == 0; }
+  void check_dropped(const coordinator::Output& output);
   void check_final(const coordinator::Task& task, const TaskBook& book);
   void check_books();
   void check_leaving(const coordinator::Input& input, const coordinator::Output& output);

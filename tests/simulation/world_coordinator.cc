@@ -65,6 +65,7 @@ WallTime World::wall_time() const {
 
 void World::step_core(const coordinator::Input& input) {
   ++statistics_.steps;
+  was_busy_ = core_->is_busy();
   const coordinator::Output output = core_->step(input, now_, wall_time());
   check_step(input, output);
   batch_.events.insert(batch_.events.end(), output.events.begin(), output.events.end());
