@@ -162,7 +162,7 @@ class Running {
   Running& operator=(const Running&) = delete;
 
   [[nodiscard]] const fs::path& folder() const { return folder_; }
-  [[nodiscard]] double cpu() const { return cpu_of(RUSAGE_SELF) + cpu_below(worker_); }
+  [[nodiscard]] double worker_cpu() const { return cpu_below(worker_); }
 
   void submit(const std::string& sweep, const std::vector<TaskSpec>& tasks) {
     for (std::size_t at = 0; at < tasks.size(); at += kTasksPerBatchMax) {
@@ -180,9 +180,11 @@ class Running {
       if (!answer.ok) need(fail(ErrorCode::kInternal, "{}", answer.body));
     }
   }
-  // Until every task of the sweep has succeeded.
+  // Until every task of the sweep has succeeded. The question costs the coordinator a look at each
+  // task, so it is not asked again before half of the time that the rest will need.
   void finish(const std::string& sweep, std::int64_t tasks) {
     const std::string question = to_canonical_json(Value(Object{{"sweep", sweep}}));
+    const auto began = Clock::now();
     for (;;) {
       const Answer answer = needed(client_.ask("watch", question, kPatience));
       if (!answer.ok) need(fail(ErrorCode::kInternal, "{}", answer.body));
@@ -193,8 +195,11 @@ class Running {
         return number == nullptr ? 0.0 : number->to_double().value_or(0);
       };
       if (in("failed") > 0) need(fail(ErrorCode::kInternal, "a task failed: {}", answer.body));
-      if (in("succeeded") >= static_cast<double>(tasks)) return;
-      std::this_thread::sleep_for(kLookEvery);
+      const double done = in("succeeded") / static_cast<double>(tasks);
+      if (done >= 1) return;
+      const std::chrono::duration<double> half(0.5 * seconds_since(began) * (1 - done) /
+                                               std::max(done, 0.1));
+      std::this_thread::sleep_for(std::max<std::chrono::duration<double>>(half, kLookEvery));
     }
   }
 
@@ -218,9 +223,9 @@ TaskSpec task(std::vector<std::string> argv, std::int64_t number) {
 // The number behind `label` in what the peer prints.
 double ask_peer(const Settings& settings, const std::string& label) {
   if (settings.peer.empty()) return 0;
-  const auto told = needed(run_captured(
-      {.argv = {"/bin/sh", "-c",
-                fmt::format("exec {} --tasks {}", settings.peer, settings.tasks)}}));
+  const auto told = needed(
+      run_captured({.argv = {"/bin/sh", "-c",
+                             fmt::format("exec {} --tasks {}", settings.peer, settings.tasks)}}));
   const std::size_t at = told.output.find(label);
   if (!told.exit.ok() || at == std::string::npos)
     need(fail(ErrorCode::kInternal, "the peer: {}: {}", told.exit.describe(), told.output));
@@ -233,7 +238,8 @@ void measure_rate(const Settings& settings) {
   std::vector<double> rates;
   std::vector<double> floors;
   std::vector<double> peers;
-  std::vector<double> cpu;
+  std::vector<double> coordinator_cpu;
+  std::vector<double> worker_cpu;
   std::vector<double> floor_cpu;
   const auto count = static_cast<double>(settings.tasks);
   std::int64_t number = 0;
@@ -251,12 +257,14 @@ void measure_rate(const Settings& settings) {
   (void)round(400);  // from here on old folders go as new ones come
   std::printf("%10s %10s %10s\n", "tasks/s", "floor/s", "peer/s");
   for (int i = 0; i < settings.rounds; ++i) {
-    double used = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN);
+    const double before_floor = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN);
     floors.push_back(count / spawn_floor(argv, settings.tasks, kSlots));
-    floor_cpu.push_back((cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN) - used) / count);
-    used = running.cpu();
+    const double own = cpu_of(RUSAGE_SELF);
+    floor_cpu.push_back((own + cpu_of(RUSAGE_CHILDREN) - before_floor) / count);
+    const double worker = running.worker_cpu();
     rates.push_back(count / round(settings.tasks));
-    cpu.push_back((running.cpu() - used) / count);
+    coordinator_cpu.push_back((cpu_of(RUSAGE_SELF) - own) / count);
+    worker_cpu.push_back((running.worker_cpu() - worker) / count);
     peers.push_back(ask_peer(settings, "tasks a second"));
     std::printf("%10.0f %10.0f %10.0f\n", rates.back(), floors.back(), peers.back());
     std::fflush(stdout);
@@ -272,8 +280,8 @@ void measure_rate(const Settings& settings) {
   std::printf("tasks a second        %10.0f\n", median(rates));
   std::printf("spawn floor, a second %10.0f\n", median(floors));
   std::printf("share of the floor    %10.2f\n", median(of_floor));
-  std::printf("ms of processor, each %10.3f\n", 1e3 * median(cpu));
-  std::printf("ms of the floor, each %10.3f\n", 1e3 * median(floor_cpu));
+  std::printf("processor time of each, ms: coordinator %.3f, worker and below %.3f, floor %.3f\n",
+              1e3 * median(coordinator_cpu), 1e3 * median(worker_cpu), 1e3 * median(floor_cpu));
   if (settings.peer.empty()) return;
   std::printf("peer, tasks a second  %10.0f\n", median(peers));
   std::printf("times the peer        %10.2f\n", median(of_peer));
