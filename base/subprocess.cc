@@ -80,6 +80,8 @@ Result<pid_t> spawn_with(const Command& command, int stdout_fd) {
   } else {
     add_output(command.stderr_file, 2);
   }
+  for (const int fd : command.inherited)  // onto itself: without close-on-exec
+    STRATA_ASSERT(posix_spawn_file_actions_adddup2(&settings.actions, fd, fd) == 0);
   if (!command.folder.empty()) {
     STRATA_ASSERT(posix_spawn_file_actions_addchdir_np(&settings.actions, command.folder.c_str()) ==
                   0);

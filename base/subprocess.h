@@ -21,7 +21,8 @@ struct Command {
   std::filesystem::path folder{};                          // working folder; empty: ours
   std::filesystem::path stdout_file{};                     // empty: inherited; opened for appending
   std::filesystem::path stderr_file{};
-  bool own_session = false;  // setsid: the child's pid is then its session id
+  bool own_session = false;      // setsid: the child's pid is then its session id
+  std::vector<int> inherited{};  // descriptors that it gets under the same numbers
 };
 
 struct Exit {

@@ -50,6 +50,7 @@ void AgentLoop::wait(Instant now) {
   timeout = std::clamp(timeout, std::chrono::milliseconds(0), kRefreshEvery);
   std::vector<WaitItem> items{link_.wait_item(), WaitItem{.fd = signals_},
                               WaitItem{.fd = pool_.ready_fd()}};
+  if (launcher_.ready_fd() >= 0) items.push_back(WaitItem{.fd = launcher_.ready_fd()});
   if (heartbeats_) items.push_back(heartbeats_->wait_item());
   if (const auto ready = wait_any(items, timeout); !ready) {
     log_error("worker", "waiting: {}", ready.error().message);

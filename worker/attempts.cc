@@ -12,8 +12,6 @@
 namespace strata::worker {
 namespace {
 
-constexpr const char* kMemoryFolder = "/dev/shm";
-
 std::string in_words(const Outcome& outcome) {
   struct Words {
     std::string operator()(const Succeeded&) const { return "succeeded"; }
@@ -61,6 +59,7 @@ Attempts::Attempts(AttemptsOptions options, const Inventory& inventory, const Se
       secrets_(secrets),
       launcher_(launcher),
       pool_(pool),
+      scratch_prefix_(scratch_prefix(options_.folder / "attempts")),
       code_(options_.folder / "code"),
       slots_(inventory.slots),
       ended_folders_(options_.folder / "attempts", options_.ended_folders_kept) {}
@@ -193,7 +192,7 @@ std::filesystem::path Attempts::scratch_of(const Attempt& attempt) const {
   if (::access(kMemoryFolder, W_OK) != 0) return attempt.directory.folder() / "tmp";
   const AttemptId& id = attempt.order.attempt;
   return std::filesystem::path(kMemoryFolder) /
-         fmt::format("strata-{}-{}-{}", options_.life, id.task.brief(), id.number);
+         fmt::format("{}{}-{}", scratch_prefix_, id.task.brief(), id.number);
 }
 
 Status Attempts::start_program(Attempt& attempt) {
@@ -217,8 +216,6 @@ Status Attempts::start_program(Attempt& attempt) {
                      .ranks = spec.resources.ranks > 0,
                      .folder = directory.folder(),
                      .log_file = directory.log_file(),
-                     .exit_file = directory.exit_file(),
-                     .session_file = directory.session_file(),
                      .scratch = scratch_of(attempt)};
   launch.argv.front() = program.string();
   launch.argv.push_back(directory.spec_file().string());
@@ -236,9 +233,9 @@ Status Attempts::start_program(Attempt& attempt) {
   }
   launch.environment = std::move(environment);
   attempt.witness = std::make_shared<Witness>(Witness::begin());
-  STRATA_TRY(const pid_t session, launcher_.start(launch));
-  attempt.session = session;
-  by_session_.emplace(session, attempt.order.attempt);
+  STRATA_TRY(const pid_t guard, launcher_.start(launch));
+  attempt.guard = guard;
+  by_guard_.emplace(guard, attempt.order.attempt);
   spools_.insert_or_assign(attempt.order.attempt,
                            Spool{.tail = ProgressTail(directory.progress_file())});
   return {};
@@ -251,7 +248,7 @@ void Attempts::terminate(const AttemptId& id, const std::string& reason) {
   if (attempt == nullptr) return;
   log_info("worker", "attempt {}: asked to stop: {}", id.text(), reason);
   attempt->stop_reason = reason;
-  if (attempt->session && !attempt->ended) launcher_.ask_to_stop(*attempt->session);
+  if (attempt->guard && !attempt->ended) launcher_.ask_to_stop(*attempt->guard);
 }
 
 void Attempts::kill(const AttemptId& id, bool report, Instant now) {
@@ -261,7 +258,7 @@ void Attempts::kill(const AttemptId& id, bool report, Instant now) {
     log_info("worker", "attempt {}: not ours any more, killed", id.text());
   attempt->report = attempt->report && report;
   if (!attempt->stop_reason) attempt->stop_reason = "killed";
-  if (attempt->session && !attempt->ended) launcher_.kill(*attempt->session, now);
+  if (attempt->guard && !attempt->ended) launcher_.kill(*attempt->guard, now);
 }
 
 void Attempts::read_progress(const AttemptId& id, Attempt& attempt) {
@@ -280,15 +277,15 @@ void Attempts::look(Instant now) {
   pool_.complete();
   drain_waiting();
   for (const EndedSession& ended : launcher_.collect(now)) {
-    const auto id = by_session_.find(ended.session);
-    if (id == by_session_.end()) continue;
+    const auto id = by_guard_.find(ended.guard);
+    if (id == by_guard_.end()) continue;
     if (Attempt* attempt = find(id->second)) attempt->ended = ended.how;
-    by_session_.erase(id);
+    by_guard_.erase(id);
   }
   std::vector<AttemptId> ids;
   for (auto& [id, attempt] : running_) {
-    if (attempt.session && !attempt.in_pool) ids.push_back(id);
-    if (attempt.session) read_progress(id, attempt);
+    if (attempt.guard && !attempt.in_pool) ids.push_back(id);
+    if (attempt.guard) read_progress(id, attempt);
   }
   for (const AttemptId& id : ids) pump(id);
 }

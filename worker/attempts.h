@@ -1,7 +1,7 @@
 // The attempts that this worker runs, from the order to the reported end:
 //
 //   preparing   inputs are checked in the artifact store         (pool)
-//   running     a session under its guard; progress is tailed, checkpoints are stored (pool)
+//   running     a session under a guard; progress is tailed, checkpoints are stored (pool)
 //   finishing   nothing of it is left; outputs are stored         (pool)
 //
 // One job of an attempt is in the pool at a time, so its checkpoints come before its end. What the
@@ -47,7 +47,6 @@ struct AttemptsOptions {
   std::filesystem::path models{};
   std::string build{};
   std::string host{};
-  std::string life{};  // of this worker process: names what it keeps in memory
   Verify verify_inputs = Verify::kSizes;
   std::size_t ended_folders_kept = kEndedFoldersKept;
 };
@@ -87,7 +86,7 @@ class Attempts {
     RunDirectory directory;
     std::vector<std::int64_t> slots{};
     Instant began{};
-    std::optional<pid_t> session{};
+    std::optional<pid_t> guard{};
     std::shared_ptr<Witness> witness{};  // since its program was started
     std::optional<ProgramExit> ended{};
     std::optional<std::string> stop_reason{};
@@ -133,12 +132,13 @@ class Attempts {
   Launcher& launcher_;
   WorkPool& pool_;
   std::optional<ArtifactStore> store_;
+  std::string scratch_prefix_;
   CodeCache code_;
   SlotMap slots_;
   EndedFolders ended_folders_;
   std::map<AttemptId, Attempt> running_;
   std::map<AttemptId, Spool> spools_;
-  std::map<pid_t, AttemptId> by_session_;
+  std::map<pid_t, AttemptId> by_guard_;
   std::deque<WorkPool::Job>
       waiting_jobs_;  // at most one for each attempt, and those that remove folders
   std::vector<Told> told_;

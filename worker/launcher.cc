@@ -1,41 +1,50 @@
 #include "worker/launcher.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <sstream>
 
-#include "base/assert.h"
 #include "base/files.h"
+#include "base/host.h"
 #include "base/log.h"
+#include "schema/artifact.h"
+#include "worker/guard_protocol.h"
 
 namespace strata::worker {
 namespace {
 
-// The guard's last word. Nothing when it could not write it, that is, when it was killed.
-std::optional<strata::Exit> read_exit(const std::filesystem::path& file) {
-  const auto text = read_file(file);
-  if (!text) return {};
-  std::istringstream words(*text);
-  std::string kind;
-  int number = -1;
-  words >> kind >> number;
-  if (!words || number < 0) return {};
-  if (kind == "code") return strata::Exit{.code = number, .signal = 0};
-  if (kind == "signal") return strata::Exit{.code = 0, .signal = number};
-  return {};
+void remove_scratch(const std::filesystem::path& scratch) {
+  if (scratch.empty()) return;
+  std::error_code error;
+  std::filesystem::remove_all(scratch, error);
+  if (error) log_warning("worker", "removing {}: {}", scratch.string(), error.message());
 }
 
-void remove_scratch(const SessionRecord& record) {
-  if (record.scratch.empty()) return;
-  std::error_code error;
-  std::filesystem::remove_all(record.scratch, error);
-  if (error) log_warning("worker", "removing {}: {}", record.scratch, error.message());
+// What kGuardStart carries. A text ends at its first NUL, as it does for the kernel.
+std::string start_command(const LaunchOrder& order) {
+  std::string body;
+  const auto add = [&](const std::string& text) { body.append(text.c_str()).push_back('\0'); };
+  add(order.ranks ? kGuardSpareChild : "");
+  add(order.folder.string());
+  add(order.log_file.string());
+  add(std::to_string(order.argv.size()));
+  for (const std::string& argument : order.argv) add(argument);
+  add(std::string(kAttemptFolderVariable) + "=" + order.folder.string());
+  for (const auto& [name, value] : order.environment) add(name + "=" + value);
+  const auto length = static_cast<std::uint32_t>(body.size());
+  std::string command(1, kGuardStart);
+  command.append(reinterpret_cast<const char*>(&length), sizeof length);
+  return command + body;
 }
 
 }  // namespace
@@ -87,48 +96,92 @@ std::map<std::string, std::string> mpi_environment(const MpiOptions& options) {
   return missing;
 }
 
-Result<pid_t> Launcher::start(const LaunchOrder& order) {
-  if (!order.scratch.empty()) STRATA_CHECK_OK(make_folder(order.scratch));
-  Command command{
-      .argv = {guard_program_.string(), std::to_string(::getpid()), order.exit_file.string()},
-      .extra_environment = order.environment,
-      .folder = order.folder,
-      .stdout_file = order.log_file,
-      .stderr_file = order.log_file,
-      .own_session = true};
-  command.extra_environment[kAttemptFolderVariable] = order.folder.string();
-  if (order.ranks) command.argv.emplace_back("--spare-child");
-  command.argv.emplace_back("--");
-  command.argv.insert(command.argv.end(), order.argv.begin(), order.argv.end());
-  STRATA_TRY(const pid_t pid, spawn(command));
-  // It cannot vanish before we collect it, so the record is of this process and no other.
-  auto record = record_of(pid);
-  STRATA_ASSERT(record.has_value());
-  record->attempt = order.attempt;
-  record->scratch = order.scratch.string();
-  record->folder = order.folder.string();
-  if (auto status = write_record(order.session_file, *record); !status) {
-    log_warning("worker", "attempt {}: {}: a worker that is killed now could not find it again",
-                order.attempt, status.error().message);
+Launcher::~Launcher() {
+  for (auto& [pid, guard] : guards_) guard.commands.reset();  // that is the order to end
+  for (auto& [pid, guard] : guards_) {
+    if (guard.gone) continue;
+    ::kill(pid, SIGCONT);
+    (void)wait_exit(pid);
   }
-  sessions_.emplace(
-      pid,
-      Session{.record = *record, .exit_file = order.exit_file, .session_file = order.session_file});
+}
+
+// A guard's descriptors are closed at exec in all programs but itself, so that it sees our end.
+Result<pid_t> Launcher::start_guard() {
+  if (!answers_.valid()) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+      return fail(ErrorCode::kUnavailable, "making a pipe: {}", std::strerror(errno));
+    answers_ = FileDescriptor(ends[0]);
+    answers_write_ = FileDescriptor(ends[1]);
+    if (::fcntl(answers_.get(), F_SETFL, O_NONBLOCK) != 0)
+      return fail(ErrorCode::kUnavailable, "a pipe: {}", std::strerror(errno));
+  }
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return fail(ErrorCode::kUnavailable, "making a socket: {}", std::strerror(errno));
+  FileDescriptor ours(ends[0]);
+  const FileDescriptor its(ends[1]);
+  const timeval patience{.tv_sec = kGuardTakesOrder.count(), .tv_usec = 0};
+  if (::setsockopt(ours.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0)
+    return fail(ErrorCode::kUnavailable, "a socket: {}", std::strerror(errno));
+  STRATA_TRY(const pid_t pid,
+             spawn({.argv = {guard_program_.string(), std::to_string(its.get()),
+                             std::to_string(answers_write_.get())},
+                    .extra_environment = {{kAttemptFolderVariable, attempts_.string()}},
+                    .own_session = true,
+                    .inherited = {its.get(), answers_write_.get()}}));
+  guards_[pid].commands = std::move(ours);
   return pid;
 }
 
-void Launcher::ask_to_stop(pid_t session) {
-  if (const auto it = sessions_.find(session); it != sessions_.end() && !it->second.guard_ended)
-    ::kill(session, SIGTERM);
+bool Launcher::command(pid_t guard, std::string_view bytes) {
+  const int fd = guards_.at(guard).commands.get();
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return true;
 }
 
-void Launcher::kill(pid_t session, Instant now) {
-  const auto it = sessions_.find(session);
-  if (it == sessions_.end()) return;
-  if (!it->second.killed_at) it->second.killed_at = now;
-  if (it->second.guard_ended) return;
-  ::kill(session, SIGUSR1);
-  ::kill(session, SIGCONT);  // it may have been stopped by hand
+Result<pid_t> Launcher::start(const LaunchOrder& order) {
+  const std::string start = start_command(order);
+  if (start.size() > kGuardStartBytesMax)
+    return fail(ErrorCode::kInvalid, "a command and its environment of {} bytes", start.size());
+  if (!order.scratch.empty()) STRATA_CHECK_OK(make_folder(order.scratch));
+  Session session{.folder = order.folder, .scratch = order.scratch};
+  for (auto& [pid, guard] : guards_) {
+    if (guard.session || guard.gone) continue;
+    guard.session = session;
+    if (command(pid, start)) return pid;
+    // Killed while it was idle, or stopped; it may have a part of the order, so it must go.
+    ::kill(pid, SIGKILL);
+    guard.session.reset();
+    guard.gone = true;
+    (void)wait_exit(pid);
+  }
+  STRATA_TRY(const pid_t pid, start_guard());
+  guards_.at(pid).session = std::move(session);
+  // If it takes nothing, it is gone, and collect() says that it was lost.
+  (void)command(pid, start);
+  return pid;
+}
+
+void Launcher::ask_to_stop(pid_t guard) {
+  const auto it = guards_.find(guard);
+  if (it != guards_.end() && it->second.session && !it->second.gone)
+    (void)command(guard, {&kGuardStop, 1});
+}
+
+void Launcher::kill(pid_t guard, Instant now) {
+  const auto it = guards_.find(guard);
+  if (it == guards_.end() || !it->second.session) return;
+  Session& session = *it->second.session;
+  if (!session.killed_at) session.killed_at = now;
+  if (it->second.gone) return;
+  ::kill(guard, SIGCONT);  // it may have been stopped by hand
+  (void)command(guard, {&kGuardKill, 1});
 }
 
 void Launcher::reap() {
@@ -137,81 +190,99 @@ void Launcher::reap() {
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
     if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) return;
-    if (const auto it = sessions_.find(pid); it != sessions_.end()) it->second.guard_ended = true;
+    if (const auto it = guards_.find(pid); it != guards_.end()) it->second.gone = true;
+  }
+}
+
+void Launcher::read_answers() {
+  GuardAnswer answer;
+  while (answers_.valid() &&
+         ::read(answers_.get(), &answer, sizeof answer) == static_cast<ssize_t>(sizeof answer)) {
+    const auto it = guards_.find(answer.guard);
+    if (it != guards_.end() && it->second.session)
+      it->second.session->exit = strata::Exit{.code = answer.code, .signal = answer.signal};
   }
 }
 
 // Our children that are no guards were left behind by a guard that was killed: whatever session
-// they made, they are ours.
-void Launcher::kill_strays() {
+// they made, they are ours. False when there is none.
+bool Launcher::kill_strays() {
+  bool strays = false;
   for (const pid_t pid : children_of(::getpid())) {
-    if (!sessions_.contains(pid)) ::kill(pid, SIGKILL);
+    if (guards_.contains(pid)) continue;
+    strays = true;
+    ::kill(pid, SIGKILL);
   }
+  return strays;
+}
+
+// Whether nothing is left of the session of a guard that was killed before it could say so.
+bool Launcher::is_settled(Guard& guard) {
+  const bool strays = kill_strays();
+  const std::vector<pid_t> left = processes_in(guard.session->folder);
+  for (const pid_t pid : left) ::kill(pid, SIGKILL);
+  return left.empty() && !strays;
 }
 
 std::vector<EndedSession> Launcher::collect(Instant now) {
   reap();
+  read_answers();  // behind reap(): what a guard says comes before its end
   std::vector<EndedSession> ended;
-  for (auto it = sessions_.begin(); it != sessions_.end();) {
-    Session& session = it->second;
-    if (!session.guard_ended) {
+  for (auto it = guards_.begin(); it != guards_.end();) {
+    auto& [pid, guard] = *it;
+    if (!guard.session) {
+      it = guard.gone ? guards_.erase(it) : std::next(it);
+      continue;
+    }
+    Session& session = *guard.session;
+    if (!session.exit && !guard.gone) {
       if (session.killed_at && now - *session.killed_at >= kGuardPatience) {
-        for (const pid_t pid : members_of(session.record)) ::kill(pid, SIGKILL);
+        for (const pid_t member : processes_from(pid)) ::kill(member, SIGKILL);
       }
       ++it;
       continue;
     }
-    const auto exit = read_exit(session.exit_file);
-    if (!exit) {  // the guard was killed, so nobody has proved yet that nothing is left
-      kill_strays();
-      const std::vector<pid_t> left = members_of(session.record);
-      for (const pid_t pid : left) ::kill(pid, SIGKILL);
-      reap();
-      bool strays = false;
-      for (const pid_t pid : children_of(::getpid())) strays = strays || !sessions_.contains(pid);
-      if (!left.empty() || strays) {
-        ++it;
-        continue;
-      }
+    if (!session.exit && !is_settled(guard)) {
+      ++it;
+      continue;
     }
-    remove_scratch(session.record);
-    std::error_code ignored;
-    std::filesystem::remove(session.session_file, ignored);
-    ended.push_back({.session = it->first,
-                     .how = {.exit = exit.value_or(strata::Exit{}), .guard_lost = !exit}});
-    it = sessions_.erase(it);
+    remove_scratch(session.scratch);
+    ended.push_back(
+        {.guard = pid,
+         .how = {.exit = session.exit.value_or(strata::Exit{}), .guard_lost = !session.exit}});
+    guard.session.reset();
+    it = guard.gone ? guards_.erase(it) : std::next(it);
   }
   return ended;
 }
 
 bool Launcher::unsettled() const {
-  for (const auto& [pid, session] : sessions_) {
-    if (session.guard_ended || session.killed_at) return true;
-  }
-  return false;
+  return std::any_of(guards_.begin(), guards_.end(), [](const auto& entry) {
+    const auto& [pid, guard] = entry;
+    return guard.session && (guard.gone || guard.session->killed_at);
+  });
 }
 
-Result<int> end_recorded_sessions(const std::filesystem::path& attempts,
+std::size_t Launcher::sessions() const {
+  return static_cast<std::size_t>(
+      std::count_if(guards_.begin(), guards_.end(),
+                    [](const auto& entry) { return entry.second.session.has_value(); }));
+}
+
+std::string scratch_prefix(const std::filesystem::path& attempts) {
+  // A container may have its own name and folders, and the memory of its machine.
+  return "strata-" + content_hash_of(host_name() + attempts.string()).hex().substr(0, 16) + "-";
+}
+
+Result<std::size_t> end_leftovers(const std::filesystem::path& attempts,
+                                  const std::filesystem::path& memory,
                                   std::chrono::milliseconds patience) {
-  int ended = 0;
+  STRATA_TRY(const std::size_t ended, end_processes_in(attempts, patience));
+  if (ended > 0) log_warning("worker", "ended {} processes that an earlier life left", ended);
+  const std::string prefix = scratch_prefix(attempts);
   std::error_code error;
-  for (const auto& folder : std::filesystem::directory_iterator(attempts, error)) {
-    const auto file = folder.path() / "session.json";
-    if (!std::filesystem::exists(file, error)) continue;
-    const auto record = read_record(file);
-    if (!record) {
-      log_warning("worker", "a session of an earlier life cannot be found again: {}",
-                  record.error().message);
-      continue;
-    }
-    if (!members_of(*record).empty()) {
-      ++ended;
-      log_warning("worker", "ending what is left of attempt {} (session {})", record->attempt,
-                  record->session);
-    }
-    STRATA_CHECK_OK(end_session(*record, patience));
-    remove_scratch(*record);
-    std::filesystem::remove(file, error);
+  for (const auto& folder : std::filesystem::directory_iterator(memory, error)) {
+    if (folder.path().filename().string().starts_with(prefix)) remove_scratch(folder.path());
   }
   return ended;
 }

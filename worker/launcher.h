@@ -1,10 +1,10 @@
 // Starts the processes of attempts and sees them gone. Each attempt is a session of its own under a
-// strata-guard, which ends when nothing of the attempt is left and dies no later than this process
-// (guard_main.cc).
+// strata-guard, which tells when nothing of the attempt is left and ends no later than this process
+// (guard_main.cc). A guard has one attempt at a time and is used again: there are as many as there
+// were attempts at the same time.
 //
-// Thread rule: one thread, the main one: a guard is told by the kernel when the THREAD that started
-// it ends. REQUIRES: the process is a subreaper (become_subreaper), so that what a killed guard
-// leaves behind comes to us.
+// Thread rule: one thread. REQUIRES: the process is a subreaper (become_subreaper), so that what a
+// killed guard leaves behind comes to us; it has no other children, and forks none.
 #pragma once
 
 #include <sys/types.h>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/subprocess.h"
 #include "worker/session.h"
 
@@ -24,6 +25,11 @@ namespace strata::worker {
 
 // For a guard to obey, before it is killed as well.
 inline constexpr std::chrono::milliseconds kGuardPatience{2'000};
+// For an idle guard to take an order, before another one is asked.
+inline constexpr std::chrono::seconds kGuardTakesOrder{1};
+
+// Where attempts with ranks have what OpenMPI shares.
+inline constexpr const char* kMemoryFolder = "/dev/shm";
 
 [[nodiscard]] Status become_subreaper();
 
@@ -49,8 +55,6 @@ struct LaunchOrder {
   std::map<std::string, std::string> environment{};
   std::filesystem::path folder{};  // working folder
   std::filesystem::path log_file{};
-  std::filesystem::path exit_file{};
-  std::filesystem::path session_file{};
   std::filesystem::path scratch{};  // removed when the session is gone; empty: none
 };
 
@@ -60,44 +64,67 @@ struct ProgramExit {
 };
 
 struct EndedSession {
-  pid_t session = 0;
+  pid_t guard = 0;
   ProgramExit how{};
 };
 
 class Launcher {
  public:
-  explicit Launcher(std::filesystem::path guard_program)
-      : guard_program_(std::move(guard_program)) {}
+  // `attempts`: the folder of all of them.
+  Launcher(std::filesystem::path guard_program, std::filesystem::path attempts)
+      : guard_program_(std::move(guard_program)), attempts_(std::move(attempts)) {}
+  ~Launcher();  // ends what runs, and the guards
+  Launcher(const Launcher&) = delete;
+  Launcher& operator=(const Launcher&) = delete;
 
-  // The session's id.
+  // The guard that has it; no other attempt has until this one was collected.
   [[nodiscard]] Result<pid_t> start(const LaunchOrder& order);
-  void ask_to_stop(pid_t session);
-  void kill(pid_t session, Instant now);
+  void ask_to_stop(pid_t guard);
+  void kill(pid_t guard, Instant now);
 
-  // Sessions of which no process is left. Call at SIGCHLD, and every few milliseconds while
-  // unsettled().
+  // Readable when collect() has something to say; -1 before the first start. It says nothing of
+  // guards that were killed: those are children.
+  [[nodiscard]] int ready_fd() const { return answers_.get(); }
+  // Sessions of which no process is left. Call when ready_fd() is readable, at SIGCHLD, and every
+  // few milliseconds while unsettled().
   [[nodiscard]] std::vector<EndedSession> collect(Instant now);
   [[nodiscard]] bool unsettled() const;
-  [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
+  [[nodiscard]] std::size_t sessions() const;
 
  private:
   struct Session {
-    SessionRecord record{};
-    std::filesystem::path exit_file{};
-    std::filesystem::path session_file{};
+    std::filesystem::path folder{};
+    std::filesystem::path scratch{};
     std::optional<Instant> killed_at{};
-    bool guard_ended = false;
+    std::optional<strata::Exit> exit{};  // nothing of it is left
   };
+  struct Guard {
+    FileDescriptor commands{};
+    std::optional<Session> session{};  // none: idle
+    bool gone = false;
+  };
+  [[nodiscard]] Result<pid_t> start_guard();
+  [[nodiscard]] bool command(pid_t guard, std::string_view bytes);
   void reap();
-  void kill_strays();
+  void read_answers();
+  [[nodiscard]] bool is_settled(Guard& guard);
+  [[nodiscard]] bool kill_strays();
 
   std::filesystem::path guard_program_;
-  std::map<pid_t, Session> sessions_;
+  std::filesystem::path attempts_;
+  FileDescriptor answers_;        // of all guards
+  FileDescriptor answers_write_;  // their end
+  std::map<pid_t, Guard> guards_;
 };
 
-// What an earlier life of this worker left running, by the session files below `attempts`. Returns
-// how many sessions had processes left; an error when some would not end.
-[[nodiscard]] Result<int> end_recorded_sessions(const std::filesystem::path& attempts,
+// The beginning of the names of all folders in memory of the attempts of one worker, which are the
+// same in its next life.
+[[nodiscard]] std::string scratch_prefix(const std::filesystem::path& attempts);
+
+// Ends what an earlier life of this worker left running below `attempts`, and removes what it left
+// in `memory`. Returns how many processes that were; an error when some would not end.
+[[nodiscard]] Result<std::size_t> end_leftovers(const std::filesystem::path& attempts,
+                                                const std::filesystem::path& memory,
                                                 std::chrono::milliseconds patience);
 
 }  // namespace strata::worker

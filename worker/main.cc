@@ -131,7 +131,8 @@ int run(const Settings& settings) {
   const auto secrets = worker::Secrets::gather(folder / "secrets");
   if (!secrets) return failed(secrets.error());
   if (auto status = worker::become_subreaper(); !status) return failed(status.error());
-  const auto leftovers = worker::end_recorded_sessions(folder / "attempts", kLeftoverPatience);
+  const auto leftovers =
+      worker::end_leftovers(folder / "attempts", worker::kMemoryFolder, kLeftoverPatience);
   if (!leftovers) return failed(leftovers.error());
   const auto inventory = worker::take_inventory(settings.slots, settings.labels, !settings.no_gpus);
   if (!inventory) return failed(inventory.error());
@@ -151,7 +152,7 @@ int run(const Settings& settings) {
   if (!left) return failed(left.error());
   const std::int64_t memory_mb =
       settings.memory_mb.value_or(worker::take_memory_mb(worker::Cgroup::own(), environment));
-  worker::Launcher launcher(own_folder() / "strata-guard");
+  worker::Launcher launcher(own_folder() / "strata-guard", folder / "attempts");
   worker::WorkPool pool;
   worker::Attempts attempts(
       {.folder = folder,
@@ -159,7 +160,6 @@ int run(const Settings& settings) {
        .models = model_folder.empty() ? model_folder : fs::absolute(model_folder, error),
        .build = STRATA_BUILD,
        .host = host,
-       .life = fmt::format("{:016x}", session),
        .verify_inputs = settings.verify_inputs ? worker::Verify::kHashes : worker::Verify::kSizes,
        .ended_folders_kept = settings.keep},
       *inventory, *secrets, launcher, pool);

@@ -5,8 +5,6 @@
 //   progress.jsonl  what it reports
 //   out/NAME        its outputs, until they are moved into the artifact store
 //   scores.json, recorded.json, checkpoints: as the program writes them
-//   session.json    while processes of it live
-//   exit            how the program ended
 //
 // Folders of ended attempts are kept, the newest `kept` of them, so that people can read logs.
 #pragma once
@@ -39,8 +37,6 @@ class RunDirectory {
   [[nodiscard]] std::filesystem::path progress_file() const { return folder_ / "progress.jsonl"; }
   [[nodiscard]] std::filesystem::path scores_file() const { return folder_ / "scores.json"; }
   [[nodiscard]] std::filesystem::path recorded_file() const { return folder_ / "recorded.json"; }
-  [[nodiscard]] std::filesystem::path session_file() const { return folder_ / "session.json"; }
-  [[nodiscard]] std::filesystem::path exit_file() const { return folder_ / "exit"; }
   [[nodiscard]] std::filesystem::path output(const std::string& name) const {
     return folder_ / "out" / name;
   }

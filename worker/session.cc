@@ -1,29 +1,28 @@
 #include "worker/session.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
+#include <map>
 #include <optional>
+#include <set>
 #include <sstream>
+#include <string>
 #include <thread>
 
-#include "base/fields.h"
 #include "base/files.h"
-#include "base/json.h"
-#include "base/subprocess.h"
 
 namespace strata::worker {
 namespace {
 
 constexpr std::chrono::milliseconds kKillAgainAfter{10};
+// For a moment while it executes another program, a process has no environment.
+constexpr int kLooksWithout = 2;
 constexpr std::uint64_t kEnvironmentBytesMax = 4U << 20U;
 
 struct ProcessStat {
   char state = 0;
   pid_t parent = 0;
-  std::uint64_t started = 0;
 };
 
 std::optional<ProcessStat> stat_of(pid_t pid) {
@@ -34,109 +33,88 @@ std::optional<ProcessStat> stat_of(pid_t pid) {
   std::istringstream fields(text->substr(behind + 1));
   ProcessStat stat;
   fields >> stat.state >> stat.parent;
-  std::string skipped;
-  for (int field = 5; field < 22; ++field)
-    fields >> skipped;  // fields are counted from 1, the state being the third
-  fields >> stat.started;
   if (!fields) return {};
   return stat;
 }
 
-std::string boot_id() {
-  auto text = read_file("/proc/sys/kernel/random/boot_id");
-  if (!text) return "unknown";
-  while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0)
-    text->pop_back();
-  return *text;
-}
-
-// Whether `entry` ("NAME=value") is in the first environment of a process.
-bool carries(pid_t pid, const std::string& entry) {
-  const auto environment = read_file(fmt::format("/proc/{}/environ", pid), kEnvironmentBytesMax);
-  if (!environment) return false;
-  std::size_t at = 0;
-  while (at < environment->size()) {
-    const std::size_t end = std::min(environment->find('\0', at), environment->size());
-    if (environment->compare(at, end - at, entry) == 0) return true;
-    at = end + 1;
-  }
-  return false;
-}
-
-template <class Visit>
-void each_process(const Visit& visit) {
+// By number.
+std::map<pid_t, ProcessStat> all_processes() {
+  std::map<pid_t, ProcessStat> all;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename().string();
-    if (name.find_first_not_of("0123456789") == std::string::npos)
-      visit(static_cast<pid_t>(std::stoi(name)));
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto pid = static_cast<pid_t>(std::stoi(name));
+    if (const auto stat = stat_of(pid)) all.emplace(pid, *stat);
   }
+  return all;
+}
+
+bool is_over(const ProcessStat& stat) { return stat.state == 'Z' || stat.state == 'X'; }
+
+// The attempt folder in the first environment of a process; empty: none, or it may not be read.
+std::string attempt_folder_of(pid_t pid) {
+  static const std::string kEntry = std::string(kAttemptFolderVariable) + "=";
+  const auto environment = read_file(fmt::format("/proc/{}/environ", pid), kEnvironmentBytesMax);
+  if (!environment) return {};
+  for (std::size_t at = 0; at < environment->size();) {
+    const std::size_t end = std::min(environment->find('\0', at), environment->size());
+    if (environment->compare(at, kEntry.size(), kEntry) == 0)
+      return environment->substr(at + kEntry.size(), end - at - kEntry.size());
+    at = end + 1;
+  }
+  return {};
+}
+
+// By what the names lead to, where it sees them: a folder may have several names, and a name
+// several meanings. An attempt may have removed its folder; then the name must do.
+bool carries(pid_t pid, const std::filesystem::path& folder) {
+  const std::filesystem::path its = attempt_folder_of(pid);
+  if (its.empty()) return false;
+  const std::filesystem::path root(fmt::format("/proc/{}/root", pid));
+  std::error_code error;
+  return its == folder || std::filesystem::equivalent(root / its.relative_path(), folder, error) ||
+         std::filesystem::equivalent(root / its.parent_path().relative_path(), folder, error);
+}
+
+std::vector<pid_t> with_all_below(const std::map<pid_t, ProcessStat>& all, std::set<pid_t> roots) {
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const auto& [pid, stat] : all) {
+      if (roots.contains(stat.parent) && roots.insert(pid).second) grown = true;
+    }
+  }
+  std::erase_if(roots, [&](pid_t pid) { return !all.contains(pid) || is_over(all.at(pid)); });
+  return {roots.begin(), roots.end()};
 }
 
 }  // namespace
 
-Result<SessionRecord> record_of(pid_t leader) {
-  const auto stat = stat_of(leader);
-  if (!stat)
-    return fail(ErrorCode::kNotFound, "reading /proc/{}/stat: the process is gone", leader);
-  return SessionRecord{.session = leader, .started = stat->started, .boot = boot_id()};
-}
-
-Status write_record(const std::filesystem::path& file, const SessionRecord& record) {
-  const Value value(Object{{"session", std::int64_t{record.session}},
-                           {"started", record.started},
-                           {"boot", record.boot},
-                           {"attempt", record.attempt},
-                           {"scratch", record.scratch},
-                           {"folder", record.folder}});
-  // Not synced: the record matters to a worker that starts again in the same boot, and sees what
-  // was written.
-  return write_file_unsynced(file, to_canonical_json(value) + "\n");
-}
-
-Result<SessionRecord> read_record(const std::filesystem::path& file) {
-  STRATA_TRY(const std::string text, read_file(file));
-  STRATA_TRY(const Value value, parse_json(text));
-  Fields fields(value, file.string());
-  SessionRecord record{.session = static_cast<pid_t>(fields.integer("session")),
-                       .started = static_cast<std::uint64_t>(fields.integer("started")),
-                       .boot = fields.text("boot"),
-                       .attempt = fields.text("attempt"),
-                       .scratch = fields.text("scratch", ""),
-                       .folder = fields.text("folder", "")};
-  fields.require(record.session > 1, "session", "expected a process id");
-  STRATA_CHECK_OK(fields.finish());
-  return record;
-}
-
-std::vector<pid_t> members_of(const SessionRecord& record) {
-  if (record.boot != boot_id()) return {};
-  const auto leader = stat_of(record.session);
-  std::vector<pid_t> members;
-  if (!leader || leader->started == record.started)  // else its number is somebody else's by now
-    members = processes_of_session(record.session);
-  if (!leader) {
-    const std::string name = "STRATA_ATTEMPT=" + record.attempt;
-    std::erase_if(members, [&](pid_t pid) { return !carries(pid, name); });
+std::vector<pid_t> processes_in(const std::filesystem::path& folder) {
+  const auto all = all_processes();
+  std::set<pid_t> carriers;
+  for (const auto& [pid, stat] : all) {
+    if (!is_over(stat) && carries(pid, folder)) carriers.insert(pid);
   }
-  if (record.folder.empty()) return members;
-  const std::string folder = std::string(kAttemptFolderVariable) + "=" + record.folder;
-  each_process([&](pid_t pid) {
-    if (std::find(members.begin(), members.end(), pid) == members.end() && carries(pid, folder))
-      members.push_back(pid);
-  });
-  return members;
+  return with_all_below(all, std::move(carriers));
 }
 
-Status end_session(const SessionRecord& record, std::chrono::milliseconds patience) {
+std::vector<pid_t> processes_from(pid_t pid) { return with_all_below(all_processes(), {pid}); }
+
+Result<std::size_t> end_processes_in(const std::filesystem::path& folder,
+                                     std::chrono::milliseconds patience) {
+  std::set<pid_t> ended;
+  int looks_without = 0;
   for (auto waited = std::chrono::milliseconds{0};; waited += kKillAgainAfter) {
-    const std::vector<pid_t> members = members_of(record);
-    if (members.empty()) return {};
+    const std::vector<pid_t> members = processes_in(folder);
+    looks_without = members.empty() ? looks_without + 1 : 0;
+    if (looks_without == kLooksWithout) return ended.size();
+    ended.insert(members.begin(), members.end());
     for (const pid_t pid : members) ::kill(pid, SIGKILL);
-    if (waited >= patience) {
+    if (waited >= patience && !members.empty()) {
       return fail(ErrorCode::kUnavailable,
-                  "ending session {}: {} processes do not end, among them {}", record.session,
-                  members.size(), members.front());
+                  "ending what is left below {}: {} processes do not end, among them {}",
+                  folder.string(), members.size(), members.front());
     }
     std::this_thread::sleep_for(kKillAgainAfter);
   }
@@ -144,11 +122,9 @@ Status end_session(const SessionRecord& record, std::chrono::milliseconds patien
 
 std::vector<pid_t> children_of(pid_t parent) {
   std::vector<pid_t> children;
-  each_process([&](pid_t pid) {
-    const auto stat = stat_of(pid);
-    if (stat && stat->parent == parent) children.push_back(pid);
-  });
-  std::sort(children.begin(), children.end());
+  for (const auto& [pid, stat] : all_processes()) {
+    if (stat.parent == parent) children.push_back(pid);
+  }
   return children;
 }
 

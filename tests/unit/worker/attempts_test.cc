@@ -24,15 +24,17 @@ class Running : public ::testing::Test {
     secrets_ = *Secrets::gather(temporary_ / "secrets");
     make(200);
   }
-  void TearDown() override { EXPECT_TRUE(children_of(::getpid()).empty()); }
+  void TearDown() override {
+    attempts_.reset();
+    launcher_.reset();
+    EXPECT_TRUE(children_of(::getpid()).empty());
+  }
 
   void make(std::size_t kept) {
-    attempts_.emplace(AttemptsOptions{.folder = temporary_.path(),
-                                      .build = "b1",
-                                      .host = "h1",
-                                      .life = "test",
-                                      .ended_folders_kept = kept},
-                      inventory_, secrets_, launcher_, pool_);
+    attempts_.emplace(
+        AttemptsOptions{
+            .folder = temporary_.path(), .build = "b1", .host = "h1", .ended_folders_kept = kept},
+        inventory_, secrets_, *launcher_, pool_);
     attempts_->use_store(store_);
   }
   static StartAttempt order(const std::string& script, std::vector<std::string> outputs = {}) {
@@ -77,7 +79,9 @@ class Running : public ::testing::Test {
   SystemClock clock_;
   Inventory inventory_{.slots = 2};
   Secrets secrets_;
-  Launcher launcher_{std::filesystem::path(STRATA_BINARY_DIR) / "bin/strata-guard"};
+  std::optional<Launcher> launcher_{std::in_place,
+                                    std::filesystem::path(STRATA_BINARY_DIR) / "bin/strata-guard",
+                                    temporary_ / "attempts"};
   WorkPool pool_;
   ArtifactStore store_ = testing::open_artifact_store(temporary_ / "store");
   std::optional<Attempts> attempts_;

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/files.h"
 #include "base/subprocess.h"
 #include "tests/support/temporary_folder.h"
@@ -12,99 +14,98 @@ namespace strata::worker {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{10'000};
+constexpr int kPolls = 2'000;  // of 10 ms
 
-pid_t sleeper(const std::string& attempt) {
-  const auto pid = spawn({.argv = {"sleep", "1000"},
-                          .extra_environment = {{"STRATA_ATTEMPT", attempt}},
-                          .own_session = true});
-  EXPECT_TRUE(pid);
-  return *pid;
+class Processes : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"attempts", "others"})
+      ASSERT_TRUE(make_folder(temporary_ / name / "a-1"));
+  }
+  pid_t start(const std::string& script, const std::filesystem::path& folder) {
+    const auto pid = spawn({.argv = {"sh", "-c", script},
+                            .extra_environment = {{kAttemptFolderVariable, folder.string()}},
+                            .folder = temporary_.path(),
+                            .own_session = true});
+    EXPECT_TRUE(pid);
+    for (int i = 0; i < kPolls; ++i) {  // it executes what it begins with
+      if (!processes_in(folder).empty()) return *pid;
+      ::usleep(10'000);
+    }
+    ADD_FAILURE() << script;
+    return *pid;
+  }
+  static bool has(const std::vector<pid_t>& processes, pid_t pid) {
+    return std::find(processes.begin(), processes.end(), pid) != processes.end();
+  }
+  pid_t pid_in(const std::string& name) {
+    for (int i = 0; i < kPolls; ++i) {
+      const std::string text = read_file(temporary_ / name).value_or("");
+      if (text.ends_with('\n')) return static_cast<pid_t>(std::stol(text));
+      ::usleep(10'000);
+    }
+    ADD_FAILURE() << name;
+    return 0;
+  }
+
+  strata::testing::TemporaryFolder temporary_;
+  std::filesystem::path attempts_ = temporary_ / "attempts";
+};
+
+TEST_F(Processes, ThoseOfAnAttemptAndOfAllAttemptsAreToldFromOthers) {
+  const pid_t ours = start("while :; do sleep 0.2; done", attempts_ / "a-1");
+  const pid_t guard = start("while :; do sleep 0.2; done", attempts_);
+  const pid_t other = start("while :; do sleep 0.2; done", temporary_ / "others" / "a-1");
+  EXPECT_TRUE(has(processes_in(attempts_ / "a-1"), ours));
+  EXPECT_FALSE(has(processes_in(attempts_ / "a-1"), guard));
+  EXPECT_TRUE(has(processes_in(attempts_), ours));
+  EXPECT_TRUE(has(processes_in(attempts_), guard));
+  EXPECT_FALSE(has(processes_in(attempts_), other));
+  const auto ended = end_processes_in(attempts_, kPatience);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_GE(*ended, 2U);
+  EXPECT_EQ(wait_exit(ours)->signal, SIGKILL);
+  EXPECT_EQ(wait_exit(guard)->signal, SIGKILL);
+  EXPECT_FALSE(*poll_exit(other)) << "it lives";
+  ::kill(other, SIGKILL);
+  EXPECT_TRUE(wait_exit(other));
 }
 
-TEST(Session, ARecordSurvivesTheDisk) {
-  const strata::testing::TemporaryFolder temporary;
-  auto record = record_of(::getpid());
-  ASSERT_TRUE(record);
-  record->attempt = "4f2a9c01#2";
-  record->scratch = "/dev/shm/x";
-  record->folder = "/attempts/x";
-  ASSERT_TRUE(write_record(temporary / "session.json", *record));
-  const auto read = read_record(temporary / "session.json");
-  ASSERT_TRUE(read) << read.error().message;
-  EXPECT_EQ(read->session, record->session);
-  EXPECT_EQ(read->started, record->started);
-  EXPECT_EQ(read->boot, record->boot);
-  EXPECT_EQ(read->attempt, record->attempt);
-  EXPECT_EQ(read->scratch, record->scratch);
-  EXPECT_EQ(read->folder, record->folder);
+TEST_F(Processes, OneThatMadeItselfAnotherSessionIsFound) {
+  const pid_t leader = start("setsid sleep 1000 & echo $! > pid", attempts_ / "a-1");
+  ASSERT_TRUE(wait_exit(leader));
+  EXPECT_TRUE(has(processes_in(attempts_), pid_in("pid")));
+  EXPECT_TRUE(end_processes_in(attempts_, kPatience));
+  EXPECT_TRUE(processes_in(attempts_).empty());
 }
 
-TEST(Session, ARecordedSessionIsEnded) {
-  const pid_t pid = sleeper("a#1");
-  const auto record = record_of(pid);
-  ASSERT_TRUE(record);
-  EXPECT_EQ(members_of(*record), std::vector<pid_t>{pid});
-  EXPECT_TRUE(end_session(*record, kPatience));
-  EXPECT_EQ(wait_exit(pid)->signal, SIGKILL);
+TEST_F(Processes, OneThatHasNoEnvironmentIsFoundBelowOneThatHas) {
+  const pid_t leader =
+      start("env -i sh -c 'echo $$ > pid; sleep 1000; :' & wait; :", attempts_ / "a-1");
+  const pid_t bare = pid_in("pid");
+  EXPECT_TRUE(has(processes_in(attempts_), bare));
+  EXPECT_TRUE(has(processes_from(leader), bare));
+  EXPECT_TRUE(has(processes_from(leader), leader));
+  EXPECT_TRUE(end_processes_in(attempts_, kPatience));
+  EXPECT_TRUE(processes_from(bare).empty());
+  EXPECT_TRUE(wait_exit(leader));
 }
 
-TEST(Session, AReusedPidIsNotKilled) {
-  const pid_t pid = sleeper("a#1");
-  auto record = record_of(pid);
-  ASSERT_TRUE(record);
-  // The session that was recorded began earlier: the number has changed hands.
-  record->started -= 1;
-  EXPECT_TRUE(members_of(*record).empty());
-  EXPECT_TRUE(end_session(*record, kPatience));
-  EXPECT_FALSE(*poll_exit(pid)) << "it lives";
-  ::kill(pid, SIGKILL);
+TEST_F(Processes, AFolderMayHaveAnotherNameThanBefore) {
+  const pid_t pid = start("while :; do sleep 0.2; done", attempts_ / "a-1");
+  std::filesystem::create_directory_symlink(attempts_, temporary_ / "link");
+  EXPECT_TRUE(has(processes_in(temporary_ / "link"), pid));
+  EXPECT_TRUE(end_processes_in(temporary_ / "link", kPatience));
   EXPECT_TRUE(wait_exit(pid));
 }
 
-TEST(Session, NothingOfAnEarlierBootIsKilled) {
-  const pid_t pid = sleeper("a#1");
-  auto record = record_of(pid);
-  record->boot = "another";
-  EXPECT_TRUE(members_of(*record).empty());
-  ::kill(pid, SIGKILL);
+TEST_F(Processes, AnAttemptThatHasRemovedItsFolderIsStillFoundByItsName) {
+  const pid_t pid = start("while :; do sleep 0.2; done", attempts_ / "a-1");
+  std::filesystem::remove(attempts_ / "a-1");
+  EXPECT_TRUE(has(processes_in(attempts_ / "a-1"), pid));
+  EXPECT_TRUE(has(processes_in(attempts_), pid));
+  EXPECT_TRUE(end_processes_in(attempts_, kPatience));
   EXPECT_TRUE(wait_exit(pid));
-}
-
-TEST(Session, AProcessThatMadeItselfAnotherSessionIsFoundByTheAttemptsFolder) {
-  const strata::testing::TemporaryFolder temporary;
-  const auto leader = spawn({.argv = {"sh", "-c", "setsid sleep 1000 & echo $! > pid; sleep 0.2"},
-                             .extra_environment = {{kAttemptFolderVariable, temporary.path()}},
-                             .folder = temporary.path(),
-                             .own_session = true});
-  ASSERT_TRUE(leader);
-  auto record = record_of(*leader);
-  ASSERT_TRUE(record);
-  ASSERT_TRUE(wait_exit(*leader));
-  EXPECT_TRUE(members_of(*record).empty()) << "its number is nobody's any more";
-  record->folder = temporary.path();
-  const auto pid = static_cast<pid_t>(std::stol(*read_file(temporary / "pid")));
-  EXPECT_EQ(members_of(*record), std::vector<pid_t>{pid});
-  EXPECT_TRUE(end_session(*record, kPatience));
-  EXPECT_TRUE(members_of(*record).empty());
-}
-
-TEST(Session, WithoutItsLeaderOnlyProcessesThatCarryTheAttemptAreKilled) {
-  // The leader ends, its children stay in the session: one that carries the attempt, one that does
-  // not.
-  const auto leader =
-      spawn({.argv = {"sh", "-c", "sleep 1000 & env -u STRATA_ATTEMPT sleep 1000 & sleep 0.3"},
-             .extra_environment = {{"STRATA_ATTEMPT", "a#1"}},
-             .own_session = true});
-  ASSERT_TRUE(leader);
-  auto record = record_of(*leader);
-  ASSERT_TRUE(record);
-  record->attempt = "a#1";
-  ASSERT_TRUE(wait_exit(*leader));
-  ASSERT_EQ(processes_of_session(*leader).size(), 2U);
-  EXPECT_EQ(members_of(*record).size(), 1U);
-  EXPECT_TRUE(end_session(*record, kPatience));
-  EXPECT_EQ(processes_of_session(*leader).size(), 1U);
-  signal_session(*leader, SIGKILL);
 }
 
 }  // namespace
