@@ -53,6 +53,7 @@ Instant Agent::next_due() const {
   Instant due = id_ ? heartbeat_due_ : hello_due_;
   for (const auto& [id, held] : held_) {
     due = std::min(due, held.phase == AttemptPhase::kStopping ? kill_due(held) : held.lease_until);
+    if (held.start_due) due = std::min(due, *held.start_due);
   }
   if (id_) {
     for (const auto& [id, ended] : ended_) due = std::min(due, ended.sent + options_.report_every);
@@ -272,11 +273,20 @@ void Agent::tell(Ended& ended, Instant now, Actions& out) {
 
 // --- what the shell tells ---
 
-void Agent::on(const ProcessStarted& started, Instant, Actions& out) {
+void Agent::on(const ProcessStarted& started, Instant now, Actions& out) {
   const auto it = held_.find(started.attempt);
   if (it == held_.end() || it->second.phase != AttemptPhase::kStarting) return;
   it->second.phase = AttemptPhase::kRunning;
-  if (id_) out.push_back(SendMessage{ReportStarted{.worker = *id_, .attempt = started.attempt}});
+  it->second.start_due = now + options_.start_told_after;
+  if (now >= *it->second.start_due) tell_start(started.attempt, it->second, out);
+}
+
+// Where nobody can be told, the heartbeats say it.
+void Agent::tell_start(const AttemptId& id, Held& held, Actions& out) const {
+  if (!held.start_due) return;
+  held.start_due.reset();
+  if (id_ && !held.dropped)
+    out.push_back(SendMessage{ReportStarted{.worker = *id_, .attempt = id}});
 }
 
 void Agent::on(const ProcessEnded& ended, Instant now, Actions& out) {
@@ -288,6 +298,7 @@ void Agent::on(const ProcessEnded& ended, Instant now, Actions& out) {
   if (auto* stopped = std::get_if<Stopped>(&outcome);
       stopped != nullptr && !it->second.stop_reason.empty())
     stopped->reason = it->second.stop_reason;
+  tell_start(ended.attempt, it->second, out);
   held_.erase(it);
   if (dropped) checkpoints_.erase(ended.attempt);
   if (!dropped) report_ended(ended.attempt, std::move(outcome), ended.missing_inputs, now, out);
@@ -340,6 +351,7 @@ void Agent::exit_when_done(Instant now, Actions& out) {
 
 void Agent::on(const TimePassed&, Instant now, Actions& out) {
   for (auto& [id, held] : held_) {
+    if (held.start_due && now >= *held.start_due) tell_start(id, held, out);
     if (held.phase == AttemptPhase::kStopping) {
       if (now >= kill_due(held)) kill(id, held, now, out);
     } else if (now >= held.lease_until) {

@@ -36,6 +36,8 @@ struct Options {
   std::chrono::milliseconds hello_every{1'000};  // until Welcome comes; doubles up to the next
   std::chrono::milliseconds hello_every_max{10'000};
   std::chrono::milliseconds report_every{2'000};  // unacknowledged reports are sent again
+  // A start is told so much later, or with the end: of a short attempt both are one commit then.
+  std::chrono::milliseconds start_told_after{10};
   std::chrono::milliseconds lease_margin_max{30'000};
   // From the request to stop until SIGKILL, where neither the order nor the task says.
   std::chrono::milliseconds terminate_after{20'000};
@@ -119,7 +121,8 @@ class Agent {
   struct Held {
     StartAttempt order{};
     AttemptPhase phase = AttemptPhase::kStarting;
-    Instant lease_until{};  // ours: the coordinator's less the margin
+    Instant lease_until{};               // ours: the coordinator's less the margin
+    std::optional<Instant> start_due{};  // when it is told that it runs, which it was not yet
     // The first one that names it, so the first whose answer renews it.
     std::uint64_t first_heartbeat = 0;
     Instant kill_at{};  // when stopping: the deadline; then when it is killed again
@@ -154,6 +157,7 @@ class Agent {
   [[nodiscard]] Instant kill_due(const Held& held) const;
   [[nodiscard]] std::chrono::milliseconds grace_of(const Held& held) const;
   [[nodiscard]] std::int64_t lifetime_left_ms(Instant now) const;
+  void tell_start(const AttemptId& id, Held& held, Actions& out) const;
   void report_ended(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing,
                     Instant now, Actions& out);
   void forget_ended(const AttemptId& id);

@@ -98,6 +98,41 @@ TEST(Agent, SaysHelloUntilItIsWelcome) {
   EXPECT_EQ(env.sent<Hello>(), nullptr);
 }
 
+TEST(Agent, TellsAStartALittleLaterButNeverAfterTheEnd) {
+  Env env;
+  env.welcome();
+  const StartAttempt lasting = env.running(seconds(1));
+  EXPECT_EQ(env.sent<ReportStarted>(), nullptr);
+  EXPECT_LE(env.agent.next_due(), env.now + milliseconds(10));
+  env.tick(milliseconds(10));
+  ASSERT_NE(env.sent<ReportStarted>(), nullptr);
+  EXPECT_EQ(env.sent<ReportStarted>()->attempt, lasting.attempt);
+  env.tick(milliseconds(10));
+  EXPECT_EQ(env.sent<ReportStarted>(), nullptr) << "once";
+
+  const StartAttempt brief = env.order(1, 2);
+  env.step(Message(brief));
+  env.step(ProcessStarted{.attempt = brief.attempt});
+  EXPECT_EQ(env.sent<ReportStarted>(), nullptr);
+  env.step(ProcessEnded{.attempt = brief.attempt, .outcome = Succeeded{}});
+  ASSERT_EQ(env.last.size(), 2U);
+  EXPECT_EQ(env.sent<ReportStarted>(),
+            &std::get<ReportStarted>(std::get<SendMessage>(env.last[0]).message));
+  EXPECT_NE(env.sent<ReportEnded>(), nullptr);
+  env.step(ProcessEnded{.attempt = lasting.attempt, .outcome = Succeeded{}});
+  EXPECT_EQ(env.last.size(), 1U);
+}
+
+TEST(Agent, NeverStartedIsNotToldAsAStart) {
+  Env env;
+  env.welcome();
+  const StartAttempt order = env.order();
+  env.step(Message(order));
+  env.step(ProcessEnded{.attempt = order.attempt, .outcome = Failed{.reason = "no such program"}});
+  EXPECT_EQ(env.sent<ReportStarted>(), nullptr);
+  EXPECT_NE(env.sent<ReportEnded>(), nullptr);
+}
+
 TEST(Agent, TellsTheLastCheckpointWithTheEndUntilTheEndIsAcknowledged) {
   Env env;
   env.welcome();
