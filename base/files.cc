@@ -108,6 +108,19 @@ Status write_file_unsynced(const std::filesystem::path& path, std::string_view b
   return write_and_rename(path, bytes, mode, false);
 }
 
+Status write_file_in_place(const std::filesystem::path& path, std::string_view bytes,
+                           unsigned mode) {
+  const FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, mode));
+  if (!fd.valid()) return system_failure("writing", path);
+  STRATA_CHECK_OK(write_all(fd.get(), bytes, path));
+  struct stat about {};
+  if (::fstat(fd.get(), &about) != 0) return system_failure("looking at", path);
+  if (static_cast<std::uint64_t>(about.st_size) == bytes.size()) return {};
+  if (::ftruncate(fd.get(), static_cast<off_t>(bytes.size())) != 0)
+    return system_failure("cutting", path);
+  return {};
+}
+
 Status make_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

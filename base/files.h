@@ -25,6 +25,11 @@ inline constexpr std::uint64_t kReadFileMax = 256ULL
 [[nodiscard]] Status write_file_unsynced(const std::filesystem::path& path, std::string_view bytes,
                                          unsigned mode = 0644);
 
+// Over what is there, neither whole at once nor synced: for a file that nobody reads yet. Does not
+// empty the file first: some file systems write one to the disk at once that was emptied before.
+[[nodiscard]] Status write_file_in_place(const std::filesystem::path& path, std::string_view bytes,
+                                         unsigned mode = 0644);
+
 // create_directories with an error that names the path.
 [[nodiscard]] Status make_folder(const std::filesystem::path& path);
 

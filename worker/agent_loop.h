@@ -20,8 +20,6 @@
 
 namespace strata::worker {
 
-// At progress files, while something runs.
-inline constexpr std::chrono::milliseconds kLookEvery{200};
 // While processes are being killed.
 inline constexpr std::chrono::milliseconds kLookEveryUnsettled{10};
 // Of the address file, while nobody answers.

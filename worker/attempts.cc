@@ -195,6 +195,15 @@ std::filesystem::path Attempts::scratch_of(const Attempt& attempt) const {
          fmt::format("{}{}-{}", scratch_prefix_, id.task.brief(), id.number);
 }
 
+Status Attempts::make_folder_of(const Attempt& attempt) {
+  const bool outputs = !attempt.order.spec.outputs.empty();
+  if (auto oldest = ended_folders_.take_oldest(running_.size())) {
+    if (!outputs && attempt.directory.take_over(*oldest)) return {};
+    remove_in_pool(std::move(*oldest));
+  }
+  return attempt.directory.create(outputs);
+}
+
 Status Attempts::start_program(Attempt& attempt) {
   const TaskSpec& spec = attempt.order.spec;
   const RunDirectory& directory = attempt.directory;
@@ -203,13 +212,13 @@ Status Attempts::start_program(Attempt& attempt) {
   STRATA_TRY(auto environment, secrets_.resolve(spec.secrets));
   const std::vector<std::string> argv = command_in(spec.program.argv, attempt.code);
   STRATA_TRY(const auto program, find_stage_program(options_.programs, argv.front()));
-  STRATA_CHECK_OK(directory.create());
+  STRATA_CHECK_OK(make_folder_of(attempt));
   SpecPaths paths{.models = options_.models};
   for (const auto& [name, ref] : attempt.order.inputs)
     paths.inputs.emplace(name, store_->content(ref.hash));
   if (attempt.order.resume_from) paths.resume = store_->content(attempt.order.resume_from->hash);
   STRATA_CHECK_OK(
-      write_file_unsynced(directory.spec_file(), stage_spec_text(attempt.order, directory, paths)));
+      write_file_in_place(directory.spec_file(), stage_spec_text(attempt.order, directory, paths)));
 
   LaunchOrder launch{.attempt = attempt.order.attempt.text(),
                      .argv = argv,
@@ -232,12 +241,12 @@ Status Attempts::start_program(Attempt& attempt) {
     for (auto& [name, value] : mpi_environment(mpi)) environment[name] = value;
   }
   launch.environment = std::move(environment);
-  attempt.witness = std::make_shared<Witness>(Witness::begin());
+  attempt.witness = std::make_shared<Witness>(Witness::begin("/dev/kmsg", cgroup_));
   STRATA_TRY(const pid_t guard, launcher_.start(launch));
   attempt.guard = guard;
   by_guard_.emplace(guard, attempt.order.attempt);
   spools_.insert_or_assign(attempt.order.attempt,
-                           Spool{.tail = ProgressTail(directory.progress_file())});
+                           Spool{.tail = ProgressTail(directory.progress_file()), .read_at = now_});
   return {};
 }
 
@@ -264,6 +273,9 @@ void Attempts::kill(const AttemptId& id, bool report, Instant now) {
 void Attempts::read_progress(const AttemptId& id, Attempt& attempt) {
   const auto spool = spools_.find(id);
   if (spool == spools_.end()) return;
+  // Half of the time: a look may come a little early, and then the next is far.
+  if (!attempt.ended && now_ - spool->second.read_at < kLookEvery / 2) return;
+  spool->second.read_at = now_;
   const bool clean = spool->second.tail.garbage() == 0;
   if (auto checkpoint = spool->second.tail.read()) attempt.checkpoint = std::move(checkpoint);
   if (clean && spool->second.tail.garbage() > 0) {
@@ -406,7 +418,7 @@ void Attempts::end(const AttemptId& id, Outcome outcome, std::vector<ContentHash
   tell(id, ProcessEnded{
                .attempt = id, .outcome = std::move(outcome), .missing_inputs = std::move(missing)});
   forget_oldest_spool();
-  remove_surplus_folders();
+  for (auto& folder : ended_folders_.take_surplus()) remove_in_pool(std::move(folder));
 }
 
 void Attempts::forget_oldest_spool() {
@@ -419,15 +431,13 @@ void Attempts::forget_oldest_spool() {
   spools_.erase(oldest);
 }
 
-void Attempts::remove_surplus_folders() {
-  for (std::filesystem::path& folder : ended_folders_.take_surplus()) {
-    waiting_jobs_.emplace_back([folder = std::move(folder)]() -> WorkPool::Completion {
-      std::error_code error;
-      std::filesystem::remove_all(folder, error);
-      if (error) log_warning("worker", "removing {}: {}", folder.string(), error.message());
-      return [] {};
-    });
-  }
+void Attempts::remove_in_pool(std::filesystem::path folder) {
+  waiting_jobs_.emplace_back([folder = std::move(folder)]() -> WorkPool::Completion {
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (error) log_warning("worker", "removing {}: {}", folder.string(), error.message());
+    return [] {};
+  });
   drain_waiting();
 }
 

@@ -32,6 +32,8 @@
 
 namespace strata::worker {
 
+// At progress files, while something runs.
+inline constexpr std::chrono::milliseconds kLookEvery{200};
 // Of a batch that nobody acknowledged.
 inline constexpr std::chrono::milliseconds kMetricsRepeatEvery{2'000};
 // So long a checkpoint or a success waits for its points to be acknowledged: over a restart of the
@@ -102,6 +104,7 @@ class Attempts {
   };
   struct Spool {
     ProgressTail tail;
+    Instant read_at{};
     bool ended = false;
     std::optional<Instant> sent{};
   };
@@ -113,6 +116,7 @@ class Attempts {
   void submit(const AttemptId& id, WorkPool::Job job);
   [[nodiscard]] InputCheck prepare(const ArtifactStore& store, const StartAttempt& order);
   void on_prepared(const AttemptId& id, const InputCheck& inputs);
+  Status make_folder_of(const Attempt& attempt);
   Status start_program(Attempt& attempt);
   void store_checkpoint(const AttemptId& id, Attempt& attempt);
   void finish(const AttemptId& id, Attempt& attempt);
@@ -121,7 +125,7 @@ class Attempts {
   void end(const AttemptId& id, Outcome outcome, std::vector<ContentHash> missing);
   void read_progress(const AttemptId& id, Attempt& attempt);
   void drain_waiting();
-  void remove_surplus_folders();
+  void remove_in_pool(std::filesystem::path folder);
   void forget_oldest_spool();
   [[nodiscard]] std::filesystem::path scratch_of(const Attempt& attempt) const;
   [[nodiscard]] std::map<std::string, std::string> recorded_of(const Attempt& attempt) const;
@@ -136,6 +140,7 @@ class Attempts {
   CodeCache code_;
   SlotMap slots_;
   EndedFolders ended_folders_;
+  Cgroup cgroup_ = Cgroup::own();
   std::map<AttemptId, Attempt> running_;
   std::map<AttemptId, Spool> spools_;
   std::map<pid_t, AttemptId> by_guard_;

@@ -1,6 +1,10 @@
 #include "worker/cgroup.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <sstream>
 #include <vector>
@@ -11,6 +15,7 @@ namespace strata::worker {
 namespace {
 
 constexpr std::uint64_t kFileBytesMax = 64U << 10U;
+constexpr std::size_t kKillsBytesMax = 4'096;  // a dozen short lines
 constexpr int kDepthMax = 64;
 // Version 1 says "no limit" as the largest number of whole pages; nobody has half of that.
 constexpr std::int64_t kNoLimitFrom = std::int64_t{1} << 60;
@@ -90,15 +95,24 @@ std::optional<std::int64_t> Cgroup::memory_limit() const {
   return smallest(mount_ / "memory", *paths_.memory_v1, "memory.limit_in_bytes");
 }
 
+// It is asked at the beginning of each attempt, so where the files are is found out once.
+Cgroup::Cgroup(CgroupPaths paths, std::filesystem::path mount)
+    : paths_(std::move(paths)), mount_(std::move(mount)) {
+  if (paths_.unified) kills_.push_back(folder_of(mount_, *paths_.unified) / "memory.events");
+  if (paths_.memory_v1)
+    kills_.push_back(folder_of(mount_ / "memory", *paths_.memory_v1) / "memory.oom_control");
+}
+
 std::optional<std::int64_t> Cgroup::oom_kills() const {
-  const auto in_file = [](const std::filesystem::path& file) -> std::optional<std::int64_t> {
-    const auto text = read_file(file, kFileBytesMax);
-    return text ? parse_oom_kills(*text) : std::nullopt;
-  };
-  std::optional<std::int64_t> kills;
-  if (paths_.unified) kills = in_file(folder_of(mount_, *paths_.unified) / "memory.events");
-  if (kills || !paths_.memory_v1) return kills;
-  return in_file(folder_of(mount_ / "memory", *paths_.memory_v1) / "memory.oom_control");
+  std::array<char, kKillsBytesMax> bytes{};
+  for (const std::filesystem::path& file : kills_) {
+    const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    const ssize_t got = fd.valid() ? ::read(fd.get(), bytes.data(), bytes.size()) : -1;
+    if (got <= 0) continue;
+    if (const auto kills = parse_oom_kills({bytes.data(), static_cast<std::size_t>(got)}))
+      return kills;
+  }
+  return {};
 }
 
 }  // namespace strata::worker

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace strata::worker {
 
@@ -30,8 +31,7 @@ class Cgroup {
  public:
   // Of this process. `mount` is /sys/fs/cgroup but in tests.
   static Cgroup own(const std::filesystem::path& mount = "/sys/fs/cgroup");
-  Cgroup(CgroupPaths paths, std::filesystem::path mount)
-      : paths_(std::move(paths)), mount_(std::move(mount)) {}
+  Cgroup(CgroupPaths paths, std::filesystem::path mount);
 
   // The smallest limit of the group and those above it, in bytes.
   [[nodiscard]] std::optional<std::int64_t> memory_limit() const;
@@ -41,6 +41,7 @@ class Cgroup {
  private:
   CgroupPaths paths_;
   std::filesystem::path mount_;
+  std::vector<std::filesystem::path> kills_;  // files that may say oom_kills, the better one first
 };
 
 }  // namespace strata::worker

@@ -68,6 +68,7 @@ std::optional<AnnouncedCheckpoint> ProgressTail::read() {
 }
 
 void ProgressTail::refill() {
+  if (ahead_.untouched()) return;  // not a line is there
   while (!stale_ && spool_.size() < kSpoolPointsMax) {
     const std::vector<std::string> lines = metrics_.read(kSpoolPointsMax - spool_.size());
     if (lines.empty()) return;

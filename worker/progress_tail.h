@@ -31,6 +31,7 @@ class LineTail {
   // At most `lines_max` more lines. A file that is not there yet has none.
   [[nodiscard]] std::vector<std::string> read(std::size_t lines_max);
   [[nodiscard]] std::int64_t too_long() const { return too_long_; }
+  [[nodiscard]] bool untouched() const { return offset_ == 0 && !skipping_; }
 
  private:
   std::filesystem::path file_;

@@ -1,6 +1,11 @@
 #include "worker/run_directory.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -10,12 +15,35 @@ namespace strata::worker {
 RunDirectory::RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt)
     : folder_(attempts / attempt.folder_name()) {}
 
-Status RunDirectory::create() const {
+Status RunDirectory::create(bool outputs) const {
   std::error_code error;
   std::filesystem::remove_all(folder_, error);
   if (error)
     return fail(ErrorCode::kUnavailable, "removing {}: {}", folder_.string(), error.message());
-  return make_folder(folder_ / "out");
+  return make_folder(outputs ? folder_ / "out" : folder_);
+}
+
+bool RunDirectory::take_over(const std::filesystem::path& old) const {
+  const std::array files{spec_file().filename().string(), log_file().filename().string()};
+  std::size_t found = 0;
+  off_t said = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(old, error)) {
+    if (std::find(files.begin(), files.end(), entry.path().filename()) == files.end()) return false;
+    struct stat about {};
+    // One with another name is somebody's who wants to keep it.
+    if (::lstat(entry.path().c_str(), &about) != 0 || !S_ISREG(about.st_mode) ||
+        about.st_nlink != 1 || about.st_uid != ::geteuid() || (about.st_mode & S_IWUSR) == 0)
+      return false;
+    ++found;
+    if (entry.path().filename() == files[1]) said = about.st_size;
+  }
+  struct stat about {};
+  if (error || found != files.size() || ::lstat(old.c_str(), &about) != 0 ||
+      (about.st_mode & S_IRWXU) != S_IRWXU)
+    return false;
+  return (said == 0 || ::truncate((old / files[1]).c_str(), 0) == 0) &&
+         ::rename(old.c_str(), folder_.c_str()) == 0;  // not onto one with something in it
 }
 
 Result<std::filesystem::path> RunDirectory::below(const std::string& relative) const {
@@ -60,30 +88,44 @@ std::string clipped(std::string_view line) {
   return encode_utf8(decode_utf8_lossy(line.substr(0, kLogLineMax)));
 }
 
-EndedFolders::EndedFolders(const std::filesystem::path& attempts, std::size_t kept) : kept_(kept) {
-  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> found;
+// When its spec was written: a folder that was taken over is itself older.
+EndedFolders::EndedFolders(const std::filesystem::path& attempts, std::size_t kept)
+    : attempts_(attempts), kept_(kept) {
+  std::vector<std::pair<std::filesystem::file_time_type, std::string>> found;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(attempts, error)) {
-    if (entry.is_directory(error)) found.emplace_back(entry.last_write_time(error), entry.path());
+    if (!entry.is_directory(error)) continue;
+    auto time = std::filesystem::last_write_time(entry.path() / "spec.json", error);
+    if (error) time = entry.last_write_time(error);
+    found.emplace_back(time, entry.path().filename().string());
   }
   std::sort(found.begin(), found.end());
-  for (auto& [time, path] : found) folders_.push_back(std::move(path));
+  for (auto& [time, name] : found) names_.push_back(std::move(name));
 }
 
-void EndedFolders::keep(const std::filesystem::path& folder) { std::erase(folders_, folder); }
+void EndedFolders::keep(const std::filesystem::path& folder) {
+  std::erase(names_, folder.filename().string());
+}
 
 void EndedFolders::add(const std::filesystem::path& folder) {
   keep(folder);
-  folders_.push_back(folder);
+  names_.push_back(folder.filename().string());
 }
 
 std::vector<std::filesystem::path> EndedFolders::take_surplus() {
   std::vector<std::filesystem::path> surplus;
-  while (folders_.size() > kept_) {
-    surplus.push_back(std::move(folders_.front()));
-    folders_.pop_front();
+  while (names_.size() > kept_) {
+    surplus.push_back(attempts_ / names_.front());
+    names_.pop_front();
   }
   return surplus;
+}
+
+std::optional<std::filesystem::path> EndedFolders::take_oldest(std::size_t running) {
+  if (names_.empty() || names_.size() + running <= kept_) return {};
+  const std::filesystem::path oldest = attempts_ / names_.front();
+  names_.pop_front();
+  return oldest;
 }
 
 }  // namespace strata::worker

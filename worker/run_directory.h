@@ -3,10 +3,13 @@
 //   spec.json       what the program reads (docs/stages.md)
 //   log.txt         its standard output and error
 //   progress.jsonl  what it reports
-//   out/NAME        its outputs, until they are moved into the artifact store
+//   out/NAME        its outputs, until they are moved into the artifact store; no out/ where none
+//                   is declared
 //   scores.json, recorded.json, checkpoints: as the program writes them
 //
-// Folders of ended attempts are kept, the newest `kept` of them, so that people can read logs.
+// Folders are kept, the newest `kept` of them, so that people can read logs. The oldest one becomes
+// the folder of the next attempt where nothing but spec and log is in it: on a disk, to remove and
+// make them takes longer than everything else that a worker does for a short attempt.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +31,12 @@ class RunDirectory {
  public:
   RunDirectory(const std::filesystem::path& attempts, const AttemptId& attempt);
 
-  // Empty but for out/. What an earlier life left under this name is removed.
-  [[nodiscard]] Status create() const;
+  // Empty but for out/, where `outputs` are to be. What an earlier life left under this name is
+  // removed.
+  [[nodiscard]] Status create(bool outputs) const;
+  // The same for an attempt without outputs, out of a folder that is not needed any more. False:
+  // there is more in it than spec and log, or they are not what we made; it is as it was.
+  [[nodiscard]] bool take_over(const std::filesystem::path& old) const;
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] std::filesystem::path spec_file() const { return folder_ / "spec.json"; }
@@ -64,16 +71,19 @@ inline constexpr std::size_t kLogLineMax = 400;
 // Which folders of ended attempts may go.
 class EndedFolders {
  public:
-  // Takes up what is there, oldest first by the time of their last change.
+  // Takes up what is there, oldest first by the time at which they began.
   EndedFolders(const std::filesystem::path& attempts, std::size_t kept);
   void add(const std::filesystem::path& folder);
   // An attempt begins in this folder: it is none of an ended one any more.
   void keep(const std::filesystem::path& folder);
   // The oldest ones beyond the number kept; the caller removes them.
   [[nodiscard]] std::vector<std::filesystem::path> take_surplus();
+  // The oldest one, when there would be too many once those of `running` attempts are added.
+  [[nodiscard]] std::optional<std::filesystem::path> take_oldest(std::size_t running);
 
  private:
-  std::deque<std::filesystem::path> folders_;
+  std::filesystem::path attempts_;
+  std::deque<std::string> names_;
   std::size_t kept_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "tests/support/temporary_folder.h"
@@ -59,11 +61,55 @@ TEST(RunDirectory, WithoutSeedAndCheckpointTheSpecHasNoSeedAndANullResume) {
 TEST(RunDirectory, AFolderOfAnEarlierLifeIsNotUsedAgain) {
   const strata::testing::TemporaryFolder temporary;
   const RunDirectory directory(temporary.path(), an_order().attempt);
-  ASSERT_TRUE(directory.create());
+  ASSERT_TRUE(directory.create(true));
   ASSERT_TRUE(write_file_atomic(directory.progress_file(), "{\"step\": 1}\n"));
-  ASSERT_TRUE(directory.create());
+  ASSERT_TRUE(directory.create(true));
   EXPECT_FALSE(std::filesystem::exists(directory.progress_file()));
   EXPECT_TRUE(std::filesystem::is_directory(directory.folder() / "out"));
+}
+
+TEST(RunDirectory, AFolderWithSpecAndLogAloneBecomesThatOfAnotherAttempt) {
+  const strata::testing::TemporaryFolder temporary;
+  StartAttempt order = an_order();
+  const RunDirectory old(temporary.path(), order.attempt);
+  ASSERT_TRUE(old.create(false));
+  ASSERT_TRUE(write_file_in_place(old.spec_file(), "old"));
+  ASSERT_TRUE(write_file_in_place(old.log_file(), "CUDA error: what another attempt said"));
+  order.attempt.number = 4;
+  const RunDirectory next(temporary.path(), order.attempt);
+  ASSERT_TRUE(next.take_over(old.folder()));
+  EXPECT_FALSE(std::filesystem::exists(old.folder()));
+  EXPECT_EQ(*read_file(next.log_file()), "");
+}
+
+TEST(RunDirectory, AFolderWithAnythingElseInItIsNotTakenOver) {
+  const auto refused = [](const std::function<void(const RunDirectory&)>& change) {
+    const strata::testing::TemporaryFolder temporary;
+    StartAttempt order = an_order();
+    const RunDirectory old(temporary.path(), order.attempt);
+    EXPECT_TRUE(old.create(false));
+    EXPECT_TRUE(write_file_in_place(old.spec_file(), "old"));
+    EXPECT_TRUE(write_file_in_place(old.log_file(), "said"));
+    change(old);
+    order.attempt.number = 4;
+    const RunDirectory next(temporary.path(), order.attempt);
+    const std::string said = read_file(old.log_file()).value_or("");
+    const bool taken = next.take_over(old.folder());
+    EXPECT_TRUE(taken || read_file(old.log_file()).value_or("") == said) << "as it was";
+    return !taken;
+  };
+  EXPECT_FALSE(refused([](const RunDirectory&) {}));
+  EXPECT_TRUE(refused([](const RunDirectory& old) {
+    EXPECT_TRUE(write_file_in_place(old.folder() / "mine", "x"));
+  }));
+  EXPECT_TRUE(refused([](const RunDirectory& old) { EXPECT_TRUE(old.create(true)); }));
+  EXPECT_TRUE(refused([](const RunDirectory& old) {
+    std::filesystem::create_hard_link(old.log_file(), old.folder().parent_path() / "kept");
+  }));
+  EXPECT_TRUE(refused([](const RunDirectory& old) {
+    std::filesystem::remove(old.log_file());
+    std::filesystem::create_symlink("/etc/passwd", old.log_file());
+  }));
 }
 
 TEST(RunDirectory, ACheckpointMustLieInTheAttemptFolder) {
@@ -91,6 +137,29 @@ TEST(EndedFolders, TheOldestGoFirstAndTheNewestAreKept) {
   folders.add(temporary / "a");  // attempted again: it is the newest now
   folders.add(temporary / "d");
   EXPECT_EQ(folders.take_surplus(), std::vector<std::filesystem::path>{temporary / "c"});
+}
+
+TEST(EndedFolders, TheAgeOfAFolderIsThatOfItsSpec) {
+  const strata::testing::TemporaryFolder temporary;
+  for (const char* name : {"a", "b"}) ASSERT_TRUE(make_folder(temporary / name));
+  ASSERT_TRUE(write_file_in_place(temporary / "a" / "spec.json", "{}"));
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(temporary / "a", now - std::chrono::hours(2));  // taken over
+  std::filesystem::last_write_time(temporary / "b", now - std::chrono::hours(1));
+  EndedFolders folders(temporary.path(), 1);
+  EXPECT_EQ(folders.take_surplus(), std::vector<std::filesystem::path>{temporary / "b"});
+}
+
+TEST(EndedFolders, TheOldestIsGivenAwayOnlyForOneTooMany) {
+  const strata::testing::TemporaryFolder temporary;
+  EndedFolders folders(temporary.path(), 2);
+  EXPECT_EQ(folders.take_oldest(3), std::nullopt);
+  folders.add(temporary / "a");
+  EXPECT_EQ(folders.take_oldest(1), std::nullopt);
+  folders.add(temporary / "b");
+  EXPECT_EQ(folders.take_oldest(1), temporary / "a");
+  EXPECT_EQ(folders.take_oldest(1), std::nullopt);
+  EXPECT_EQ(folders.take_oldest(2), temporary / "b");
 }
 
 }  // namespace
