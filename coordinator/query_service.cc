@@ -38,7 +38,7 @@ std::vector<Send> QueryService::take() {
     const std::lock_guard lock(mutex_);
     taken.swap(answers_);
   }
-  changed_.notify_all();
+  if (!taken.empty()) changed_.notify_all();  // there is room; else a turn of the loop wakes nobody
   return taken;
 }
 
