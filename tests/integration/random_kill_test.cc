@@ -118,11 +118,12 @@ class Round {
     return {};
   }
 
-  // Nothing but the daemons is left once everything has ended.
+  // Nothing but the daemons and idle guards is left once everything has ended.
   void expect_idle() {
     const auto only_daemons = [&] {
       for (const auto& process : testing::marked_processes(mark())) {
-        if (process.kind != ProcessKind::kCoordinator && process.kind != ProcessKind::kWorker)
+        if (process.kind != ProcessKind::kCoordinator && process.kind != ProcessKind::kWorker &&
+            process.kind != ProcessKind::kGuard)
           return false;
       }
       return true;
