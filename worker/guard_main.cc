@@ -26,6 +26,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -142,10 +143,10 @@ bool parse(std::string& text, Start& start) {
   return true;
 }
 
-// In the child, which has our memory until it executes: system calls only. `in_place` is false when
-// it comes back before the program could be tried.
+// In the child, which has our memory until it executes: system calls only. It sets `in_place` once
+// the program can be tried.
 [[noreturn]] void become_program(const Start& start, const sigset_t& signals,
-                                 volatile bool& in_place) {
+                                 volatile bool* in_place) {
   const auto fail = [](const char* what, const char* which) {
     const int error = errno;
     ::dprintf(STDERR_FILENO, "strata-guard: cannot %s %s: %s\n", what, which, std::strerror(error));
@@ -158,7 +159,7 @@ bool parse(std::string& text, Start& start) {
   if (log < 0) fail("write", start.log_file);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
-  in_place = true;
+  *in_place = true;
   ::sigprocmask(SIG_UNBLOCK, &signals, nullptr);
   ::execvpe(start.argv.front(), start.argv.data(), start.environment.data());
   fail("start", start.argv.front());
@@ -178,6 +179,11 @@ class Guard {
     ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
     signal_fd_ = ::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signal_fd_ < 0 || ::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return kExitUsage;
+    // Shared, since a thread sanitizer makes a fork of each vfork.
+    void* shared =
+        ::mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) return kExitUsage;
+    in_place_ = static_cast<volatile bool*>(shared);
     for (;;) {
       if (child_ == 0 && worker_gone_) return 0;
       wait();
@@ -253,11 +259,10 @@ class Guard {
     child_ended_ = false;
     asked_to_stop_ = false;
     killing_ = worker_gone_;
-    volatile bool in_place = false;
+    *in_place_ = false;
     child_ = ::vfork();
-    if (child_ == 0) become_program(order, signals_, in_place);
-    // Else we end without an answer, which is the infrastructure's failure and not the program's.
-    return child_ > 0 && in_place;
+    if (child_ == 0) become_program(order, signals_, in_place_);
+    return child_ > 0;
   }
 
   void ask_to_stop() {
@@ -288,7 +293,10 @@ class Guard {
     return false;
   }
 
+  // False: nobody can be told, or its program could not even be tried. Then we end without an
+  // answer, which is the infrastructure's failure and not the program's.
   bool tell_end() {
+    if (!*in_place_) return false;
     GuardAnswer answer{.guard = ::getpid()};
     if (WIFSIGNALED(child_status_)) {
       answer.signal = WTERMSIG(child_status_);
@@ -306,6 +314,7 @@ class Guard {
   sigset_t signals_{};
   std::string input_;
   pid_t child_ = 0;  // 0: idle
+  volatile bool* in_place_ = nullptr;
   int child_status_ = 0;
   bool child_ended_ = false;
   bool spare_child_ = false;
