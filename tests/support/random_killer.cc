@@ -4,11 +4,20 @@
 
 #include <utility>
 
+#include "base/files.h"
+
 namespace strata::testing {
 namespace {
 
 constexpr const char* kCoordinator = "";
 constexpr std::int64_t kWorkerSlots = 2;
+
+// A guard without an attempt: to kill it disturbs nobody, and there is always one.
+bool is_idle_guard(const MarkedProcess& process) {
+  if (process.kind != ProcessKind::kGuard) return false;
+  const auto children = read_file(fmt::format("/proc/{0}/task/{0}/children", process.pid));
+  return children && children->empty();
+}
 
 }  // namespace
 
@@ -48,8 +57,9 @@ void RandomKiller::turn() {
 
 std::optional<MarkedProcess> RandomKiller::draw() {
   std::map<ProcessKind, std::vector<MarkedProcess>> targets;
-  for (MarkedProcess& process : marked_processes(mark_))
-    targets[process.kind].push_back(std::move(process));
+  for (MarkedProcess& process : marked_processes(mark_)) {
+    if (!is_idle_guard(process)) targets[process.kind].push_back(std::move(process));
+  }
   if (kills_[ProcessKind::kCoordinator] >= options_.coordinator_kills_max)
     targets.erase(ProcessKind::kCoordinator);
   if (kills_[ProcessKind::kWorker] >= options_.worker_kills_max)
