@@ -159,13 +159,17 @@ void World::check_step(const coordinator::Input& input, const coordinator::Outpu
 
 // I9: a sweep that wants a task no more takes nobody's result.
 void World::check_dropped(const coordinator::Output& output) {
-  const bool evicts = std::any_of(output.events.begin(), output.events.end(), [](const Event& e) {
-    return std::holds_alternative<ArtifactEvicted>(e.body);
-  });
+  std::set<ContentHash> lost;  // in this very step, so not by the drop
   for (const Event& event : output.events) {
+    const auto* evicted = std::get_if<ArtifactEvicted>(&event.body);
+    if (evicted != nullptr) lost.insert(evicted->artifact);
     const auto* withdrawn = std::get_if<WantWithdrawn>(&event.body);
-    if (withdrawn == nullptr || evicts || !results_.contains(withdrawn->task)) continue;
-    if (!has_result(*core_->cluster().find_task(withdrawn->task)))
+    if (withdrawn == nullptr || !results_.contains(withdrawn->task)) continue;
+    const coordinator::Task& task = *core_->cluster().find_task(withdrawn->task);
+    const bool lost_it =
+        std::any_of(task.artifacts.begin(), task.artifacts.end(),
+                    [&](const auto& made) { return lost.contains(made.second.hash); });
+    if (!has_result(task) && !lost_it)
       violate("I9", withdrawn->task.brief() + " was dropped from " + withdrawn->sweep +
                         " and has lost its result");
   }
