@@ -182,7 +182,12 @@ Placement place(const Needs& needs, const std::vector<Machine>& machines, Instan
     placed.backfilled = fitting->reserved.has_value();
     return placed;
   }
-  if (best == nullptr && avoided) {  // nothing else could ever hold it
+  // Nothing else could hold it; one in quarantine may be gone for hours.
+  const auto count = [&](Obstacle o) { return tally.at(static_cast<std::size_t>(o)); };
+  const bool another = count(Obstacle::kSilent) + count(Obstacle::kLifetime) +
+                           count(Obstacle::kReserved) + count(Obstacle::kBusy) >
+                       0;
+  if (!another && avoided) {
     Needs anywhere = needs;
     anywhere.avoids.clear();
     Placement placement = place(anywhere, machines, now);

@@ -118,6 +118,18 @@ TEST(Placement, WhatNoWorkerCouldEverHoldIsInfeasibleAndNotWaiting) {
             "needs 1 slot and 2000 MiB with label gpu; no worker that takes new tasks carries it");
 }
 
+TEST(Placement, AWorkerWhereItFailedComesBeforeOneInQuarantine) {
+  Room room;
+  Needs needs = slots(2);
+  needs.avoids = {"w1"};
+  std::vector<Machine> machines{room.add(1, 2, 2), room.add(2, 2, 2)};
+  const Quarantine quarantine{.reason = "3 tasks failed there"};
+  machines[1].quarantine = &quarantine;
+  const Placement placement = place(needs, machines, kNow);
+  ASSERT_TRUE(std::holds_alternative<Placed>(placement));
+  EXPECT_EQ(std::get<Placed>(placement).gang.at(0).worker, WorkerId(1));
+}
+
 TEST(Placement, AWorkerWhereItFailedIsTakenOnlyWhenNoOtherCouldEverHoldIt) {
   Room room;
   Needs needs = slots(2);
