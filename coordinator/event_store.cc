@@ -171,12 +171,7 @@ void EventStore::limit_tables(std::int64_t pages, std::size_t events) {
 }
 
 Status EventStore::limit_pages(std::int64_t pages) {
-  // The widest limit that SQLite knows stands for none.
-  constexpr std::int64_t kNoLimit = 4'294'967'294;
-  return from_sqlite("limiting the event log", [&] {
-    state_->database->execAndGet(
-        fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
-  });
+  return strata::coordinator::limit_pages("limiting the event log", *state_->database, pages);
 }
 
 Result<std::optional<Damage>> read_events(const fs::path& file, const VisitEvent& visit) {

@@ -90,11 +90,7 @@ struct Projector::State {
                .chain = static_cast<std::uint32_t>(select.getColumn(1).getInt64())};
   }
   Status limit(std::int64_t pages) {
-    // The widest limit that SQLite knows stands for none.
-    constexpr std::int64_t kNoLimit = 4'294'967'294;
-    return from_sqlite("limiting the derived tables", [&] {
-      database->execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
-    });
+    return strata::coordinator::limit_pages("limiting the derived tables", *database, pages);
   }
   bool has_rows() {
     return database

@@ -75,9 +75,9 @@ const Value& QueryReader::parameters_of(const std::string& task,
 }
 
 // The columns that every question for runs selects, in this order.
-#define STRATA_RUN_COLUMNS                                                                  \
-  "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.sealed_generation, " \
-  "r.assignment FROM run r JOIN sweep s ON s.sweep = r.sweep "
+constexpr const char* kRunColumns =
+    "SELECT r.run, r.sweep, r.cell, r.seed, r.baseline, r.generation < s.sealed_generation, "
+    "r.assignment FROM run r JOIN sweep s ON s.sweep = r.sweep ";
 
 Value QueryReader::run_value(SQLite::Statement& row) {
   return Object{{"run", column_value(row.getColumn(0))},
@@ -91,9 +91,9 @@ Value QueryReader::run_value(SQLite::Statement& row) {
 
 Value QueryReader::run_row(std::int64_t rowid) {
   Value found = Object{};
+  static const std::string kSelect = std::string(kRunColumns) + "WHERE r.rowid = ?";
   each(
-      STRATA_RUN_COLUMNS "WHERE r.rowid = ?",
-      [&](SQLite::Statement& row) { found = run_value(row); }, rowid);
+      kSelect.c_str(), [&](SQLite::Statement& row) { found = run_value(row); }, rowid);
   return found;
 }
 
@@ -137,11 +137,12 @@ Result<Value> QueryReader::runs(const Value& body, const ServerFacts&) {
   if (!sweep.empty() && number("SELECT count(*) FROM sweep WHERE sweep = ?", sweep) == 0) {
     return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", sweep);
   }
+  static const std::string kSelect =
+      std::string(kRunColumns) +
+      "WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, r.sweep, r.rowid LIMIT ?2";
   Array rows;
   each(
-      STRATA_RUN_COLUMNS
-      "WHERE ?1 = '' OR r.sweep = ?1 ORDER BY s.submitted_ms, r.sweep, r.rowid LIMIT ?2",
-      [&](SQLite::Statement& row) { rows.push_back(run_value(row)); }, sweep,
+      kSelect.c_str(), [&](SQLite::Statement& row) { rows.push_back(run_value(row)); }, sweep,
       static_cast<std::int64_t>(kRowsMax + 1));
   if (rows.size() > kRowsMax)
     return fail(ErrorCode::kTooLarge, "more than {} runs match: name a sweep", kRowsMax);

@@ -380,35 +380,41 @@ void Server::perform(Batch batch) {
 
 void Server::answer_questions(const std::vector<Question>& questions) {
   for (const auto& [peer, request] : questions) {
-    const Instant now = parts_.clock.now();
-    const auto answered = [&, &asked = request]() -> Result<Value> {
-      STRATA_TRY(const Value body, parse_json(asked.body.empty() ? "{}" : asked.body));
-      Fields fields(body, asked.verb);
-      if (asked.verb == "explain") {
-        const std::string prefix = fields.text("prefix");
-        STRATA_CHECK_OK(fields.finish());
-        return live_.explain(core_, prefix, now);
-      }
-      if (asked.verb == "watch") {
-        const std::string sweep = fields.text("sweep");
-        STRATA_CHECK_OK(fields.finish());
-        STRATA_CHECK_OK(begin_watching(peer, asked.id, sweep));
-        return Value();  // it is answered when it is whole
-      }
-      STRATA_CHECK_OK(fields.finish());
-      return live_.workers(core_, now);
-    }();
-    if (answered && request.verb == "watch") continue;
-    if (answered) {
-      peers_.send(peer, Answer{.id = request.id, .ok = true, .body = to_canonical_json(*answered)});
+    // Answered when its report is whole; the others are answered here.
+    if (request.verb == "watch") {
+      if (const Status begun = begin_watching(peer, request); !begun)
+        refuse(peer, request.id, begun.error());
+      continue;
+    }
+    const Result<Value> answer = answer_to(request);
+    if (answer) {
+      peers_.send(peer, Answer{.id = request.id, .ok = true, .body = to_canonical_json(*answer)});
     } else {
-      refuse(peer, request.id, answered.error());
+      refuse(peer, request.id, answer.error());
     }
   }
 }
 
+Result<Value> Server::answer_to(const Request& question) {
+  STRATA_TRY(const Value body, parse_json(question.body.empty() ? "{}" : question.body));
+  Fields fields(body, question.verb);
+  const Instant now = parts_.clock.now();
+  if (question.verb == "explain") {
+    const std::string prefix = fields.text("prefix");
+    STRATA_CHECK_OK(fields.finish());
+    return live_.explain(core_, prefix, now);
+  }
+  STRATA_CHECK_OK(fields.finish());
+  return live_.workers(core_, now);
+}
+
 // Who asks for a report that is under way gets that one.
-Status Server::begin_watching(PeerId peer, std::uint64_t request, const std::string& sweep) {
+Status Server::begin_watching(PeerId peer, const Request& question) {
+  STRATA_TRY(const Value body, parse_json(question.body.empty() ? "{}" : question.body));
+  Fields fields(body, question.verb);
+  const std::string sweep = fields.text("sweep");
+  STRATA_CHECK_OK(fields.finish());
+  const std::uint64_t request = question.id;
   if (!core_.cluster().sweeps().contains(sweep))
     return fail(ErrorCode::kNotFound, "there is no sweep \"{}\"", sweep);
   for (Watching& one : watching_) {

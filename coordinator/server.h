@@ -126,7 +126,8 @@ class Server {
   void store_points();
   void report_rungs();
   void answer_questions(const std::vector<Question>& questions);
-  [[nodiscard]] Status begin_watching(PeerId peer, std::uint64_t request, const std::string& sweep);
+  [[nodiscard]] Result<Value> answer_to(const Request& question);
+  [[nodiscard]] Status begin_watching(PeerId peer, const Request& question);
   void go_on_watching();
   void refuse(PeerId peer, std::uint64_t id, const Error& error);
   void pause(const std::string& why);

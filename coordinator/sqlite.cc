@@ -29,6 +29,14 @@ Status refuse_empty(const std::filesystem::path& file) {
 
 }  // namespace
 
+Status limit_pages(std::string_view doing, SQLite::Database& database, std::int64_t pages) {
+  // The widest limit that SQLite knows stands for none.
+  constexpr std::int64_t kNoLimit = 4'294'967'294;
+  return from_sqlite(doing, [&] {
+    database.execAndGet(fmt::format("PRAGMA max_page_count={}", pages > 0 ? pages : kNoLimit));
+  });
+}
+
 Result<std::unique_ptr<SQLite::Database>> open_reader(const std::filesystem::path& file) {
   return from_sqlite(fmt::format("opening {}", file.string()), [&] {
     return std::make_unique<SQLite::Database>(

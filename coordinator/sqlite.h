@@ -125,6 +125,10 @@ class Statements {
   std::unordered_map<const char*, std::unique_ptr<SQLite::Statement>> prepared_;
 };
 
+// How many pages the file may grow to; 0: as many as SQLite can count.
+[[nodiscard]] Status limit_pages(std::string_view doing, SQLite::Database& database,
+                                 std::int64_t pages);
+
 // A connection that can only read.
 [[nodiscard]] Result<std::unique_ptr<SQLite::Database>> open_reader(
     const std::filesystem::path& file);

@@ -22,6 +22,9 @@ using PeerId = StrongId<struct PeerTag>;
 struct Part {  // what a step may still do of it
   std::size_t looks = 0;
   std::size_t events = 0;  // of the whole step
+  [[nodiscard]] bool has_room(std::size_t events_so_far) const {
+    return looks > 0 && events_so_far < events;
+  }
 };
 struct Cancelling {
   std::string sweep{};

@@ -277,9 +277,9 @@ class Core {
   std::deque<Input> waiting_;  // commands that came meanwhile
   ReadyQueue queue_;
   Usage usage_;
-  std::map<WorkerId, coordinator::Kept> kept_;  // by the last pass
-  std::map<AttemptId, Instant> granted_;        // by this process
-  std::map<AttemptId, Instant> must_end_by_;    // backfilled: they have given their word
+  std::map<WorkerId, KeptPlace> kept_;        // by the last pass
+  std::map<AttemptId, Instant> granted_;      // by this process
+  std::map<AttemptId, Instant> must_end_by_;  // backfilled: they have given their word
   std::map<std::string, Instant> quarantined_until_;
   std::map<std::string, std::set<TaskKey>> blamed_;            // on a worker in quarantine
   std::map<std::string, std::deque<RecentFailure>> failures_;  // reported by a worker; bounded

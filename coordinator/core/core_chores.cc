@@ -23,8 +23,9 @@ std::uint64_t request_of(const InputBody& body) {
   return std::get<RetryTasks>(body).request;
 }
 
-// Whether nobody needs it for this sweep any more once the sweep lets it go.
-bool can_be_withdrawn(const Task& task) {
+// What a sweep that drops the task's run lets go. Results stay its own: asked for again, they are
+// kept. What failed is wanted no more, so that nobody else's retry runs on this account.
+bool is_let_go(const Task& task) {
   return !is_final(task.state) || std::holds_alternative<TaskFailed>(task.state);
 }
 
@@ -45,8 +46,7 @@ bool Core::has_to_wait(Step& step, const Input& input) {
 void Core::go_on(Step& step) {
   Part part{.looks = options_.looks_per_step, .events = options_.events_per_step};
   part.events += step.out.events.size();
-  const auto has_room = [&] { return part.looks > 0 && step.out.events.size() < part.events; };
-  while (is_busy() && has_room()) {
+  while (is_busy() && part.has_room(step.out.events.size())) {
     if (!chore_) {
       const Input next = std::move(waiting_.front());
       waiting_.pop_front();
@@ -62,7 +62,7 @@ void Core::go_on(Step& step) {
 }
 
 bool Core::may_go_on(const Step& step, Part& part) const {
-  if (part.looks == 0 || step.out.events.size() >= part.events) return false;
+  if (!part.has_room(step.out.events.size())) return false;
   --part.looks;
   return true;
 }
@@ -84,8 +84,10 @@ bool Core::work(Step& step, Part& part, Cancelling& cancelling) {
   for (; it != tasks.end() && may_go_on(step, part); ++it) {
     cancelling.after = it->first;
     const Task& task = it->second;
-    if (!task.wants.contains(cancelling.sweep) || !can_be_withdrawn(task)) continue;
-    // What failed is wanted no more, either, so that nobody else's retry runs on this account.
+    // A cancelled sweep lets go also of what its search has pruned: should it be submitted again,
+    // the search begins anew with all of them, and its best is among those.
+    const bool pruned = std::holds_alternative<TaskPrunedState>(task.state);
+    if (!task.wants.contains(cancelling.sweep) || (!is_let_go(task) && !pruned)) continue;
     if (!is_final(task.state)) ++cancelling.withdrawn;
     if (withdraw(step, cancelling.sweep, it->first)) ++cancelling.stopping;
   }
@@ -132,9 +134,8 @@ bool Core::work(Step& step, Part& part, Sealing& sealing) {
   if (sealing.phase == Sealing::Phase::kDropped) {
     const bool done = each_run(false, [&](const TaskKey& key) {
       const Task& task = *cluster_.find_task(key);
-      const bool lets_go =
-          can_be_withdrawn(task) ||
-          (STRATA_BROKEN(kDropDeletesResult) && std::holds_alternative<TaskSucceeded>(task.state));
+      const bool lets_go = is_let_go(task) || (STRATA_BROKEN(kDropDeletesResult) &&
+                                               std::holds_alternative<TaskSucceeded>(task.state));
       if (lets_go && gang_of(task.state) == nullptr) sealing.dropped.insert(key);
     });
     if (!done) return false;
@@ -175,33 +176,27 @@ void Core::on(Step& step, const RetryTasks& retry) {
 // Where they stand, in current runs of which sweeps.
 bool Core::look_for_runs(const Step& step, Part& part, Retrying& retrying) const {
   const auto& sweeps = cluster_.sweeps();
-  while (true) {
-    auto sweep = sweeps.lower_bound(retrying.in_sweep);
-    if (!retrying.sweep.empty()) sweep = sweeps.find(retrying.sweep);
-    if (sweep == sweeps.end()) return true;
-    if (sweep->first != retrying.in_sweep) retrying.after.reset();
-    retrying.in_sweep = sweep->first;
-    const auto& runs = sweep->second.runs;
-    auto run = retrying.after ? runs.upper_bound(*retrying.after) : runs.begin();
-    for (; run != runs.end(); ++run) {
+  for (auto sweep = sweeps.lower_bound(retrying.in_sweep); sweep != sweeps.end(); ++sweep) {
+    const auto& [name, its] = *sweep;
+    if (!retrying.sweep.empty() && name != retrying.sweep) continue;
+    if (name != retrying.in_sweep) retrying.after.reset();
+    retrying.in_sweep = name;
+    auto run = retrying.after ? its.runs.upper_bound(*retrying.after) : its.runs.begin();
+    for (; run != its.runs.end(); ++run) {
       if (!may_go_on(step, part)) return false;
       retrying.after = run->first;
-      if (!sweep->second.is_current(run->second)) continue;
+      if (!its.is_current(run->second)) continue;
       for (const auto& [stage, key] : run->second.spec.tasks) {
         const auto it = retrying.standing.find(key);
         if (it != retrying.standing.end()) {
-          it->second.insert(sweep->first);
+          it->second.insert(name);
         } else if (retrying.all) {
-          retrying.standing[key].insert(sweep->first);
+          retrying.standing[key].insert(name);
         }
       }
     }
-    if (!retrying.sweep.empty()) return true;
-    const auto next = std::next(sweep);
-    if (next == sweeps.end()) return true;
-    retrying.in_sweep = next->first;
-    retrying.after.reset();
   }
+  return true;
 }
 
 bool Core::work(Step& step, Part& part, Retrying& retrying) {
@@ -215,18 +210,19 @@ bool Core::work(Step& step, Part& part, Retrying& retrying) {
     const TaskKey& key = node.key();
     const Task* task = cluster_.find_task(key);
     if (task == nullptr) continue;
-    if (retrying.pruned_too && std::holds_alternative<TaskPrunedState>(task->state)) {
-      record(step, TaskRevived{.task = key});
-      ++retrying.revived;
-      continue;
-    }
     // What the search of one sweep has pruned is still to be done for another (simulator, seed
     // 4616). A result is wanted again, too: should it be lost, it is made again for somebody.
     for (const std::string& sweep : node.mapped()) {
       if (!task->wants.contains(sweep))
         record(step, TaskWanted{.sweep = sweep, .spec = task->newest_spec()});
     }
-    if (!task->wants.empty()) revive_if_ended(step, key, retrying.revived);
+    if (task->wants.empty()) continue;
+    if (retrying.pruned_too && std::holds_alternative<TaskPrunedState>(task->state)) {
+      record(step, TaskRevived{.task = key});
+      ++retrying.revived;
+    } else {
+      revive_if_ended(step, key, retrying.revived);
+    }
   }
   return true;
 }

@@ -60,7 +60,7 @@ struct SchedulerOptions {
 };
 
 // Who waits for room on a worker.
-struct Kept {
+struct KeptPlace {
   TaskKey task{};
   std::uint64_t since = 0;  // counts up
 };
@@ -72,7 +72,7 @@ struct Picture {
   const Usage& usage;
   const SchedulerOptions& options;
   std::vector<Machine> machines{};
-  std::map<WorkerId, Kept> kept{};  // by the pass before
+  std::map<WorkerId, KeptPlace> kept{};  // by the pass before
   // When an attempt that runs ends, as it says; nothing where it does not.
   std::function<std::optional<Instant>(const AttemptId&)> ends{};
   Instant now{};
@@ -90,7 +90,7 @@ struct Preemption {
 struct Pass {
   std::vector<Grantable> grants{};
   std::vector<Preemption> preemptions{};
-  std::map<WorkerId, Kept> kept{};
+  std::map<WorkerId, KeptPlace> kept{};
 };
 [[nodiscard]] Pass plan_pass(Picture picture);
 

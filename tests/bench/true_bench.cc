@@ -24,18 +24,16 @@
 #include "base/subprocess.h"
 #include "coordinator/service.h"
 #include "link/coordinator_link.h"
+#include "tests/bench/running_coordinator.h"
 
 extern char** environ;
 
-namespace strata::coordinator {
+namespace strata::bench {
 namespace {
 
 using namespace std::chrono_literals;
-using link::CoordinatorLink;
-using Clock = std::chrono::steady_clock;
 namespace fs = std::filesystem;
 
-constexpr auto kPatience = 300'000ms;
 constexpr auto kLookEvery = 10ms;
 constexpr std::int64_t kSlots = 2;
 
@@ -46,21 +44,6 @@ struct Settings {
   std::string peer{};
   std::string worker_log{"/dev/null"};
 };
-
-double seconds_since(Clock::time_point began) {
-  return std::chrono::duration<double>(Clock::now() - began).count();
-}
-
-void need(const Status& status) {
-  if (status) return;
-  std::fprintf(stderr, "strata-bench-true: %s\n", status.error().message.c_str());
-  std::exit(1);
-}
-template <class T>
-T needed(Result<T> result) {
-  if (!result) need(tl::unexpected(result.error()));
-  return std::move(*result);
-}
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
@@ -338,7 +321,7 @@ void measure_chain(const Settings& settings) {
 }
 
 }  // namespace
-}  // namespace strata::coordinator
+}  // namespace strata::bench
 
 int main(int argc, char** argv) {
   strata::coordinator::Settings settings{.folder = std::filesystem::temp_directory_path()};

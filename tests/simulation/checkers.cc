@@ -451,9 +451,7 @@ void World::check_searches_at_end() {
     }
     const bool only_pruned = trains.size() == 1 && trains.contains("pruned");
     // (A file that dropped the one that went on is left with the others.)
-    // (Nor is anything claimed of one that was cancelled and submitted again: what went on has left
-    // its search with the cancel and is judged anew, against those that were better then.)
-    if (only_pruned && statistics_.edits == 0 && !plan.was_cancelled)
+    if (only_pruned && statistics_.edits == 0)
       violate("search", plan.sweep + " pruned everything that it wanted");
   }
 }

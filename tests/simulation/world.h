@@ -126,7 +126,6 @@ class World {
     std::uint64_t request = 0;
     bool acknowledged = false;
     bool cancelled = false;
-    bool was_cancelled = false;  // at any time
   };
   struct Fates {  // chances per seed; some kinds are off entirely (swarm testing)
     double drop = 0, duplicate = 0, delay = 0, partition = 0, stall = 0, crash_coordinator = 0,

@@ -169,7 +169,6 @@ void World::ask(std::size_t index, Ask what) {
     plan.acknowledged = false;
     for (const TaskSpec& task : submission_of(plan).tasks) asked_.insert(task.key);
   }
-  if (what == Ask::kCancel) plan.was_cancelled = true;
   if (what == Ask::kCancel) plan.cancelled = true;  // whether or not its answer arrives
   say(index, plan.request);
 }

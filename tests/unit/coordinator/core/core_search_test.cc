@@ -299,6 +299,40 @@ TEST(SearchInCore, CancellingWhileTheGangStopsEndsAsCancelledAndNothingIsHeld) {
   EXPECT_TRUE(s.search().find(s.trains[0].key)->values.empty());
 }
 
+TEST(SearchInCore, ASweepThatIsCancelledAndSubmittedAgainJudgesAllOfThemAnew) {
+  Searching s(2);
+  s.reach_and_obey(0, 100, 0.5);
+  s.reach_and_obey(1, 100, 0.6);
+  ASSERT_EQ(s.state(1), "pruned");
+  s.env.step(PeerId(1), coordinator::CancelSweep{.request = 1, .sweep = "s"});
+  s.env.take<Answer>();
+  s.obey(0);
+  EXPECT_TRUE(s.env.cluster().find_task(s.trains[1].key)->wants.empty());
+  ASSERT_TRUE(s.env.submit(s.submission("s", asha())).ok);
+  s.begin();
+  EXPECT_EQ(s.state(0), "running");
+  EXPECT_EQ(s.state(1), "running");
+  s.reach_and_obey(1, 100, 0.6);
+  s.reach_and_obey(0, 100, 0.7);
+  EXPECT_EQ(s.state(0), "pruned") << "the other one is the best now, and nobody is without one";
+  EXPECT_EQ(s.state(1), "running");
+}
+
+TEST(SearchInCore, ARetryOfWhatWasPrunedInACancelledSweepRunsForThatSweep) {
+  Searching s(2);
+  s.reach_and_obey(0, 100, 0.5);
+  s.reach_and_obey(1, 100, 0.6);
+  s.env.step(PeerId(1), coordinator::CancelSweep{.request = 1, .sweep = "s"});
+  s.env.take<Answer>();
+  s.env.step(PeerId(1),
+             coordinator::RetryTasks{
+                 .request = 2, .sweep = "s", .tasks = {s.trains[1].key}, .pruned_too = true});
+  s.env.take<Answer>();
+  s.begin();
+  EXPECT_EQ(s.state(1), "running");
+  EXPECT_TRUE(s.env.cluster().find_task(s.trains[1].key)->wants.contains("s"));
+}
+
 TEST(SearchInCore, APrunedTaskStaysPrunedWhenItsSweepIsSubmittedAgain) {
   Searching s(2);
   s.reach_and_obey(0, 100, 0.5);
