@@ -11,32 +11,11 @@ std::string reason_of(const TaskState& state) {
   return {};
 }
 
-// Whether a task is outdated depends on tasks above it, so the succeeded ones below a touched task
-// are written again, too.
-void add_succeeded_consumers(Touched& touched, const Cluster& cluster) {
-  std::vector<TaskKey> open;
-  for (const auto& [key, spec] : touched.tasks()) {
-    const Task* task = cluster.find_task(key);
-    if (task != nullptr && !task->consumers.empty()) open.push_back(key);
-  }
-  while (!open.empty()) {
-    const Task& task = *cluster.find_task(open.back());
-    open.pop_back();
-    for (const TaskKey& consumer : task.consumers) {
-      const Task* below = cluster.find_task(consumer);
-      if (below == nullptr || !std::holds_alternative<TaskSucceeded>(below->state)) continue;
-      if (touched.tasks().contains(consumer)) continue;
-      touched.insert(consumer);
-      if (!below->consumers.empty()) open.push_back(consumer);
-    }
-  }
-}
-
 TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Cluster& cluster) {
   TaskRow row{.key = key,
               .state = name_of(task.state),
               .reason = reason_of(task.state),
-              .outdated = cluster.is_outdated(task),
+              .outdated = task.outdated,
               .attempts = task.attempts,
               .user_failures = task.user_failures,
               .infra_failures = task.infra_failures,
@@ -51,11 +30,9 @@ TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Clust
 }  // namespace
 
 std::vector<TaskRow> rows_of(const Touched& touched, const Cluster& cluster) {
-  Touched all = touched;
-  add_succeeded_consumers(all, cluster);
   std::vector<TaskRow> rows;
-  rows.reserve(all.tasks().size());
-  for (const auto& [key, spec] : all.tasks()) {
+  rows.reserve(touched.tasks().size());
+  for (const auto& [key, spec] : touched.tasks()) {
     const Task* task = cluster.find_task(key);
     if (task != nullptr) rows.push_back(row_of(key, *task, spec, cluster));
   }

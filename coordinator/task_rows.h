@@ -26,8 +26,7 @@ struct TaskRow {
   std::shared_ptr<const TaskSpec> spec{};  // null: as it was written before
 };
 
-// Of the touched tasks, and of the succeeded ones below them, which may have become outdated. In
-// the order of the keys.
+// Of the touched tasks, in the order of their keys.
 [[nodiscard]] std::vector<TaskRow> rows_of(const Touched& touched, const Cluster& cluster);
 
 }  // namespace strata::coordinator

@@ -76,27 +76,6 @@ std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task&
   return inputs;
 }
 
-bool Cluster::is_outdated(const Task& task) const {
-  std::vector<const Task*> left{&task};
-  std::set<TaskKey> seen{task.spec->key};  // each ancestor once, by however many ways it is reached
-  while (!left.empty()) {
-    const Task& one = *left.back();
-    left.pop_back();
-    if (!std::holds_alternative<TaskSucceeded>(one.state)) continue;
-    for (const TaskInput& input : one.spec->inputs) {
-      const Task& producer = tasks_.at(input.producer);
-      const auto made = producer.artifacts.find(input.output);
-      const auto read = one.consumed.find(input.name);
-      if (made != producer.artifacts.end() && read != one.consumed.end() &&
-          made->second.hash != read->second) {
-        return true;
-      }
-      if (seen.insert(input.producer).second) left.push_back(&producer);
-    }
-  }
-  return false;
-}
-
 std::uint32_t Cluster::next_attempt(const Task& task) const {
   return std::max(task.attempts, attempts_above_) + 1;
 }
@@ -198,7 +177,9 @@ void Cluster::set_state(Task& task, TaskState state) {
   count(task, -1);
   task.state = std::move(state);
   count(task, 1);
-  if (result_goes) {  // who was about to begin with it waits for it again
+  if (result_goes) {
+    settle_outdated(task.spec->key);
+    // Who was about to begin with it waits for it again.
     for (const TaskKey& key : task.consumers) {
       Task& consumer = touch(key);
       if (std::holds_alternative<Queued>(consumer.state)) set_state(consumer, Blocked{});
@@ -206,6 +187,34 @@ void Cluster::set_state(Task& task, TaskState state) {
   }
   if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
     requeued_.insert(task.spec->key);
+}
+
+bool Cluster::reads_what_has_changed(const Task& task) const {
+  if (!std::holds_alternative<TaskSucceeded>(task.state)) return false;
+  for (const TaskInput& input : task.spec->inputs) {
+    const Task& producer = tasks_.at(input.producer);
+    const auto made = producer.artifacts.find(input.output);
+    const auto read = task.consumed.find(input.name);
+    const bool other = made != producer.artifacts.end() && read != task.consumed.end() &&
+                       made->second.hash != read->second;
+    if (other || producer.outdated) return true;
+  }
+  return false;
+}
+
+// From `first` downwards, as far as anything changes.
+void Cluster::settle_outdated(const TaskKey& first) {
+  std::vector<TaskKey> open{first};
+  while (!open.empty()) {
+    const TaskKey key = open.back();
+    open.pop_back();
+    Task& task = tasks_.at(key);
+    const bool now = reads_what_has_changed(task);
+    if (task.outdated == now) continue;
+    task.outdated = now;
+    touched_.insert(key);
+    open.insert(open.end(), task.consumers.begin(), task.consumers.end());
+  }
 }
 
 void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
@@ -461,8 +470,10 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
     set_present(artifact, true);
   }
   set_state(task, TaskSucceeded{.attempt = attempt.number});
+  settle_outdated(attempt.task);
   for (const TaskKey& key : task.consumers) {
     Task& consumer = touch(key);
+    settle_outdated(key);
     const bool waits = std::holds_alternative<Blocked>(consumer.state);
     if (waits || (STRATA_BROKEN(kTerminalReopens) && is_final(consumer.state)))
       enqueue_or_block(consumer, 0);

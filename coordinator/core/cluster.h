@@ -109,6 +109,7 @@ struct Task {
   std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
   std::map<std::string, ContentHash> consumed{};   // what that attempt really read
   std::set<TaskKey> consumers{};
+  bool outdated = false;  // its inputs, or its producers' results, have changed since it succeeded
 
   [[nodiscard]] const Trouble& trouble() const {
     static const Trouble kNone;
@@ -238,8 +239,6 @@ class Cluster {
   // The artifacts that an attempt of this task would read now, by input. Empty optional: an input
   // is not there.
   [[nodiscard]] std::optional<std::map<std::string, ArtifactRef>> inputs_of(const Task& task) const;
-  // Its inputs, or its producers' results, have changed since it succeeded.
-  [[nodiscard]] bool is_outdated(const Task& task) const;
   // What a search makes of the task's state.
   [[nodiscard]] Search::Fate fate_of(const TaskKey& task) const;
   // This attempt is the task's newest and is not over: its reports count. Everything else is stale.
@@ -294,6 +293,8 @@ class Cluster {
   void drop_orphans_of_search(const std::string& sweep);
   void forget_decisions(const std::string& sweep, const TaskKey& key);
   void exempt_from_searches(Task& task);
+  [[nodiscard]] bool reads_what_has_changed(const Task& task) const;
+  void settle_outdated(const TaskKey& first);
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
   void take_spec(Task& task, const TaskSpec& spec);
   void release(const AttemptId& attempt, const Gang& gang);

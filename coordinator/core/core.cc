@@ -98,8 +98,7 @@ void Core::pause(const TaskKey& key, Instant until) { queue_.pause(key, until, c
 
 Output Core::step(const Input& input, Instant now, WallTime wall) {
   Step step{.now = now, .wall = wall, .peer = input.peer, .beside = input.beside};
-  if (!has_to_wait(step, input))
-    std::visit([&](const auto& body) { on(step, body); }, input.body);
+  if (!has_to_wait(step, input)) std::visit([&](const auto& body) { on(step, body); }, input.body);
   go_on(step);
   settle_searches(step);
   schedule(step);

@@ -237,7 +237,7 @@ std::string Core::world_of(const std::string& name, const std::vector<TaskKey>& 
     if (task == nullptr) {
       world.add_task(plan_class("", false), 0);
     } else {
-      world.add_task(plan_class(name_of(task->state), cluster_.is_outdated(*task)), task->attempts);
+      world.add_task(plan_class(name_of(task->state), task->outdated), task->attempts);
     }
   }
   return world.finish();

@@ -197,7 +197,7 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
     return "paused by its search: " + held->reason;
   if (const auto* pruned = std::get_if<TaskPrunedState>(&task->state))
     return "pruned by its search: " + pruned->reason;
-  if (cluster_.is_outdated(*task)) return "its inputs were made again with other content since";
+  if (task->outdated) return "its inputs were made again with other content since";
   return name_of(task->state);
 }
 

@@ -473,6 +473,29 @@ bool World::everything_ended() const {
   return true;
 }
 
+// Whether it, or anything that it was made from, read what has been made again with other bytes
+// since: found by walking up, where the core keeps a mark with the task and carries it down.
+bool World::is_outdated(const coordinator::Task& task) const {
+  std::vector<const Task*> open{&task};
+  std::set<TaskKey> seen{task.spec->key};
+  while (!open.empty()) {
+    const Task& one = *open.back();
+    open.pop_back();
+    if (!std::holds_alternative<coordinator::TaskSucceeded>(one.state)) continue;
+    for (const TaskInput& input : one.spec->inputs) {
+      const Task& producer = *core_->cluster().find_task(input.producer);
+      const auto made = producer.artifacts.find(input.output);
+      const auto read = one.consumed.find(input.name);
+      if (made != producer.artifacts.end() && read != one.consumed.end() &&
+          made->second.hash != read->second) {
+        return true;
+      }
+      if (seen.insert(input.producer).second) open.push_back(&producer);
+    }
+  }
+  return false;
+}
+
 void World::check_end() {
   if (!everything_ended()) {
     std::string waiting;
@@ -494,6 +517,9 @@ void World::check_end() {
     const auto* succeeded = std::get_if<coordinator::TaskSucceeded>(&task.state);
     ++(succeeded != nullptr ? statistics_.tasks_succeeded : statistics_.tasks_ended_otherwise);
     if (succeeded != nullptr) check_series(key, {key, succeeded->attempt});
+    if (task.outdated != is_outdated(task))
+      violate("outdated", key.brief() + (task.outdated ? " is" : " is not") + " called outdated");
+    statistics_.tasks_outdated += task.outdated ? 1 : 0;
     // Nothing waits for what is there.
     if (std::holds_alternative<coordinator::Blocked>(task.state) && cluster.inputs_of(task))
       violate("liveness", key.brief() + " waits for inputs that are all there");

@@ -60,7 +60,8 @@ const std::vector<Row>& rows() {
                                     {"  pruned", &S::tasks_pruned},
                                     {"series checked", &S::series_checked},
                                     {"tasks succeeded", &S::tasks_succeeded},
-                                    {"tasks ended else", &S::tasks_ended_otherwise}};
+                                    {"tasks ended else", &S::tasks_ended_otherwise},
+                                    {"tasks outdated", &S::tasks_outdated}};
   return all;
 }
 

@@ -58,6 +58,7 @@ struct Statistics {
   std::int64_t series_checked = 0;
   std::int64_t tasks_succeeded = 0;
   std::int64_t tasks_ended_otherwise = 0;
+  std::int64_t tasks_outdated = 0;
 
   void add(const Statistics& other);
   [[nodiscard]] std::string text() const;

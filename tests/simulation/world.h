@@ -247,6 +247,7 @@ class World {
   void check_memory();
   void check_replay();
   void check_series(const TaskKey& key, const AttemptId& attempt);
+  [[nodiscard]] bool is_outdated(const coordinator::Task& task) const;
   void check_end();
   void check_searches_at_end();
   [[nodiscard]] bool everything_ended() const;

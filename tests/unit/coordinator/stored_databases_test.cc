@@ -54,7 +54,7 @@ std::string text_of(const Cluster& cluster, std::uint64_t events) {
   for (const auto& [key, task] : cluster.tasks()) {
     text += fmt::format("task {} {} {} {} {} {} {} {}\n", key.hex(), task.spec->stage,
                         name_of(task.state), task.attempts, task.user_failures, task.infra_failures,
-                        cluster.is_outdated(task) ? 1 : 0,
+                        task.outdated ? 1 : 0,
                         task.trouble().last_failure.empty() ? "-" : task.trouble().last_failure);
   }
   for (const auto& [id, worker] : cluster.workers())
