@@ -107,7 +107,7 @@ Result<Value> LiveView::explain(const Core& core, const std::string& prefix, Ins
   };
   Array stages;
   if (named.task) {
-    stages.emplace_back(row(cluster.find_task(*named.task)->spec->stage, *named.task));
+    stages.emplace_back(row(cluster.find_task(*named.task)->spec.stage(), *named.task));
     return Value(
         Object{{"kind", "task"}, {"task", named.task->hex()}, {"stages", std::move(stages)}});
   }
@@ -131,7 +131,7 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
     progress = progress_value(last.step, last.total, last.updated_ms, std::move(metrics));
   }
   return Object{{"task", key.hex()},
-                {"stage", task.spec->stage},
+                {"stage", task.spec.stage()},
                 {"attempt", std::int64_t{task.attempts}},
                 {"worker", worker != nullptr ? worker->name : std::string()},
                 {"slots", slots},

@@ -11,7 +11,7 @@ std::string reason_of(const TaskState& state) {
   return {};
 }
 
-TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Cluster& cluster) {
+TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec) {
   TaskRow row{.key = key,
               .state = name_of(task.state),
               .reason = reason_of(task.state),
@@ -23,7 +23,7 @@ TaskRow row_of(const TaskKey& key, const Task& task, bool with_spec, const Clust
   if (const auto* state = std::get_if<TaskSucceeded>(&task.state))
     row.succeeded_attempt = state->attempt;
   if (task.checkpoint) row.checkpoint_step = task.checkpoint->step;
-  if (with_spec) row.spec = task.spec;
+  if (with_spec) row.spec = std::make_shared<const TaskSpec>(task.spec.whole());
   return row;
 }
 
@@ -34,7 +34,7 @@ std::vector<TaskRow> rows_of(const Touched& touched, const Cluster& cluster) {
   rows.reserve(touched.tasks().size());
   for (const auto& [key, spec] : touched.tasks()) {
     const Task* task = cluster.find_task(key);
-    if (task != nullptr) rows.push_back(row_of(key, *task, spec, cluster));
+    if (task != nullptr) rows.push_back(row_of(key, *task, spec));
   }
   return rows;
 }

@@ -25,11 +25,11 @@ double median(std::vector<double> values) {
 std::string waiting_shape(const Task& task) {
   if (std::holds_alternative<Blocked>(task.state)) {
     std::string shape = "blocked";
-    for (const TaskInput& input : task.spec->inputs)
+    for (const TaskInput& input : task.spec.inputs())
       shape += "|" + input.producer.brief() + "/" + input.output;
     return shape;
   }
-  if (!task.trouble().last_failure.empty()) return "paused|" + task.spec->key.hex();
+  if (!task.trouble().last_failure.empty()) return "paused|" + task.spec.key().hex();
   const Resources& needs = task.resources();
   std::string shape =
       fmt::format("queued|{}|{}|{}", needs.slots, needs.memory_mb, needs.expected_ms);
@@ -86,7 +86,7 @@ void WatchReport::add(const Core& core, const LiveView& live, Instant now, const
                       const std::set<std::string>& cells) {
   const Cluster& cluster = core.cluster();
   const Task& task = *cluster.find_task(key);
-  const std::string& stage = task.spec->stage;
+  const std::string& stage = task.spec.stage();
   ++states_[name_of(task.state)];
   ++by_stage_[stage][name_of(task.state)];
   if (const double* took = live.seconds_of(key)) seconds_[stage].push_back(*took);
@@ -151,7 +151,7 @@ WatchReport::Behind WatchReport::behind(const Cluster& cluster, const TaskKey& k
     worst = Behind::kFailed;
   }
   if (std::holds_alternative<Blocked>(task.state)) {
-    for (const TaskInput& input : task.spec->inputs)
+    for (const TaskInput& input : task.spec.inputs())
       worst = std::max(worst, behind(cluster, input.producer));
   }
   return behind_[key] = worst;

@@ -163,15 +163,16 @@ Status check_run(const RunSpec& run) {
 namespace {
 
 struct Admit {
-  const TaskSpec& task;
+  const std::vector<std::string>& outputs;
+  const std::vector<TaskInput>& inputs;
   Outcome operator()(Succeeded& done) const {
-    for (const std::string& output : task.outputs) {
+    for (const std::string& output : outputs) {
       if (done.artifacts.contains(output)) continue;
       return Failed{.cause = FailureClass::kUser,
                     .reason = "it ended well but made no output \"" + output + "\""};
     }
     std::erase_if(done.artifacts, [&](const auto& made) {
-      return std::find(task.outputs.begin(), task.outputs.end(), made.first) == task.outputs.end();
+      return std::find(outputs.begin(), outputs.end(), made.first) == outputs.end();
     });
     std::map<std::string, std::string> recorded;
     for (const auto& [name, text] : done.recorded) {
@@ -179,7 +180,7 @@ struct Admit {
     }
     done.recorded = std::move(recorded);
     std::erase_if(done.consumed, [&](const auto& read) {
-      return std::none_of(task.inputs.begin(), task.inputs.end(),
+      return std::none_of(inputs.begin(), inputs.end(),
                           [&](const TaskInput& input) { return input.name == read.first; });
     });
     std::erase_if(done.scores, [](const auto& score) { return !is_name(score.name); });
@@ -194,6 +195,9 @@ struct Admit {
 
 }  // namespace
 
-Outcome admitted(Outcome outcome, const TaskSpec& task) { return std::visit(Admit{task}, outcome); }
+Outcome admitted(Outcome outcome, const std::vector<std::string>& outputs,
+                 const std::vector<TaskInput>& inputs) {
+  return std::visit(Admit{outputs, inputs}, outcome);
+}
 
 }  // namespace strata::coordinator

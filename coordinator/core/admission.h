@@ -41,6 +41,7 @@ inline constexpr std::int64_t kCountMax = 1'000'000;  // of slots, ranks, thread
 
 // The outcome with reasons for people, and of what it made only what the task declares: every
 // output that is missing makes it Failed{kUser}.
-[[nodiscard]] Outcome admitted(Outcome outcome, const TaskSpec& task);
+[[nodiscard]] Outcome admitted(Outcome outcome, const std::vector<std::string>& outputs,
+                               const std::vector<TaskInput>& inputs);
 
 }  // namespace strata::coordinator

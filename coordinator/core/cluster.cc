@@ -61,7 +61,7 @@ const Worker* Cluster::find_worker(WorkerId id) const {
 
 std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task& task) const {
   std::map<std::string, ArtifactRef> inputs;
-  for (const TaskInput& input : task.spec->inputs) {
+  for (const TaskInput& input : task.spec.inputs()) {
     const Task* producer = find_task(input.producer);
     STRATA_ASSERT(producer != nullptr);
     if (STRATA_BROKEN(kConsumeBeforeCommit)) continue;
@@ -157,8 +157,8 @@ Task& Cluster::touch(const TaskKey& key) {
 
 void Cluster::count(const Task& task, std::int64_t by) {
   const std::size_t state = task.state.index();
-  auto stage = stages_.find(task.spec->stage);
-  if (stage == stages_.end()) stage = stages_.try_emplace(task.spec->stage).first;
+  auto stage = stages_.find(task.spec.stage());
+  if (stage == stages_.end()) stage = stages_.try_emplace(task.spec.stage()).first;
   stage->second.at(state) += by;
   for (const std::string& sweep : task.wants) sweeps_.at(sweep).tasks.at(state) += by;
 }
@@ -178,7 +178,7 @@ void Cluster::set_state(Task& task, TaskState state) {
   task.state = std::move(state);
   count(task, 1);
   if (result_goes) {
-    settle_outdated(task.spec->key);
+    settle_outdated(task.spec.key());
     // Who was about to begin with it waits for it again.
     for (const TaskKey& key : task.consumers) {
       Task& consumer = touch(key);
@@ -186,12 +186,12 @@ void Cluster::set_state(Task& task, TaskState state) {
     }
   }
   if (was_queued || std::holds_alternative<Queued>(task.state) || STRATA_BROKEN(kDoubleGrant))
-    requeued_.insert(task.spec->key);
+    requeued_.insert(task.spec.key());
 }
 
 bool Cluster::reads_what_has_changed(const Task& task) const {
   if (!std::holds_alternative<TaskSucceeded>(task.state)) return false;
-  for (const TaskInput& input : task.spec->inputs) {
+  for (const TaskInput& input : task.spec.inputs()) {
     const Task& producer = tasks_.at(input.producer);
     const auto made = producer.artifacts.find(input.output);
     const auto read = task.consumed.find(input.name);
@@ -226,12 +226,12 @@ void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
   }
   set_state(task, Blocked{});
   // What it needs may have been made once and lost since: then it is made again.
-  for (const TaskInput& input : task.spec->inputs) {
+  for (const TaskInput& input : task.spec.inputs()) {
     Task& producer = touch(input.producer);
     if (!std::holds_alternative<TaskSucceeded>(producer.state)) continue;
     const auto made = producer.artifacts.find(input.output);
     if (made != producer.artifacts.end() && artifacts_.at(made->second.hash).present) continue;
-    const std::vector<std::string>& makes = producer.spec->outputs;
+    const std::vector<std::string>& makes = producer.spec.outputs();
     const bool can_make = std::find(makes.begin(), makes.end(), input.output) != makes.end();
     if (can_make) enqueue_or_block(producer, 0);
   }
@@ -274,7 +274,7 @@ void Cluster::on(const TaskWanted& e) {
   const auto [task, created] = tasks_.make(e.spec.key);
   touched_.insert(e.spec.key);
   if (created) {
-    task.spec = std::make_shared<const TaskSpec>(e.spec);
+    keep_spec(task, e.spec);
     touched_.insert_with_spec(e.spec.key);
     task.order = ++order_counter_;
     task.wants.insert(e.sweep);
@@ -301,14 +301,18 @@ void Cluster::on(const TaskWanted& e) {
   if (std::holds_alternative<Queued>(task.state)) requeued_.insert(e.spec.key);
 }
 
-void Cluster::take_spec(Task& task, const TaskSpec& spec) {
-  TaskSpec grown = spec;
-  add_outputs(grown, task.spec->outputs);
-  count(task, -1);
-  task.spec = std::make_shared<const TaskSpec>(std::move(grown));
-  count(task, 1);
+void Cluster::keep_spec(Task& task, TaskSpec spec) {
+  KeptSpec::Common& latest = latest_specs_[spec.stage];
+  task.spec = KeptSpec(std::move(spec), latest);
+}
+
+void Cluster::take_spec(Task& task, TaskSpec spec) {
+  add_outputs(spec, task.spec.outputs());
   touched_.insert_with_spec(spec.key);
-  task.shape = std::min(task.shape, task.spec->fallbacks.size());
+  count(task, -1);
+  keep_spec(task, std::move(spec));
+  count(task, 1);
+  task.shape = std::min(task.shape, task.spec.fallbacks().size());
 }
 
 void Cluster::on(const RunAdded& e) {
@@ -464,7 +468,7 @@ void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeede
   exempt_from_searches(task);
   for (const auto& [output, ref] : outcome.artifacts) {
     Artifact& artifact = artifacts_[ref.hash];
-    artifact.producers.insert(task.spec->key);
+    artifact.producers.insert(task.spec.key());
     set_present(artifact, false);
     artifact.ref = ref;
     set_present(artifact, true);
@@ -499,7 +503,7 @@ std::string Cluster::verdict(const Task& task, const Failed& failed) {
   if (outcome.cause == FailureClass::kInvalid) return outcome.reason;
   if (outcome.action == LogAction::kStop)
     return outcome.reason + " (a rule of the log policy says that no retry helps)";
-  if (outcome.cause == FailureClass::kMemory && task.shape >= task.spec->fallbacks.size())
+  if (outcome.cause == FailureClass::kMemory && task.shape >= task.spec.fallbacks().size())
     return outcome.reason + " (and no larger shape is given: see `fallbacks`)";
   if (outcome.cause == FailureClass::kUser && outcome.step >= 0 && !outcome.signature.empty() &&
       outcome.signature == task.trouble().last_signature &&
@@ -509,10 +513,10 @@ std::string Cluster::verdict(const Task& task, const Failed& failed) {
   // Each end looks at its own account only: a limit that was lowered meanwhile ends nothing that
   // somebody else is to blame for.
   const Charge charge = charge_of(outcome.cause);
-  if (charge == Charge::kTask && task.user_failures >= task.spec->retry.user_failures_max)
+  if (charge == Charge::kTask && task.user_failures >= task.spec.retry().user_failures_max)
     return outcome.reason;
   if (charge == Charge::kInfrastructure &&
-      task.infra_failures >= task.spec->retry.infra_failures_max &&
+      task.infra_failures >= task.spec.retry().infra_failures_max &&
       !STRATA_BROKEN(kEndlessInfraRetries))
     return outcome.reason;
   if (task.ends_without_progress >= kEndsWithoutProgressMax)

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "coordinator/core/boxed.h"
+#include "coordinator/core/kept_spec.h"
 #include "coordinator/core/search.h"
 #include "coordinator/core/task_table.h"
 #include "schema/event.h"
@@ -92,8 +93,7 @@ struct Trouble {
 };
 
 struct Task {
-  // Never null. Shared with what is told to workers and written to tables, and never changed.
-  std::shared_ptr<const TaskSpec> spec{};
+  KeptSpec spec{};
   // What the task shall be once the gang that is out has ended: outputs, resources, limits.
   Boxed<TaskSpec> next_spec{};
   std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
@@ -103,7 +103,7 @@ struct Task {
   std::int64_t user_failures = 0;  // since created or revived
   std::int64_t infra_failures = 0;
   std::int64_t ends_without_progress = 0;  // scheduled ones, since the last checkpoint
-  std::size_t shape = 0;                   // 0: spec.resources; n: spec.fallbacks[n - 1]
+  std::size_t shape = 0;                   // 0: spec.resources(); n: spec.fallbacks()[n - 1]
   Boxed<Trouble> troubled{};               // see trouble()
   Boxed<Checkpoint> checkpoint{};
   std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
@@ -120,9 +120,9 @@ struct Task {
     return *troubled;
   }
   // What it was last said to be, whether or not that counts already.
-  [[nodiscard]] const TaskSpec& newest_spec() const { return next_spec ? *next_spec : *spec; }
+  [[nodiscard]] TaskSpec newest_spec() const { return next_spec ? *next_spec : spec.whole(); }
   [[nodiscard]] const Resources& resources() const {
-    return shape == 0 ? spec->resources : spec->fallbacks.at(shape - 1);
+    return shape == 0 ? spec.resources() : spec.fallbacks().at(shape - 1);
   }
 };
 
@@ -296,7 +296,8 @@ class Cluster {
   [[nodiscard]] bool reads_what_has_changed(const Task& task) const;
   void settle_outdated(const TaskKey& first);
   void enqueue_or_block(Task& task, std::int64_t delay_ms);
-  void take_spec(Task& task, const TaskSpec& spec);
+  void take_spec(Task& task, TaskSpec spec);
+  void keep_spec(Task& task, TaskSpec spec);
   void release(const AttemptId& attempt, const Gang& gang);
   void blame(Task& task, const Gang& gang, const Failed& outcome);
   void end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome);
@@ -310,6 +311,7 @@ class Cluster {
   std::map<ContentHash, Artifact> artifacts_;
   std::map<std::string, Quarantine> quarantines_;
   std::map<std::string, StateCounts> stages_;
+  std::map<std::string, KeptSpec::Common> latest_specs_;  // by stage: the next is mostly like it
   std::int64_t artifacts_present_ = 0;
   std::int64_t artifact_bytes_ = 0;  // of those
   Touched touched_;

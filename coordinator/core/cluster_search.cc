@@ -56,7 +56,7 @@ bool Cluster::is_stuck(const TaskKey& key) const {
     const Task& task = tasks_.at(open.back());
     open.pop_back();
     if (!std::holds_alternative<Blocked>(task.state)) continue;
-    for (const TaskInput& input : task.spec->inputs) {
+    for (const TaskInput& input : task.spec.inputs()) {
       const TaskState& producer = tasks_.at(input.producer).state;
       if (is_final(producer) && !std::holds_alternative<TaskSucceeded>(producer)) return true;
       if (seen.insert(input.producer).second) open.push_back(input.producer);
@@ -91,7 +91,7 @@ void Cluster::forget_decisions(const std::string& sweep, const TaskKey& key) {
 void Cluster::take_part(const std::string& name, const TaskKey& key) {
   Sweep& sweep = sweeps_.at(name);
   const Task& task = tasks_.at(key);
-  if (!sweep.search || task.spec->stage != sweep.search->definition().stage ||
+  if (!sweep.search || task.spec.stage() != sweep.search->definition().stage ||
       !task.wants.contains(name)) {
     return;
   }
@@ -128,7 +128,7 @@ void Cluster::exempt_from_searches(Task& task) {
   }
   for (const std::string& name : task.wants) {
     Sweep& sweep = sweeps_.at(name);
-    if (sweep.search) sweep.search->exempt(task.spec->key);
+    if (sweep.search) sweep.search->exempt(task.spec.key());
   }
 }
 

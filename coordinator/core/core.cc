@@ -29,7 +29,7 @@ Core::Core(Options options, Cluster recovered, Instant now)
   for (const auto& [key, task] : cluster_.tasks()) {
     if (gang_of(task.state) != nullptr) {
       lease_until_[{.task = key, .number = task.attempts}] =
-          now + std::chrono::milliseconds(task.spec->lease_ms);
+          now + std::chrono::milliseconds(task.spec.lease_ms());
       account_for(key);
       perhaps_held_.insert(key);
     } else if (const auto* queued = std::get_if<Queued>(&task.state)) {
@@ -90,7 +90,7 @@ void Core::account_for(const TaskKey& key) {
   usage_.hold({.task = key, .number = task.attempts},
               {.sweep = *owner,
                .user = cluster_.sweeps().at(*owner).options.user,
-               .scoring = task.spec->scoring,
+               .scoring = task.spec.scoring(),
                .slots = slots});
 }
 
@@ -198,7 +198,7 @@ void Core::doubt_silent_workers(const AttemptId& attempt, Instant now) {
   if (gang == nullptr) return;
   for (const Grant& grant : *gang) {
     Instant& heard = presence_.at(grant.worker).heard;
-    if (now - heard >= std::chrono::milliseconds(task.spec->lease_ms))
+    if (now - heard >= std::chrono::milliseconds(task.spec.lease_ms()))
       heard = std::min(heard, now - options_.slow_after);
   }
 }
@@ -312,7 +312,7 @@ void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence,
       continue;
     }
     const Task& task = *cluster_.find_task(entry.attempt.task);
-    lease_until_[entry.attempt] = step.now + std::chrono::milliseconds(task.spec->lease_ms);
+    lease_until_[entry.attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms());
     const bool runs = entry.phase == AttemptPhase::kRunning;
     if (runs && std::holds_alternative<Leased>(task.state))
       record(step, AttemptStarted{.attempt = entry.attempt});
@@ -322,7 +322,7 @@ void Core::heal(Step& step, WorkerId worker, std::uint64_t sequence,
   for (const AttemptId& attempt : cluster_.find_worker(worker)->attempts) {
     const Task& task = *cluster_.find_task(attempt.task);
     if (!std::holds_alternative<Leased>(task.state)) continue;
-    lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec->lease_ms);
+    lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms());
   }
   send(step, step.peer, std::move(ack));
 }

@@ -105,9 +105,10 @@ Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
         return std::find(outputs.begin(), outputs.end(), input.output) != outputs.end();
       };
       const bool makes_it = in_batch != arriving.end() ? has(*in_batch->second)
-                            : producer == nullptr      ? true
-                                                       : has(producer->spec->outputs) ||
-                                                        has(producer->newest_spec().outputs);
+                            : producer == nullptr
+                                ? true
+                                : has(producer->spec.outputs()) ||
+                                      (producer->next_spec && has(producer->next_spec->outputs));
       if (!makes_it) {
         return fail(ErrorCode::kInvalid,
                     "submitting {}: {} {} takes \"{}\" from task {}, which has no such output",

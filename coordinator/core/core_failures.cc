@@ -42,7 +42,7 @@ bool failed_elsewhere(const Task& task, const std::string& worker) {
 
 // What the worker reports, as the coordinator believes it.
 Outcome Core::judge(const ReportEnded& report, const Task& task) const {
-  Outcome outcome = admitted(report.outcome, *task.spec);
+  Outcome outcome = admitted(report.outcome, task.spec.outputs(), task.spec.inputs());
   if (auto* failed = std::get_if<Failed>(&outcome)) {
     failed->delay_ms = backoff_ms(task, failed->cause);
   } else if (auto* lost = std::get_if<Lost>(&outcome)) {
@@ -63,7 +63,7 @@ std::int64_t Core::backoff_ms(const Task& task, FailureClass cause) const {
   const std::int64_t whole =
       std::min<std::int64_t>(options_.backoff_first.count() << doublings, longest * 4 / 5);
   std::uint64_t salt = task.attempts;
-  for (std::size_t i = 0; i < 8; ++i) salt = salt << 8U ^ task.spec->key.bytes().at(i);
+  for (std::size_t i = 0; i < 8; ++i) salt = salt << 8U ^ task.spec.key().bytes().at(i);
   const std::int64_t jitter = std::max<std::int64_t>(whole / 4, 1);
   return whole + static_cast<std::int64_t>(Random::hash(salt) % static_cast<std::uint64_t>(jitter));
 }

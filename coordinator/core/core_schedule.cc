@@ -61,7 +61,7 @@ void Core::grant(Step& step, const Grantable& grant) {
   auto inputs = cluster_.inputs_of(task);
   if (STRATA_BROKEN(kTerminalReopens) && !inputs) return;
   STRATA_ASSERT(inputs.has_value());  // else it would be blocked, not queued
-  if (task.spec->resumable && task.checkpoint && task.checkpoint->inputs == *inputs)
+  if (task.spec.resumable() && task.checkpoint && task.checkpoint->inputs == *inputs)
     resume_from = task.checkpoint->artifact;
   record(step, AttemptGranted{.attempt = attempt,
                               .gang = grant.gang,
@@ -69,7 +69,7 @@ void Core::grant(Step& step, const Grantable& grant) {
                               .resume_from = resume_from});
   granted_[attempt] = step.now;
   if (grant.must_end_by) must_end_by_[attempt] = *grant.must_end_by;
-  lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec->lease_ms);
+  lease_until_[attempt] = step.now + std::chrono::milliseconds(task.spec.lease_ms());
   send(step, presence_.at(grant.gang.front().worker).peer,
        start_order(task, std::get<Leased>(task.state)));
 }
@@ -84,7 +84,7 @@ void Core::preempt(Step& step, const AttemptId& attempt, const std::string& reas
 // to write a checkpoint, one that nobody wants the worker's own.
 void Core::stop(Step& step, const AttemptId& attempt, StopKind kind, const std::string& reason) {
   const std::int64_t grace_ms =
-      kind == StopKind::kCancel ? 0 : cluster_.find_task(attempt.task)->spec->grace_ms;
+      kind == StopKind::kCancel ? 0 : cluster_.find_task(attempt.task)->spec.grace_ms();
   record(step,
          StopRequested{.attempt = attempt, .reason = reason, .kind = kind, .grace_ms = grace_ms});
   const TaskState& state = cluster_.find_task(attempt.task)->state;
@@ -93,12 +93,12 @@ void Core::stop(Step& step, const AttemptId& attempt, StopKind kind, const std::
 }
 
 Message Core::start_order(const Task& task, const Leased& leased) const {
-  TaskSpec spec = *task.spec;
+  TaskSpec spec = task.spec.whole();
   spec.resources = task.resources();
-  return StartAttempt{.attempt = {.task = task.spec->key, .number = leased.attempt},
+  return StartAttempt{.attempt = {.task = task.spec.key(), .number = leased.attempt},
                       .spec = std::move(spec),
                       .gang = leased.gang,
-                      .lease_ms = task.spec->lease_ms,
+                      .lease_ms = task.spec.lease_ms(),
                       .inputs = leased.inputs,
                       .resume_from = leased.resume_from.optional()};
 }
@@ -172,11 +172,11 @@ std::string Core::reason(const TaskKey& key, Instant now) const {
     return worker == nullptr ? std::string("a worker that is gone") : worker->name;
   };
   if (std::holds_alternative<Blocked>(task->state)) {
-    for (const TaskInput& input : task->spec->inputs) {
+    for (const TaskInput& input : task->spec.inputs()) {
       const Task& producer = *cluster_.find_task(input.producer);
       if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
       const std::string its = fmt::format("waits for {} of {} {}", input.output,
-                                          producer.spec->stage, producer.spec->key.brief());
+                                          producer.spec.stage(), producer.spec.key().brief());
       if (const auto* failed = std::get_if<TaskFailed>(&producer.state))
         return its + ", which failed: " + failed->reason;
       return fmt::format("{}, which is {}", its, name_of(producer.state));

@@ -113,8 +113,8 @@ std::string never_text(const Needs& needs, const std::vector<Machine>& machines)
 
 Needs needs_of(const Task& task) {
   Needs needs{.resources = task.resources(),
-              .resumable = task.spec->resumable,
-              .grace_ms = task.spec->grace_ms,
+              .resumable = task.spec.resumable(),
+              .grace_ms = task.spec.grace_ms(),
               .avoids = task.trouble().avoids};
   const std::set<std::string>& failed_on = task.trouble().failed_on;
   needs.avoids.insert(failed_on.begin(), failed_on.end());

@@ -23,7 +23,7 @@ void ReadyQueue::enter(const TaskKey& key, const Cluster& cluster) {
   const Task& task = *cluster.find_task(key);
   const std::string* owner = cluster.owner_of(task);
   const auto [lane, made] = lanes_.try_emplace({.sweep = owner != nullptr ? *owner : std::string(),
-                                                .scoring = task.spec->scoring,
+                                                .scoring = task.spec.scoring(),
                                                 .needs = needs_of(task)});
   lane->second.emplace(task.order, key);
   places_.set(key, {.lane = lane, .order = task.order});

@@ -257,7 +257,7 @@ class Planner {
       if (stop_of(task.state) != nullptr) {  // on its way out already
         free += held->slots;
         memory += held->memory_mb;
-      } else if (owner != nullptr && task.spec->resumable &&
+      } else if (owner != nullptr && task.spec.resumable() &&
                  p_.cluster.sweeps().at(*owner).priority < lane.sweep->priority) {
         victims.push_back({.priority = p_.cluster.sweeps().at(*owner).priority,
                            .order = task.order,

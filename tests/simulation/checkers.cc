@@ -220,7 +220,7 @@ void World::check_report(const coordinator::Input& input, const coordinator::Out
 // I4: what was final after the last commit stays so. A loss or a new output brings back a result,
 // and a new want brings back the rest; a lost artifact brings back only what made it.
 void World::check_final(const coordinator::Task& task, const TaskBook& book) {
-  const auto before = final_states_.find(task.spec->key);
+  const auto before = final_states_.find(task.spec.key());
   const std::string state = coordinator::name_of(task.state);
   if (before == final_states_.end() || before->second.state == state) return;
   const bool result = before->second.state == "succeeded";
@@ -230,10 +230,10 @@ void World::check_final(const coordinator::Task& task, const TaskBook& book) {
         const auto it = known.find(made.second.hash);
         return it == known.end() || !it->second.present;
       });
-  const bool new_output = task.artifacts.size() < task.spec->outputs.size();
+  const bool new_output = task.artifacts.size() < task.spec.outputs().size();
   const bool revived = book.revivals > before->second.revivals;
   if (!(result ? lost || new_output : revived))
-    violate("I4", task.spec->key.brief() + " went from " + before->second.state + " to " + state);
+    violate("I4", task.spec.key().brief() + " went from " + before->second.state + " to " + state);
 }
 
 // What the core believes against what its own log says, and against what was final before.
@@ -477,12 +477,12 @@ bool World::everything_ended() const {
 // since: found by walking up, where the core keeps a mark with the task and carries it down.
 bool World::is_outdated(const coordinator::Task& task) const {
   std::vector<const Task*> open{&task};
-  std::set<TaskKey> seen{task.spec->key};
+  std::set<TaskKey> seen{task.spec.key()};
   while (!open.empty()) {
     const Task& one = *open.back();
     open.pop_back();
     if (!std::holds_alternative<coordinator::TaskSucceeded>(one.state)) continue;
-    for (const TaskInput& input : one.spec->inputs) {
+    for (const TaskInput& input : one.spec.inputs()) {
       const Task& producer = *core_->cluster().find_task(input.producer);
       const auto made = producer.artifacts.find(input.output);
       const auto read = one.consumed.find(input.name);
@@ -504,7 +504,7 @@ void World::check_end() {
         if (!coordinator::is_final(task.state) &&
             !std::holds_alternative<coordinator::Blocked>(task.state))
           waiting +=
-              "\n  " + key.brief() + " " + task.spec->stage + ": " + core_->reason(key, now_);
+              "\n  " + key.brief() + " " + task.spec.stage() + ": " + core_->reason(key, now_);
       }
     }
     return violate("liveness", "the faults ended long ago and not everything has" + waiting);

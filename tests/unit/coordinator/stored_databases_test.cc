@@ -52,7 +52,7 @@ std::int64_t version_of(const std::string& name) {
 std::string text_of(const Cluster& cluster, std::uint64_t events) {
   std::string text;
   for (const auto& [key, task] : cluster.tasks()) {
-    text += fmt::format("task {} {} {} {} {} {} {} {}\n", key.hex(), task.spec->stage,
+    text += fmt::format("task {} {} {} {} {} {} {} {}\n", key.hex(), task.spec.stage(),
                         name_of(task.state), task.attempts, task.user_failures, task.infra_failures,
                         task.outdated ? 1 : 0,
                         task.trouble().last_failure.empty() ? "-" : task.trouble().last_failure);

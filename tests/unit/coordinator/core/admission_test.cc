@@ -88,13 +88,13 @@ TEST(Admission, OfAResultOnlyWhatTheTaskDeclaresIsTaken) {
   Succeeded done{.artifacts = {{"result", {.hash = content_hash_of("r")}},
                                {"loot", {.hash = content_hash_of("l")}}},
                  .recorded = {{"host", kBadBytes}, {kBadBytes, "x"}}};
-  const Outcome taken = admitted(done, task);
+  const Outcome taken = admitted(done, task.outputs, task.inputs);
   const auto& kept = std::get<Succeeded>(taken);
   EXPECT_EQ(kept.artifacts.size(), 1U);
   EXPECT_TRUE(kept.artifacts.contains("result"));
   EXPECT_EQ(kept.recorded, (std::map<std::string, std::string>{{"host", "caf\uFFFD"}}));
   done.artifacts.erase("result");
-  EXPECT_TRUE(std::holds_alternative<Failed>(admitted(done, task)));
+  EXPECT_TRUE(std::holds_alternative<Failed>(admitted(done, task.outputs, task.inputs)));
 }
 
 TEST(Admission, AGarbledReasonReachesTheLogAsText) {

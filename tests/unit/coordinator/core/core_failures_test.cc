@@ -20,7 +20,7 @@ StartAttempt order_on(CoreEnv& env, WorkerId worker) {
   for (const auto& [key, task] : env.cluster().tasks()) {
     const Gang* gang = coordinator::gang_of(task.state);
     if (gang != nullptr && gang->front().worker == worker)
-      return {.attempt = {.task = key, .number = task.attempts}, .spec = *task.spec};
+      return {.attempt = {.task = key, .number = task.attempts}, .spec = task.spec.whole()};
   }
   ADD_FAILURE() << "nothing runs on worker " << worker.value();
   return {};
