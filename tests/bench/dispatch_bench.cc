@@ -4,6 +4,8 @@
 // the same run, how many rows SQLite alone commits in transactions of 1,000.
 //
 //   strata-bench-dispatch --tasks 100000 --workers 4 --slots 64 --folder /tmp/bench
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -36,6 +38,12 @@ std::int64_t resident_bytes() {
   const auto text = read_file("/proc/self/statm");
   if (!text) return 0;
   return std::stoll(text->substr(text->find(' ') + 1)) * 4096;
+}
+
+// What is allocated, whether or not the allocator has got more from the system.
+std::int64_t heap_bytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<std::int64_t>(info.uordblks + info.hblkhd);
 }
 
 // Rows of the size of an event's, in a table that has what the log's has.
@@ -77,27 +85,13 @@ class Bench {
     drain();
   }
 
-  void submit(std::int64_t first, std::int64_t count) {
-    for (std::int64_t at = 0; at < count; at += static_cast<std::int64_t>(kTasksPerBatchMax)) {
-      SubmitTasks batch{.id = 1, .sweep = "bench", .first = at == 0};
-      const std::int64_t end = std::min(count, at + static_cast<std::int64_t>(kTasksPerBatchMax));
-      batch.last = end == count;
-      for (std::int64_t i = at; i < end; ++i) {
-        TaskSpec spec{.stage = "true",
-                      .program = {.name = "true", .argv = {"/bin/true"}},
-                      .parameters = Value(Object{{"i", first + i}})};
-        spec.key = compute_key(spec);
-        batch.tasks.push_back(std::move(spec));
-      }
-      batches_.push_back(std::move(batch));
-    }
+  // All of `count` tasks, until nothing is left to do.
+  void run(std::int64_t count) {
+    asked_for_ = count;
+    drain();
   }
 
-  // Until nothing is left to do.
-  void drain() {
-    while (!inputs_.empty() || !batches_.empty()) turn();
-  }
-
+  double client_seconds = 0;  // of making what is submitted: clients do that, in their own time
   double step_seconds = 0;
   double commit_seconds = 0;
   double longest_turn_seconds = 0;
@@ -105,16 +99,34 @@ class Bench {
   std::uint64_t ended = 0;
 
  private:
+  void drain() {
+    while (!inputs_.empty() || submitted_ < asked_for_) turn();
+  }
+
+  // Clients wait for the answer to a batch before they make and send the next one.
+  void submit_next() {
+    const auto began = std::chrono::steady_clock::now();
+    SubmitTasks batch{.id = 1, .sweep = "bench", .first = submitted_ == 0};
+    const auto most = static_cast<std::int64_t>(kTasksPerBatchMax);
+    const std::int64_t end = std::min(asked_for_, submitted_ + most);
+    for (; submitted_ < end; ++submitted_) {
+      TaskSpec spec{.stage = "true",
+                    .program = {.name = "true", .argv = {"/bin/true"}},
+                    .parameters = Value(Object{{"i", submitted_}})};
+      spec.key = compute_key(spec);
+      batch.tasks.push_back(std::move(spec));
+    }
+    batch.last = submitted_ == asked_for_;
+    inputs_.push_back({.peer = PeerId(1'000), .body = std::move(batch)});
+    client_seconds += seconds_since(began);
+  }
+
   void turn() {
+    if (submitted_ < asked_for_) submit_next();
     const auto began = std::chrono::steady_clock::now();
     std::vector<Event> batch;
     Effects effects;
     Touched touched;
-    // Clients wait for the answer to a batch before they send the next one.
-    if (!batches_.empty()) {
-      inputs_.push_back({.peer = PeerId(1'000), .body = std::move(batches_.front())});
-      batches_.pop_front();
-    }
     for (std::size_t i = 0; i < kInputsPerBatch && !inputs_.empty(); ++i) {
       const Input input = std::move(inputs_.front());
       inputs_.pop_front();
@@ -151,7 +163,8 @@ class Bench {
   Instant now_{std::chrono::hours(1)};
   Core core_;
   std::deque<Input> inputs_;
-  std::deque<SubmitTasks> batches_;
+  std::int64_t asked_for_ = 0;
+  std::int64_t submitted_ = 0;
   std::map<PeerId, WorkerId> ids_;
 };
 
@@ -174,13 +187,13 @@ int run(const Wanted& wanted) {
   if (!store) need(tl::unexpected(store.error()));
   Bench bench(*store, wanted.workers, wanted.slots);
   const std::int64_t before = resident_bytes();
+  const std::int64_t heap_before = heap_bytes() - sqlite3_memory_used();
   const auto began = std::chrono::steady_clock::now();
-  bench.submit(0, wanted.tasks);
-  bench.drain();
-  const double seconds = seconds_since(began);
+  bench.run(wanted.tasks);
+  const double seconds = seconds_since(began) - bench.client_seconds;
   const std::uint64_t behind = store->last_seq() - store->tables().reached();
   need(store->tables().wait(store->last_seq(), std::chrono::minutes(10)));
-  const double with_tables = seconds_since(began);
+  const double with_tables = seconds_since(began) - bench.client_seconds;
   const auto tasks = static_cast<double>(wanted.tasks);
   const double events = static_cast<double>(bench.events);
   std::printf("tasks                  %12lld\n", static_cast<long long>(wanted.tasks));
@@ -196,6 +209,11 @@ int run(const Wanted& wanted) {
   std::printf("longest turn, ms       %12.1f\n", 1e3 * bench.longest_turn_seconds);
   std::printf("memory, bytes a task   %12.0f\n",
               static_cast<double>(resident_bytes() - before) / tasks);
+  std::printf("  in use, without SQLite%11.0f\n", (static_cast<double>(heap_bytes() - heap_before) -
+                                                   static_cast<double>(sqlite3_memory_used())) /
+                                                      tasks);
+  std::printf("  SQLite's caches      %11.0f\n",
+              static_cast<double>(sqlite3_memory_used()) / tasks);
   std::printf("store, bytes a task    %12.0f\n",
               static_cast<double>(std::filesystem::file_size(file)) / tasks);
   return 0;
