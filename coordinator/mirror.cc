@@ -25,7 +25,6 @@ Status check_follows(const MirrorFolder& folder, const MirrorState& state,
                 "{} is the mirror of another store ({}, this one is {}): name another folder",
                 folder.path().string(), state.coordinator, store.coordinator);
   }
-  STRATA_CHECK_OK(folder.check_files(state));
   if (state.last_seq == 0) return {};
   STRATA_TRY(const auto chain, chain_of(store.events_file, state.last_seq));
   if (chain == state.chain) return {};
@@ -46,7 +45,10 @@ Result<std::unique_ptr<Mirror>> Mirror::open(MirrorOptions options, MirroredStor
   chmod(options.folder.c_str(), 0700);  // as far as the file system knows modes
   const MirrorFolder folder(options.folder);
   STRATA_TRY(const auto found, folder.state());
-  if (found) STRATA_CHECK_OK(check_follows(folder, *found, store));
+  if (found) {
+    STRATA_CHECK_OK(check_follows(folder, *found, store));
+    STRATA_CHECK_OK(folder.check_files(*found));
+  }
   MirrorState state = found.value_or(MirrorState{.coordinator = store.coordinator});
   STRATA_TRY(state.life, folder.claim_life(state.life));
   state.keeper = this_process();
@@ -58,6 +60,18 @@ Result<std::unique_ptr<Mirror>> Mirror::open(MirrorOptions options, MirroredStor
   STRATA_CHECK_OK(folder.set_state(state));
   return std::unique_ptr<Mirror>(
       new Mirror(std::move(options), std::move(store), std::move(state)));
+}
+
+Status leave_mirror(const MirrorFolder& folder, const MirroredStore& store) {
+  STRATA_TRY(const auto found, folder.state());
+  if (!found) return fail(ErrorCode::kNotFound, "there is no mirror in {}", folder.path().string());
+  if (found->coordinator != store.coordinator) return {};
+  STRATA_CHECK_OK(check_follows(folder, *found, store));
+  if (!found->clean) return {};
+  MirrorState left = *found;
+  left.clean = false;
+  left.keeper = {};
+  return folder.set_state(left);
 }
 
 Mirror::Mirror(MirrorOptions options, MirroredStore store, MirrorState state)

@@ -46,6 +46,12 @@ struct MirrorStatus {
   std::string failing{};  // why the last pass failed; empty: it did not
 };
 
+// The store goes on without it: whoever restores it is told that something may be missing.
+// kConflict when somebody else has gone on from this mirror, or still keeps it: two coordinators of
+// one store would give the same numbers to different attempts. An error also when there is no
+// mirror to be seen (a mount that is missing). The mirror of another store is left as it is.
+[[nodiscard]] Status leave_mirror(const MirrorFolder& folder, const MirroredStore& store);
+
 class Mirror {
  public:
   // Takes the mirror up, or makes it. kConflict when another coordinator keeps it, when it is of

@@ -170,15 +170,6 @@ Status MirrorFolder::refuse_while_kept(const MirrorState& state) const {
               path_.string(), state.keeper.text(), silent, patience);
 }
 
-Status MirrorFolder::leave_behind(const std::string& coordinator) const {
-  STRATA_TRY(auto found, state());
-  if (!found) return fail(ErrorCode::kNotFound, "there is no mirror in {}", path_.string());
-  if (found->coordinator != coordinator || !found->clean) return {};
-  found->clean = false;
-  found->keeper = {};
-  return set_state(*found);
-}
-
 Status MirrorFolder::check_files(const MirrorState& state) const {
   const auto check = [](const fs::path& file, std::uint64_t bytes) -> Status {
     if (bytes == 0) return {};

@@ -70,10 +70,6 @@ class MirrorFolder {
   // kConflict when the keeper seems to be at work: it lives on this machine, or it wrote not long
   // ago, by the folder's own clock.
   [[nodiscard]] Status refuse_while_kept(const MirrorState& state) const;
-  // Its store goes on without it: whoever restores it is told that something may be missing. An
-  // error when that cannot be written, or when there is no mirror to be seen (a mount that is
-  // missing).
-  [[nodiscard]] Status leave_behind(const std::string& coordinator) const;
   // kDamaged when a file has fewer bytes than are counted.
   [[nodiscard]] Status check_files(const MirrorState& state) const;
 

@@ -172,18 +172,24 @@ std::string targets_text(const std::string& metrics_address, const std::string& 
 
 namespace {
 
+MirroredStore mirrored_store(const StoreFolder& folder, const std::string& coordinator) {
+  return {.events_file = folder.events_file(),
+          .metrics_file = folder.metrics_file(),
+          .keys_file = folder.keys_file(),
+          .coordinator = coordinator};
+}
+
 // A mirror that is marked as whole and that this store goes on without: restored later, it would
 // give numbers of attempts a second time. So the mark is taken from it.
-Status leave_mirror(const fs::path& left, const StoreFolder& folder,
+Status leave_behind(const fs::path& left, const StoreFolder& folder,
                     const std::string& coordinator) {
-  const Status done = MirrorFolder(left).leave_behind(coordinator);
+  const Status done = leave_mirror(MirrorFolder(left), mirrored_store(folder, coordinator));
   if (!done) {
-    return fail(
-        done.error().code,
-        "the store {} was mirrored in {}, which must not be taken for its newest state: {}. "
-        "Start with --mirror {}, or, if nobody will ever restore that mirror, remove {}",
-        folder.path().string(), left.string(), done.error().message, left.string(),
-        folder.mirrored_file().string());
+    return fail(done.error().code,
+                "the store {} was mirrored in {}, and going on without it is refused: {}. Start "
+                "with --mirror {}, or, if nobody will ever go on from that mirror, remove {}",
+                folder.path().string(), left.string(), done.error().message, left.string(),
+                folder.mirrored_file().string());
   }
   log_warning("coordinator", "the mirror {} is left behind: this store goes on without it",
               left.string());
@@ -205,7 +211,7 @@ Result<fs::path> choose_mirror(const ServiceOptions& options, const StoreFolder&
   if (const auto last = read_file(folder.mirrored_file()); last && !last->empty())
     left.insert(fs::path(*last));
   left.erase(where);
-  for (const fs::path& one : left) STRATA_CHECK_OK(leave_mirror(one, folder, coordinator));
+  for (const fs::path& one : left) STRATA_CHECK_OK(leave_behind(one, folder, coordinator));
   return where;
 }
 
@@ -220,10 +226,7 @@ Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
   }
   STRATA_TRY([[maybe_unused]] const CurveKeys keys, folder.keys());  // they are mirrored, too
   STRATA_TRY(auto mirror, Mirror::open({.folder = where, .every = options.mirror_every},
-                                       {.events_file = folder.events_file(),
-                                        .metrics_file = folder.metrics_file(),
-                                        .keys_file = folder.keys_file(),
-                                        .coordinator = coordinator}));
+                                       mirrored_store(folder, coordinator)));
   STRATA_CHECK_OK(write_file_atomic(folder.mirrored_file(), where.string(), 0600));
   log_info("coordinator", "mirror {}: up to event {}, every {} s", where.string(),
            mirror->status().last_seq, mirror->status().every_seconds);

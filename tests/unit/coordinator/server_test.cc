@@ -446,6 +446,44 @@ TEST_F(ServerTest, AMirrorThatTheStoreGoesOnWithoutIsNotTakenForWhole) {
   EXPECT_FALSE(mirror.state().value()->clean);
 }
 
+TEST_F(ServerTest, AStoreWhoseMirrorSomebodyWentOnFromDoesNotGoOnWithoutIt) {
+  const MirrorFolder mirror(store / "mirror");
+  down();
+  const auto start = [&](const std::filesystem::path& folder, const std::filesystem::path& mirrored,
+                         const std::filesystem::path& restored) {
+    return Service::start({.store = folder,
+                           .metrics = "",
+                           .mirror = mirrored,
+                           .mirror_every = 5ms,
+                           .restore = restored,
+                           .build = "test"});
+  };
+  const auto live = [&](auto started) -> Status {
+    if (!started) return tl::unexpected(started.error());
+    (*started)->stop();
+    return (*started)->run();
+  };
+  ASSERT_TRUE(live(start(store, mirror.path(), {})));
+  {
+    auto other = start(store / "other", {}, mirror.path());
+    ASSERT_TRUE(other) << other.error().message;
+    const Status refused = live(start(store, {}, {}));
+    ASSERT_FALSE(refused) << "the other one is at work";
+    EXPECT_NE(refused.error().message.find("kept by a living coordinator"), std::string::npos)
+        << refused.error().message;
+    ASSERT_TRUE(live(std::move(other)));
+  }
+  MirrorState ahead = mirror.state().value().value();
+  ahead.last_seq += 1'000;  // what the other one has committed since
+  ASSERT_TRUE(mirror.set_state(ahead));
+  const Status refused = live(start(store, {}, {}));
+  ASSERT_FALSE(refused) << "the other one has gone on from the mirror";
+  EXPECT_NE(refused.error().message.find("--restore"), std::string::npos)
+      << refused.error().message;
+  std::filesystem::remove(store / "mirrored-in");
+  EXPECT_TRUE(live(start(store, {}, {}))) << "a person has decided so";
+}
+
 TEST_F(ServerTest, AStartThatFailsHasNotTakenTheMirrorUp) {
   const MirrorFolder mirror(store / "mirror");
   const auto taken = RouterSocket::bind("tcp://127.0.0.1:0", std::nullopt).value();
