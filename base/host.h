@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace strata {
 
 [[nodiscard]] std::string host_name();
+// "HOST:PORT" or "tcp://HOST:PORT", with a port from 0 to 65535, or a star for any.
+[[nodiscard]] bool ends_in_port(std::string_view address);
 // Of the account that this process runs under; its number where it has no name.
 [[nodiscard]] std::string user_name();
 // Empty where the kernel does not say.

@@ -35,7 +35,10 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
-    return stop(e.what());
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
+    const std::string_view what = e.what();
+    const std::size_t place = what.find("line ");
+    return stop(std::string(place == std::string_view::npos ? what : what.substr(place)));
   }
 
   Value result;
@@ -149,6 +152,29 @@ Result<Value> parse_json(std::string_view text) {
   }
   if (!parsed) return fail(ErrorCode::kInvalid, "JSON: {}", builder.error);
   return std::move(builder.result);
+}
+
+Result<Value> parse_program_json(std::string_view text) {
+  if (text.find("NaN") == std::string_view::npos && text.find("Infinity") == std::string_view::npos)
+    return parse_json(text);
+  std::string quoted;
+  bool in_text = false;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t length = 1;
+    if (in_text && text[at] == '\\') {
+      length = 2;
+    } else if (text[at] == '"') {
+      in_text = !in_text;
+    } else if (!in_text) {
+      for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+        if (text.substr(at).starts_with(word)) length = word.size();
+      }
+    }
+    const std::string_view part = text.substr(at, length);
+    quoted += !in_text && length > 1 ? fmt::format("\"{}\"", part) : std::string(part);
+    at += part.size();
+  }
+  return parse_json(quoted);
 }
 
 std::string to_canonical_json(const Value& value) {

@@ -11,8 +11,6 @@ namespace strata::cli {
 
 namespace {
 
-constexpr double kMeanTolerance = 1e-6;  // between a score's value and the mean of its items
-
 std::vector<std::string> row_names_of(const Value& definition, const Array& runs) {
   std::vector<std::string> names;
   for (const Value& name : array_at(at(definition, "table"), "rows")) {

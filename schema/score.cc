@@ -1,5 +1,8 @@
 #include "schema/score.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/fields.h"
 #include "base/json.h"
 
@@ -37,10 +40,31 @@ Result<Score> read_score(const Value& value, std::size_t index) {
   STRATA_TRY(score.items,
              read_numbers(fields.child("items"), fields.where() + ".items", kScoreItemsMax));
   STRATA_CHECK_OK(fields.finish());
+  if (const Status sound = check_items(score); !sound)
+    return tl::unexpected(sound.error().while_doing("scores.json"));
   return score;
 }
 
 }  // namespace
+
+Status check_items(const Score& score) {
+  if (score.items.empty()) return {};
+  double sum = 0;
+  for (const auto& [item, number] : score.items) {
+    if (!std::isfinite(number))
+      return fail(ErrorCode::kInvalid, "score '{}' of item '{}' is {}, not a finite number",
+                  score.name, item, number);
+    sum += number;
+  }
+  const double mean = sum / static_cast<double>(score.items.size());
+  if (std::abs(mean - score.value) <= kMeanTolerance * std::max(1.0, std::abs(score.value)))
+    return {};
+  return fail(
+      ErrorCode::kInvalid,
+      "score '{}' says {} but its {} items have the mean {}: intervals made from them would "
+      "be of something else",
+      score.name, score.value, score.items.size(), mean);
+}
 
 Result<std::vector<Score>> parse_scores(std::string_view text) {
   if (text.size() > kScoresBytesMax) {
@@ -48,8 +72,9 @@ Result<std::vector<Score>> parse_scores(std::string_view text) {
                 "scores.json: {} bytes; at most {} travel: leave out items, or make them an output",
                 text.size(), kScoresBytesMax);
   }
-  STRATA_TRY(const Value value, parse_json(text));
-  Fields fields(value, "scores.json");
+  const auto value = parse_program_json(text);
+  if (!value) return tl::unexpected(value.error().while_doing("scores.json"));
+  Fields fields(*value, "scores.json");
   const Value& list = fields.required_child("scores");
   STRATA_CHECK_OK(fields.finish());
   const Array* array = list.if_array();
@@ -71,7 +96,7 @@ Result<std::vector<Score>> parse_scores(std::string_view text) {
 }
 
 Result<Progress> parse_progress(std::string_view line) {
-  STRATA_TRY(const Value value, parse_json(line));
+  STRATA_TRY(const Value value, parse_program_json(line));
   Fields fields(value, "progress line");
   Progress progress{.step = fields.integer("step")};
   if (fields.child("total") != nullptr) progress.total = fields.integer("total");

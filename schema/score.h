@@ -31,6 +31,11 @@ struct Score {
   bool operator==(const Score&) const = default;
 };
 
+// Relative, between a score's value and the mean of its items.
+inline constexpr double kMeanTolerance = 1e-6;
+// What tables rely on: items are finite, and their mean is the value.
+[[nodiscard]] Status check_items(const Score& score);
+
 // The content of scores.json (docs/stages.md). An error names the score and the field.
 [[nodiscard]] Result<std::vector<Score>> parse_scores(std::string_view text);
 

@@ -11,6 +11,7 @@
 #include <zmq.hpp>
 
 #include "base/assert.h"
+#include "base/host.h"
 
 namespace strata {
 
@@ -74,6 +75,13 @@ Status require_loopback(std::string_view doing, std::string_view address) {
               doing, address);
 }
 
+// ZeroMQ takes any number, and listens on its lowest 16 bits.
+Status require_port(std::string_view address) {
+  if (ends_in_port(address)) return {};
+  return fail(ErrorCode::kInvalid, "binding to {}: expected tcp://HOST:PORT, PORT from 0 to 65535",
+              address);
+}
+
 // The parts of one waiting message; empty when there is none.
 std::vector<std::string> receive_parts(zmq::socket_t& socket, bool& overflow) {
   std::vector<std::string> parts;
@@ -133,6 +141,7 @@ Result<RouterSocket> RouterSocket::bind(const std::string& address,
                                         const std::optional<CurveKeys>& keys,
                                         const SocketOptions& options) try {
   if (!keys) STRATA_CHECK_OK(require_loopback("binding to", address));
+  STRATA_CHECK_OK(require_port(address));
   SocketHandle state(new SocketState());
   state->socket = zmq::socket_t(state->context, zmq::socket_type::router);
   set_options(state->socket, options);

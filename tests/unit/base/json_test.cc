@@ -34,6 +34,14 @@ TEST(Json, GarbageIsAnErrorAndNeverAnExit) {
   }
 }
 
+TEST(Json, WhatPythonWritesForNonFiniteNumbersIsReadWhereProgramsWriteIt) {
+  const auto value = parse_program_json(R"({"a\"NaN": NaN, "b": [Infinity, -Infinity, "NaN\\"]})");
+  ASSERT_TRUE(value.has_value()) << value.error().message;
+  EXPECT_EQ(to_canonical_json(*value), R"({"a\"NaN":"NaN","b":["Infinity","-Infinity","NaN\\"]})");
+  for (const char* text : {"NaNN", "[-NaN]", "{NaN: 1", "\"NaN", "\"NaN\\", "Infinity x"})
+    EXPECT_FALSE(parse_program_json(text).has_value()) << text;
+}
+
 TEST(Json, NestingHasALimit) {
   const auto nested = [](int depth) {
     return std::string(static_cast<std::size_t>(depth), '[') +

@@ -26,7 +26,22 @@ TEST(Scores, MistakesAreNamedWithTheirPlace) {
       parse_scores(R"({"scores":[{"name":"a","value":1},{"name":"a","value":2}]})").error().message,
       "scores.json: the score \"a\" occurs twice");
   EXPECT_FALSE(parse_scores("{}").has_value());
-  EXPECT_FALSE(parse_scores("not json").has_value());
+  EXPECT_EQ(parse_scores("{b").error().message.find("scores.json: JSON: line 1, column 2:"), 0U)
+      << parse_scores("{b").error().message;
+}
+
+TEST(Scores, WhoseItemsHaveAnotherMeanAreRefusedBeforeATableMeetsThem) {
+  const auto of = [](const std::string& value, const std::string& items) {
+    return parse_scores(
+        fmt::format(R"({{"scores":[{{"name":"a","value":{},"items":{}}}]}})", value, items));
+  };
+  EXPECT_TRUE(of("0.5", R"({"x":0,"y":1})"));
+  EXPECT_TRUE(of("0.1", "{}"));
+  const auto other = of("0.1", R"({"x":0.5})");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().message.find("scores.json: score 'a' says 0.1 but its 1 items have"), 0U)
+      << other.error().message;
+  EXPECT_FALSE(of("NaN", R"({"x":NaN})"));
 }
 
 TEST(Scores, ThatWouldNotTravelInOneFrameAreRefusedInWords) {
@@ -46,6 +61,9 @@ TEST(Progress, LinesMayLeaveOutAllButTheStep) {
   ASSERT_TRUE(full.has_value());
   EXPECT_EQ(full->total, 100);
   EXPECT_TRUE(std::isinf(full->metrics.at("bad")));
+  const auto of_python = parse_progress(R"({"step": 3, "metrics": {"a": NaN, "b": -Infinity}})");
+  ASSERT_TRUE(of_python.has_value());
+  EXPECT_TRUE(std::isnan(of_python->metrics.at("a")));
   EXPECT_EQ(parse_progress(R"({"step": 3, "checkpoint": "c/3"})")->checkpoint, "c/3");
   EXPECT_FALSE(parse_progress(R"({"total": 3})").has_value());
   EXPECT_FALSE(parse_progress(R"({"step": 3, "metrcs": {}})").has_value());
