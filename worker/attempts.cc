@@ -387,6 +387,7 @@ void Attempts::finish_succeeded(const AttemptId& id, const Attempt& attempt) {
 void Attempts::finish_failed(const AttemptId& id, const Attempt& attempt) {
   EndedProgram ended{.how = *attempt.ended,
                      .ranks = attempt.order.spec.resources.ranks > 0,
+                     .resumable = attempt.order.spec.resumable,
                      .asked_to_stop = attempt.stop_reason};
   if (const auto spool = spools_.find(id); spool != spools_.end())
     ended.step = spool->second.tail.last_step();

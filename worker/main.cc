@@ -29,6 +29,8 @@ constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitRefused = 3;
 constexpr std::chrono::seconds kLeftoverPatience{10};
+constexpr std::int64_t kSlotsMax = 1'000'000;                 // as many as a coordinator takes
+constexpr std::int64_t kMemoryMbMax = std::int64_t{1} << 26;  // 64 TiB, as of a stage
 
 struct Settings {
   std::string coordinator{};
@@ -52,10 +54,11 @@ int parse(int argc, char** argv, Settings& settings) {
   app.add_option("--folder", settings.folder, "where this worker keeps its attempts: a local disk")
       ->required();
   app.add_option("--slots", settings.slots,
-                 "how many slots to offer (default: the GPUs, or the cores where there are none)");
+                 "how many slots to offer (default: the GPUs, or the cores where there are none)")
+      ->check(CLI::Range(std::int64_t{1}, kSlotsMax));
   app.add_option("--memory", settings.memory_mb,
                  "MiB of memory to offer (default: what the cgroup, Slurm and the machine leave)")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, kMemoryMbMax))
       ->type_name("MIB");
   app.add_option("--lifetime", settings.lifetime_minutes,
                  "minutes until this worker has to end (default: Slurm's SLURM_JOB_END_TIME, else "

@@ -81,9 +81,13 @@ Verdict verdict_by_exit(const EndedProgram& ended) {
   Verdict verdict{.what = described(ended.how), .line = telling_line(ended.evidence.log)};
   if (ended.how.guard_lost) {
     verdict.cause = FailureClass::kInfra;
-  } else if (has_code(ended.how, exit_code::kStopped)) {
+  } else if (has_code(ended.how, exit_code::kStopped) && ended.resumable) {
     verdict.cause = FailureClass::kScheduled;
     verdict.what = "exit code 4: somebody else than the coordinator asked it to stop";
+  } else if (has_code(ended.how, exit_code::kStopped)) {
+    verdict.what =
+        "exit code 4, which means \"stopped, go on from the checkpoint\", of a stage that "
+        "is not resumable";
   } else if (ended.ranks && (ended_by(exit, SIGKILL) || ended_by(exit, SIGTERM))) {
     verdict.cause = FailureClass::kInfra;
     verdict.what = (exit.signal != 0 ? "mpirun was lost, " : "a rank was lost, ") + verdict.what;

@@ -36,6 +36,7 @@ inline constexpr int kStopped = 4;
 struct EndedProgram {
   ProgramExit how{};
   bool ranks = false;
+  bool resumable = false;                      // only then exit code 4 has a meaning
   std::optional<std::string> asked_to_stop{};  // why, where we had asked
   Evidence evidence{};
   std::int64_t step = -1;  // of its last progress

@@ -68,18 +68,27 @@ bool goes_before(const Needs& needs, const Reservation& reserved, Instant now) {
                          needs.resources.memory_mb <= reserved.memory_over_mb);
 }
 
+std::string lifetime_text(const Needs& needs, const Machine& best) {
+  const std::string left =
+      fmt::format("{} ends in {} s", best.worker->name, best.lifetime_left->count() / 1000);
+  if (*best.lifetime_left < kLifetimeLeftMin) {
+    return fmt::format("{}; {}, and a worker that ends in less than {} s begins nothing more",
+                       needs_text(needs.resources), left, kLifetimeLeftMin.count() / 1000);
+  }
+  return fmt::format("{} for {} s; {}", needs_text(needs.resources),
+                     needs.resources.expected_ms / 1000, left);
+}
+
 std::string waits_text(const Needs& needs, const Machine& best, Obstacle why) {
   const std::string need = needs_text(needs.resources);
   switch (why) {
     case Obstacle::kQuarantined:
-      return fmt::format("{}; {} is in quarantine: {}", need, best.worker->name,
-                         best.quarantine->reason);
+      return fmt::format("{}; {} is in quarantine: {} (`strata release {}` ends it)", need,
+                         best.worker->name, best.quarantine->reason, best.worker->name);
     case Obstacle::kSilent: return fmt::format("{}; {} is silent", need, best.worker->name);
     case Obstacle::kAvoided:
       return fmt::format("{}; it failed on {} before", need, best.worker->name);
-    case Obstacle::kLifetime:
-      return fmt::format("{} for {} s; {} ends in {} s", need, needs.resources.expected_ms / 1000,
-                         best.worker->name, best.lifetime_left->count() / 1000);
+    case Obstacle::kLifetime: return lifetime_text(needs, best);
     case Obstacle::kReserved:
       return fmt::format("{}; {} is kept free for {}, which is before it", need, best.worker->name,
                          best.reserved->task.brief());

@@ -160,7 +160,10 @@ TEST(Outcome, OutputsThatARequestLeftUnwrittenAreNobodysFailure) {
 }
 
 TEST(Outcome, StoppedByOthersIsChargedToNobody) {
-  const Failed failed = failure(with_code(4));
+  auto ended = with_code(4);
+  EXPECT_EQ(failure(ended).cause, FailureClass::kUser) << "there is nothing to go on from";
+  ended.resumable = true;
+  const Failed failed = failure(ended);
   EXPECT_EQ(failed.cause, FailureClass::kScheduled);
   EXPECT_EQ(charge_of(failed.cause), Charge::kNobody);
 }

@@ -103,9 +103,20 @@ TEST(Charges, ScheduledEndsAreFreeAsLongAsCheckpointsComeBetween) {
   const TaskSpec task = make_task("train", 1);
   env.submit(make_submission("s", {task}));
   const Failed scheduled{.cause = FailureClass::kScheduled, .reason = "time limit"};
-  for (std::int64_t i = 1; i < coordinator::kEndsWithoutProgressMax; ++i)
-    env.fail(worker, env.take<StartAttempt>().at(0).attempt, scheduled);
-  const AttemptId attempt = env.take<StartAttempt>().at(0).attempt;
+  const auto begins = [&] {
+    while (env.state(task) == "queued") {
+      env.heartbeat(worker);
+      env.pass(seconds(10));
+    }
+    return env.take<StartAttempt>().at(0).attempt;
+  };
+  env.fail(worker, begins(), scheduled);
+  EXPECT_EQ(env.state(task), "leased") << "the first end costs no time";
+  env.fail(worker, begins(), scheduled);
+  EXPECT_EQ(env.state(task), "queued") << "then there is a pause";
+  for (std::int64_t i = 3; i < coordinator::kEndsWithoutProgressMax; ++i)
+    env.fail(worker, begins(), scheduled);
+  const AttemptId attempt = begins();
   env.from(worker, ReportCheckpoint{.worker = worker,
                                     .attempt = attempt,
                                     .step = 1,
@@ -113,7 +124,7 @@ TEST(Charges, ScheduledEndsAreFreeAsLongAsCheckpointsComeBetween) {
   env.fail(worker, attempt, scheduled);
   EXPECT_EQ(env.state(task), "leased") << "it got further";
   for (std::int64_t i = 1; i < coordinator::kEndsWithoutProgressMax; ++i)
-    env.fail(worker, env.take<StartAttempt>().at(0).attempt, scheduled);
+    env.fail(worker, begins(), scheduled);
   EXPECT_EQ(env.state(task), "failed");
   EXPECT_EQ(env.reason(task), "time limit (100 times without a checkpoint between)");
 }
@@ -312,8 +323,10 @@ TEST(Quarantine, OfABrokenDeviceIsAtOnceAndEndsWithATaskThatGoesWell) {
   env.submit(make_submission("s2", {other}));
   let_time_pass(env, {worker}, minutes(9));
   EXPECT_TRUE(env.take<StartAttempt>().empty());
-  EXPECT_EQ(env.reason(other),
-            "needs 1 slot; w1 is in quarantine: Xid 79: GPU has fallen off the bus");
+  EXPECT_EQ(
+      env.reason(other),
+      "needs 1 slot; w1 is in quarantine: Xid 79: GPU has fallen off the bus (`strata release w1` "
+      "ends it)");
   let_time_pass(env, {worker}, seconds(70));
   const auto probe = env.take<StartAttempt>();
   ASSERT_FALSE(probe.empty());
