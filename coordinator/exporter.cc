@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/host.h"
 #include "coordinator/core/core.h"
 
 namespace strata::coordinator {
@@ -100,6 +101,7 @@ void add_cluster(Families& out, const Snapshot& s) {
              MetricType::Gauge);
   out.sample(static_cast<double>(s.workers_ready), {{"state", "ready"}});
   out.sample(static_cast<double>(s.workers_draining), {{"state", "draining"}});
+  out.sample(static_cast<double>(s.workers_quarantined), {{"state", "quarantined"}});
   out.gauge("strata_slots_total", "Slots of all workers.", s.slots);
   out.gauge("strata_slots_free", "Slots that no gang holds.", s.slots_free);
   out.gauge("strata_gangs", "Attempts that hold slots.", s.gangs);
@@ -254,7 +256,10 @@ Snapshot take_snapshot(const Cluster& cluster, const ServerCounts& counts) {
     });
   }
   for (const auto& [id, worker] : cluster.workers()) {
-    ++(worker.draining ? s.workers_draining : s.workers_ready);
+    const bool quarantined = cluster.find_quarantine(worker.name) != nullptr;
+    ++(worker.draining ? s.workers_draining
+       : quarantined   ? s.workers_quarantined
+                       : s.workers_ready);
     s.slots += worker.slots;
     s.slots_free += worker.free;
     for (const AttemptId& attempt : worker.attempts) {
@@ -283,6 +288,10 @@ Exporter::Exporter(Exporter&&) noexcept = default;
 Exporter& Exporter::operator=(Exporter&&) noexcept = default;
 
 Result<Exporter> Exporter::open(const std::string& address) try {
+  if (!ends_in_port(address)) {
+    return fail(ErrorCode::kInvalid,
+                "serving metrics on {}: expected HOST:PORT, PORT from 0 to 65535", address);
+  }
   constexpr std::size_t kThreads = 2;
   auto state = std::make_unique<State>();
   state->exposer = std::make_unique<prometheus::Exposer>(address, kThreads);

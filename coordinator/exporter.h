@@ -68,6 +68,7 @@ struct Snapshot {
   std::map<std::string, std::int64_t> sweep_runs{};
   std::int64_t workers_ready = 0;
   std::int64_t workers_draining = 0;
+  std::int64_t workers_quarantined = 0;
   std::int64_t slots = 0;
   std::int64_t slots_free = 0;
   std::int64_t gangs = 0;  // attempts that hold slots

@@ -22,6 +22,8 @@ namespace {
 using strata::coordinator::Service;
 using strata::coordinator::ServiceOptions;
 
+constexpr int kExitUsage = 2;
+
 Service* running_service = nullptr;  // for the signal handler; set before the handler is installed
 
 extern "C" void on_signal(int) { running_service->stop(); }
@@ -105,7 +107,7 @@ int main(int argc, char** argv) {
   app.add_option("--user-slots", options.core.scheduler.user_slots_max,
                  "slots that one user may hold at once; 0: no quota")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(std::int64_t{0}, strata::coordinator::kCountMax));
   app.add_option("--scoring-share", options.core.scheduler.scoring_share,
                  "part of all slots that scoring gets before anything else")
       ->capture_default_str()
@@ -138,7 +140,11 @@ int main(int argc, char** argv) {
   back->add_option("--to", backup_folder, "a new folder; --restore starts from it")->required();
   CLI::App* events = app.add_subcommand("events", "print the event log as JSON lines");
   events->add_option("--store", options.store, "folder of the event log");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
   if (repairing) return repair(options, drop_damaged);
   if (fsck->parsed()) return check(options.store);
   if (back->parsed()) return backup(options.store, backup_folder);

@@ -1,5 +1,6 @@
 #include "coordinator/service.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -215,6 +216,13 @@ Result<fs::path> choose_mirror(const ServiceOptions& options, const StoreFolder&
   return where;
 }
 
+bool on_one_file_system(const fs::path& one, const fs::path& other) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev;
+}
+
 Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
                                                const StoreFolder& folder,
                                                const std::string& coordinator) {
@@ -228,6 +236,11 @@ Result<std::unique_ptr<Mirror>> take_up_mirror(const ServiceOptions& options,
   STRATA_TRY(auto mirror, Mirror::open({.folder = where, .every = options.mirror_every},
                                        mirrored_store(folder, coordinator)));
   STRATA_CHECK_OK(write_file_atomic(folder.mirrored_file(), where.string(), 0600));
+  if (on_one_file_system(where, folder.path())) {
+    log_warning("coordinator",
+                "the mirror {} lies on the file system of the store, and is lost with it",
+                where.string());
+  }
   log_info("coordinator", "mirror {}: up to event {}, every {} s", where.string(),
            mirror->status().last_seq, mirror->status().every_seconds);
   return mirror;

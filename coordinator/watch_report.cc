@@ -20,15 +20,21 @@ double median(std::vector<double> values) {
   return values[middle];
 }
 
-// Queued tasks of one shape, and blocked ones with the same producers, wait for one reason; so it
-// is asked once for them.
-std::string waiting_shape(const Task& task) {
-  if (std::holds_alternative<Blocked>(task.state)) {
-    std::string shape = "blocked";
-    for (const TaskInput& input : task.spec.inputs())
-      shape += "|" + input.producer.brief() + "/" + input.output;
-    return shape;
+// "waits for train, which is running": of all whose first missing input is so.
+std::string missing_text(const Cluster& cluster, const Task& blocked) {
+  for (const TaskInput& input : blocked.spec.inputs()) {
+    const Task& producer = *cluster.find_task(input.producer);
+    if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
+    const char* state = name_of(producer.state);
+    return std::holds_alternative<TaskFailed>(producer.state)
+               ? fmt::format("waits for {}, which failed", producer.spec.stage())
+               : fmt::format("waits for {}, which is {}", producer.spec.stage(), state);
   }
+  return "waits for an input";
+}
+
+// Queued tasks of one shape wait for one reason; so it is asked once for them.
+std::string waiting_shape(const Task& task) {
   if (!task.trouble().last_failure.empty()) return "paused|" + task.spec.key().hex();
   const Resources& needs = task.resources();
   std::string shape =
@@ -100,17 +106,19 @@ void WatchReport::add(const Core& core, const LiveView& live, Instant now, const
     if (failed_.size() >= kWatchFailedMax) return;
     failed_.emplace_back(
         Object{{"task", key.hex()}, {"stage", stage}, {"reason", core.reason(key, now)}});
+  } else if (std::holds_alternative<Blocked>(task.state)) {
+    const Behind worst = behind(cluster, key);
+    if (worst == Behind::kPruned) ++behind_pruned_;
+    if (worst == Behind::kDiverged) ++behind_diverged_;
+    // The others never begin, and wait for nothing.
+    if (worst == Behind::kNothing || worst == Behind::kFailed)
+      ++waiting_[missing_text(cluster, task)];
   } else if (!is_final(task.state)) {
     add_waiting(core, now, key, task);
   }
-  if (!std::holds_alternative<Blocked>(task.state)) return;
-  const Behind worst = behind(cluster, key);
-  if (worst == Behind::kPruned) ++behind_pruned_;
-  if (worst == Behind::kDiverged) ++behind_diverged_;
 }
 
-// "waits for out of extract 4f2a, which is queued": those who wait for the same kind of thing are
-// one line.
+// Those who wait for the same kind of thing are one line.
 void WatchReport::add_waiting(const Core& core, Instant now, const TaskKey& key, const Task& task) {
   if (std::holds_alternative<Held>(task.state)) {  // each has its own numbers: `explain` has them
     ++waiting_["paused by its search until more have come as far"];
@@ -129,8 +137,12 @@ void WatchReport::add_waiting(const Core& core, Instant now, const TaskKey& key,
 
 Array WatchReport::waiting_rows() const {
   std::vector<std::pair<std::string, std::int64_t>> sorted(waiting_.begin(), waiting_.end());
+  // What nobody can ever hold needs a person, and stands first.
+  const auto place = [](const auto& row) {
+    return std::make_tuple(!row.first.starts_with("infeasible"), -row.second);
+  };
   std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
+                   [&](const auto& a, const auto& b) { return place(a) < place(b); });
   Array rows;
   for (const auto& [reason, n] : sorted)
     rows.emplace_back(Object{{"reason", reason}, {"tasks", n}});
