@@ -111,14 +111,22 @@ Status check_task(const TaskSpec& task) {
     if (!is_valid_utf8(argument) || argument.find('\0') != std::string::npos)
       return named(task, "has a program argument that is not UTF-8");
   }
+  if (!is_valid_utf8(task.program.name) ||
+      !std::all_of(task.neutral.begin(), task.neutral.end(), is_valid_utf8)) {
+    return named(task, "has a program or a neutral parameter whose name is not UTF-8");
+  }
   constexpr std::string_view kPlain = "letters, digits, '_', '-' and '.' only";
   for (const std::string& output : task.outputs) {
     if (is_plain_name(output)) continue;
     return named(task, fmt::format("has an output \"{}\": {}", for_people(output), kPlain));
   }
   for (const TaskInput& input : task.inputs) {
-    if (is_plain_name(input.name)) continue;
-    return named(task, fmt::format("has an input \"{}\": {}", for_people(input.name), kPlain));
+    if (!is_plain_name(input.name))
+      return named(task, fmt::format("has an input \"{}\": {}", for_people(input.name), kPlain));
+    if (!is_plain_name(input.output)) {
+      return named(task,
+                   fmt::format("takes an output \"{}\": {}", for_people(input.output), kPlain));
+    }
   }
   return {};
 }
@@ -155,12 +163,28 @@ Status check_options(const SweepOptions& options) {
 }
 
 Status check_run(const RunSpec& run) {
-  if (run.cell.size() <= kReasonBytesMax && is_valid_utf8(run.cell)) return {};
-  return fail(ErrorCode::kInvalid, "run {} has a cell label that is not UTF-8 of at most {} bytes",
-              run.key.brief(), kReasonBytesMax);
+  if (!is_text(run.cell)) {
+    return fail(ErrorCode::kInvalid,
+                "run {} has a cell label that is not UTF-8 of at most {} bytes", run.key.brief(),
+                kReasonBytesMax);
+  }
+  for (const auto& [stage, task] : run.tasks) {
+    if (is_name(stage)) continue;
+    return fail(ErrorCode::kInvalid, "run {} has a stage \"{}\": a name is UTF-8 of 1 to {} bytes",
+                run.key.brief(), for_people(stage), kNameBytesMax);
+  }
+  return {};
 }
 
 namespace {
+
+// What scores.json could have said (parse_scores).
+bool is_score(const Score& score) {
+  return is_name(score.name) && is_text(score.unit) && is_text(score.better) &&
+         is_text(score.judge) && score.items.size() <= kScoreItemsMax &&
+         std::all_of(score.items.begin(), score.items.end(),
+                     [](const auto& item) { return is_valid_utf8(item.first); });
+}
 
 struct Admit {
   const std::vector<std::string>& outputs;
@@ -183,7 +207,8 @@ struct Admit {
       return std::none_of(inputs.begin(), inputs.end(),
                           [&](const TaskInput& input) { return input.name == read.first; });
     });
-    std::erase_if(done.scores, [](const auto& score) { return !is_name(score.name); });
+    std::erase_if(done.scores, [](const Score& score) { return !is_score(score); });
+    if (done.scores.size() > kScoresMax) done.scores.resize(kScoresMax);
     return std::move(done);
   }
   Outcome operator()(auto& o) const {

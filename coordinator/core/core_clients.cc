@@ -39,22 +39,23 @@ Status Core::check_plan(const SubmitPlanned& planned) const {
   const std::size_t slash = named.find('/');
   const std::string id = for_people(named.substr(0, slash));
   const std::string scope = slash == std::string::npos ? "" : named.substr(slash + 1);
+  const std::string sweep = for_people(planned.submission.sweep);  // not looked at yet
   const Plan* plan = planned.plan.get();
   if (plan == nullptr) {
     return fail(ErrorCode::kConflict, "submitting {}: plan {} is not known any more: plan again",
-                planned.submission.sweep, id);
+                sweep, id);
   }
   if (plan->sweep != planned.submission.sweep || plan->scope != scope) {
     return fail(ErrorCode::kConflict,
                 "submitting {}: plan {} is of other tasks: the file, its code or its data is not "
                 "what it was; plan again",
-                planned.submission.sweep, id);
+                sweep, id);
   }
   if (world_of(plan->sweep, plan->tasks) == plan->world) return {};
   return fail(ErrorCode::kConflict,
               "submitting {}: the world has moved since plan {}: it would say something else now; "
               "plan again",
-              planned.submission.sweep, id);
+              sweep, id);
 }
 
 Status Core::check_submission(const SubmitTasks& s, PeerId peer) const {
