@@ -213,6 +213,9 @@ TEST(Chores, DoNoMoreInAStepThanTheirPart) {
   }
   EXPECT_GE(steps, 40U * 2U / 5U - 1U);
   EXPECT_EQ(desk.answers.back().answer.body, R"({"stopping":0,"withdrawn":40})");
+  // The events of the batch itself are no part of it: else it would not go on in its step.
+  desk.ask(1, sweep_of("t", trains(100, 20)));
+  EXPECT_FALSE(desk.core().is_busy());
 
   // Looks are bounded where there is nothing to do, too.
   Desk looking(10, 1'000);
@@ -269,7 +272,7 @@ TEST(Chores, TheOrderIsThatOfTheCommandsAlsoWhenTheOneBeforeEndsWithItsStep) {
   // The part of the step is used up by the end of the first: the second waits though no chore is
   // under way, and a third one must not overtake it.
   Desk desk(2, 500);
-  const auto tasks = trains(0, 2);
+  const auto tasks = trains(0, 4);
   desk.ask_and_finish(1, sweep_of("s", tasks));
   desk.answers.clear();
   desk.ask(1, CancelSweep{.request = 10, .sweep = "s"});
@@ -401,6 +404,26 @@ TEST(Chores, WhatIsGrantedBetweenTheStepsOfASealingGoesOn) {
   EXPECT_NE(desk.answers.at(0).answer.body.find(fmt::format(R"("withdrawn":{})", withdrawn())),
             std::string::npos)
       << desk.answers[0].answer.body;
+}
+
+TEST(Chores, WhatAnotherRunOfTheNewFileNeedsIsNotLetGo) {
+  for (const std::size_t part : {1U, 2U, 500U}) {
+    Desk desk(part, part);
+    const TaskSpec prepare = make_task("prepare", 1);
+    const auto tasks = trains(0, 6);
+    SubmitTasks old_file = make_submission("s", tasks);
+    old_file.tasks.insert(old_file.tasks.begin(), prepare);
+    for (const TaskSpec& task : tasks)
+      old_file.runs.push_back(make_run("cell", 1, {prepare, task}));
+    desk.ask_and_finish(1, old_file);
+    SubmitTasks new_file = old_file;
+    new_file.tasks.resize(4);  // with the first three trainings
+    new_file.runs.resize(3);
+    desk.ask_and_finish(1, new_file);
+    EXPECT_EQ(desk.state(prepare), "queued") << part;
+    for (std::size_t i = 0; i < tasks.size(); ++i)
+      EXPECT_EQ(desk.state(tasks[i]), i < 3 ? "queued" : "cancelled") << part;
+  }
 }
 
 TEST(Chores, ACancelAsksTheGangsThatItMeetsToStopAndCountsThem) {
