@@ -51,8 +51,9 @@ Outcome Core::judge(const ReportEnded& report, const Task& task) const {
   return outcome;
 }
 
-// Doubles with each failure on the same account, up to backoff_max. A quarter more by the task's
-// key, because the core has no other randomness: what failed together does not come back together.
+// Doubles with each failure on the same account, up to backoff_max. Up to a quarter more by the
+// task's key and attempt, because the core has no other randomness: what failed together does not
+// come back together.
 std::int64_t Core::backoff_ms(const Task& task, FailureClass cause) const {
   const Charge charge = charge_of(cause);
   // The first end that is nobody's fault costs no time: the batch system has already taken some.
@@ -66,8 +67,9 @@ std::int64_t Core::backoff_ms(const Task& task, FailureClass cause) const {
   const std::int64_t longest = options_.backoff_max.count();
   const std::int64_t whole =
       std::min<std::int64_t>(options_.backoff_first.count() << doublings, longest * 4 / 5);
-  std::uint64_t salt = task.attempts;
+  std::uint64_t salt = 0;
   for (std::size_t i = 0; i < 8; ++i) salt = salt << 8U ^ task.spec.key().bytes().at(i);
+  salt ^= task.attempts;
   const std::int64_t jitter = std::max<std::int64_t>(whole / 4, 1);
   return whole + static_cast<std::int64_t>(Random::hash(salt) % static_cast<std::uint64_t>(jitter));
 }

@@ -67,7 +67,7 @@ struct Two {
   }
 };
 
-TEST(Pauses, DoubleUpToTheirLimit) {
+TEST(Pauses, DoubleUpToTheirLimitAndAreNotTheSameForEveryAttempt) {
   CoreEnv env({.backoff_first = seconds(1), .backoff_max = seconds(10)});
   const WorkerId worker = env.add_worker(1);
   TaskSpec task = make_task("train", 1);
@@ -92,6 +92,8 @@ TEST(Pauses, DoubleUpToTheirLimit) {
     EXPECT_LT(delays[i], whole * 5 / 4) << i;
     EXPECT_LE(delays[i], 10'000) << i;
   }
+  EXPECT_GT(std::set<std::int64_t>(delays.begin() + 4, delays.end()).size(), 10U)
+      << "what failed together does not come back together";
 }
 
 TEST(Pauses, EndWithTheTaskAndARevivalDoesNotWaitForThem) {
