@@ -69,6 +69,10 @@ TEST(Obstacle, AWorkerAboutToEndGetsWhatFitsAndWhatCanGoOnElsewhere) {
   EXPECT_EQ(obstacle(needs, machine, kNow), std::nullopt) << "ten minutes are worth beginning";
   needs.grace_ms = milliseconds(minutes(2)).count();
   EXPECT_EQ(obstacle(needs, machine, kNow), Obstacle::kLifetime) << "five checkpoints are not";
+  needs.grace_ms = milliseconds(minutes(1)).count();
+  EXPECT_EQ(obstacle(needs, machine, kNow), std::nullopt) << "ten are";
+  machine.lifetime_left = kLifetimeLeftMin;
+  EXPECT_EQ(obstacle(slots(1), machine, kNow), std::nullopt);
   machine.lifetime_left = kLifetimeLeftMin - milliseconds(1);
   EXPECT_EQ(obstacle(slots(1), machine, kNow), Obstacle::kLifetime);
 }
@@ -113,6 +117,12 @@ TEST(Placement, WhatNoWorkerCouldEverHoldIsInfeasibleAndNotWaiting) {
   needs.resources.memory_mb = 2000;
   EXPECT_EQ(std::get<Infeasible>(place(needs, machines, kNow)).reason,
             "needs 1 slot and 2000 MiB; the largest worker has 1000 MiB");
+  needs.resources.slots = 3;
+  const std::vector<Machine> uneven{room.add(1, 4, 4, 1000), room.add(2, 2, 2, 4000)};
+  EXPECT_EQ(std::get<Infeasible>(place(needs, uneven, kNow)).reason,
+            "needs 3 slots together and 2000 MiB; the largest worker has 1000 MiB")
+      << "of those with the slots";
+  needs.resources.slots = 1;
   needs.resources.labels = {"gpu"};
   EXPECT_EQ(std::get<Infeasible>(place(needs, machines, kNow)).reason,
             "needs 1 slot and 2000 MiB with label gpu; no worker that takes new tasks carries it");
@@ -138,6 +148,17 @@ TEST(Placement, AWorkerWhereItFailedIsTakenOnlyWhenNoOtherCouldEverHoldIt) {
   const Waiting waiting = std::get<Waiting>(place(needs, both, kNow));
   EXPECT_NE(waiting.reason.find("0 free on w2"), std::string::npos) << waiting.reason;
   EXPECT_FALSE(waiting.anywhere);
+  std::vector<Machine> passing{room.add(1, 2, 2), room.add(2, 2, 2)};
+  passing[1].silent = true;
+  EXPECT_FALSE(std::get<Waiting>(place(needs, passing, kNow)).anywhere) << "it may be heard again";
+  passing[1].silent = false;
+  passing[1].reserved = Reservation{};
+  EXPECT_FALSE(std::get<Waiting>(place(needs, passing, kNow)).anywhere) << "its turn will come";
+  passing[1].reserved.reset();
+  passing[1].lifetime_left = milliseconds(1);
+  EXPECT_FALSE(std::get<Waiting>(place(needs, passing, kNow)).anywhere);
+  const std::vector<Machine> full{room.add(1, 2, 0), room.add(2, 1, 1)};
+  EXPECT_TRUE(std::get<Waiting>(place(needs, full, kNow)).anywhere);
   const std::vector<Machine> other_too_small{room.add(1, 2, 2), room.add(2, 1, 1)};
   EXPECT_EQ(std::get<Placed>(place(needs, other_too_small, kNow)).gang.front().worker, WorkerId(1));
 }

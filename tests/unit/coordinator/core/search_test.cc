@@ -351,6 +351,70 @@ SearchDefinition median(std::int64_t others_min) {
           .others_min = others_min};
 }
 
+TEST(Asha, WhatItPrunedIsNotOfTheNextRungEvenIfItFailsForAnotherSweep) {
+  Trial trial(asha({100, 300}, 2));
+  trial.enter(4);
+  for (int i = 0; i < 4; ++i) trial.reach(i, i);
+  ASSERT_TRUE(trial.at(2).pruned);
+  ASSERT_TRUE(trial.at(3).pruned);
+  trial.end(2, Fate::kEndedBadly);
+  trial.end(3, Fate::kEndedBadly);
+  trial.reach(0, 1);
+  EXPECT_EQ(trial.last.move, Move::kHold) << "of one nobody is among the best half";
+}
+
+TEST(Asha, ARungIsReachedOnceAndInOrder) {
+  Search search(asha({100, 300}, 2));
+  search.enter(key_of(0), 1);
+  search.reach(key_of(0), 1, 0.1);
+  EXPECT_TRUE(search.find(key_of(0))->values.empty());
+  search.reach(key_of(0), 0, 0.5);
+  search.reach(key_of(0), 0, 0.4);
+  EXPECT_EQ(search.find(key_of(0))->values, std::vector<double>{0.5});
+}
+
+TEST(Asha, TheTableOfItsRungsSaysWhoIsWhere) {
+  for (const bool minimize : {true, false}) {
+    SearchDefinition definition = asha({100, 300}, 2);
+    definition.minimize = minimize;
+    Trial trial(definition);
+    trial.complete = false;
+    trial.enter(5);
+    const double sign = minimize ? 1 : -1;
+    trial.reach(0, 1 * sign);
+    trial.reach(1, 2 * sign);
+    trial.reach(2, kNaN);
+    trial.reach(3, 3 * sign);
+    trial.search.prune(key_of(3));
+    const auto counts = trial.search.counts();
+    ASSERT_EQ(counts.size(), 2U);
+    EXPECT_EQ(counts[0].reached, 4);
+    EXPECT_EQ(counts[0].pruned, 1);
+    EXPECT_EQ(counts[0].held + counts[0].went_on(), 3);
+    EXPECT_EQ(counts[0].held, trial.at(0).held + trial.at(1).held + trial.at(2).held);
+    EXPECT_GT(counts[0].held, 0);
+    EXPECT_EQ(counts[0].best, sign);
+    EXPECT_EQ(counts[1].reached, 0);
+    EXPECT_FALSE(counts[1].best.has_value());
+  }
+}
+
+TEST(Median, WhatItPrunedIsNoneOfTheOthersLaterEvenIfItFailsForAnotherSweep) {
+  SearchDefinition definition = asha({100, 300}, 2);
+  definition.method = SearchMethod::kMedian;
+  definition.others_min = 3;
+  // Worse than both that came here, but they are two.
+  Trial worse(definition);
+  worse.enter(4);
+  for (int i = 0; i < 3; ++i) worse.reach(i, i == 2 ? 5 : 1);
+  worse.search.prune(key_of(3));
+  worse.end(3, Fate::kEndedBadly);
+  worse.reach(0, 1);
+  worse.reach(1, 1);
+  worse.reach(2, 5);
+  EXPECT_FALSE(worse.at(2).pruned);
+}
+
 TEST(Median, AsksForSoManyOthersBeforeItPrunes) {
   Trial trial(median(2));
   trial.enter(4);
