@@ -278,19 +278,21 @@ class Planner {
       room.victims.push_back(victim.attempt);
     }
     if (!enough()) return std::nullopt;
-    // A wide one at the end may have made the narrow ones before it needless.
-    std::erase_if(room.victims, [&](const AttemptId& attempt) {
-      const Grant held = *granted(attempt, machine.id);
+    // A wide one at the end may have made narrow ones before it needless: of those the most urgent
+    // are spared first.
+    for (auto it = room.victims.end(); it != room.victims.begin();) {
+      --it;
+      const Grant held = *granted(*it, machine.id);
       free -= held.slots;
       memory -= held.memory_mb;
       if (enough()) {
         room.slots -= held.slots;
-        return true;
+        it = room.victims.erase(it);
+      } else {
+        free += held.slots;
+        memory += held.memory_mb;
       }
-      free += held.slots;
-      memory += held.memory_mb;
-      return false;
-    });
+    }
     return room;
   }
 

@@ -68,6 +68,20 @@ TEST(Victims, ThatAWideOneMakesNeedlessAreSpared) {
   EXPECT_EQ(env.reason(narrow), "starting on w1 (attempt 1)");
 }
 
+TEST(Victims, OfThoseOfWhomOneIsEnoughTheLeastUrgentEnds) {
+  CoreEnv env;
+  env.add_worker(5);
+  const TaskSpec least = make_task("train", 1);
+  const TaskSpec less = make_task("train", 2);
+  const TaskSpec wide = make_task("train", 3, {}, 3);
+  submit(env, "least", {least}, 1);
+  submit(env, "less", {less}, 2);
+  submit(env, "wide", {wide}, 3);
+  ASSERT_EQ(started(env).size(), 3U);
+  submit(env, "gang", {make_task("gang", 1, {}, 4)}, 10);
+  EXPECT_EQ(stopped(env), (Keys{least.key, wide.key})) << "the wide one and one of the two";
+}
+
 TEST(Victims, AreNoneThatLeaveTooLittleMemory) {
   CoreEnv env;
   env.add_worker(Hello{.slots = 4, .memory_mb = 1'000});
