@@ -140,6 +140,20 @@ TEST(Judged, WhatIsHeldIsNotHeldAgainToBePruned) {
   for (const auto& [key, times] : held) EXPECT_EQ(times, 1);
 }
 
+TEST(Judged, WhatFailedWhileItWasHeldIsDecidedWhenItIsWantedAgain) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(4);
+  const auto tasks = trains(3);
+  env.submit(searching("s", tasks, asha({100}, 2)));
+  report(env, tasks[0], 100, 9);
+  report(env, tasks[1], 100, 0.1);
+  env.fail(worker, newest(env, tasks[0]), {.cause = FailureClass::kInvalid, .reason = "no"});
+  ASSERT_EQ(env.state(tasks[0]), "failed");
+  report(env, tasks[2], 100, 5);  // the last one: the rung is closed
+  env.step(PeerId(1), coordinator::RetryTasks{.request = 1, .sweep = "s", .tasks = {tasks[0].key}});
+  EXPECT_EQ(env.state(tasks[0]), "pruned") << "nobody else would ask any more";
+}
+
 TEST(Judged, AfterARestartASubmissionThatIsUnderWayIsWaitedForForAWhile) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(4, "w", 7);

@@ -193,6 +193,28 @@ TEST(Backfill, WhatEndsExactlyWhenTheGangCanBeginDoesNotDelayIt) {
   EXPECT_TRUE(started(env).contains(fits.key));
 }
 
+TEST(Backfill, WhatOverrunsIsNotAskedForAPlaceThatItsGangFoundElsewhere) {
+  CoreEnv env;
+  const WorkerId worker = env.add_worker(4);
+  const TaskSpec first = lasting(make_task("first", 1, {}, 2), seconds(100));
+  const TaskSpec fits = lasting(make_task("fits", 1), seconds(90));
+  const TaskSpec wide = make_task("wide", 1, {}, 4);
+  submit(env, "a", {first});
+  submit(env, "gang", {wide});
+  submit(env, "b", {fits});
+  submit(env, "nowhere", {labelled(make_task("other", 1), "tpu")});
+  ASSERT_EQ(started(env).size(), 2U);
+  for (int i = 0; i < 9; ++i) {
+    env.pass(seconds(11));
+    env.heartbeat(worker, {{order_of(env, first).attempt}, {order_of(env, fits).attempt}});
+  }
+  env.take<StartAttempt>();
+  env.add_worker(4);
+  ASSERT_EQ(env.state(wide), "leased");
+  env.pass(seconds(2));  // more than 100 s since the beginning
+  EXPECT_TRUE(env.take<StopAttempt>().empty());
+}
+
 TEST(Backfill, WhatWasCancelledIsNotAskedForItsPlaceAsWell) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(4);
@@ -225,6 +247,20 @@ TEST(Preemption, GangsOfTwoSweepsWithTheSameNeedsFindRoomOnTwoWorkers) {
   EXPECT_EQ(env.take<StopAttempt>().size(), 1U);
   submit(env, "two", {make_task("urgent", 2)}, 10);
   EXPECT_EQ(env.take<StopAttempt>().size(), 1U) << "on the other one";
+}
+
+TEST(Preemption, ThePlaceThatWasMadeForOneIsNoneForTheNext) {
+  CoreEnv env;
+  env.add_worker(2);
+  env.add_worker(2);
+  std::vector<TaskSpec> low;
+  for (std::int64_t i = 0; i < 4; ++i) low.push_back(make_task("train", i));
+  submit(env, "low", low);
+  ASSERT_EQ(started(env).size(), 4U);
+  submit(env, "wide", {make_task("urgent", 1, {}, 2)}, 10);
+  EXPECT_EQ(env.take<StopAttempt>().size(), 2U);
+  submit(env, "narrow", {make_task("urgent", 2)}, 10);
+  EXPECT_EQ(env.take<StopAttempt>().size(), 1U) << "on the other worker";
 }
 
 TEST(Preemption, ThatSparesSomebodyTakesNoMoreThanTheRest) {

@@ -118,6 +118,31 @@ TEST(Pauses, EndWithTheTaskAndARevivalDoesNotWaitForThem) {
   EXPECT_EQ(env.state(task), "running") << "the older pause wakes nobody";
 }
 
+TEST(Pauses, AreNotCutShortByOnesThatWereBefore) {
+  CoreEnv env({.backoff_first = seconds(40)});
+  const WorkerId worker = env.add_worker(1);
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}, {make_run("c", 1, {task})}));
+  env.fail(worker, env.take<StartAttempt>().at(0).attempt, {.reason = "a bug"});
+  env.step(coordinator::PeerId(1), coordinator::CancelSweep{.request = 1, .sweep = "s"});
+  env.step(coordinator::PeerId(1),
+           coordinator::RetryTasks{.request = 2, .sweep = "s", .tasks = {task.key}});
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  const auto wait = [&](int fives) {
+    for (int i = 0; i < fives; ++i) {
+      env.pass(seconds(5));
+      env.heartbeat(worker);
+    }
+  };
+  wait(6);
+  env.fail(worker, second[0].attempt, {.reason = "a bug"});
+  wait(5);
+  EXPECT_EQ(env.state(task), "queued") << "55 s after the first failure, 25 after the second";
+  wait(5);
+  EXPECT_EQ(env.state(task), "leased");
+}
+
 TEST(Trials, ATaskThatWasBlamedOnTheWorkerAndFailsThereAgainTakesNothingBack) {
   Two world({.quarantine_first = seconds(60)});
   world.quarantine_bad();

@@ -363,6 +363,16 @@ TEST(Asha, WhatItPrunedIsNotOfTheNextRungEvenIfItFailsForAnotherSweep) {
   EXPECT_EQ(trial.last.move, Move::kHold) << "of one nobody is among the best half";
 }
 
+TEST(Asha, WhatHasEndedIsNotJudged) {
+  for (const Fate fate : {Fate::kSucceeded, Fate::kEndedBadly}) {
+    Trial trial(asha({100, 300}, 2));
+    trial.enter(2);
+    trial.fates[key_of(0)] = fate;
+    trial.search.reach(key_of(0), 0, 9);
+    EXPECT_EQ(trial.search.judge(key_of(0), trial.fate()).move, Move::kGoOn);
+  }
+}
+
 TEST(Asha, ARungIsReachedOnceAndInOrder) {
   Search search(asha({100, 300}, 2));
   search.enter(key_of(0), 1);
