@@ -54,7 +54,8 @@ std::vector<const MetricPoint*> SeriesIntake::take(const MetricBatch& batch, Wal
     // Also after the clock was put back: a gap never holds a series up for longer.
     stored_ = ahead_.begin()->first - 1;
     drain(out);
-    gap_since_ = at;
+    gap_since_.reset();
+    if (!ahead_.empty()) gap_since_ = at;  // there is another one behind it
   }
   return out;
 }

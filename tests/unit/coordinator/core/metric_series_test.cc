@@ -144,6 +144,16 @@ TEST(SeriesIntake, AGapThatIsFilledInPartIsWaitedForFromThenOn) {
   EXPECT_EQ(take(intake, {9}, -patience), (Sequences{9}));
 }
 
+TEST(SeriesIntake, AfterAGapThatWasGivenUpTheNextOneIsWaitedForAsLong) {
+  const std::int64_t patience = kGapPatience.count();
+  SeriesIntake intake(0);
+  take(intake, {3}, 0);
+  ASSERT_EQ(take(intake, {3}, patience), Sequences{3}) << "1 and 2 were lost with a disk";
+  EXPECT_FALSE(intake.is_abandoned(WallTime{9 * patience})) << "nothing waits";
+  EXPECT_EQ(take(intake, {5}, 9 * patience), Sequences{}) << "4 has been overtaken";
+  EXPECT_EQ(take(intake, {4}, 9 * patience + 1), (Sequences{4, 5}));
+}
+
 TEST(SeriesIntake, IsAbandonedWhenNobodySendsAnyOfIt) {
   const std::int64_t patience = kGapPatience.count();
   SeriesIntake intake(0);
