@@ -59,9 +59,12 @@ TEST(PointsCount, OfADivergedOneButNotOfAFailedOne) {
     const WorkerId worker = env.add_worker(1);
     const TaskSpec task = make_task("train", 1);
     env.submit(make_submission("s", {task}));
-    const AttemptId attempt{.task = task.key, .number = 1};
-    env.from(worker, ReportEnded{.worker = worker, .attempt = attempt, .outcome = outcome});
-    return points_count(env.cluster(), attempt);
+    const AttemptId first{.task = task.key, .number = 1};
+    env.fail(worker, first, {.cause = FailureClass::kScheduled, .reason = "time limit"});
+    const AttemptId second{.task = task.key, .number = 2};
+    env.from(worker, ReportEnded{.worker = worker, .attempt = second, .outcome = outcome});
+    EXPECT_FALSE(points_count(env.cluster(), first));
+    return points_count(env.cluster(), second);
   };
   EXPECT_TRUE(after(Diverged{"NaN"}));
   EXPECT_FALSE(after(Failed{.cause = FailureClass::kInvalid, .reason = "no"}));
@@ -111,6 +114,8 @@ TEST(SeriesIntake, GivesEachPointOutOnceAndInOrder) {
   EXPECT_EQ(take(intake, {6, 7, 10}), (Sequences{6, 7, 8, 9, 10}));
   EXPECT_EQ(intake.waiting(), 0U);
   EXPECT_EQ(intake.stored(), 10U);
+  EXPECT_EQ(take(intake, {10}), Sequences{});
+  EXPECT_EQ(intake.waiting(), 0U) << "a repeat waits for nothing";
 }
 
 TEST(SeriesIntake, KeepsNoMoreWaitingThanThereIsRoom) {
