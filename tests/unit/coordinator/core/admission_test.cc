@@ -216,7 +216,7 @@ TEST(Admission, OfAScoreOnlyWhatItsFileCouldHaveSaidIsTaken) {
       .artifacts = {{"result", {.hash = content_hash_of("r")}}},
       .scores = {{.name = "wer", .value = 0.1, .unit = "%", .judge = "j", .items = {{"a", 0.1}}}}};
   const auto taken = [&](const Succeeded& done) {
-    return std::get<Succeeded>(admitted(done, task)).scores;
+    return std::get<Succeeded>(admitted(done, task.outputs, task.inputs)).scores;
   };
   EXPECT_EQ(taken(good), good.scores);
   const std::string long_text(kReasonBytesMax + 1, 'x');
@@ -251,7 +251,7 @@ TEST(Admission, WhatAnAttemptRecordsAndReadIsBounded) {
                  .consumed = {{"corpus", content_hash_of("c")}, {kBadBytes, content_hash_of("x")}}};
   for (std::size_t i = 0; i < 2 * kRecordedMax; ++i)
     done.recorded["fact" + std::to_string(i)] = std::string(kReasonBytesMax + 1, 'x');
-  const auto kept = std::get<Succeeded>(admitted(done, task));
+  const auto kept = std::get<Succeeded>(admitted(done, task.outputs, task.inputs));
   EXPECT_EQ(kept.consumed, (std::map<std::string, ContentHash>{{"corpus", content_hash_of("c")}}));
   EXPECT_EQ(kept.recorded.size(), kRecordedMax);
   for (const auto& [name, text] : kept.recorded) EXPECT_LT(text.size(), kReasonBytesMax + 10);
@@ -260,14 +260,18 @@ TEST(Admission, WhatAnAttemptRecordsAndReadIsBounded) {
 TEST(Admission, WhateverAnEndSaysIsText) {
   const TaskSpec task = make_task("train", 1);
   const std::string long_text(kReasonBytesMax + 100, 'x');
-  const auto failed = std::get<Failed>(
-      admitted(Failed{.reason = kBadBytes, .signature = kBadBytes, .step = -7}, task));
+  const auto failed = std::get<Failed>(admitted(
+      Failed{.reason = kBadBytes, .signature = kBadBytes, .step = -7}, task.outputs, task.inputs));
   EXPECT_EQ(failed.reason, "caf\uFFFD");
   EXPECT_EQ(failed.signature, "caf\uFFFD");
-  const auto longer = std::get<Failed>(admitted(Failed{.signature = long_text}, task));
+  const auto longer =
+      std::get<Failed>(admitted(Failed{.signature = long_text}, task.outputs, task.inputs));
   EXPECT_LT(longer.signature.size(), kReasonBytesMax + 10);
-  EXPECT_EQ(std::get<Lost>(admitted(Lost{.reason = kBadBytes}, task)).reason, "caf\uFFFD");
-  EXPECT_EQ(std::get<Stopped>(admitted(Stopped{.reason = kBadBytes}, task)).reason, "caf\uFFFD");
+  EXPECT_EQ(std::get<Lost>(admitted(Lost{.reason = kBadBytes}, task.outputs, task.inputs)).reason,
+            "caf\uFFFD");
+  EXPECT_EQ(
+      std::get<Stopped>(admitted(Stopped{.reason = kBadBytes}, task.outputs, task.inputs)).reason,
+      "caf\uFFFD");
 }
 
 // Nobody can read an answer that is no text.
