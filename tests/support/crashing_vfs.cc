@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <optional>
 
 #include "base/assert.h"
@@ -18,8 +19,13 @@ constexpr const char* kName = "strata-crashing";
 struct Recorder {
   sqlite3_vfs* real = nullptr;
   std::string folder{};
-  std::vector<RecordedOp> ops{};
+  std::mutex mutex{};             // the log is written on one thread, the derived tables on another
+  std::vector<RecordedOp> ops{};  // guarded
 
+  void add(RecordedOp op) {
+    const std::lock_guard lock(mutex);
+    ops.push_back(std::move(op));
+  }
   [[nodiscard]] std::optional<std::string> name_of(const char* path) const {
     if (path == nullptr || !std::string_view(path).starts_with(folder)) return std::nullopt;
     std::string name = std::string(path).substr(folder.size());
@@ -44,8 +50,7 @@ const sqlite3_io_methods* methods(sqlite3_file* file) { return real(file)->pMeth
 
 void record(sqlite3_file* file, FileOp op, std::int64_t offset = 0, std::string bytes = {}) {
   if (recorder == nullptr || shim(file).name == nullptr) return;
-  recorder->ops.push_back(
-      {.op = op, .file = *shim(file).name, .offset = offset, .bytes = std::move(bytes)});
+  recorder->add({.op = op, .file = *shim(file).name, .offset = offset, .bytes = std::move(bytes)});
 }
 
 int close_file(sqlite3_file* file) {
@@ -135,7 +140,7 @@ int delete_file(sqlite3_vfs*, const char* path, int sync_folder) {
   const auto name = recorder->name_of(path);
   // A synced deletion is marked by its offset.
   if (code == SQLITE_OK && name)
-    recorder->ops.push_back({.op = FileOp::kDelete, .file = *name, .offset = sync_folder});
+    recorder->add({.op = FileOp::kDelete, .file = *name, .offset = sync_folder});
   return code;
 }
 
@@ -208,7 +213,9 @@ std::optional<std::string> survive(const PendingFile& file, bool last_is_torn, R
 
 CrashingVfs::CrashingVfs(const std::filesystem::path& folder) {
   STRATA_ASSERT(recorder == nullptr);
-  recorder = new Recorder{.real = sqlite3_vfs_find(nullptr), .folder = folder.string() + "/"};
+  recorder = new Recorder;
+  recorder->real = sqlite3_vfs_find(nullptr);
+  recorder->folder = folder.string() + "/";
   shim_vfs = *recorder->real;
   shim_vfs.szOsFile = static_cast<int>(sizeof(ShimFile)) + recorder->real->szOsFile;
   shim_vfs.zName = kName;
@@ -225,10 +232,14 @@ CrashingVfs::~CrashingVfs() {
   recorder = nullptr;
 }
 
-const std::vector<RecordedOp>& CrashingVfs::recorded() const { return recorder->ops; }
+std::size_t CrashingVfs::point() const {
+  const std::lock_guard lock(recorder->mutex);
+  return recorder->ops.size();
+}
 
 DiskImage CrashingVfs::after_power_cut(std::size_t point, std::uint64_t seed,
                                        std::size_t honest_syncs) const {
+  const std::lock_guard lock(recorder->mutex);
   STRATA_ASSERT(point <= recorder->ops.size());
   std::map<std::string, PendingFile> files;
   for (std::size_t i = 0; i < point; ++i) {

@@ -7,6 +7,9 @@
 // a power cut: SQLite makes it anew.
 //
 // Syncs are written down and not done, which is also why tests with it are quick.
+//
+// Thread rule: SQLite may work on several threads; the object itself is made and destroyed while
+// none does.
 #pragma once
 
 #include <cstdint>
@@ -40,9 +43,8 @@ class CrashingVfs {
   CrashingVfs(const CrashingVfs&) = delete;
   CrashingVfs& operator=(const CrashingVfs&) = delete;
 
-  [[nodiscard]] const std::vector<RecordedOp>& recorded() const;
   // The number of operations so far: what is acknowledged now was asked of the disk before it.
-  [[nodiscard]] std::size_t point() const { return recorded().size(); }
+  [[nodiscard]] std::size_t point() const;
 
   // The disk after a power cut when the first `point` operations had been asked of it. Same seed,
   // same disk. `honest_syncs` is up to which operation a sync does what it says: a disk that lies
