@@ -1,3 +1,24 @@
+# Where a sanitizer is on: every process of a test, also a daemon that the test kills in the end, writes its reports into one
+# folder, and the run fails if there is any. (What is undefined ends the process instead, with the report on standard error.)
+set(strata_test_environment OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive)
+set(strata_test_fixtures "")
+if(STRATA_SANITIZE)
+  set(strata_sanitizer_reports ${CMAKE_BINARY_DIR}/sanitizer)
+  list(APPEND strata_test_environment
+    "TSAN_OPTIONS=log_path=${strata_sanitizer_reports}/race:suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp"
+    "ASAN_OPTIONS=log_path=${strata_sanitizer_reports}/address" "UBSAN_OPTIONS=print_stacktrace=1")
+  set(strata_test_fixtures FIXTURES_REQUIRED sanitizer)
+endif()
+
+# strata_sanitizer_tests(): before and after all others. Called once, in tests/.
+function(strata_sanitizer_tests)
+  add_test(NAME Sanitizer.ReportsOfTheLastRunAreGone COMMAND sh -c "rm -rf '${strata_sanitizer_reports}' && mkdir '${strata_sanitizer_reports}'")
+  add_test(NAME Sanitizer.NoProcessReportedAnything
+    COMMAND sh -c "cat '${strata_sanitizer_reports}'/* 2>/dev/null; test -z \"$(ls '${strata_sanitizer_reports}')\"")
+  set_tests_properties(Sanitizer.ReportsOfTheLastRunAreGone PROPERTIES LABELS unit FIXTURES_SETUP sanitizer)
+  set_tests_properties(Sanitizer.NoProcessReportedAnything PROPERTIES LABELS unit FIXTURES_CLEANUP sanitizer)
+endfunction()
+
 # strata_test(NAME SOURCES ... USES rooms... LABELS ... [TIMEOUT s] [EXTERNAL targets])
 # One gtest executable; every TEST becomes a ctest entry under the labels given.
 function(strata_test name)
@@ -18,7 +39,7 @@ function(strata_test name)
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake
     "foreach(test IN LISTS ${name}_tests)\n"
     "  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${T_LABELS}\" "
-    "ENVIRONMENT \"OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive\")\n"
+    "ENVIRONMENT \"${strata_test_environment}\" ${strata_test_fixtures})\n"
     "endforeach()\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake)
 endfunction()
