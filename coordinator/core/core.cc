@@ -189,16 +189,18 @@ void Core::expire(Step& step) {
   }
 }
 
-// A worker that let a whole lease pass in silence gets nothing new until it is heard again, even
-// where the lease is shorter than slow_after: else a frozen worker would be given the same task at
-// once.
+// A worker that missed a heartbeat and let a lease run out gets nothing new until it is heard
+// again, even where the lease is shorter than slow_after: else a frozen worker would be given the
+// same task at once. It may have been heard after the lease began: a heartbeat that was under way
+// when the order came names no attempt, and renews nothing.
 void Core::doubt_silent_workers(const AttemptId& attempt, Instant now) {
   const Task& task = *cluster_.find_task(attempt.task);
   const Gang* gang = gang_of(task.state);
   if (gang == nullptr) return;
   for (const Grant& grant : *gang) {
     Instant& heard = presence_.at(grant.worker).heard;
-    if (now - heard >= std::chrono::milliseconds(task.spec.lease_ms()))
+    const std::chrono::milliseconds lease(task.spec.lease_ms());
+    if (now - heard >= std::min(lease, options_.heartbeat_every))
       heard = std::min(heard, now - options_.slow_after);
   }
 }

@@ -271,6 +271,27 @@ TEST(Leases, AWorkerThatLetOneRunOutInSilenceGetsNothingUntilItIsHeardAgain) {
   EXPECT_EQ(env.take<StartAttempt>().at(0).attempt.number, 2U);
 }
 
+TEST(Leases, AHeartbeatThatWasUnderWayWhenTheOrderCameDoesNotSpeakForAFrozenWorker) {
+  CoreEnv env;
+  const WorkerId frozen = env.add_worker(1, "w1");
+  TaskSpec task = make_task("train", 1);
+  task.lease_ms = 11'000;  // shorter than slow_after
+  env.submit(make_submission("s", {task}));
+  const auto first = env.take<StartAttempt>();
+  env.from(frozen, ReportStarted{.worker = frozen, .attempt = first.at(0).attempt});
+  env.pass(milliseconds(100));
+  env.heartbeat(frozen);  // over another socket, and sent before
+  env.pass(milliseconds(10'950));
+  EXPECT_EQ(env.state(task), "queued");
+  env.pass(seconds(2));
+  EXPECT_EQ(env.state(task), "queued") << "it was silent for all of the lease but its first moment";
+  const WorkerId other = env.add_worker(1, "w2");
+  const auto second = env.take<StartAttempt>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].attempt.number, 2U);
+  EXPECT_TRUE(env.cluster().find_worker(other)->attempts.contains(second[0].attempt));
+}
+
 TEST(Checkpoints, AreResumedFromUntilTheStoreLosesThem) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);
