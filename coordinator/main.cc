@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/backup.h"
+#include "coordinator/core/admission.h"
 #include "coordinator/fsck.h"
 #include "coordinator/repair.h"
 #include "coordinator/service.h"

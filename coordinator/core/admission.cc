@@ -176,6 +176,12 @@ Status check_run(const RunSpec& run) {
   return {};
 }
 
+ArtifactRef admitted(ArtifactRef ref) {
+  ref.bytes = std::clamp<std::int64_t>(ref.bytes, 0, kArtifactSizeMax);
+  ref.files = std::clamp<std::int64_t>(ref.files, 0, kArtifactSizeMax);
+  return ref;
+}
+
 namespace {
 
 // What scores.json could have said (parse_scores).
@@ -198,6 +204,7 @@ struct Admit {
     std::erase_if(done.artifacts, [&](const auto& made) {
       return std::find(outputs.begin(), outputs.end(), made.first) == outputs.end();
     });
+    for (auto& [name, ref] : done.artifacts) ref = admitted(ref);
     std::map<std::string, std::string> recorded;
     for (const auto& [name, text] : done.recorded) {
       if (recorded.size() < kRecordedMax && is_name(name)) recorded[name] = for_people(text);

@@ -39,6 +39,10 @@ inline constexpr std::int64_t kCountMax = 1'000'000;  // of slots, ranks, thread
 [[nodiscard]] Status check_run(const RunSpec& run);
 [[nodiscard]] Status check_options(const SweepOptions& options);
 
+// Of bytes and files of an artifact: sums of them stay numbers.
+inline constexpr std::int64_t kArtifactSizeMax = std::int64_t{1} << 50U;
+[[nodiscard]] ArtifactRef admitted(ArtifactRef ref);
+
 // The outcome with reasons for people, and of what it made only what the task declares: every
 // output that is missing makes it Failed{kUser}.
 [[nodiscard]] Outcome admitted(Outcome outcome, const std::vector<std::string>& outputs,

@@ -349,8 +349,9 @@ void Core::on(Step& step, const ReportCheckpoint& report) {
   send(step, step.peer, CheckpointAck{.attempt = report.attempt, .step = report.step});
   if (task.checkpoint && task.checkpoint->inputs == inputs && task.checkpoint->step >= report.step)
     return;
-  record(step, CheckpointCommitted{
-                   .attempt = report.attempt, .step = report.step, .artifact = report.artifact});
+  record(step, CheckpointCommitted{.attempt = report.attempt,
+                                   .step = report.step,
+                                   .artifact = admitted(report.artifact)});
 }
 
 void Core::on(Step& step, const ReportEnded& report) {

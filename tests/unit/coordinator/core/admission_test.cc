@@ -324,5 +324,17 @@ TEST(Admission, AGarbledReasonReachesTheLogAsText) {
   EXPECT_EQ(std::get<TaskDiverged>(task->state).reason, "caf\uFFFD");
 }
 
+TEST(Admission, AnArtifactIsNeverSmallerThanNothingNorLargerThanSumsCanBe) {
+  const ContentHash hash = testing::make_artifact("bytes").hash;
+  const auto most = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(coordinator::admitted(ArtifactRef{.hash = hash, .bytes = -1, .files = most}),
+            (ArtifactRef{.hash = hash, .bytes = 0, .files = coordinator::kArtifactSizeMax}));
+  TaskSpec task = make_task("train", 1);
+  const Outcome taken =
+      admitted(Succeeded{.artifacts = {{"result", {.hash = hash, .bytes = most}}}}, task.outputs,
+               task.inputs);
+  EXPECT_EQ(std::get<Succeeded>(taken).artifacts.at("result").bytes, coordinator::kArtifactSizeMax);
+}
+
 }  // namespace
 }  // namespace strata::coordinator
