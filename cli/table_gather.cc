@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/view.h"
+#include "schema/score.h"
 
 namespace strata::cli {
 

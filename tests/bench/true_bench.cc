@@ -31,6 +31,7 @@ extern char** environ;
 namespace strata::bench {
 namespace {
 
+using coordinator::Service;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
@@ -324,7 +325,7 @@ void measure_chain(const Settings& settings) {
 }  // namespace strata::bench
 
 int main(int argc, char** argv) {
-  strata::coordinator::Settings settings{.folder = std::filesystem::temp_directory_path()};
+  strata::bench::Settings settings{.folder = std::filesystem::temp_directory_path()};
   CLI::App app{"Real tasks through coordinator and worker, beside a plain spawn.",
                "strata-bench-true"};
   app.require_subcommand(1);
@@ -340,7 +341,7 @@ int main(int argc, char** argv) {
                         "--tasks N is added");
   }
   CLI11_PARSE(app, argc, argv);
-  if (*rate) strata::coordinator::measure_rate(settings);
-  if (*chain) strata::coordinator::measure_chain(settings);
+  if (*rate) strata::bench::measure_rate(settings);
+  if (*chain) strata::bench::measure_chain(settings);
   return 0;
 }
