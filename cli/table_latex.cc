@@ -205,26 +205,31 @@ std::vector<Panel> panels_of(const AblationTable& table) {
   return out;
 }
 
-// One row's names, and how many lines they take.
-std::pair<std::string, std::size_t> latex_keys(const AblationTable& table, const TableRow& row) {
-  std::pair<std::string, std::size_t> out{"", 1};
+// One row's names, each a field, and how many lines they take.
+std::pair<std::vector<std::string>, std::size_t> latex_keys(const AblationTable& table,
+                                                            const TableRow& row) {
+  std::pair<std::vector<std::string>, std::size_t> out{{}, 1};
   for (std::size_t k = 0; k < row.keys.size(); ++k) {
     const auto lines = key_lines(row_key_text(table.row_names[k], row.keys[k]));
-    out.first += (k == 0 ? "" : " & ") + stacked(lines, 't');
+    out.first.push_back(stacked(lines, 't'));
     out.second = std::max(out.second, lines.size());
   }
   return out;
 }
 
+// Fields of a line; the first of them may be an empty text.
+std::string in_one_line(const std::vector<std::string>& fields) {
+  return fmt::format("{}", fmt::join(fields, " & ")) + kNewline;
+}
+
 std::string open_tabular(const AblationTable& table, const Panel& panel, char align) {
   std::string out = "\\begin{tabular}{" + std::string(table.row_names.size(), 'l') +
                     std::string(panel.size(), align) + "}\n\\toprule\n";
-  std::string header;
+  std::vector<std::string> header;
   for (const std::string& name : table.row_headers)
-    header += (header.empty() ? "" : " & ") + stacked(header_lines(name), 'b');
-  for (const std::size_t i : panel)
-    header += (header.empty() ? "" : " & ") + latex_field(header_text(table.columns[i]));
-  return out + header + kNewline + "\\midrule\n";
+    header.push_back(stacked(header_lines(name), 'b'));
+  for (const std::size_t i : panel) header.push_back(latex_field(header_text(table.columns[i])));
+  return out + in_one_line(header) + "\\midrule\n";
 }
 
 constexpr const char* kCloseTabular = "\\bottomrule\n\\end{tabular}\n";
@@ -257,9 +262,9 @@ struct Piece {
 std::vector<Piece> pieces_of(const AblationTable& table, const Panel& panel) {
   std::vector<Piece> out;
   for (const TableRow& row : table.rows) {
-    auto [line, lines] = latex_keys(table, row);
+    auto [fields, lines] = latex_keys(table, row);
     for (const std::size_t i : panel) {
-      line += (line.empty() ? "" : " & ") + latex_cell(table.columns[i], row, row.cells[i]);
+      fields.push_back(latex_cell(table.columns[i], row, row.cells[i]));
       lines = std::max(lines, 1 + lines_of(table.columns[i], row, row.cells[i]).small.size());
     }
     const double height = static_cast<double>(lines) * kLinePoints + kRowGapPoints;
@@ -269,7 +274,7 @@ std::vector<Piece> pieces_of(const AblationTable& table, const Panel& panel) {
     } else {
       out.back().text += "\\addlinespace\n";
     }
-    out.back().text += line + kNewline;
+    out.back().text += in_one_line(fields);
     out.back().height += height;
   }
   if (out.empty()) return out;
@@ -284,11 +289,10 @@ Piece published_piece(const AblationTable& table) {
                     ", not measured here}\\par\n" + open_tabular(table, published.columns, 'r'),
             .height = kTabularPoints + kLinePoints};
   for (const PublishedRow& row : published.rows) {
-    const auto [keys, lines] = latex_keys(table, table.rows[row.row]);
-    out.text += keys;
+    auto [fields, lines] = latex_keys(table, table.rows[row.row]);
     for (const std::size_t i : published.columns)
-      out.text += " & " + latex_text(published_text(table, row, i));
-    out.text += kNewline;
+      fields.push_back(latex_text(published_text(table, row, i)));
+    out.text += in_one_line(fields);
     out.height += kLinePoints * static_cast<double>(lines);
   }
   out.text += kCloseTabular;

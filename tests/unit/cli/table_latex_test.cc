@@ -122,6 +122,17 @@ TEST(Latex, AFieldThatBeginsWithABracketIsNoArgumentOfTheRuleAboveIt) {
   EXPECT_THAT(latex, HasSubstr("\\addlinespace\n{}* & "));
 }
 
+TEST(Latex, AnEmptyNameIsAFieldOfItsOwn) {
+  AblationTable table = big_table(2, 2);
+  table.rows[0].keys[0] = "a b";
+  table.rows[1].keys[0] = "";
+  const std::string latex = table_as_latex(table);
+  EXPECT_THAT(latex, HasSubstr("\\addlinespace\n & \\begin{tabular}[t]"));
+  expect_rows_are_whole(latex);
+  table.row_headers[0] = "";  // nor does a header without a name lose its column
+  expect_rows_are_whole(table_as_latex(table));
+}
+
 TEST(Latex, LongNamesOfRowsStandInLines) {
   AblationTable table = big_table(2, 1);
   table.rows[0].keys[0] = "hubert-large-ll60k-mean";
