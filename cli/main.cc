@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
+#include <sstream>
 
 #include "base/json.h"
 #include "cli/commands.h"
@@ -348,9 +350,39 @@ void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
                  }});
 }
 
+// All that is written to standard output. What does not arrive there is told once, and is an error at
+// the end: an empty file would read like an empty answer.
+class Output {
+ public:
+  void write(const std::string& text) {
+    errno = 0;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+    look();
+  }
+  // The exit code of the program, whose own one was `code`.
+  [[nodiscard]] int ended(int code) const {
+    return lost_ && code == strata::cli::kExitOk ? strata::cli::kExitFailed : code;
+  }
+
+ private:
+  void look() {
+    if (std::ferror(stdout) == 0 || lost_) return;
+    lost_ = true;
+    std::fprintf(stderr, "strata: standard output: %s\n",
+                 errno == 0 ? "cannot be written" : std::strerror(errno));
+  }
+  bool lost_ = false;
+};
+
 // What CLI11 found wrong with the command line, in our words and, where asked for, as JSON.
-int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json, Output& output) {
+  if (error.get_exit_code() == 0) {  // --help, --version
+    std::ostringstream out;
+    const int code = app.exit(error, out, out);
+    output.write(out.str());
+    return code;
+  }
   std::string text = error.what();
   std::string command = "strata";
   const auto parsed = app.get_subcommands();
@@ -367,7 +399,7 @@ int complain_usage(const CLI::App& app, const CLI::ParseError& error, bool json)
   if (json) {
     const strata::Value told =
         strata::Object{{"error", text}, {"code", name_of(strata::ErrorCode::kInvalid)}};
-    std::fputs(strata::to_pretty_json(told).c_str(), stdout);
+    output.write(strata::to_pretty_json(told));
   } else {
     std::fprintf(stderr, "strata: %s\n", text.c_str());
   }
@@ -403,6 +435,7 @@ int main(int argc, char** argv) {
   app.add_option("--coordinator", arguments.coordinator,
                  "its address file (default: $STRATA_COORDINATOR, else that of `strata up`)")
       ->type_name("FILE");
+  Output output;
   Commands commands;
   add_sweep_commands(app, arguments, commands);
   add_asking_commands(app, arguments, commands);
@@ -413,15 +446,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const auto is_json = [](const char* word) { return std::string_view(word) == "--json"; };
-    return complain_usage(app, error, std::any_of(argv, argv + argc, is_json));
+    return output.ended(
+        complain_usage(app, error, std::any_of(argv, argv + argc, is_json), output));
   }
   const strata::SystemClock clock;
   Context context([&] { return strata::cli::connect(arguments.coordinator); },
-                  [](const std::string& text) {
-                    std::fwrite(text.data(), 1, text.size(), stdout);
-                    std::fflush(stdout);
-                  },
-                  clock);
+                  [&output](const std::string& text) { output.write(text); }, clock);
   context.json = arguments.json;
   context.palette = strata::cli::palette_for(STDOUT_FILENO);
   context.size = [] { return strata::cli::terminal_size(STDOUT_FILENO); };
@@ -438,7 +468,7 @@ int main(int argc, char** argv) {
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     const Result<int> code = command.run(context);
-    return code ? *code : complain(context, code.error());
+    return output.ended(code ? *code : complain(context, code.error()));
   }
   return strata::cli::kExitUsage;
 }

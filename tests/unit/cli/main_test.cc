@@ -82,6 +82,19 @@ TEST(Main, PolicyTestIsZeroWhenARuleTakesALineAndOneWhenNoneDoesAndTwoForWrongUs
   std::filesystem::remove_all(*folder);
 }
 
+TEST(Main, WhatCannotBeWrittenIsAnErrorAndNotAnEmptyAnswer) {
+  for (const char* words : {"version", "version --json", "policy list", "--help", "--version",
+                            "completion bash", "tabel --json"}) {
+    const std::string command =
+        std::string("'") + STRATA_BINARY_DIR + "/bin/strata' " + words + " 2>&1 >/dev/full";
+    const auto ended = run_captured({.argv = {"/bin/sh", "-c", command}});
+    ASSERT_TRUE(ended.has_value());
+    EXPECT_EQ(ended->exit.code, words == std::string("tabel --json") ? kExitUsage : kExitFailed)
+        << words;
+    EXPECT_EQ(ended->output, "strata: standard output: No space left on device\n") << words;
+  }
+}
+
 TEST(Main, WithJsonEveryErrorIsJsonOnStandardOutput) {
   for (const char* words : {"tabel small --json", "plan --json", "--json list",
                             "plan /nonexistent.yaml --json", "query 'a = =' --json"}) {
