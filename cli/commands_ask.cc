@@ -262,7 +262,7 @@ Result<int> run_logs(Context& context, const std::string& prefix, bool follow) {
           printable(std::string_view(chunk).substr(0, static_cast<std::size_t>(log.gcount()))));
     }
     if (!follow || place.ended) return kExitOk;
-    if (!context.wait(kFollowSeconds)) return kExitOk;
+    if (!context.wait(kFollowSeconds)) return context.interrupted();
     log.clear();
     STRATA_TRY(const LogPlace now, log_place(context, place.task));
     // What it still wrote is read once more.

@@ -197,7 +197,7 @@ int code_at_end(const Value& watch) {
   // What waits for a run that diverged or was pruned has not failed: those are results.
   const std::int64_t stuck =
       counts.blocked - integer_at(watch, "behind_diverged") - integer_at(watch, "behind_pruned");
-  return counts.failed > 0 || stuck > 0 ? kExitRunsFailed : kExitOk;
+  return counts.failed + counts.cancelled > 0 || stuck > 0 ? kExitRunsFailed : kExitOk;
 }
 
 }  // namespace
@@ -217,14 +217,15 @@ Result<int> run_watch(Context& context, const std::string& sweep, bool once) {
         return tl::unexpected(watch.error());
       if (!silent_since) display.say("no answer, asking on: " + watch.error().message);
       silent_since = silent_since.value_or(now);
-      if (!context.wait(kRedrawSeconds)) return kExitOk;
+      if (!context.wait(kRedrawSeconds)) return context.interrupted();
       continue;
     }
     silent_since.reset();
     const bool ended = has_ended(*watch);
     display.show(*watch, stages, ended || once);
     if (ended) return code_at_end(*watch);
-    if (once || !context.wait(kRedrawSeconds)) return kExitOk;
+    if (once) return kExitOk;
+    if (!context.wait(kRedrawSeconds)) return context.interrupted();
   }
 }
 

@@ -1,5 +1,7 @@
 #include "cli/context.h"
 
+#include <csignal>
+
 #include "base/json.h"
 
 namespace strata::cli {
@@ -11,6 +13,8 @@ int exit_code_of(const Error& error) {
 void Context::answer(const Value& value, const std::string& text) const {
   write_(json ? to_pretty_json(value) : text);
 }
+
+int Context::interrupted() const { return kExitSignal + (signal ? signal() : SIGINT); }
 
 Result<Client*> Context::client() {
   if (client_ == nullptr) {

@@ -26,7 +26,7 @@ using strata::cli::CommandShape;
 using strata::cli::Context;
 
 volatile std::sig_atomic_t interrupted = 0;
-extern "C" void on_interrupt(int) { interrupted = 1; }
+extern "C" void on_interrupt(int signal) { interrupted = signal; }
 
 // The first interrupt ends a waiting command in good order; the second one ends it at once.
 bool wait_seconds(double seconds) {
@@ -350,8 +350,8 @@ void add_own_commands(CLI::App& app, Arguments& a, Commands& out) {
                  }});
 }
 
-// All that is written to standard output. What does not arrive there is told once, and is an error at
-// the end: an empty file would read like an empty answer.
+// All that is written to standard output. What does not arrive there is told once, and is an error
+// at the end: an empty file would read like an empty answer.
 class Output {
  public:
   void write(const std::string& text) {
@@ -428,7 +428,8 @@ int main(int argc, char** argv) {
   app.footer(
       "--json and --coordinator may stand behind every command. docs/cli.md has examples.\n"
       "Exit codes: 0 done; 1 failed, or no coordinator; 2 wrong usage or a mistake in a file;\n"
-      "3 the sweep ended with failed runs; 4 the world is not what the plan saw.");
+      "3 the sweep ended with failed or cancelled runs; 4 the world is not what the plan saw;\n"
+      "130, 143 interrupted (SIGINT, SIGTERM): the sweep goes on.");
   app.set_version_flag("--version", "strata "s + STRATA_BUILD);
   Arguments arguments;
   app.add_flag("--json", arguments.json, "answers as JSON");
@@ -458,6 +459,7 @@ int main(int argc, char** argv) {
   context.width = context.size().columns;
   context.terminal = strata::cli::is_terminal(STDOUT_FILENO);
   context.wait = wait_seconds;
+  context.signal = [] { return static_cast<int>(interrupted); };
   context.build = STRATA_BUILD;
   context.cache = strata::cli::user_cache_folder();
   if (strata::cli::is_terminal(STDERR_FILENO))

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "base/json.h"
 #include "tests/support/artifact_folder.h"
 #include "tests/support/temporary_folder.h"
@@ -75,6 +77,25 @@ TEST(Commands, WhatASearchPrunedAndWhatWaitsForItIsNoFailure) {
   ASSERT_TRUE(watch.set("behind_pruned", 2));
   pruned.answers["watch"] = watch;
   EXPECT_EQ(run_watch(pruned.context, "small", false).value(), kExitOk);
+}
+
+TEST(Commands, WatchOfACancelledSweepEndsWithThree) {
+  Desk desk;
+  desk.answers["watch"] = watch_of({{"succeeded", 1}, {"cancelled", 2}});
+  EXPECT_EQ(run_watch(desk.context, "small", false).value(), kExitRunsFailed)
+      << "what was asked for is not there";
+  desk.answers["watch"] = watch_of({{"succeeded", 3}});
+  EXPECT_EQ(run_watch(desk.context, "small", false).value(), kExitOk)
+      << "another sweep has wanted all of it";
+}
+
+TEST(Commands, AWatchThatASignalEndsGivesTheCodeOfTheSignal) {
+  Desk desk;
+  desk.answers["watch"] = watch_of({{"running", 1}});
+  EXPECT_EQ(run_watch(desk.context, "small", false).value(), 128 + SIGINT);
+  desk.context.signal = [] { return SIGTERM; };
+  EXPECT_EQ(run_watch(desk.context, "small", false).value(), 128 + SIGTERM);
+  EXPECT_EQ(run_watch(desk.context, "small", true).value(), kExitOk) << "--once waits for nothing";
 }
 
 TEST(Commands, WatchAsksOnWhenTheCoordinatorIsAwayForAWhile) {
