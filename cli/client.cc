@@ -1,11 +1,17 @@
 #include "cli/client.h"
 
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
+#include "base/host.h"
 #include "base/json.h"
+#include "cli/up.h"
 #include "cli/view.h"
 #include "link/address_file.h"
 #include "link/coordinator_link.h"
@@ -26,10 +32,13 @@ ErrorCode code_of(const std::string& name) {
 
 class LinkClient final : public Client {
  public:
-  LinkClient(link::CoordinatorLink line, std::chrono::milliseconds patience)
-      : line_(std::move(line)), patience_(patience) {}
+  LinkClient(link::CoordinatorLink line, std::filesystem::path address_file)
+      : line_(std::move(line)),
+        address_file_(std::move(address_file)),
+        patience_(patience_for(line_.address())) {}
 
   Result<Value> ask(const std::string& verb, const Value& body) override {
+    STRATA_CHECK_OK(look());
     const auto answer = line_.ask(verb, to_canonical_json(body), patience_);
     if (answer) return body_of(*answer);
     // For whoever asks again: it may have been started elsewhere meanwhile.
@@ -37,11 +46,13 @@ class LinkClient final : public Client {
     return tl::unexpected(answer.error());
   }
   Result<Value> submit(const SubmitTasks& batch) override {
+    STRATA_CHECK_OK(look());
     STRATA_TRY(const Answer answer, line_.submit(batch, patience_));
     return body_of(answer);
   }
 
   Result<std::vector<Value>> submit_all(const std::vector<SubmitTasks>& batches) override {
+    STRATA_CHECK_OK(look());
     std::vector<Value> answers;
     const std::uint64_t first_id = next_batch_;
     next_batch_ += batches.size();
@@ -66,6 +77,14 @@ class LinkClient final : public Client {
   }
 
  private:
+  // One that has died may have been started again elsewhere.
+  Status look() {
+    if (check_alive(line_.address(), address_file_)) return {};
+    STRATA_TRY(const bool moved, line_.refresh());
+    if (moved) patience_ = patience_for(line_.address());
+    return check_alive(line_.address(), address_file_);
+  }
+
   Result<Value> answer_to(std::uint64_t id) {
     const auto until = std::chrono::steady_clock::now() + patience_;
     for (;;) {
@@ -87,6 +106,7 @@ class LinkClient final : public Client {
   }
 
   link::CoordinatorLink line_;
+  std::filesystem::path address_file_;
   std::chrono::milliseconds patience_;
   // Beyond the ids of single questions, and never used twice: late answers may still come.
   std::uint64_t next_batch_ = 1ULL << 32U;
@@ -112,19 +132,62 @@ Result<Value> body_of(const Answer& answer) {
   return tl::unexpected(Error{code_of(text_at(*parsed, "code")), text});
 }
 
+namespace {
+
+constexpr std::string_view kLoopback = "tcp://127.0.0.1:";
+
+// Of this machine. One that nobody has collected yet (a zombie) has ended, too; of somebody else's
+// the start time may be hidden.
+bool process_is_gone(const link::AddressFile& file) {
+  if (!file.address.starts_with(kLoopback) || file.pid <= 0) return false;
+  if (::kill(static_cast<pid_t>(file.pid), 0) != 0) return errno == ESRCH;
+  return start_time_of(file.pid).empty();
+}
+
+bool nobody_listens(const link::AddressFile& file) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const char* begin = file.address.data() + kLoopback.size();
+  std::uint16_t port = 0;
+  if (std::from_chars(begin, file.address.data() + file.address.size(), port).ec != std::errc{})
+    return false;
+  address.sin_port = htons(port);
+  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const bool refused =
+      ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+      errno == ECONNREFUSED;
+  ::close(probe);
+  return refused;
+}
+
+}  // namespace
+
 std::chrono::milliseconds patience_for(const link::AddressFile& file) {
-  const bool here = file.address.starts_with("tcp://127.0.0.1:");
-  const bool gone = file.pid > 0 && ::kill(static_cast<pid_t>(file.pid), 0) != 0 && errno == ESRCH;
-  return here && gone ? kGonePatience : kAnswerPatience;
+  return process_is_gone(file) ? kGonePatience : kAnswerPatience;
+}
+
+Status check_alive(const link::AddressFile& file, const std::filesystem::path& address_file) {
+  if (!process_is_gone(file) || !nobody_listens(file)) return {};
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::absolute(address_file, error).parent_path();
+  const bool ours = std::filesystem::exists(folder / kUpFileName, error);
+  std::string command = "strata-coordinator --store " + folder.string();
+  if (ours)
+    command = folder == link::default_store_folder() ? "strata up"
+                                                     : "strata up --folder " + folder.string();
+  return fail(ErrorCode::kUnavailable,
+              "the coordinator has ended: there is no process {} any more, and nobody listens at "
+              "{}. `{}` starts it again",
+              file.pid, file.address, command);
 }
 
 Result<std::unique_ptr<Client>> connect(const std::string& address_file) {
   const std::filesystem::path path = link::find_address_file(address_file);
-  STRATA_TRY(const link::AddressFile file, link::read_address_file(path));
   auto line = link::CoordinatorLink::open(path);
   if (!line) return tl::unexpected(line.error());
-  return std::unique_ptr<Client>(
-      std::make_unique<LinkClient>(std::move(*line), patience_for(file)));
+  return std::unique_ptr<Client>(std::make_unique<LinkClient>(std::move(*line), path));
 }
 
 }  // namespace strata::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,11 @@ class Client {
 [[nodiscard]] Result<std::unique_ptr<Client>> connect(const std::string& address_file);
 
 [[nodiscard]] std::chrono::milliseconds patience_for(const link::AddressFile& file);
+
+// kUnavailable, with how to start it again, when the process that the file names is not to be seen
+// on this machine and nobody listens at its address. One that lives in a container does listen.
+[[nodiscard]] Status check_alive(const link::AddressFile& file,
+                                 const std::filesystem::path& address_file);
 
 // The body of an answer: the value of one that is ok, else the error that it tells of.
 [[nodiscard]] Result<Value> body_of(const Answer& answer);

@@ -91,7 +91,7 @@ struct Pair {
 };
 
 Pair read_pair(const fs::path& folder) {
-  const auto text = read_file(folder / "up.json");
+  const auto text = read_file(folder / kUpFileName);
   if (!text) return {};
   const auto value = parse_json(*text);
   if (!value) return {};
@@ -102,7 +102,7 @@ Pair read_pair(const fs::path& folder) {
 Status write_pair(const fs::path& folder, const Pair& pair) {
   const Value value =
       Object{{"coordinator", as_json(pair.coordinator)}, {"worker", as_json(pair.worker)}};
-  return write_file_atomic(folder / "up.json", to_pretty_json(value), 0600);
+  return write_file_atomic(folder / kUpFileName, to_pretty_json(value), 0600);
 }
 
 // Our own children must be collected, or they would live on as zombies; others are not ours to
@@ -137,7 +137,7 @@ Status stop_pair(const Pair& pair, const fs::path& folder) {
   STRATA_CHECK_OK(worker);
   STRATA_CHECK_OK(coordinator);
   std::error_code ignored;
-  fs::remove(folder / "up.json", ignored);
+  fs::remove(folder / kUpFileName, ignored);
   return {};
 }
 

@@ -13,6 +13,8 @@
 
 namespace strata::cli {
 
+inline constexpr const char* kUpFileName = "up.json";
+
 struct UpOptions {
   std::string folder{};
   std::int64_t slots = 0;  // 0: the worker decides

@@ -2,10 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "tests/support/artifact_folder.h"
 #include "tests/support/temporary_folder.h"
@@ -248,8 +252,47 @@ TEST(Client, ACoordinatorOnThisMachineWhoseProcessIsGoneIsNotWaitedForLong) {
   EXPECT_EQ(patience_for(file), kAnswerPatience);
   file.pid = 0x3fffffff;  // above every limit of Linux
   EXPECT_EQ(patience_for(file), kGonePatience);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  file.pid = child;
+  EXPECT_EQ(patience_for(file), kGonePatience) << "it has ended, and nobody has collected it";
+  ::waitpid(child, nullptr, 0);
   file.address = "tcp://10.0.0.7:4000";
   EXPECT_EQ(patience_for(file), kAnswerPatience) << "a number of another machine says nothing";
+}
+
+// A port that nobody listens at: one that was ours a moment ago.
+std::string closed_address() {
+  const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  EXPECT_EQ(::bind(probe, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ::close(probe);
+  return "tcp://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+}
+
+TEST(Client, ACoordinatorThatHasEndedOnThisMachineIsSaidWithHowToStartIt) {
+  const strata::testing::TemporaryFolder folder;
+  const std::filesystem::path path = folder / link::kAddressFileName;
+  const link::AddressFile file{.address = closed_address(), .pid = 0x3fffffff, .coordinator = "c"};
+  ASSERT_TRUE(link::write_address_file(path, file));
+  const auto client = connect(path.string());
+  ASSERT_TRUE(client.has_value());
+  const auto answer = (*client)->ask("status", Object{});
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(answer.error().message,
+            fmt::format("the coordinator has ended: there is no process 1073741823 any more, and "
+                        "nobody listens at {}. `strata-coordinator --store {}` starts it again",
+                        file.address, path.parent_path().string()));
+  ASSERT_TRUE(write_file_atomic(folder / "up.json", "{}"));
+  EXPECT_THAT((*client)->ask("status", Object{}).error().message,
+              HasSubstr("`strata up --folder " + path.parent_path().string()));
 }
 
 TEST(Commands, AnUnknownSweepIsSaid) {
