@@ -62,11 +62,21 @@ struct Submitted {
   std::int64_t generation = 0;
 };
 
+// A coordinator that cannot write answers no submission, and yet `status`, which knows why.
+Error with_its_state(Context& context, Error error) {
+  if (error.code != ErrorCode::kUnavailable) return error;
+  const auto status = context.ask("status");
+  const std::string dispatch = status ? text_at(*status, "dispatch", "running") : "running";
+  if (dispatch != "running") error.message += ". Its dispatch is " + dispatch;
+  return error;
+}
+
 Result<Submitted> send(Context& context, const std::vector<SubmitTasks>& batches) {
   STRATA_TRY(Client* const client, context.client());
   Submitted out;
-  STRATA_TRY(const std::vector<Value> answers, client->submit_all(batches));
-  for (const Value& answer : answers) {
+  const auto answers = client->submit_all(batches);
+  if (!answers) return tl::unexpected(with_its_state(context, answers.error()));
+  for (const Value& answer : *answers) {
     out.created += integer_at(answer, "created");
     out.kept += integer_at(answer, "kept");
     out.revived += integer_at(answer, "revived");

@@ -148,6 +148,19 @@ TEST(Commands, SubmitCountsEveryTaskOnceAsNewKeptOrRevived) {
             "submitted smoke (generation 4): 10 runs; tasks: 2 new, 16 kept, 3 revived\n");
 }
 
+TEST(Commands, ASubmissionThatIsNotAnsweredSaysWhatTheCoordinatorSaysOfItself) {
+  const std::string file = std::string(STRATA_SOURCE_DIR) + "/sweeps/smoke.yaml";
+  Desk desk;
+  desk.answers["submit"] = tl::unexpected(Error{ErrorCode::kUnavailable, "no answer"});
+  Value status = *desk.answers.at("status");
+  ASSERT_TRUE(status.set("dispatch", "paused: writing events.sqlite: the disk is full"));
+  desk.answers.insert_or_assign("status", status);
+  const auto sent = run_submit(desk.context, {.file = file});
+  ASSERT_FALSE(sent.has_value());
+  EXPECT_EQ(sent.error().message,
+            "no answer. Its dispatch is paused: writing events.sqlite: the disk is full");
+}
+
 TEST(Commands, ABadFileIsWrongUsage) {
   Desk desk;
   const auto done = run_plan(desk.context, "/nonexistent/sweep.yaml", {});
