@@ -19,6 +19,17 @@ bool draws_cells(const YamlNode* search) {
   return word == nullptr || !is_judging_method(*word) || search->find("cells") != nullptr;
 }
 
+// `over` stands where both set the same parameter.
+Settings laid_over(const Settings& below, const Settings& over) {
+  Settings out;
+  for (const auto& entry : below) {
+    const auto same = [&](const auto& other) { return is_at_or_below(entry.first, other.first); };
+    if (std::ranges::none_of(over, same)) out.push_back(entry);
+  }
+  out.insert(out.end(), over.begin(), over.end());
+  return out;
+}
+
 bool is_of_model(std::string_view name) {
   return name.ends_with(".name") || name.ends_with(".identity");
 }
@@ -192,7 +203,7 @@ Status BlockReader::ablation(Draft& draft, const YamlNode& node, const Settings&
     }
     shapes.push_back(*shape);
   }
-  draft.block.cases = cases_of(baseline, components, shapes);
+  draft.block.cases = cases_of(laid_over(baseline, draft.block.set), components, shapes);
   if (std::ranges::find(shapes, AblationShape::kBaseline) == shapes.end()) return {};
   for (const auto& [name, at] : set_by_components) {
     const auto names_it = [&, &parameter = name](const auto& entry) {

@@ -90,6 +90,18 @@ TEST(Ablation, ABaselineNeedNotNameWhatComponentsSet) {
   EXPECT_FALSE(e.runs[1].baseline);
 }
 
+TEST(Ablation, WhatItsBlockSetsStandsInAllOfItsCells) {
+  const std::string text =
+      "sweep: s\nbase: {depth: 2, text: 0}\nstages: {t: {program: p, reads: [depth, text]}}\n"
+      "baseline: {depth: 4, text: 0}\ncases: [{set: {depth: 4}}]\n"
+      "blocks:\n  - name: deep\n    set: {depth: 6}\n"
+      "    ablation: {components: {tap: {text: 8}}, cells: [baseline, add_one]}\n";
+  const Expansion e = expand_text(text);
+  EXPECT_EQ(cells_of(e), (Strings{"depth=4 text=0", "depth=6 text=0", "depth=6 text=8"}));
+  EXPECT_TRUE(e.runs[0].baseline);
+  EXPECT_FALSE(e.runs[1].baseline) << "its depth is another";
+}
+
 TEST(Ablation, ShapesThatMeetAreOneCell) {
   const Expansion e = expand_text(kBase +
                                   "ablation:\n  components: {one: {a: 5}, two: {d: 7}}\n"
