@@ -362,6 +362,7 @@ class Expander {
         STRATA_CHECK_OK(add_task(stage, cell, seed, made));
       }
       for (const auto& [stage, task] : made) run.tasks.emplace(stage, out_.tasks[task].key);
+      if (made.empty()) return nothing_to_do(cell);
       run.key = compute_key(run);
       runs_of_cell_[&cell].insert(run.key);
       const auto [before, is_new] = runs_.emplace(run.key, cell.label);
@@ -381,6 +382,19 @@ class Expander {
     }
     ++(any ? out_.cells : out_.merged);
     return {};
+  }
+
+  // A run without a task would count as succeeded.
+  [[nodiscard]] Status nothing_to_do(const Cell& cell) const {
+    std::string stages;
+    for (const StageDefinition& stage : definition_.stages) {
+      stages += fmt::format("{}stage {} only exists when {}", stages.empty() ? "" : ", ",
+                            stage.name, stage.when->text());
+    }
+    return fail(ErrorCode::kInvalid,
+                "sweep {}: in cell \"{}\" there is nothing to do: {}. Drop the cell with a "
+                "constraint, or change the condition",
+                definition_.name, cell.label, stages);
   }
 
   Status add_task(std::size_t index, const Cell& cell, std::uint64_t seed,

@@ -198,6 +198,15 @@ TEST(Expand, TheBaselineIsOneCell) {
             "sweep s: no cell is the baseline");
 }
 
+TEST(Expand, ACellWithoutAnyStageIsRefused) {
+  const std::string text = "sweep: s\nstages: {t: {program: p, reads: [a], when: a = 5}}\n";
+  EXPECT_EQ(error_of({{"s.yaml", text + "base: {a: 0}\naxes: {a: [5, 1]}\n"}}),
+            "sweep s: in cell \"a=1\" there is nothing to do: stage t only exists when a = 5. Drop "
+            "the cell with a constraint, or change the condition");
+  EXPECT_EQ(cells_of(expand_text(text + "base: {a: 0}\naxes: {a: [5]}\n")),
+            (std::vector<std::string>{"a=5"}));
+}
+
 TEST(Expand, RefusesWhatIsTooLargeOrEmpty) {
   std::string many;
   for (int i = 0; i < 500; ++i) many += fmt::format("{}{}", i == 0 ? "" : ", ", i);
