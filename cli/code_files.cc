@@ -93,7 +93,10 @@ class Finder {
       } else if (fs::exists(fs::symlink_status(named, error))) {
         STRATA_CHECK_OK(take(named));
       } else {
-        return wrong(fmt::format("its command names {}, which is not there", named.string()));
+        const std::string place = stage_.command_at.empty() ? "" : stage_.command_at + ": ";
+        return fail(ErrorCode::kInvalid,
+                    "{}the code of stage {}: its command names {}, which is not there", place,
+                    stage_.name, named.string());
       }
     }
     return {};

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "schema/draw.h"
+#include "schema/expand_errors.h"
 #include "schema/labels.h"
 #include "schema/reading.h"
 
@@ -294,9 +295,7 @@ class Expander {
   }
 
   Status check_cells() {
-    if (cells_.empty())
-      return fail(ErrorCode::kInvalid, "sweep {}: the constraints drop every cell",
-                  definition_.name);
+    if (cells_.empty()) return every_cell_is_dropped(definition_, out_.dropped);
     std::set<std::string> labels;
     for (const Cell& cell : cells_) {
       if (!labels.insert(cell.label).second) {
@@ -333,20 +332,30 @@ class Expander {
     return matches.empty() ? labelled : matches;
   }
 
+  Status no_baseline() {
+    std::map<std::string, std::vector<Value>> there;
+    for (const Cell& cell : cells_) {
+      STRATA_CHECK_OK(enter(cell.setting));
+      for (const auto& [name, wanted] : definition_.baseline) {
+        const Value* value = parameters_.find(name);
+        const Value it = value == nullptr ? Value() : *value;
+        std::vector<Value>& values = there[name];
+        if (std::ranges::find(values, it) == values.end()) values.push_back(it);
+      }
+    }
+    return no_cell_is_the_baseline(definition_, there);
+  }
+
   // Several cells may match when they are the same runs: they differ in what no stage of theirs
   // reads.
   Status mark_baseline() {
     if (definition_.baseline.empty()) return {};
     STRATA_TRY(const std::vector<const Cell*> matches, baseline_cells());
-    if (matches.empty())
-      return fail(ErrorCode::kInvalid, "sweep {}: no cell is the baseline", definition_.name);
+    if (matches.empty()) return no_baseline();
     const std::set<RunKey>& keys = runs_of_cell_.at(matches.front());
     for (const Cell* other : matches) {
       if (runs_of_cell_.at(other) == keys) continue;
-      return fail(ErrorCode::kInvalid,
-                  "sweep {}: the baseline must be one cell, but \"{}\" and \"{}\" both match: "
-                  "name more parameters",
-                  definition_.name, matches.front()->label, other->label);
+      return two_cells_are_the_baseline(definition_, matches.front()->label, other->label);
     }
     for (RunSpec& run : out_.runs) run.baseline = keys.contains(run.key);
     return {};
@@ -362,7 +371,7 @@ class Expander {
         STRATA_CHECK_OK(add_task(stage, cell, seed, made));
       }
       for (const auto& [stage, task] : made) run.tasks.emplace(stage, out_.tasks[task].key);
-      if (made.empty()) return nothing_to_do(cell);
+      if (made.empty()) return nothing_to_do(definition_, cell.label);
       run.key = compute_key(run);
       runs_of_cell_[&cell].insert(run.key);
       const auto [before, is_new] = runs_.emplace(run.key, cell.label);
@@ -382,19 +391,6 @@ class Expander {
     }
     ++(any ? out_.cells : out_.merged);
     return {};
-  }
-
-  // A run without a task would count as succeeded.
-  [[nodiscard]] Status nothing_to_do(const Cell& cell) const {
-    std::string stages;
-    for (const StageDefinition& stage : definition_.stages) {
-      stages += fmt::format("{}stage {} only exists when {}", stages.empty() ? "" : ", ",
-                            stage.name, stage.when->text());
-    }
-    return fail(ErrorCode::kInvalid,
-                "sweep {}: in cell \"{}\" there is nothing to do: {}. Drop the cell with a "
-                "constraint, or change the condition",
-                definition_.name, cell.label, stages);
   }
 
   Status add_task(std::size_t index, const Cell& cell, std::uint64_t seed,

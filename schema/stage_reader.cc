@@ -58,7 +58,10 @@ Status read_command(const Reading& reading, const YamlNode& node, StageDefinitio
   if (argv.empty() || argv.front().empty())
     return reading.wrong(node.at, "command must name a program");
   stage.program.argv = std::move(argv);
-  if (!stage.folder.empty()) stage.command = std::move(written);
+  if (!stage.folder.empty()) {
+    stage.command = std::move(written);
+    stage.command_at = reading.place(node.at);
+  }
   return {};
 }
 

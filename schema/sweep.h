@@ -54,6 +54,7 @@ struct StageDefinition {
   // Both empty where the command does not use it.
   std::string folder{};
   std::vector<std::string> command{};
+  std::string command_at{};  // "FILE:LINE:COLUMN", for errors
   // Files, folders and patterns that are the stage's code, joined with the folder of the file that
   // names them; empty: what its command names.
   std::vector<std::string> code{};
@@ -161,6 +162,7 @@ struct SweepDefinition {
   std::vector<std::uint64_t> seeds{};
   std::map<std::string, Value>
       baseline{};  // the assignment of the cell that others are compared with; may be empty
+  bool baseline_implied = false;  // the file has no such key: an ablation says which cell it is
   std::vector<StageDefinition> stages{};  // producers before consumers, otherwise as written
   std::map<std::string, Value>
       expected{};                 // published numbers by cell label, never printed as measured here

@@ -301,6 +301,7 @@ class SweepReader {
           return reading_.wrong(entry.at, fmt::format("there is no parameter {}", entry.key));
       }
     }
+    out_.baseline_implied = baseline_.empty();
     out_.baseline.insert(blocks_.own_baseline().begin(), blocks_.own_baseline().end());
     if (const YamlNode* node = sweep.find("expected")) STRATA_CHECK_OK(expected(*node));
     if (const YamlNode* node = sweep.find("priority")) {

@@ -85,7 +85,9 @@ class TreeBuilder : public YAML::EventHandler {
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
   YamlNode take_root() { return std::move(root_); }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  [[nodiscard]] int begins_in_line() const { return begins_in_line_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override { begins_in_line_ = position(mark).line; }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -234,6 +236,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> open_{};
   std::map<YAML::anchor_t, Anchored> anchors_{};
   std::size_t nodes_ = 0;
+  int begins_in_line_ = 1;
   YamlNode root_{};
 };
 
@@ -258,6 +261,19 @@ Status check_bytes(std::string_view text, std::string_view file_name) {
     if (c == '\n') ++line;
   }
   return {};
+}
+
+// The first one. The parser stumbles over it some lines later, over something else.
+std::optional<YamlPosition> indenting_tab(std::string_view text) {
+  YamlPosition at{.line = 1, .column = 1};
+  bool indenting = true;
+  for (const char c : text) {
+    if (c == '\t' && indenting) return at;
+    indenting = c == '\n' || (indenting && c == ' ');
+    at.column = c == '\n' ? 1 : at.column + 1;
+    if (c == '\n') ++at.line;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -288,13 +304,18 @@ Result<YamlNode> parse_yaml(std::string_view text, std::string_view file_name, i
     if (builder.error()) return tl::unexpected(*builder.error());
     TreeBuilder second(file_name, file_number);
     if (parser.HandleNextDocument(second)) {
-      return fail(ErrorCode::kInvalid, "{}:1:1: a second document (after ---); one is read",
-                  file_name);
+      return fail(ErrorCode::kInvalid, "{}:{}:1: a second document (after ---); one is read",
+                  file_name, second.begins_in_line());
     }
     return root;
   } catch (const YAML::Exception& e) {
     if (builder.error()) return tl::unexpected(*builder.error());
     const bool known = !e.mark.is_null();
+    if (const auto tab = indenting_tab(text); tab && (!known || tab->line <= e.mark.line + 1)) {
+      return fail(ErrorCode::kInvalid,
+                  "{}:{}:{}: no valid YAML: the line is indented with a tab, YAML takes spaces",
+                  file_name, tab->line, tab->column);
+    }
     return fail(ErrorCode::kInvalid, "{}:{}:{}: no valid YAML: {}", file_name,
                 known ? e.mark.line + 1 : 1, known ? e.mark.column + 1 : 1, e.msg);
   } catch (const std::exception& e) {

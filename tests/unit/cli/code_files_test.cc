@@ -63,6 +63,10 @@ TEST_F(CodeOf, IsWhatTheCommandNames) {
   EXPECT_EQ(files_of(stage({"python3", "{folder}/gone.py"})),
             Names{"the code of stage train: its command names " +
                   (root_ / "sweeps/gone.py").string() + ", which is not there"});
+  StageDefinition placed = stage({"python3", "{folder}/gone.py"});
+  placed.command_at = "s.yaml:7:14";
+  EXPECT_EQ(files_of(placed), Names{"s.yaml:7:14: the code of stage train: its command names " +
+                                    (root_ / "sweeps/gone.py").string() + ", which is not there"});
 }
 
 TEST_F(CodeOf, IsWhatTheListNamesAndTheCommandsOwnFiles) {

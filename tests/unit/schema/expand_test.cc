@@ -192,10 +192,23 @@ TEST(Expand, TheBaselineIsOneCell) {
   const Expansion e = expand_text(text + "baseline: {a: 2, d: 3}\n");
   EXPECT_EQ(std::ranges::count_if(e.runs, [](const RunSpec& run) { return run.baseline; }), 1);
   EXPECT_EQ(error_of({{"s.yaml", text + "baseline: {a: 2}\n"}}),
-            "sweep s: the baseline must be one cell, but \"a=2 d=3\" and \"a=2 d=4\" both match: "
-            "name more parameters");
+            "sweep s: the baseline must be one cell, but \"a=2 d=3\" and \"a=2 d=4\" are both a=2: "
+            "name more parameters in the key baseline");
   EXPECT_EQ(error_of({{"s.yaml", text + "baseline: {a: 7}\n"}}),
-            "sweep s: no cell is the baseline");
+            "sweep s: no cell is the baseline, a=7: a is 1, 2 in the cells that there are");
+  EXPECT_EQ(error_of({{"s.yaml", text + "constraints: [a < d - 1]\nbaseline: {a: 2, d: 3}\n"}}),
+            "sweep s: no cell is the baseline, a=2 d=3: each of these values is there, but not all "
+            "in one cell");
+}
+
+TEST(Expand, ABaselineThatAnAblationImpliesIsSaidToBeIts) {
+  const std::string block =
+      "blocks:\n  - name: b\n"
+      "    ablation: {components: {tap: {d: 8}}, cells: [baseline, add_one]}\n";
+  EXPECT_EQ(error_of({{"s.yaml", kBase + "axes: {a: [1, 2]}\n" + block}}),
+            "sweep s: the baseline must be one cell, but \"a=1 d=3\" and \"a=2 d=3\" are both d=3: "
+            "name more parameters in the key baseline (the file has none: an ablation's word "
+            "baseline implies this one)");
 }
 
 TEST(Expand, ACellWithoutAnyStageIsRefused) {
@@ -213,7 +226,9 @@ TEST(Expand, RefusesWhatIsTooLargeOrEmpty) {
   EXPECT_EQ(error_of({{"s.yaml", kBase + fmt::format("axes: {{a: [{0}], d: [{0}]}}\n", many)}}),
             "sweep s: more than 200000 runs before constraints");
   EXPECT_EQ(error_of({{"s.yaml", kBase + "constraints: [a > 1]\n"}}),
-            "sweep s: the constraints drop every cell");
+            "sweep s: the constraints drop every cell: 1 by a > 1");
+  EXPECT_EQ(error_of({{"s.yaml", kBase + "axes: {a: [1, 2, 3]}\nconstraints: [a > 1, d > 3]\n"}}),
+            "sweep s: the constraints drop every cell: 1 by a > 1, 2 by d > 3");
 }
 
 TEST(Expand, ExpectedNumbersMustNameACell) {

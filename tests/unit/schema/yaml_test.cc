@@ -107,11 +107,21 @@ TEST(Yaml, KeysAreTextsAsWritten) {
   EXPECT_EQ(read("? [a]\n: b"), "f.yaml:1:3: a key must be a text");
 }
 
+TEST(Yaml, ATabInTheIndentationIsSaid) {
+  EXPECT_EQ(read("a:\n\tb: 1\n"),
+            "f.yaml:2:1: no valid YAML: the line is indented with a tab, YAML takes spaces");
+  EXPECT_EQ(read("a: 1\nb:\n  c: 1\n \t d: 2\n"),
+            "f.yaml:4:2: no valid YAML: the line is indented with a tab, YAML takes spaces");
+  EXPECT_EQ(read("a:\t1\n"), R"({"a":1})") << "elsewhere it is a space like any other";
+}
+
 TEST(Yaml, BrokenTextIsAnErrorWithItsPlace) {
   EXPECT_EQ(read("a: [1, 2\nb: 3"), "f.yaml:2:2: no valid YAML: end of sequence flow not found");
   EXPECT_EQ(read(std::string("a: b\nc: \0d", 9)), "f.yaml:2:4: control character 0x00");
   EXPECT_EQ(read("a: \xff"), "f.yaml:1:1: the file is not UTF-8 text");
-  EXPECT_EQ(read("a: 1\n---\nb: 2\n"), "f.yaml:1:1: a second document (after ---); one is read");
+  EXPECT_EQ(read("a: 1\n---\nb: 2\n"), "f.yaml:2:1: a second document (after ---); one is read");
+  EXPECT_EQ(read("# x\n---\na: 1\n--- {b: 2}\n"),
+            "f.yaml:4:1: a second document (after ---); one is read");
   EXPECT_EQ(read(""), "null");
   EXPECT_EQ(read("# nothing\n"), "null");
 }
