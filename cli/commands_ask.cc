@@ -70,26 +70,40 @@ Result<int> run_workers(Context& context) {
   return kExitOk;
 }
 
-Result<int> run_drain(Context& context, const std::string& worker) {
-  // A number, or a name that `workers` shows.
-  STRATA_TRY(const Value known, context.ask("workers"));
-  Value id;
+namespace {
+
+// A number, or a name that `workers` shows. A name comes first: it may be a number, too.
+const Value* worker_called(const Value& known, const std::string& word) {
+  const Value* by_number = nullptr;
   for (const Value& entry : array_at(known, "workers")) {
-    if (text_at(entry, "name") == worker || brief_text(at(entry, "worker")) == worker)
-      id = at(entry, "worker");
+    if (text_at(entry, "name") == word) return &entry;
+    if (brief_text(at(entry, "worker")) == word) by_number = &entry;
   }
-  if (id.is_null())
+  return by_number;
+}
+
+}  // namespace
+
+Result<int> run_drain(Context& context, const std::string& worker) {
+  STRATA_TRY(const Value known, context.ask("workers"));
+  const Value* entry = worker_called(known, worker);
+  if (entry == nullptr)
     return fail(ErrorCode::kNotFound, "no worker '{}'; strata workers lists them", worker);
-  STRATA_TRY(const Value answer, context.ask("drain", Object{{"worker", id}}));
+  STRATA_TRY(const Value answer, context.ask("drain", Object{{"worker", at(*entry, "worker")}}));
   context.answer(
-      answer,
-      fmt::format("worker {} gets nothing new; it leaves when what it runs has ended\n", worker));
+      answer, fmt::format("worker {} gets nothing new; what it runs goes on. It stays connected: "
+                          "stop it when it is idle, or start it again to undo this\n",
+                          worker));
   return kExitOk;
 }
 
 Result<int> run_release(Context& context, const std::string& worker) {
-  STRATA_TRY(const Value answer, context.ask("release", Object{{"worker", worker}}));
-  context.answer(answer, fmt::format("worker {} is out of quarantine\n", worker));
+  // A quarantine is of a name, also of one that is not connected now.
+  STRATA_TRY(const Value known, context.ask("workers"));
+  const Value* entry = worker_called(known, worker);
+  const std::string name = entry == nullptr ? worker : text_at(*entry, "name");
+  STRATA_TRY(const Value answer, context.ask("release", Object{{"worker", name}}));
+  context.answer(answer, fmt::format("worker {} is out of quarantine\n", name));
   return kExitOk;
 }
 

@@ -180,8 +180,8 @@ void add_asking_commands(CLI::App& app, Arguments& a, Commands& out) {
   add("workers", "workers, their slots and what they run", strata::cli::run_workers);
   add_word("drain", "give a worker nothing new", "WORKER",
            "its number or name, as strata workers shows them", strata::cli::run_drain);
-  add_word("release", "end a worker's quarantine", "WORKER", "its name, as strata workers shows it",
-           strata::cli::run_release);
+  add_word("release", "end a worker's quarantine", "WORKER",
+           "its number or name, as strata workers shows them", strata::cli::run_release);
   add_word("show", "all about a run or a task", "PREFIX", kPrefixHelp, strata::cli::run_show);
 
   CLI::App* explain = app.add_subcommand("explain", "why a run or a task is where it is");

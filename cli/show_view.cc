@@ -216,11 +216,26 @@ std::string explain_as_text(const Value& answer, const Palette& palette,
   return kind + " " + text_at(answer, kind) + "\n" + table.text(palette);
 }
 
+namespace {
+
+// "12 of 64 GiB free"; a worker that did not say how much it has is given tasks as if it had
+// enough.
+std::string memory_text(const Value& worker) {
+  constexpr double kGib = 1024;
+  if (at(worker, "memory_mb").is_null()) return "not said";
+  return fmt::format("{} of {} GiB free",
+                     format_number(number_at(worker, "memory_free_mb") / kGib, 3),
+                     format_number(number_at(worker, "memory_mb") / kGib, 3));
+}
+
+}  // namespace
+
 std::string workers_as_text(const Value& answer, const Palette& palette) {
   TextTable table({{.header = "worker"},
                    {.header = "name"},
                    {.header = "slots", .right = true},
                    {.header = "free", .right = true},
+                   {.header = "memory", .right = true},
                    {.header = "heard"},
                    {.header = "labels"},
                    {.header = "runs"}});
@@ -237,10 +252,12 @@ std::string workers_as_text(const Value& answer, const Palette& palette) {
     if (!quarantine.is_null()) {
       const char* how = flag_at(quarantine, "probing") ? "proves itself" : "in quarantine";
       attempts = palette.paint(Tint::kBad, how) + ": " + printable(text_at(quarantine, "reason")) +
+                 fmt::format("\nends it: strata release '{}'", printable(text_at(worker, "name"))) +
                  (attempts.empty() ? "" : "\n" + attempts);
     }
     table.row({brief_text(at(worker, "worker")), printable(text_at(worker, "name")),
                format_count(integer_at(worker, "slots")), format_count(integer_at(worker, "free")),
+               memory_text(worker),
                format_duration(number_at(worker, "heard_ms_ago") / 1000) + " ago", labels,
                attempts});
   }

@@ -24,8 +24,10 @@ using Answers = std::map<std::string, Result<Value>>;
 
 class FakeClient final : public Client {
  public:
-  explicit FakeClient(const Answers& answers) : answers_(answers) {}
-  Result<Value> ask(const std::string& verb, const Value& /*body*/) override {
+  explicit FakeClient(const Answers& answers, std::string* asked = nullptr)
+      : answers_(answers), asked_(asked) {}
+  Result<Value> ask(const std::string& verb, const Value& body) override {
+    if (asked_ != nullptr) *asked_ += verb + " " + to_canonical_json(body) + "\n";
     const auto found = answers_.find(verb);
     if (found == answers_.end()) return fail(ErrorCode::kNotFound, "no answer to {}", verb);
     return found->second;
@@ -36,16 +38,19 @@ class FakeClient final : public Client {
 
  private:
   const Answers& answers_;
+  std::string* asked_;
 };
 
 struct Desk {
   strata::testing::TemporaryFolder folder{};
   Answers answers{};
   std::string printed{};
+  std::string asked{};
   SystemClock clock{};
-  Context context{
-      [this]() -> Result<std::unique_ptr<Client>> { return std::make_unique<FakeClient>(answers); },
-      [this](const std::string& text) { printed += text; }, clock};
+  Context context{[this]() -> Result<std::unique_ptr<Client>> {
+                    return std::make_unique<FakeClient>(answers, &asked);
+                  },
+                  [this](const std::string& text) { printed += text; }, clock};
   Desk() {
     context.wait = [](double) { return false; };
     strata::testing::mark_artifact_folder(folder / "artifacts", "c");
@@ -241,6 +246,29 @@ TEST(Commands, RetryingWhereNothingFailedSaysSo) {
       desk.printed,
       "nothing to retry: none of these tasks failed or was cancelled (a pruned one is named by "
       "itself)\n");
+}
+
+TEST(Commands, AWorkerIsReleasedByItsNumberOrName) {
+  Desk desk;
+  const Value quarantine = Object{{"reason", "three tasks failed"}, {"probing", false}};
+  desk.answers["workers"] = Value(Object{{"workers", Array{Object{{"worker", 1},
+                                                                  {"name", "gpu-07"},
+                                                                  {"memory_mb", 65'536},
+                                                                  {"memory_free_mb", 12'800},
+                                                                  {"quarantine", quarantine}}}}});
+  desk.answers["release"] = Value(Object{{"worker", "gpu-07"}});
+  for (const char* word : {"1", "gpu-07"}) {
+    desk.asked.clear();
+    EXPECT_EQ(run_release(desk.context, word).value(), kExitOk);
+    EXPECT_THAT(desk.asked, HasSubstr(R"(release {"worker":"gpu-07"})"));
+  }
+  ASSERT_TRUE(run_release(desk.context, "gpu-09"));
+  EXPECT_THAT(desk.asked, HasSubstr(R"(release {"worker":"gpu-09"})"))
+      << "one that is not connected may be in quarantine";
+  desk.printed.clear();
+  EXPECT_EQ(run_workers(desk.context).value(), kExitOk);
+  EXPECT_THAT(desk.printed, HasSubstr("12.5 of 64 GiB free"));
+  EXPECT_THAT(desk.printed, HasSubstr("ends it: strata release 'gpu-07'"));
 }
 
 TEST(Commands, TheStagesOfARunStandInTheOrderOfItsSweep) {
