@@ -140,15 +140,22 @@ Result<int> run_submit(Context& context, const SubmitOptions& options) {
   return run_watch(context, sweep.expansion.sweep, false);
 }
 
+namespace {
+
+Array stage_entries(Context& context, const std::string& sweep) {
+  const auto answer = context.ask("sweeps", Object{{"sweep", sweep}});
+  if (!answer) return {};
+  for (const Value& entry : array_at(*answer, "sweeps")) {
+    if (text_at(entry, "sweep") == sweep) return array_at(at(entry, "definition"), "stages");
+  }
+  return {};
+}
+
+}  // namespace
+
 std::vector<std::string> stages_of(Context& context, const std::string& sweep) {
   std::vector<std::string> out;
-  const auto answer = context.ask("sweeps", Object{{"sweep", sweep}});
-  if (!answer) return out;  // the order is a nicety
-  for (const Value& entry : array_at(*answer, "sweeps")) {
-    if (text_at(entry, "sweep") != sweep) continue;
-    for (const Value& stage : array_at(at(entry, "definition"), "stages"))
-      out.push_back(text_at(stage, "name"));
-  }
+  for (const Value& stage : stage_entries(context, sweep)) out.push_back(text_at(stage, "name"));
   return out;
 }
 
@@ -158,7 +165,14 @@ namespace {
 // ended.
 class Display {
  public:
-  explicit Display(Context& context) : context_(context) {}
+  // `stages`: of the sweep's definition.
+  Display(Context& context, const Array& stages) : context_(context) {
+    for (const Value& stage : stages) {
+      stages_.push_back(text_at(stage, "name"));
+      if (const std::int64_t slots = integer_at(stage, "slots"); slots > 0)
+        beside_.slots[stages_.back()] = slots;
+    }
+  }
 
   // Something has been shown: the sweep is there, and the coordinator did answer.
   [[nodiscard]] bool shown() const { return shown_; }
@@ -167,8 +181,10 @@ class Display {
     lines_ = 0;  // what is drawn next stands below
   }
 
-  void show(const Value& watch, const std::vector<std::string>& stages, bool last) {
+  void show(const Value& watch, bool last) {
     shown_ = true;
+    rates_.look(watch);
+    beside_.ended_per_second = rates_.per_second();
     if (context_.json) {
       context_.print(to_canonical_json(watch) + "\n");
       return;
@@ -178,7 +194,7 @@ class Display {
       if (lines_ > 0) out = fmt::format("\x1b[{}A\x1b[0J", lines_);  // up, and clear to the end
       const TerminalSize size =
           context_.size ? context_.size() : TerminalSize{.columns = context_.width};
-      std::string text = watch_as_text(watch, stages, context_.palette, size.columns);
+      std::string text = watch_as_text(watch, stages_, context_.palette, size.columns, beside_);
       if (!last) text = fit_height(text, size.lines);
       lines_ = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
       context_.print(out + text);
@@ -190,12 +206,15 @@ class Display {
     if (!last && counts.ended() == ended_ && !due) return;
     ended_ = counts.ended();
     printed_ms_ = now;
-    context_.print(last ? watch_as_text(watch, stages, context_.palette, context_.width)
-                        : watch_as_line(watch) + "\n");
+    context_.print(last ? watch_as_text(watch, stages_, context_.palette, kUncut, beside_)
+                        : watch_as_line(watch, beside_) + "\n");
   }
 
  private:
   Context& context_;
+  std::vector<std::string> stages_{};
+  Beside beside_{};
+  EndRates rates_{};
   bool shown_ = false;
   std::size_t lines_ = 0;
   std::int64_t ended_ = -1;
@@ -215,8 +234,7 @@ int code_at_end(const Value& watch) {
 // The sweep goes on without us, and without its coordinator for a while: one that is restarted, or
 // whose disk is full, is asked again for `kWatchPatience`.
 Result<int> run_watch(Context& context, const std::string& sweep, bool once) {
-  const std::vector<std::string> stages = stages_of(context, sweep);
-  Display display(context);
+  Display display(context, stage_entries(context, sweep));
   std::optional<Instant> silent_since;
   while (true) {
     const auto watch = context.ask("watch", Object{{"sweep", sweep}});
@@ -232,7 +250,7 @@ Result<int> run_watch(Context& context, const std::string& sweep, bool once) {
     }
     silent_since.reset();
     const bool ended = has_ended(*watch);
-    display.show(*watch, stages, ended || once);
+    display.show(*watch, ended || once);
     if (ended) return code_at_end(*watch);
     if (once) return kExitOk;
     if (!context.wait(kRedrawSeconds)) return context.interrupted();

@@ -99,7 +99,8 @@ Value definition_record(const SweepDefinition& definition, const Expansion& expa
   for (const StageDefinition& stage : definition.stages) {
     stages.push_back(Object{{"name", stage.name},
                             {"program", stage.program.name},
-                            {"result_version", stage.program.result_version}});
+                            {"result_version", stage.program.result_version},
+                            {"slots", stage.resources.slots}});
   }
   Object table{{"rows", texts(definition.table.rows)},
                {"scores", texts(definition.table.scores)},

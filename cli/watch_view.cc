@@ -16,6 +16,11 @@ namespace {
 constexpr std::size_t kBarWidth = 24;
 constexpr std::size_t kBarWidthMin = 6;  // a shorter one says nothing
 constexpr std::size_t kSmallBarWidth = 10;
+constexpr std::size_t kReasonLinesMax = 3;  // of one entry, on a terminal
+constexpr double kShortSeconds = 1;         // below it, a task's end costs as much as the task
+constexpr std::int64_t kManyShort = 100;  // fewer are gone before anybody reads how long they take
+constexpr std::int64_t kRateWindowMs = 60'000;
+constexpr std::int64_t kRateWindowMinMs = 900;
 
 double fraction_of(const Value& progress) {
   const double total = number_at(progress, "total");
@@ -180,13 +185,25 @@ std::string stage_lines(const Value& watch, const std::vector<std::string>& name
   return out;
 }
 
-template <class Line>
-std::string section(const char* title, const Array& items, std::size_t limit, std::size_t width,
+template <class Items, class Line>
+std::string section(const char* title, const Items& items, std::size_t limit, std::size_t width,
                     Tint tint, const Palette& palette, Line line) {
   if (items.empty()) return "";
+  if (width >= kUncut) limit = items.size();
   std::string out = "\n" + palette.paint(Tint::kBold, title) + "\n";
   for (std::size_t i = 0; i < std::min(items.size(), limit); ++i) {
-    out += "  " + palette.paint(tint, shorten(line(items[i]), width - 2)) + "\n";
+    // What has to be done about it stands at the end of a reason.
+    const std::string whole = line(items[i]);
+    std::vector<std::string> parts{whole};
+    if (display_width(whole) + 2 > width) parts = wrap_words(whole, width > 4 ? width - 4 : 1);
+    if (parts.size() > kReasonLinesMax) {
+      parts.resize(kReasonLinesMax);
+      parts.back() += " …";
+    }
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      out += (p == 0 ? "  " : "    ") +
+             palette.paint(tint, shorten(parts[p], width - (p == 0 ? 2 : 4))) + "\n";
+    }
   }
   if (items.size() > limit) out += fmt::format("  and {} more\n", items.size() - limit);
   return out;
@@ -239,27 +256,84 @@ bool has_ended(const Value& watch) {
          counts.failed + counts.cancelled + counts.diverged + counts.pruned > 0;
 }
 
-Remaining remaining_of(const Value& watch) {
-  std::map<std::string, double> medians;
+void EndRates::look(const Value& watch) {
+  Look now{.at_ms = integer_at(watch, "now_ms")};
+  for (const auto& [stage, states] : object_at(watch, "by_stage"))
+    now.ended[stage] = counts_of(states).ended();
+  looks_.push_back(std::move(now));
+  while (looks_.size() > 2 && looks_.back().at_ms - looks_.front().at_ms > kRateWindowMs)
+    looks_.pop_front();
+}
+
+std::map<std::string, double> EndRates::per_second() const {
+  std::map<std::string, double> out;
+  if (looks_.empty()) return out;
+  const Look& first = looks_.front();
+  const Look& last = looks_.back();
+  const std::int64_t passed_ms = last.at_ms - first.at_ms;
+  if (passed_ms < kRateWindowMinMs) return out;
+  for (const auto& [stage, ended] : last.ended) {
+    const auto before = first.ended.find(stage);
+    const std::int64_t more = ended - (before == first.ended.end() ? 0 : before->second);
+    if (more > 0) out[stage] = static_cast<double>(more) * 1000 / static_cast<double>(passed_ms);
+  }
+  return out;
+}
+
+namespace {
+
+// Seconds that a task of the stage takes in all, where that is known.
+std::map<std::string, double> seconds_by_stage(const Value& watch) {
+  std::map<std::string, double> out;
   for (const auto& [stage, seconds] : object_at(watch, "seconds_by_stage"))
-    medians[stage] = seconds.to_double().value_or(0);
+    out[stage] = seconds.to_double().value_or(0);
   for (const Value& task : array_at(watch, "running")) {
     const auto guess = extrapolated(watch, task);
-    if (guess) medians.try_emplace(text_at(task, "stage"), *guess);
+    if (guess) out.try_emplace(text_at(task, "stage"), *guess);
   }
+  return out;
+}
+
+double slots_of_a_task(const Value& watch, const Beside& beside, const std::string& stage) {
+  if (const auto known = beside.slots.find(stage); known != beside.slots.end())
+    return static_cast<double>(std::max<std::int64_t>(known->second, 1));
+  double out = 1;
+  for (const Value& task : array_at(watch, "running")) {
+    if (text_at(task, "stage") == stage) out = std::max(out, number_at(task, "slots", 1));
+  }
+  return out;
+}
+
+// Slots that are free or ours; absent where the answer does not name all that runs.
+std::optional<double> slots_for_us(const Value& watch) {
+  const Array& running = array_at(watch, "running");
+  const std::int64_t active = counts_of(at(watch, "tasks")).active();
+  if (static_cast<std::int64_t>(running.size()) < active) return std::nullopt;
+  double out = number_at(watch, "slots_free");
+  for (const Value& task : running) out += number_at(task, "slots", 1);
+  return std::min(out, number_at(watch, "slots"));
+}
+
+}  // namespace
+
+Remaining remaining_of(const Value& watch, const Beside& beside) {
+  const std::map<std::string, double> medians = seconds_by_stage(watch);
   Remaining out;
-  const auto unknown = [&](const std::string& stage) {
-    if (out.unknown_because.empty())
-      out.unknown_because = fmt::format("no {} has finished yet", stage);
+  const auto unknown = [&](const std::string& why) {
+    if (out.unknown_because.empty()) out.unknown_because = why;
   };
-  double work = 0;
-  double longest = 0;
+  const auto no_history = [&](const std::string& stage) {
+    unknown(fmt::format("no {} has finished yet", stage));
+  };
+  double work = 0;     // slot-seconds
+  double longest = 0;  // seconds, as are those of short tasks by their rate
+  double at_their_rate = 0;
   for (const Value& task : array_at(watch, "running")) {
     const std::string stage = text_at(task, "stage");
     auto whole = extrapolated(watch, task);
-    if (!whole && medians.contains(stage)) whole = medians[stage];
+    if (!whole && medians.contains(stage)) whole = medians.at(stage);
     if (!whole) {
-      unknown(stage);
+      no_history(stage);
       continue;
     }
     const double left = std::max(0.0, *whole - elapsed_seconds(watch, task));
@@ -270,26 +344,74 @@ Remaining remaining_of(const Value& watch) {
     const TaskCounts counts = counts_of(states);
     if (counts.waiting() == 0) continue;
     if (!medians.contains(stage)) {
-      unknown(stage);
+      no_history(stage);
       continue;
     }
-    work += static_cast<double>(counts.waiting()) * medians[stage];
-    longest = std::max(longest, medians[stage]);
+    const auto waiting = static_cast<double>(counts.waiting());
+    work += waiting * medians.at(stage) * slots_of_a_task(watch, beside, stage);
+    longest = std::max(longest, medians.at(stage));
+    if (medians.at(stage) >= kShortSeconds) continue;
+    if (const auto rate = beside.ended_per_second.find(stage);
+        rate != beside.ended_per_second.end()) {
+      at_their_rate += waiting / rate->second;
+    } else if (counts.waiting() > kManyShort) {
+      unknown(fmt::format("how many {} end in a second shows at the second look", stage));
+    }
   }
   const double slots = number_at(watch, "slots");
   if (slots <= 0) return {.unknown_because = "there are no slots"};
-  out.at_least = std::max(longest, work / slots);
+  const double ours = slots_for_us(watch).value_or(slots);
+  if (ours <= 0 && work > 0) unknown("all slots are with other sweeps");
+  out.at_least = std::max({longest, work / (ours > 0 ? ours : slots), at_their_rate});
   if (out.unknown_because.empty()) out.seconds = out.at_least;
   return out;
 }
 
-std::string time_left(const Value& watch) {
+std::string time_left(const Value& watch, const Beside& beside) {
   if (has_ended(watch)) return "ended";
-  const Remaining left = remaining_of(watch);
+  const Remaining left = remaining_of(watch, beside);
   if (left.seconds) return "about " + format_duration(*left.seconds) + " left";
   if (left.at_least > 0)
     return "at least " + format_duration(left.at_least) + " left: " + left.unknown_because;
   return "time left unknown: " + left.unknown_because;
+}
+
+namespace {
+
+std::int64_t tasks_of(const Value& item) {
+  const Value& tasks = at(item, "tasks");  // a count, or the tasks themselves
+  return tasks.if_array() == nullptr ? integer_at(item, "tasks")
+                                     : static_cast<std::int64_t>(tasks.if_array()->size());
+}
+
+// 0: nothing runs it as things are; 1: it lacks room; 2: it waits for another task.
+int urgency(const WaitingLine& line) {
+  if (line.behind_an_end) return 2;
+  if (line.reason.starts_with("infeasible") ||
+      line.reason.find(" in quarantine") != std::string::npos)
+    return 0;
+  return line.reason.starts_with("waits for ") || line.reason == "other reasons" ? 2 : 1;
+}
+
+}  // namespace
+
+std::vector<WaitingLine> waiting_lines(const Value& watch) {
+  std::vector<WaitingLine> out;
+  for (const Value& item : array_at(watch, "waiting")) {
+    WaitingLine line{.reason = text_at(item, "reason"), .tasks = tasks_of(item)};
+    line.behind_an_end =
+        line.reason.starts_with("waits for ") &&
+        (line.reason.ends_with(", which failed") || line.reason.ends_with(", which is cancelled"));
+    out.push_back(std::move(line));
+  }
+  // Those are counted, and not among the ones that wait.
+  for (const auto& [count, what] : {std::pair("behind_pruned", "what they need was pruned"),
+                                    std::pair("behind_diverged", "what they need diverged")}) {
+    if (const std::int64_t tasks = integer_at(watch, count); tasks > 0)
+      out.push_back({.reason = what, .tasks = tasks, .behind_an_end = true});
+  }
+  std::ranges::stable_sort(out, {}, urgency);
+  return out;
 }
 
 std::string fit_height(const std::string& text, std::size_t height) {
@@ -303,7 +425,7 @@ std::string fit_height(const std::string& text, std::size_t height) {
 }
 
 std::string watch_as_text(const Value& watch, const std::vector<std::string>& stages,
-                          const Palette& palette, std::size_t width) {
+                          const Palette& palette, std::size_t width, const Beside& beside) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
   const double whole =
       all.total() == 0 ? 1 : static_cast<double>(all.ended()) / static_cast<double>(all.total());
@@ -311,7 +433,7 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
   flow(out,
        {palette.paint(Tint::kBold, text_at(watch, "sweep")),
         fmt::format("{}/{} tasks", all.ended(), all.total()), fmt::format("{:.0f} %", 100 * whole),
-        time_left(watch),
+        time_left(watch, beside),
         fmt::format("{} of {} slots busy",
                     integer_at(watch, "slots") - integer_at(watch, "slots_free"),
                     integer_at(watch, "slots"))},
@@ -321,28 +443,37 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
   out += search_lines(at(watch, "search"), width, palette);
   out += section("running", array_at(watch, "running"), kRunningShown, width, Tint::kPlain, palette,
                  [&](const Value& task) { return running_line(watch, task, width - 2); });
-  out += section("waiting", array_at(watch, "waiting"), kWaitingShown, width, Tint::kDim, palette,
-                 [](const Value& item) {
-                   const Value& tasks = at(item, "tasks");  // a count, or the tasks themselves
-                   const std::int64_t number =
-                       tasks.if_array() == nullptr
-                           ? integer_at(item, "tasks")
-                           : static_cast<std::int64_t>(tasks.if_array()->size());
-                   return plural(number, "task") + ": " + printable(text_at(item, "reason"));
-                 });
-  out += section("failed", array_at(watch, "failed"), kFailedShown, width, Tint::kBad, palette,
-                 [](const Value& item) {
-                   return fmt::format("{:<11} {}  {}", text_at(item, "stage"),
-                                      text_at(item, "task").substr(0, 8),
-                                      printable(text_at(item, "reason")));
-                 });
+  std::vector<WaitingLine> waiting = waiting_lines(watch);
+  const auto never = std::ranges::stable_partition(
+      waiting, [](const WaitingLine& line) { return !line.behind_an_end; });
+  const std::vector<WaitingLine> stuck(never.begin(), never.end());
+  waiting.erase(never.begin(), never.end());
+  const auto waiting_line = [](const WaitingLine& line) {
+    return plural(line.tasks, "task") + ": " + printable(line.reason);
+  };
+  out += section("waiting", waiting, kWaitingShown, width, Tint::kDim, palette, waiting_line);
+  out += section("behind what has no result", stuck, kWaitingShown, width, Tint::kDim, palette,
+                 waiting_line);
+  // The answer has both in one list, and says of a stage how many there are of each.
+  Array failed;
+  Array diverged;
+  for (const Value& item : array_at(watch, "failed")) {
+    const TaskCounts counts = counts_of(at(at(watch, "by_stage"), text_at(item, "stage")));
+    (counts.diverged > 0 && counts.failed == 0 ? diverged : failed).push_back(item);
+  }
+  const auto failed_line = [](const Value& item) {
+    return fmt::format("{:<11} {}  {}", text_at(item, "stage"), text_at(item, "task").substr(0, 8),
+                       printable(text_at(item, "reason")));
+  };
+  out += section("failed", failed, kFailedShown, width, Tint::kBad, palette, failed_line);
+  out += section("diverged", diverged, kFailedShown, width, Tint::kWarn, palette, failed_line);
   return out;
 }
 
-std::string watch_as_line(const Value& watch) {
+std::string watch_as_line(const Value& watch, const Beside& beside) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
   return fmt::format("{} {}/{} tasks, {} running, {} failed, {}", text_at(watch, "sweep"),
-                     all.ended(), all.total(), all.active(), all.failed, time_left(watch));
+                     all.ended(), all.total(), all.active(), all.failed, time_left(watch, beside));
 }
 
 }  // namespace strata::cli

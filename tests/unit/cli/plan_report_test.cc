@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/definition.h"
+#include "cli/view.h"
 
 namespace strata::cli {
 namespace {
@@ -285,6 +286,7 @@ TEST(Definition, TheRecordHasWhatATableNeeds) {
       {.cases = {Case{.set = {{"a", Value(1)}}},
                  Case{.set = {{"a", Value(0)}, {"b", Value("x")}}, .label = "by hand"}}}};
   small.definition.table.scores = {"wer"};
+  small.definition.stages[1].resources.slots = 4;
   const Value record =
       definition_record(small.definition, small.expansion, {.path = "small.yaml", .sha256 = "ab"});
   EXPECT_EQ(to_canonical_json(*record.find("axes")),
@@ -292,6 +294,7 @@ TEST(Definition, TheRecordHasWhatATableNeeds) {
   EXPECT_EQ(to_canonical_json(*record.find("cell_seeds")), R"({"a=0":[1],"a=1":[1],"a=2":[1]})");
   EXPECT_EQ(to_canonical_json(*record.find("labelled")), R"(["by hand"])");
   EXPECT_EQ(to_canonical_json(*record.find("table.scores")), R"(["wer"])");
+  EXPECT_EQ(integer_at(array_at(record, "stages").at(1), "slots"), 4) << "for the time left";
   EXPECT_EQ(record.find("table.do_not_rank_when"), nullptr);
 }
 

@@ -10,6 +10,7 @@ namespace strata::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Value watch_answer() {
   return Object{
@@ -43,6 +44,99 @@ TEST(Watch, TheRestIsWhatRunsByItsProgressAndWhatWaitsByItsStagesMedian) {
   ASSERT_TRUE(left.seconds.has_value());
   EXPECT_DOUBLE_EQ(*left.seconds,
                    30 + 2 * 40);  // a quarter in 10 s leaves 30 s; then two of 40 s on the one slot
+}
+
+TEST(Watch, AGangThatWaitsTakesAllItsSlots) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set("slots", 4));
+  ASSERT_TRUE(watch.set("running", Array{}));
+  ASSERT_TRUE(watch.set("tasks", Object{{"queued", 3}}));
+  ASSERT_TRUE(watch.set("by_stage", Object{{"train", Object{{"queued", 3}}}}));
+  ASSERT_TRUE(watch.set("slots_free", 4));
+  EXPECT_DOUBLE_EQ(remaining_of(watch).seconds.value(), 40) << "three of 40 s on four slots";
+  EXPECT_DOUBLE_EQ(remaining_of(watch, {.slots = {{"train", 4}}}).seconds.value(), 120)
+      << "one after the other";
+}
+
+TEST(Watch, SlotsOfOtherSweepsAreNotOurs) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set("slots", 8));
+  EXPECT_DOUBLE_EQ(remaining_of(watch).seconds.value(), 110) << "seven of the eight are others'";
+  ASSERT_TRUE(watch.set("running", Array{}));
+  ASSERT_TRUE(watch.set("tasks.running", 0));
+  EXPECT_EQ(remaining_of(watch).unknown_because, "all slots are with other sweeps");
+  ASSERT_TRUE(watch.set("tasks.running", 3));  // more run than the answer names
+  EXPECT_DOUBLE_EQ(remaining_of(watch).seconds.value(), 40);
+}
+
+TEST(Watch, ManyShortTasksAreCountedByTheRateAtWhichTheyEnd) {
+  const auto look = [](std::int64_t at_ms, std::int64_t done) {
+    const Object tasks{{"succeeded", done}, {"queued", 10'000 - done}};
+    return Value(Object{{"sweep", "s"},
+                        {"sealed", true},
+                        {"tasks", tasks},
+                        {"by_stage", Object{{"t", tasks}}},
+                        {"seconds_by_stage", Object{{"t", 0.002}}},
+                        {"slots", 64},
+                        {"slots_free", 64},
+                        {"now_ms", at_ms}});
+  };
+  EndRates rates;
+  rates.look(look(1'000, 10));
+  EXPECT_EQ(time_left(look(1'000, 10), {.ended_per_second = rates.per_second()}),
+            "at least 0.3 s left: how many t end in a second shows at the second look");
+  rates.look(look(2'000, 411));
+  EXPECT_DOUBLE_EQ(rates.per_second().at("t"), 401);
+  EXPECT_EQ(time_left(look(2'000, 411), {.ended_per_second = rates.per_second()}),
+            "about 24 s left");
+  rates.look(look(70'000, 9'000));  // the first look is more than a minute ago
+  EXPECT_NEAR(rates.per_second().at("t"), (9'000 - 411) / 68.0, 1e-9);
+}
+
+TEST(Watch, WhatNeedsSomebodyComesFirstAndWhatNeverBeginsStandsByItself) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set(
+      "waiting",
+      Array{Object{{"reason", "waits for a, which is queued"}, {"tasks", 6}},
+            Object{{"reason", "waits for b, which failed"}, {"tasks", 1}},
+            Object{{"reason", "needs 1 slot, 0 free on w"}, {"tasks", 5}},
+            Object{{"reason", "needs 1 slot; w is in quarantine: 3 tasks failed"}, {"tasks", 3}},
+            Object{{"reason", "infeasible: needs 16 slots together"}, {"tasks", 1}}}));
+  ASSERT_TRUE(watch.set("behind_pruned", 2));
+  EXPECT_THAT(watch_as_text(watch, {}, {}, 100),
+              HasSubstr("waiting\n"
+                        "  3 tasks: needs 1 slot; w is in quarantine: 3 tasks failed\n"
+                        "  1 task: infeasible: needs 16 slots together\n"
+                        "  5 tasks: needs 1 slot, 0 free on w\n"
+                        "  6 tasks: waits for a, which is queued\n"
+                        "\nbehind what has no result\n"
+                        "  1 task: waits for b, which failed\n"
+                        "  2 tasks: what they need was pruned\n"));
+}
+
+TEST(Watch, WhatDivergedIsNotCalledFailed) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set("by_stage.train", Object{{"diverged", 1}}));
+  const std::string text = watch_as_text(watch, {}, {}, 100);
+  EXPECT_THAT(text, HasSubstr("\ndiverged\n  train       dddddddd"));
+  EXPECT_THAT(text, Not(HasSubstr("\nfailed\n")));
+}
+
+TEST(Watch, AReasonIsWrappedOnATerminalAndWholeElsewhere) {
+  Value watch = watch_answer();
+  const std::string reason =
+      "needs 1 slot; w is in quarantine: three tasks failed there that failed nowhere else; strata "
+      "release w ends it";
+  ASSERT_TRUE(watch.set("waiting", Array{Object{{"reason", reason}, {"tasks", 2}}}));
+  EXPECT_THAT(watch_as_text(watch, {}, {}, kUncut), HasSubstr("  2 tasks: " + reason + "\n"));
+  Array many;
+  for (int i = 0; i < 20; ++i)
+    many.push_back(Object{{"reason", "reason " + std::to_string(i)}, {"tasks", 1}});
+  Value with_many = watch;
+  ASSERT_TRUE(with_many.set("waiting", many));
+  EXPECT_THAT(watch_as_text(with_many, {}, {}, kUncut), HasSubstr("1 task: reason 19\n"));
+  EXPECT_THAT(watch_as_text(with_many, {}, {}, 60), HasSubstr("and 14 more\n"));
+  EXPECT_THAT(watch_as_text(watch, {}, {}, 60), HasSubstr("; strata release w\n    ends it\n"));
 }
 
 TEST(Watch, AStageThatNeverFinishedGivesNoNumber) {
