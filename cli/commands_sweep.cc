@@ -45,7 +45,14 @@ Result<int> run_plan(Context& context, const std::string& file, const PlanOption
              asked.error().code != ErrorCode::kUnavailable) {
     return tl::unexpected(asked.error());  // it is there, and says no
   }
-  const PlanReport plan = make_plan(sweep.definition, sweep.expansion, answer, options, sweep.code);
+  PlanRoom room;
+  if (!answer.is_null()) {
+    const auto workers = context.ask("workers");
+    const auto status = context.ask("status");
+    if (workers) room = PlanRoom(*workers, status ? *status : Value());
+  }
+  const PlanReport plan =
+      make_plan(sweep.definition, sweep.expansion, answer, options, sweep.code, room);
   context.answer(plan_as_json(plan),
                  plan_as_text(plan, context.palette, context.clock.wall().unix_ms));
   return kExitOk;

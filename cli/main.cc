@@ -118,10 +118,11 @@ void add_sweep_commands(CLI::App& app, Arguments& a, Commands& out) {
       app.add_subcommand("plan", "what a submission would run, keep, retry, and what it costs");
   plan->add_option("FILE", a.word, "sweep definition, docs/sweeps.md")->required()->type_name("");
   plan->add_option("--gflops", a.plan.gflops,
-                   "sustained GFLOP/s of a slot, where no program of the kind has run yet")
+                   fmt::format("sustained GFLOP/s of a slot, where no program of the kind has run "
+                               "yet (default: {:.0f} where a stage asks for the label gpu)",
+                               strata::cli::kAssumedGflops))
       ->check(is_positive)
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
   plan->add_option("--slots", a.plan.slots, "suppose so many slots (default: those that there are)")
       ->check(is_positive)
       ->type_name("N");

@@ -34,7 +34,7 @@ SlotUnit unit_of(const PlanReport& plan) {
 std::string slot_time(double slot_seconds, const SlotUnit& unit) {
   const double value = slot_seconds / unit.seconds;
   if (value >= 99.95) return format_count(static_cast<std::int64_t>(value + 0.5));
-  if (value > 0 && value < 0.01) return "<0.01";
+  if (value < 0.01) return "<0.01";
   return format_number(value, 3);
 }
 
@@ -59,14 +59,32 @@ std::string shown_value(const Value& value) {
   return name.empty() ? to_canonical_json(value) : name;
 }
 
+// "depth (2) × text (3) + cases (2) + deep: text (4)": axes of one block are multiplied, its cases
+// and other blocks stand beside them.
+std::string axes_text(const PlanReport& plan) {
+  std::string out;
+  std::string block;
+  bool in_product = false;
+  for (const auto& [name, size] : plan.axis_sizes) {
+    const std::size_t colon = name.rfind(": ");
+    const std::string of = colon == std::string::npos ? "" : name.substr(0, colon);
+    const std::string what = colon == std::string::npos ? name : name.substr(colon + 2);
+    const bool product = what != "cases";
+    const std::string many = size == 0 ? "range" : std::to_string(size);
+    if (product && in_product && of == block) {
+      out += fmt::format(" × {} ({})", what, many);
+    } else {
+      out += fmt::format("{}{} ({})", out.empty() ? "" : " + ", name, many);
+    }
+    block = of;
+    in_product = product;
+  }
+  return out;
+}
+
 // "model.depth  4 (12 cells), 8 (10)".
 void add_axes(const PlanReport& plan, Lines& lines) {
-  std::string axes;
-  for (const auto& [name, size] : plan.axis_sizes) {
-    const std::string many = size == 0 ? "range" : std::to_string(size);
-    axes += (axes.empty() ? "" : " × ") + fmt::format("{} ({})", name, many);
-  }
-  if (!axes.empty()) lines.emplace_back("axes", axes);
+  if (const std::string axes = axes_text(plan); !axes.empty()) lines.emplace_back("axes", axes);
   for (const AxisCounts& axis : plan.axes) {
     std::string text;
     for (std::size_t i = 0; i < std::min(axis.cells.size(), kAxisValuesShown); ++i) {
@@ -126,6 +144,21 @@ void add_changes(const PlanReport& plan, Lines& lines) {
     lines.emplace_back("orphaned", fmt::format("and {} more", plan.orphaned - named));
 }
 
+bool is_nothing_new(const PlanReport& plan) {
+  return plan.tasks.total() == plan.tasks.kept + plan.tasks.outdated;
+}
+
+// What takes no time to speak of is known all the same.
+bool is_unknown(const StagePlan& stage) {
+  return stage.slot_seconds == 0 && stage.source == EstimateSource::kNone;
+}
+
+// Nothing of what is to do has an estimate.
+bool is_unknown(const PlanReport& plan) {
+  return plan.unknown > 0 &&
+         std::ranges::all_of(plan.stages, [](const StagePlan& stage) { return is_unknown(stage); });
+}
+
 std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Palette& palette) {
   TextTable table({{.header = "stage"},
                    {.header = "new", .right = true},
@@ -146,16 +179,47 @@ std::string stage_lines(const PlanReport& plan, const SlotUnit& unit, const Pale
     if (stage.unknown > 0)
       source += fmt::format("{}{} unknown", source.empty() ? "" : ", ", stage.unknown);
     add(stage.stage, stage.counts,
-        idle                      ? "·"
-        : stage.slot_seconds == 0 ? "?"
-                                  : slot_time(stage.slot_seconds, unit),
+        idle                ? "·"
+        : is_unknown(stage) ? "?"
+                            : slot_time(stage.slot_seconds, unit),
         source);
   }
   table.rule();
   add("all tasks", plan.tasks,
-      plan.slot_seconds == 0 && plan.unknown > 0 ? "?" : slot_time(plan.slot_seconds, unit), "");
+      is_unknown(plan)                                 ? "?"
+      : is_nothing_new(plan) && plan.slot_seconds == 0 ? "·"
+                                                       : slot_time(plan.slot_seconds, unit),
+      "");
   add("runs", plan.runs, "", plan.orphaned > 0 ? fmt::format("{} orphaned", plan.orphaned) : "");
   return table.text(palette);
+}
+
+}  // namespace
+
+namespace {
+
+std::string end_text(const PlanReport& plan, std::int64_t now_ms) {
+  if (is_nothing_new(plan)) return "nothing is new: every result exists";
+  if (!plan.impossible.empty())
+    return fmt::format("none: no worker that is there could hold what {} needs",
+                       plan.impossible.front().stage);
+  if (plan.seconds) {
+    const std::string free =
+        plan.connected ? fmt::format(" ({} free now)", plan.slots_free) : std::string();
+    const std::string others = plan.others == 0
+                                   ? ""
+                                   : fmt::format(
+                                         ", without what {} of other sweeps take that run or are "
+                                         "queued",
+                                         plural(plan.others, "task"));
+    return fmt::format("in about {} on {}{}{}: {}", format_duration(*plan.seconds),
+                       plural(plan.slots, "slot"), free, others,
+                       format_time(now_ms + static_cast<std::int64_t>(*plan.seconds * 1000)));
+  }
+  if (plan.slots_withheld)
+    return "unknown: every worker is draining or in quarantine (strata workers)";
+  return plan.slots == 0 ? "unknown: no slots (--slots N supposes some)"
+                         : "unknown: some tasks are of unknown length";
 }
 
 }  // namespace
@@ -179,6 +243,7 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
                        fmt::format("{}: the same results as an earlier cell",
                                    plural(static_cast<std::int64_t>(plan.merged), "cell")));
   }
+  for (const std::string& stage : plan.absent) lines.emplace_back("in no cell", stage);
   add_code(plan, lines);
   if (!plan.connected)
     lines.emplace_back("note", "no coordinator was asked: everything counts as new");
@@ -187,12 +252,15 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   const bool assumed = std::any_of(plan.stages.begin(), plan.stages.end(), [](const StagePlan& s) {
     return s.source == EstimateSource::kAssumption;
   });
-  const bool none = plan.slot_seconds == 0 && plan.unknown > 0;
+  const bool none = is_unknown(plan);
   std::string cost =
-      none
-          ? fmt::format("unknown for {}: none like them has finished, and the stages name no FLOPs",
-                        plural(plan.unknown, "task"))
-          : fmt::format("{} {}", slot_time(plan.slot_seconds, unit), unit.name);
+      none ? fmt::format("unknown for {}: none like them has finished, and {}",
+                         plural(plan.unknown, "task"),
+                         plan.flops_of_no_rate == 0
+                             ? "the stages name no FLOPs"
+                             : "how fast a slot without the label gpu is, only --gflops says")
+           : fmt::format("{} {}", slot_time(plan.slot_seconds, unit), unit.name);
+  if (is_nothing_new(plan) && plan.slot_seconds == 0) cost = "none";
   if (assumed)
     cost += fmt::format(", FLOPs at an assumed {} GFLOP/s per slot (--gflops)",
                         format_count(static_cast<std::int64_t>(plan.gflops)));
@@ -201,18 +269,11 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   if (plan.search && !none) cost += "; an upper bound: the search ends some of them early";
   lines.emplace_back("estimate", cost);
   add_changes(plan, lines);
-  if (plan.tasks.total() == plan.tasks.kept + plan.tasks.outdated) {
-    lines.emplace_back("end", "nothing is new: every result exists");
-  } else if (plan.seconds) {
-    lines.emplace_back(
-        "end", fmt::format("in about {} on {}{}: {}", format_duration(*plan.seconds),
-                           plural(plan.slots, "slot"),
-                           plan.connected ? fmt::format(" ({} free now)", plan.slots_free) : "",
-                           format_time(now_ms + static_cast<std::int64_t>(*plan.seconds * 1000))));
-  } else {
-    lines.emplace_back("end", plan.slots == 0 ? "unknown: no slots (--slots N supposes some)"
-                                              : "unknown: some tasks are of unknown length");
+  for (const Impossible& one : plan.impossible) {
+    lines.emplace_back("cannot run", fmt::format("{} of {}: {}", plural(one.tasks, "task"),
+                                                 one.stage, one.reason));
   }
+  lines.emplace_back("end", end_text(plan, now_ms));
   if (!plan.plan_id.empty())
     lines.emplace_back(
         "plan", plan.plan_id + "  (strata submit --if-plan refuses when the world has moved)");
@@ -262,12 +323,18 @@ Value plan_as_json(const PlanReport& plan) {
   for (const Orphan& one : plan.orphans)
     orphans.push_back(
         Object{{"run", one.run}, {"cell", one.cell}, {"seed", one.seed}, {"fate", one.fate}});
+  Array impossible;
+  for (const Impossible& one : plan.impossible)
+    impossible.push_back(
+        Object{{"stage", one.stage}, {"reason", one.reason}, {"tasks", one.tasks}});
+  Array absent(plan.absent.begin(), plan.absent.end());
   Array stages;
   for (const StagePlan& stage : plan.stages) {
     stages.push_back(
         Object{{"stage", stage.stage},
                {"tasks", counts_as_json(stage.counts)},
-               {"slot_seconds", stage.slot_seconds},
+               {"slot_seconds",
+                is_unknown(stage) && stage.unknown > 0 ? Value() : Value(stage.slot_seconds)},
                {"unknown", stage.unknown},
                {"source", stage.source == EstimateSource::kShape        ? "history"
                           : stage.source == EstimateSource::kProgram    ? "history of other shapes"
@@ -291,8 +358,11 @@ Value plan_as_json(const PlanReport& plan) {
                 {"orphans", std::move(orphans)},
                 {"tasks", counts_as_json(plan.tasks)},
                 {"stages", std::move(stages)},
-                {"slot_seconds", plan.slot_seconds},
+                {"slot_seconds", is_unknown(plan) ? Value() : Value(plan.slot_seconds)},
                 {"unknown", plan.unknown},
+                {"cannot_run", std::move(impossible)},
+                {"others_queued", plan.others},
+                {"in_no_cell", std::move(absent)},
                 {"gflops", plan.gflops},
                 {"slots", plan.slots},
                 {"slots_free", plan.slots_free},

@@ -98,9 +98,14 @@ struct Duration {
   EstimateSource source = EstimateSource::kNone;
 };
 
+bool is_for_gpus(const TaskSpec& task) {
+  const auto& labels = task.resources.labels;
+  return std::find(labels.begin(), labels.end(), "gpu") != labels.end();
+}
+
 // Tasks of one shape may still differ in size, so their FLOPs decide where they are known.
 Duration duration_of(const TaskSpec& task, const Value& known, const History& history,
-                     double gflops) {
+                     const std::optional<double>& gflops) {
   const double before = number_at(known, "seconds");
   if (before > 0) return {before, EstimateSource::kShape};
   const auto slots = static_cast<double>(std::max<std::int64_t>(task.resources.slots, 1));
@@ -114,7 +119,10 @@ Duration duration_of(const TaskSpec& task, const Value& known, const History& hi
       return {task.flops / median(sample.rates) / slots, source};
     return {median(sample.seconds), source};
   }
-  if (task.flops > 0) return {task.flops / (gflops * 1e9) / slots, EstimateSource::kAssumption};
+  if (task.flops > 0 && (gflops || is_for_gpus(task))) {
+    const double rate = gflops.value_or(kAssumedGflops) * 1e9;
+    return {task.flops / rate / slots, EstimateSource::kAssumption};
+  }
   return {};
 }
 
@@ -149,6 +157,16 @@ void note_outdated(PlanReport& plan, const std::string& stage, const std::string
     return;
   }
   plan.outdated.push_back({.stage = stage, .reason = reason, .tasks = 1});
+}
+
+void note_impossible(PlanReport& plan, const std::string& stage, const std::string& reason) {
+  if (reason.empty()) return;
+  for (Impossible& one : plan.impossible) {
+    if (one.stage != stage || one.reason != reason) continue;
+    ++one.tasks;
+    return;
+  }
+  plan.impossible.push_back({.stage = stage, .reason = reason, .tasks = 1});
 }
 
 StagePlan& stage_of(PlanReport& plan, const std::string& name) {
@@ -201,21 +219,27 @@ void count_axes(PlanReport& plan, const Expansion& expansion) {
 
 PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
                      const Value& answer, const PlanOptions& options,
-                     std::vector<StageCodeFacts> code) {
+                     std::vector<StageCodeFacts> code, const PlanRoom& room) {
   PlanReport plan{.sweep = expansion.sweep,
                   .plan_id = text_at(answer, "plan_id"),
                   .connected = !answer.is_null()};
   plan.cells = expansion.cells;
-  plan.seeds = definition.seeds.size();
+  std::set<std::uint64_t> seeds(definition.seeds.begin(), definition.seeds.end());
+  for (const RunSpec& run : expansion.runs) seeds.insert(run.seed);
+  plan.seeds = seeds.size();
   plan.dropped = expansion.dropped;
   plan.search = definition.scheduling.search;
   plan.axis_sizes = expansion.axis_sizes;
   plan.merged = expansion.merged;
   plan.code = std::move(code);
   count_axes(plan, expansion);
-  plan.gflops = options.gflops;
-  plan.slots = options.slots > 0 ? options.slots : integer_at(answer, "slots");
-  plan.slots_free = integer_at(answer, "slots_free");
+  plan.gflops = options.gflops.value_or(kAssumedGflops);
+  plan.slots = options.slots > 0 ? options.slots
+               : room.known()    ? room.slots()
+                                 : integer_at(answer, "slots");
+  plan.slots_free = room.known() ? room.slots_free() : integer_at(answer, "slots_free");
+  plan.slots_withheld = plan.slots == 0 && integer_at(answer, "slots") > 0;
+  plan.others = room.queued();
   for (const StageDefinition& stage : definition.stages) stage_of(plan, stage.name);
   const History history = history_of(answer);
   const Value& tasks = at(answer, "tasks");
@@ -241,10 +265,15 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
     ends[task.key] = begin;
     // What is outdated is kept, too: only its author knows whether the change matters.
     if (category == Category::kKept || category == Category::kOutdated) continue;
+    const std::string state = text_at(known, "state");
+    if (state == "queued" || state == "leased" || state == "running") --plan.others;
+    // With --slots other machines than those that there are are supposed.
+    if (options.slots == 0) note_impossible(plan, task.stage, room.why_never(task.resources));
     const Duration duration = duration_of(task, known, history, options.gflops);
     if (!duration.seconds) {
       ++stage.unknown;
       ++plan.unknown;
+      if (task.flops > 0) ++plan.flops_of_no_rate;
       continue;
     }
     stage.source = std::max(stage.source, duration.source);
@@ -252,14 +281,18 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
         *duration.seconds * static_cast<double>(std::max<std::int64_t>(task.resources.slots, 1));
     stage.slot_seconds += slot_seconds;
     plan.slot_seconds += slot_seconds;
-    const auto& labels = task.resources.labels;
-    plan.on_gpus = plan.on_gpus && std::find(labels.begin(), labels.end(), "gpu") != labels.end();
+    plan.on_gpus = plan.on_gpus && is_for_gpus(task);
     ends[task.key] = begin + *duration.seconds;
     longest = std::max(longest, ends[task.key]);
   }
+  plan.others = std::max<std::int64_t>(plan.others, 0);
+  for (const StageDefinition& stage : definition.stages) {
+    if (stage_of(plan, stage.name).counts.total() == 0 && stage.when)
+      plan.absent.push_back(fmt::format("{} (when {})", stage.name, stage.when->text()));
+  }
   std::erase_if(plan.stages, [](const StagePlan& stage) { return stage.counts.total() == 0; });
   count_runs(plan, expansion, categories, answer);
-  if (plan.slots > 0 && plan.unknown == 0)
+  if (plan.slots > 0 && plan.unknown == 0 && plan.impossible.empty())
     plan.seconds = std::max(longest, plan.slot_seconds / static_cast<double>(plan.slots));
   return plan;
 }

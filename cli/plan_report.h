@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "base/value.h"
+#include "cli/plan_room.h"
 #include "cli/render/colour.h"
 #include "schema/sweep.h"
 
 namespace strata::cli {
 
-// Sustained, per slot, where nothing of the program's kind has run yet: a data-centre GPU at a
-// sixth of its dense bf16 peak.
+// Sustained, per slot that is asked for with the label "gpu", where nothing of the program's kind
+// has run yet: a data-centre GPU at a sixth of its dense bf16 peak. Of other slots nothing is
+// assumed.
 inline constexpr double kAssumedGflops = 50'000;
 
 struct PlanCounts {
@@ -59,6 +61,12 @@ struct Outdated {  // tasks of a stage, for one reason
   std::int64_t tasks = 0;
 };
 
+struct Impossible {  // tasks of a stage that no worker could hold
+  std::string stage{};
+  std::string reason{};
+  std::int64_t tasks = 0;
+};
+
 struct StagePlan {
   std::string stage{};
   PlanCounts counts{};
@@ -88,23 +96,29 @@ struct PlanReport {
   double slot_seconds = 0;
   bool on_gpus = true;  // every task in slot_seconds asks for a worker labelled "gpu"
   std::int64_t unknown = 0;
+  std::int64_t flops_of_no_rate = 0;  // of these, tasks with FLOPs for slots of unknown speed
   double gflops = kAssumedGflops;
   std::int64_t slots = 0;
   std::int64_t slots_free = 0;
+  bool slots_withheld = false;  // there are some, but all drain or are in quarantine
+  std::int64_t others = 0;      // tasks of other sweeps that run or are queued: not in `seconds`
+  std::vector<Impossible> impossible{};
+  std::vector<std::string> absent{};  // "t (when a = 5)": stages of no cell
   std::optional<double>
       seconds{};  // until the end, when slots are known and every task has an estimate
 };
 
 struct PlanOptions {
-  double gflops = kAssumedGflops;
-  std::int64_t slots = 0;  // 0: the coordinator's
-  bool unfrozen = false;   // as `submit --unfrozen` would
+  std::optional<double> gflops{};  // of any slot; absent: kAssumedGflops of those labelled "gpu"
+  std::int64_t slots = 0;          // 0: the coordinator's
+  bool unfrozen = false;           // as `submit --unfrozen` would
 };
 
 // `answer`: of the verb `plan`; null without a coordinator.
 [[nodiscard]] PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansion,
                                    const Value& answer, const PlanOptions& options,
-                                   std::vector<StageCodeFacts> code = {});
+                                   std::vector<StageCodeFacts> code = {},
+                                   const PlanRoom& room = {});
 [[nodiscard]] std::string plan_as_text(const PlanReport& plan, const Palette& palette,
                                        std::int64_t now_ms);
 [[nodiscard]] Value plan_as_json(const PlanReport& plan);

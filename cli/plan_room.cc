@@ -28,8 +28,8 @@ PlanRoom::PlanRoom(const Value& workers, const Value& status)
 
 std::string PlanRoom::why_never(const Resources& needs) const {
   if (!known_ || machines_.empty()) return "";  // without any worker there is no end to speak of
-  std::string need = needs.slots == 1 ? "needs 1 slot"
-                                      : fmt::format("needs {} slots together", needs.slots);
+  std::string need =
+      needs.slots == 1 ? "needs 1 slot" : fmt::format("needs {} slots together", needs.slots);
   if (needs.memory_mb > 0) need += fmt::format(" and {} MiB", needs.memory_mb);
   if (!needs.labels.empty())
     need += fmt::format(" with label {}", fmt::join(needs.labels, " and "));

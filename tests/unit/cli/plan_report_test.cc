@@ -225,6 +225,114 @@ TEST(Plan, CountsTheCellsOfEachValueAndNamesOrphansAndWhatWasMerged) {
   EXPECT_TRUE(parse_json(to_pretty_json(plan_as_json(plan))).has_value());
 }
 
+Value worker(std::int64_t slots, std::int64_t free, Array labels = {}, Value memory_mb = {}) {
+  return Object{{"slots", slots},
+                {"free", free},
+                {"draining", false},
+                {"quarantine", Value()},
+                {"labels", std::move(labels)},
+                {"memory_mb", std::move(memory_mb)}};
+}
+
+TEST(Plan, WhatNoWorkerCouldHoldHasNoEnd) {
+  Small small;
+  for (TaskSpec& spec : small.expansion.tasks) spec.flops = 1e12;
+  const Value answer = Object{{"slots", 10}, {"slots_free", 8}};
+  const auto said = [&](Array workers, std::int64_t slots = 0) {
+    const PlanRoom room(Object{{"workers", std::move(workers)}}, Value());
+    return plan_as_text(make_plan(small.definition, small.expansion, answer,
+                                  {.gflops = 1000, .slots = slots}, {}, room),
+                        {}, 0);
+  };
+  EXPECT_THAT(said({worker(2, 2), worker(8, 6)}),
+              HasSubstr("end       in about 2.0 s on 10 slots (8 free now): "));
+  small.expansion.tasks[2].resources.slots = 16;
+  EXPECT_THAT(said({worker(2, 2), worker(8, 6)}),
+              HasSubstr("cannot run  1 task of train: needs 16 slots together; the largest worker "
+                        "has 8\nend         none: no worker that is there could hold what train "
+                        "needs\n"));
+  EXPECT_THAT(said({worker(2, 2)}, 32), HasSubstr("on 32 slots")) << "--slots supposes others";
+  small.expansion.tasks[2].resources = {.slots = 2, .labels = {"gpu"}};
+  EXPECT_THAT(said({worker(8, 8)}), HasSubstr("needs 2 slots together with label gpu; no worker "
+                                              "that takes new tasks carries it"));
+  small.expansion.tasks[2].resources = {.slots = 1, .memory_mb = 2048};
+  EXPECT_THAT(said({worker(8, 8, {}, 1024)}),
+              HasSubstr("needs 1 slot and 2048 MiB; the largest worker has 1024 MiB"));
+  EXPECT_THAT(said({worker(8, 8, {}, 1024), worker(1, 1)}), HasSubstr("on 9 slots"))
+      << "one that does not say how much it has is taken to have enough";
+  Value drains = worker(8, 8);
+  ASSERT_TRUE(drains.set("draining", true));
+  EXPECT_THAT(said({drains}), HasSubstr("unknown: every worker is draining or in quarantine"));
+}
+
+TEST(Plan, WhatOthersHaveInTheQueueIsSaidBesideTheEnd) {
+  Small small;
+  for (TaskSpec& spec : small.expansion.tasks) spec.flops = 1e12;
+  const Value answer =
+      Object{{"slots", 2},
+             {"tasks", Object{{small.expansion.tasks[1].key.hex(), Object{{"state", "queued"}}},
+                              {small.expansion.tasks[2].key.hex(), Object{{"state", "blocked"}}}}}};
+  const PlanRoom room(
+      Object{{"workers", Array{worker(2, 0)}}},
+      Object{{"tasks", Object{{"queued", 100}, {"running", 21}, {"blocked", 9}, {"failed", 7}}}});
+  const PlanReport plan =
+      make_plan(small.definition, small.expansion, answer, {.gflops = 1000}, {}, room);
+  EXPECT_EQ(plan.others, 120) << "one of those that are queued is its own";
+  EXPECT_THAT(plan_as_text(plan, {}, 0),
+              HasSubstr("on 2 slots (0 free now), without what 120 tasks "
+                        "of other sweeps take that run or are queued: "));
+}
+
+TEST(Plan, TheSpeedOfASlotIsOnlyAssumedWhereItIsAGpu) {
+  Small small;
+  const auto plan = [&] {
+    return make_plan(small.definition, small.expansion, Value(), {.slots = 3});
+  };
+  EXPECT_EQ(plan().unknown, 4);
+  EXPECT_THAT(
+      plan_as_text(plan(), {}, 0),
+      HasSubstr("estimate  unknown for 4 tasks: none like them has finished, and how fast a "
+                "slot without the label gpu is, only --gflops says\n"));
+  EXPECT_TRUE(at(plan_as_json(plan()), "slot_seconds").is_null()) << "not 0";
+  for (TaskSpec& spec : small.expansion.tasks) spec.resources.labels = {"gpu"};
+  EXPECT_EQ(plan().unknown, 1);
+  EXPECT_DOUBLE_EQ(plan().slot_seconds, 3 * 3.6e15 / 50'000e9);
+}
+
+TEST(Plan, WhatTookNoTimeIsNotUnknown) {
+  Small small;
+  small.expansion.tasks.resize(1);
+  const PlanReport plan = make_plan(
+      small.definition, small.expansion,
+      Object{{"slots", 1}, {"history", Array{finished("program of extract", 1, 0, 0)}}}, {});
+  const std::string text = plan_as_text(plan, {}, 0);
+  EXPECT_THAT(text, HasSubstr("estimate  <0.01 slot-seconds\n"));
+  EXPECT_THAT(text, Not(HasSubstr("?")));
+}
+
+TEST(Plan, BlocksAndCasesStandBesideAProductAndSeedsAreThoseOfAllRuns) {
+  Small small;
+  small.expansion.axis_sizes = {{"depth", 2},       {"text", 3},    {"cases", 2},
+                                {"abl: cases", 10}, {"rnd: lr", 0}, {"rnd: depth", 4}};
+  small.expansion.runs.back().seed = 7;
+  const std::string text =
+      plan_as_text(make_plan(small.definition, small.expansion, Value(), {}), {}, 0);
+  EXPECT_THAT(text,
+              HasSubstr("depth (2) × text (3) + cases (2) + abl: cases (10) + rnd: lr (range) "
+                        "× depth (4)\n"));
+  EXPECT_THAT(text, HasSubstr("3 cells, 2 seeds, 3 runs"));
+}
+
+TEST(Plan, AStageThatIsInNoCellIsNamed) {
+  Small small;
+  small.definition.stages.push_back({.name = "tune"});
+  auto when = Expression::parse("a = 5");
+  ASSERT_TRUE(when);
+  small.definition.stages.back().when = *when;
+  EXPECT_THAT(plan_as_text(make_plan(small.definition, small.expansion, Value(), {}), {}, 0),
+              HasSubstr("in no cell  tune (when a = 5)\n"));
+}
+
 TEST(Scope, OfASubmissionChangesWithAnythingThatAPlanIsAbout) {
   Small small;
   const std::string before = scope_of(small.definition, small.expansion);
