@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 
 #include "base/files.h"
 #include "base/host.h"
@@ -36,6 +37,7 @@ struct Started {
   std::string name{};
   pid_t pid = 0;
   std::string since{};
+  std::uintmax_t log_begin = 0;  // bytes that earlier ones have left in its log
 };
 
 bool lives(const Started& started) {
@@ -61,16 +63,21 @@ Result<Started> start(const std::string& name, std::vector<std::string> argument
                       const fs::path& log) {
   STRATA_TRY(const std::string path, program_path(name));
   arguments.insert(arguments.begin(), path);
+  std::error_code no_log;
+  const std::uintmax_t size = fs::file_size(log, no_log);
   STRATA_TRY(const pid_t pid, spawn({.argv = std::move(arguments),
                                      .stdout_file = log,
                                      .stderr_file = log,
                                      .own_session = true}));
-  return Started{.name = name, .pid = pid, .since = start_time_of(pid)};
+  return Started{
+      .name = name, .pid = pid, .since = start_time_of(pid), .log_begin = no_log ? 0 : size};
 }
 
-std::string tail_of(const fs::path& log) {
-  const auto text = read_file(log);
+// Of what this one has written: its predecessor's error is not its own.
+std::string tail_of(const fs::path& log, const Started& started) {
+  auto text = read_file(log);
   if (!text) return "";
+  if (started.log_begin <= text->size()) text->erase(0, started.log_begin);
   return text->size() <= kLogTail ? *text : "…" + text->substr(text->size() - kLogTail);
 }
 
@@ -88,20 +95,61 @@ Started started_of(const Value& value) {
 struct Pair {
   Started coordinator{};
   Started worker{};
+  std::map<std::string, std::string> options{};  // with which they were started
 };
+
+// Those that were given, as words; paths from the root, since they are compared from elsewhere.
+std::map<std::string, std::string> words_of(const UpOptions& options) {
+  std::map<std::string, std::string> out;
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) out[name] = value;
+  };
+  const auto add_path = [&](const char* name, const std::string& value) {
+    std::error_code error;
+    if (!value.empty()) out[name] = fs::absolute(value, error).lexically_normal().string();
+  };
+  add("--slots", options.slots > 0 ? std::to_string(options.slots) : "");
+  add("--metrics", options.metrics);
+  add_path("--models", options.models);
+  add_path("--mirror", options.mirror);
+  add_path("--restore", options.restore);
+  return out;
+}
+
+// An option that what runs was not started with: it would change nothing, and say nothing.
+Status check_same(const Pair& running, const UpOptions& options) {
+  for (const auto& [name, value] : words_of(options)) {
+    const auto before = running.options.find(name);
+    if (before != running.options.end() && before->second == value) continue;
+    return fail(
+        ErrorCode::kConflict,
+        "already up{}: {} {} would change nothing. End it with `strata up --stop`, then start "
+        "it so",
+        before == running.options.end() ? fmt::format(", without {}", name)
+                                        : fmt::format(", with {} {}", name, before->second),
+        name, value);
+  }
+  return {};
+}
 
 Pair read_pair(const fs::path& folder) {
   const auto text = read_file(folder / kUpFileName);
   if (!text) return {};
   const auto value = parse_json(*text);
   if (!value) return {};
-  return {.coordinator = started_of(at(*value, "coordinator")),
-          .worker = started_of(at(*value, "worker"))};
+  Pair out{.coordinator = started_of(at(*value, "coordinator")),
+           .worker = started_of(at(*value, "worker"))};
+  for (const auto& [name, word] : object_at(*value, "options"))
+    out.options[name] = brief_text(word);
+  return out;
 }
 
 Status write_pair(const fs::path& folder, const Pair& pair) {
-  const Value value =
-      Object{{"coordinator", as_json(pair.coordinator)}, {"worker", as_json(pair.worker)}};
+  Object options;
+  for (const auto& [name, word] : pair.options) options[name] = word;
+  const Value value = Object{{"coordinator", as_json(pair.coordinator)},
+                             {"worker", as_json(pair.worker)},
+                             {"options", std::move(options)}};
   return write_file_atomic(folder / kUpFileName, to_pretty_json(value), 0600);
 }
 
@@ -160,7 +208,7 @@ Status await_coordinator(const Places& places, const Started& coordinator) {
   });
   if (found && !has_gone(coordinator)) return {};
   return fail(ErrorCode::kUnavailable, "the coordinator did not start; {} ends with:\n{}",
-              places.log("coordinator").string(), tail_of(places.log("coordinator")));
+              places.log("coordinator").string(), tail_of(places.log("coordinator"), coordinator));
 }
 
 Status await_worker(Client& client, const Places& places, const Started& worker) {
@@ -171,7 +219,7 @@ Status await_worker(Client& client, const Places& places, const Started& worker)
   });
   if (found && !has_gone(worker)) return {};
   return fail(ErrorCode::kUnavailable, "the worker did not start; {} ends with:\n{}",
-              places.log("worker").string(), tail_of(places.log("worker")));
+              places.log("worker").string(), tail_of(places.log("worker"), worker));
 }
 
 Result<Pair> start_pair(const UpOptions& options, const Places& places) {
@@ -185,7 +233,7 @@ Result<Pair> start_pair(const UpOptions& options, const Places& places) {
   pass_on("--metrics", options.metrics);
   pass_on("--mirror", options.mirror);
   pass_on("--restore", options.restore);
-  Pair pair;
+  Pair pair{.options = words_of(options)};
   STRATA_TRY(pair.coordinator, start(kCoordinator, arguments, places.log("coordinator")));
   const auto rest = [&]() -> Status {
     STRATA_CHECK_OK(write_pair(
@@ -259,7 +307,7 @@ Result<int> stay(Context& context, const Places& places, const Pair& pair) {
       const char* log = started == &pair.worker ? "worker" : "coordinator";
       (void)stop_pair(pair, places.folder);
       return fail(ErrorCode::kUnavailable, "{} has ended; {} ends with:\n{}", started->name,
-                  places.log(log).string(), tail_of(places.log(log)));
+                  places.log(log).string(), tail_of(places.log(log), *started));
     }
     const auto status = client->ask("status", Object{});
     const std::string line = status ? status_line(*status) : status.error().message;
@@ -286,6 +334,7 @@ Result<int> run_up(Context& context, const UpOptions& options) {
   const Places places{folder_of(options.folder)};
   const Pair before = read_pair(places.folder);
   if (lives(before.coordinator) && lives(before.worker)) {
+    STRATA_CHECK_OK(check_same(before, options));
     context.answer(places_json(places, before),
                    "already up: " + places_text(places, before, context.palette));
     return kExitOk;
