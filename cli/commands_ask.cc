@@ -149,6 +149,9 @@ Result<Value> retry_question(Context& context, const std::string& target,
   if (is_sweep) {
     STRATA_TRY(const Value answer,
                context.ask("search", Object{{"sweep", target}, {"query", where}, {"whole", true}}));
+    for (const Value& name : array_at(answer, "unknown_names"))
+      return fail(ErrorCode::kNotFound, "--where: no run has a parameter or a score called {}",
+                  brief_text(name));
     Array tasks = tasks_to_revive(array_at(answer, "runs"));
     if (tasks.empty()) return Value(Object{{"tasks", Array{}}});
     return Value(Object{{"sweep", target}, {"tasks", std::move(tasks)}});

@@ -1,4 +1,5 @@
 // query, table, plot, trace.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -40,7 +41,7 @@ Result<int> run_query_command(Context& context, const QueryOptions& options) {
           ? groups_as_text(array_at(answer, "groups"), options.by, options.mean, context.palette)
           : runs_as_text(array_at(answer, "runs"), names_in(query), context.palette);
   context.answer(answer, text + context.palette.paint(Tint::kWarn, note));
-  return kExitOk;
+  return note.empty() ? kExitOk : kExitFailed;  // a misspelt name is no empty result
 }
 
 namespace {
@@ -66,6 +67,12 @@ Result<std::map<std::string, std::string>> reasons_of(Context& context, const st
   return out;
 }
 
+tl::unexpected<Error> no_score_yet(const std::string& sweep) {
+  return fail(ErrorCode::kNotFound,
+              "no run of sweep '{}' has a score yet; strata watch {} shows how far it is", sweep,
+              sweep);
+}
+
 // Scores that were asked for by name and that neither the sweep nor any of its runs has.
 Status check_scores(const std::string& sweep, const Value& definition, const Array& runs,
                     const std::vector<std::string>& chosen) {
@@ -77,8 +84,7 @@ Status check_scores(const std::string& sweep, const Value& definition, const Arr
   }
   for (const std::string& name : chosen) {
     if (known.contains(name)) continue;
-    if (known.empty())
-      return fail(ErrorCode::kNotFound, "no run of sweep '{}' has a score yet", sweep);
+    if (known.empty()) return no_score_yet(sweep);
     return fail(ErrorCode::kNotFound, "sweep '{}' has no score '{}'; it has {}", sweep, name,
                 fmt::join(known, ", "));
   }
@@ -108,6 +114,7 @@ Result<int> run_table(Context& context, const TableOptions& options) {
   request.bootstrap.resamples = options.resamples;
   request.published = !options.no_published;
   STRATA_TRY(const AblationTable table, build_table(request));
+  if (table.columns.empty()) return no_score_yet(options.sweep);
   std::string text;
   if (options.format == "csv") {
     text = table_as_csv(table);
@@ -158,6 +165,10 @@ Result<std::vector<MetricCurve>> curves_of(Context& context, const std::string& 
   return out;
 }
 
+bool has_parameter(const Value& run, const std::string& name) {
+  return !at(at(run, "assignment"), name).is_null() || at(run, "parameters").find(name) != nullptr;
+}
+
 Result<Plot> plot_for(Context& context, const PlotOptions& options) {
   if (options.x == "step") {
     STRATA_TRY(const auto curves, curves_of(context, options.sweep, options.y));
@@ -169,8 +180,17 @@ Result<Plot> plot_for(Context& context, const PlotOptions& options) {
     for (const Value& axis : array_at(request.definition, "axes"))
       rows.push_back(at(axis, "parameter"));
   }
-  if (std::find(rows.begin(), rows.end(), Value(options.x)) == rows.end())
+  if (std::find(rows.begin(), rows.end(), Value(options.x)) == rows.end()) {
+    const bool known = std::ranges::any_of(
+        request.runs, [&](const Value& run) { return has_parameter(run, options.x); });
+    if (!known) {
+      std::vector<std::string> names;
+      for (const Value& row : rows) names.push_back(brief_text(row));
+      return fail(ErrorCode::kNotFound, "sweep '{}' has no parameter '{}'; what varies in it: {}",
+                  options.sweep, options.x, fmt::join(names, ", "));
+    }
     rows.push_back(options.x);
+  }
   if (request.definition.is_null()) request.definition = Object{};
   STRATA_CHECK_OK(request.definition.set("table.rows", std::move(rows)));
   STRATA_TRY(const AblationTable table, build_table(request));

@@ -18,6 +18,22 @@ bool is_own(std::string_view name) {
   return std::find(std::begin(kOwnNames), std::end(kOwnNames), name) != std::end(kOwnNames);
 }
 
+// What `state` of a run may be.
+constexpr const char* kRunStates[] = {"failed", "diverged", "cancelled", "pruned",   "running",
+                                      "queued", "held",     "blocked",   "succeeded"};
+
+// A filter about `state` alone that holds for none of them has a word in it that is no state.
+Status check_states(const Query& query) {
+  if (!query.filter || query.filter->names() != std::set<std::string>{"state"}) return {};
+  for (const char* state : kRunStates) {
+    const Value value(state);
+    const auto holds = query.filter->holds([&](std::string_view) { return &value; });
+    if (!holds || *holds) return {};
+  }
+  return fail(ErrorCode::kInvalid, "{} holds for no state that a run may have: {}",
+              query.filter->text(), fmt::join(kRunStates, ", "));
+}
+
 }  // namespace
 
 const Value* run_lookup(const Value& run, std::string_view name) {
@@ -43,7 +59,10 @@ std::vector<std::string> names_in(const Query& query) {
 
 Result<Query> read_query(const std::string& text) {
   auto query = parse_query(text);
-  if (query) return query;
+  if (query) {
+    STRATA_CHECK_OK(check_states(*query));
+    return query;
+  }
   // "column 15: ..." counts bytes from 1; what is shown counts columns of the terminal.
   constexpr std::string_view kColumn = "column ";
   const std::string& message = query.error().message;

@@ -211,8 +211,64 @@ TEST(Commands, AQuerySaysWhichOfItsNamesNobodyHas) {
   Desk desk;
   desk.answers["search"] =
       Value(Object{{"runs", Array{}}, {"matched", 0}, {"unknown_names", Array{"nope"}}});
-  EXPECT_EQ(run_query_command(desk.context, {.text = "nope = 3"}).value(), kExitOk);
+  EXPECT_EQ(run_query_command(desk.context, {.text = "nope = 3"}).value(), kExitFailed);
   EXPECT_THAT(desk.printed, HasSubstr("0 runs\nno run has a parameter or a score called nope\n"));
+}
+
+TEST(Commands, AStateThatNoRunCanHaveIsWrongUsage) {
+  Desk desk;
+  desk.answers["search"] = Value(Object{{"runs", Array{}}, {"matched", 0}});
+  for (const char* text : {"state = done", "state = done or state = finished limit 3"}) {
+    const auto asked = run_query_command(desk.context, {.text = text});
+    ASSERT_FALSE(asked.has_value()) << text;
+    EXPECT_EQ(exit_code_of(asked.error()), kExitUsage);
+    EXPECT_THAT(asked.error().message,
+                HasSubstr("holds for no state that a run may have: failed, diverged, cancelled"));
+  }
+  for (const char* text :
+       {"state = held", "state != done", "state = done or seed = 1", "", "cell = x"})
+    EXPECT_EQ(run_query_command(desk.context, {.text = text}).value(), kExitOk) << text;
+}
+
+TEST(Commands, RetryWhereANameIsUnknownIsAnError) {
+  Desk desk;
+  desk.answers["sweeps"] = Value(Object{{"sweeps", Array{Object{{"sweep", "small"}}}}});
+  desk.answers["search"] = Value(Object{{"runs", Array{}}, {"unknown_names", Array{"zz"}}});
+  const auto retried = run_retry(desk.context, "small", "zz = 1");
+  ASSERT_FALSE(retried.has_value());
+  EXPECT_EQ(retried.error().message, "--where: no run has a parameter or a score called zz");
+}
+
+TEST(Commands, APlotOverAParameterThatNoRunHasIsRefused) {
+  Desk desk;
+  desk.answers["sweeps"] = Value(
+      Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", small_definition()}}}}});
+  desk.answers["runs"] = Value(
+      Object{{"runs", Array{run_answer({.scores = {{.name = "wer", .items = {0.1, 0.2}}}})}}});
+  desk.answers["tasks"] = Value(Object{{"tasks", Array{}}});
+  const std::string out = (desk.folder / "p.svg").string();
+  const auto plot = [&](const std::string& x) {
+    return run_plot(desk.context, {.sweep = "small", .x = x, .y = "wer", .out = out});
+  };
+  ASSERT_FALSE(plot("nosuch").has_value());
+  EXPECT_EQ(plot("nosuch").error().message,
+            "sweep 'small' has no parameter 'nosuch'; what varies in it: align.text.layer");
+  EXPECT_TRUE(plot("align.text.layer").has_value());
+  EXPECT_TRUE(plot("model.depth").has_value()) << "it does not vary, and is a parameter";
+}
+
+TEST(Commands, ATableWithoutAnyScoreSaysSo) {
+  Desk desk;
+  Value definition = small_definition();
+  ASSERT_TRUE(definition.set("table", Object{}));
+  desk.answers["sweeps"] =
+      Value(Object{{"sweeps", Array{Object{{"sweep", "small"}, {"definition", definition}}}}});
+  desk.answers["runs"] = Value(Object{{"runs", Array{run_answer({})}}});
+  desk.answers["tasks"] = Value(Object{{"tasks", Array{}}});
+  const auto table = run_table(desk.context, {.sweep = "small"});
+  ASSERT_FALSE(table.has_value());
+  EXPECT_EQ(table.error().message,
+            "no run of sweep 'small' has a score yet; strata watch small shows how far it is");
 }
 
 TEST(Commands, AQueryInGroupsShowsWhatTheyHaveInCommonTheirNumberAndMeans) {
