@@ -472,8 +472,14 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
 
 std::string watch_as_line(const Value& watch, const Beside& beside) {
   const TaskCounts all = counts_of(at(watch, "tasks"));
-  return fmt::format("{} {}/{} tasks, {} running, {} failed, {}", text_at(watch, "sweep"),
-                     all.ended(), all.total(), all.active(), all.failed, time_left(watch, beside));
+  std::string line =
+      fmt::format("{} {}/{} tasks, {} running, {} failed, {}", text_at(watch, "sweep"), all.ended(),
+                  all.total(), all.active(), all.failed, time_left(watch, beside));
+  // Where nothing runs, whoever reads the log of a script has to learn why.
+  const std::vector<WaitingLine> waiting = waiting_lines(watch);
+  if (all.active() > 0 || all.queued == 0 || waiting.empty()) return line;
+  return line + fmt::format("; {}: {}", plural(waiting.front().tasks, "task"),
+                            printable(waiting.front().reason));
 }
 
 }  // namespace strata::cli

@@ -189,6 +189,17 @@ TEST(Watch, WithoutAnyHistoryTheLineSaysWhyThereIsNoTime) {
             "demo 0/2 tasks, 0 running, 0 failed, time left unknown: no train has finished yet");
 }
 
+TEST(Watch, ALineSaysWhyNothingRuns) {
+  Value watch = watch_answer();
+  ASSERT_TRUE(watch.set(
+      "waiting",
+      Array{Object{{"reason", "needs 1 slot; w is in quarantine: 3 tasks failed"}, {"tasks", 2}}}));
+  EXPECT_THAT(watch_as_line(watch), Not(HasSubstr("quarantine"))) << "something runs";
+  ASSERT_TRUE(watch.set("tasks.running", 0));
+  EXPECT_THAT(watch_as_line(watch),
+              HasSubstr("; 2 tasks: needs 1 slot; w is in quarantine: 3 tasks failed"));
+}
+
 TEST(Watch, NoLineIsWiderThanTheTerminal) {
   Value watch = watch_answer();
   ASSERT_TRUE(watch.set("by_stage.score", Object{{"blocked", 3}}).has_value());
