@@ -22,6 +22,29 @@ bool is_hex_prefix(const std::string& text) {
          text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+constexpr std::size_t kCandidatesNamed = 6;
+constexpr std::size_t kCandidateDigits = 12;
+
+// A question about a run or a task. Where its digits are too few, the tasks that begin with them
+// are named; one of the candidates may be a run, which the coordinator lists by no prefix.
+Result<Value> ask_about(Context& context, const std::string& verb, const std::string& prefix) {
+  auto answer = context.ask(verb, Object{{"prefix", prefix}});
+  if (answer || answer.error().code != ErrorCode::kConflict) return answer;
+  const auto tasks = context.ask("tasks", Object{{"prefix", prefix}});
+  if (!tasks) return answer;
+  const Array& found = array_at(*tasks, "tasks");
+  std::vector<std::string> named;
+  for (std::size_t i = 0; i < std::min(found.size(), kCandidatesNamed); ++i) {
+    named.push_back(text_at(found[i], "stage") + " " +
+                    text_at(found[i], "task").substr(0, kCandidateDigits));
+  }
+  if (found.size() > named.size())
+    named.push_back(fmt::format("and {} more", found.size() - named.size()));
+  if (found.size() < 2) named.emplace_back("a run");
+  return fail(answer.error().code, "{}; it may be {}", answer.error().message,
+              fmt::join(named, ", "));
+}
+
 }  // namespace
 
 Result<int> run_list(Context& context) {
@@ -48,16 +71,16 @@ std::vector<std::string> stages_of_run(Context& context, const Value& run) {
 }  // namespace
 
 Result<int> run_show(Context& context, const std::string& prefix) {
-  STRATA_TRY(const Value answer, context.ask("show", Object{{"prefix", prefix}}));
+  STRATA_TRY(const Value answer, ask_about(context, "show", prefix));
   context.answer(answer, show_as_text(answer, context.palette, stages_of_run(context, answer)));
   return kExitOk;
 }
 
 Result<int> run_explain(Context& context, const std::string& prefix) {
-  STRATA_TRY(const Value answer, context.ask("explain", Object{{"prefix", prefix}}));
+  STRATA_TRY(const Value answer, ask_about(context, "explain", prefix));
   std::vector<std::string> order;
   if (text_at(answer, "kind") == "run") {
-    const auto run = context.ask("show", Object{{"prefix", prefix}});
+    const auto run = ask_about(context, "show", prefix);
     if (run) order = stages_of_run(context, *run);
   }
   context.answer(answer, explain_as_text(answer, context.palette, order));
@@ -161,7 +184,7 @@ Result<Value> retry_question(Context& context, const std::string& target,
   if (!where.empty())
     return fail(ErrorCode::kInvalid, "--where chooses among the runs of a sweep, and {} is none",
                 target);
-  STRATA_TRY(const Value shown, context.ask("show", Object{{"prefix", target}}));
+  STRATA_TRY(const Value shown, ask_about(context, "show", target));
   if (text_at(shown, "kind") == "run")
     return Value(Object{{"tasks", tasks_to_revive({shown}, true)}});
   const std::string key = text_at(shown, "task", text_at(at(shown, "spec"), "key"));
@@ -224,7 +247,7 @@ std::string guessed_folder(const std::string& worker, const std::string& task,
 }
 
 Result<LogPlace> log_place(Context& context, const std::string& prefix) {
-  STRATA_TRY(Value shown, context.ask("show", Object{{"prefix", prefix}}));
+  STRATA_TRY(Value shown, ask_about(context, "show", prefix));
   if (text_at(shown, "kind") == "run") {
     const std::string task = task_of_interest(shown);
     if (task.empty())

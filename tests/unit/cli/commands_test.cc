@@ -166,6 +166,27 @@ TEST(Commands, ASubmissionThatIsNotAnsweredSaysWhatTheCoordinatorSaysOfItself) {
             "no answer. Its dispatch is paused: writing events.sqlite: the disk is full");
 }
 
+TEST(Commands, DigitsThatAreTooFewNameWhoBeginsWithThem) {
+  Desk desk;
+  for (const char* verb : {"show", "explain"})
+    desk.answers[verb] =
+        tl::unexpected(Error{ErrorCode::kConflict, "71cc is not unique: give more digits"});
+  EXPECT_EQ(run_show(desk.context, "71cc").error().message, "71cc is not unique: give more digits");
+  const auto task = [](const char* stage, const std::string& digits) {
+    return Object{{"stage", stage}, {"task", digits + std::string(64 - digits.size(), '0')}};
+  };
+  desk.answers["tasks"] =
+      Value(Object{{"tasks", Array{task("train", "71cc09ab12cd"), task("score", "71ccff")}}});
+  const std::string whole =
+      "71cc is not unique: give more digits; it may be train 71cc09ab12cd, score 71ccff000000";
+  EXPECT_EQ(run_show(desk.context, "71cc").error().message, whole);
+  EXPECT_EQ(run_explain(desk.context, "71cc").error().message, whole);
+  EXPECT_EQ(run_logs(desk.context, "71cc", false).error().message, whole);
+  desk.answers["tasks"] = Value(Object{{"tasks", Array{task("train", "71cc09ab12cd")}}});
+  EXPECT_THAT(run_show(desk.context, "71cc").error().message,
+              HasSubstr("it may be train 71cc09ab12cd, a run"));
+}
+
 TEST(Commands, ABadFileIsWrongUsage) {
   Desk desk;
   const auto done = run_plan(desk.context, "/nonexistent/sweep.yaml", {});
