@@ -17,8 +17,23 @@ namespace fs = std::filesystem;
 constexpr std::string_view kFolderToken = "{folder}";
 constexpr std::string_view kEndsOfPath = " \t\n'\":,;&|()";
 
+// Hooks of git, and `git rebase --exec`, name their own repository to all that they start, and git
+// believes that before it believes the folder.
 Result<std::string> git(const fs::path& folder, std::vector<std::string> words) {
-  std::vector<std::string> argv{"git", "-C", folder.string()};
+  std::vector<std::string> argv{"env",
+                                "-u",
+                                "GIT_DIR",
+                                "-u",
+                                "GIT_WORK_TREE",
+                                "-u",
+                                "GIT_INDEX_FILE",
+                                "-u",
+                                "GIT_COMMON_DIR",
+                                "-u",
+                                "GIT_PREFIX",
+                                "git",
+                                "-C",
+                                folder.string()};
   argv.insert(argv.end(), words.begin(), words.end());
   STRATA_TRY(const Captured got, run_captured({.argv = argv, .stderr_file = "/dev/null"}));
   if (got.exit.ok()) return got.output;

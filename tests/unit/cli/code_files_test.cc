@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include <fstream>
 
 #include "base/sha256.h"
@@ -44,8 +46,11 @@ class CodeOf : public ::testing::Test {
     return code ? code->files : Names{code.error().message};
   }
   void git(Names words) const {
-    words.insert(words.begin(), {"git", "-C", root_.string(), "-c", "user.name=n", "-c",
-                                 "user.email=e@example.org"});
+    // Or it would write into the repository of a hook that runs these tests.
+    words.insert(words.begin(),
+                 {"env", "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u",
+                  "GIT_COMMON_DIR", "git", "-C", root_.string(), "-c", "user.name=n", "-c",
+                  "user.email=e@example.org"});
     const auto done = run_captured({.argv = words});
     ASSERT_TRUE(done && done->exit.ok());
   }
@@ -94,6 +99,9 @@ TEST_F(CodeOf, InARepositoryItIsWhatGitDoesNotIgnoreAndTheCommitIsNamed) {
   const StageDefinition whole = stage({"make", "-C", "{folder}"});
   EXPECT_EQ(files_of(whole), Names{"train.py"});
   EXPECT_EQ(find_code(whole)->git.size(), 40U);
+  ASSERT_EQ(::setenv("GIT_DIR", (temporary_ / "elsewhere").c_str(), 1), 0);
+  EXPECT_EQ(find_code(whole)->git.size(), 40U) << "run by a hook of another repository";
+  ASSERT_EQ(::unsetenv("GIT_DIR"), 0);
   write(root_ / "sweeps/train.py", "changed");
   write(root_ / "sweeps/new.py", "new");
   write(root_ / "src/lib/a.py", "changed, but of no concern here");
