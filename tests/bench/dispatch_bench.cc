@@ -130,7 +130,7 @@ class Bench {
     for (std::size_t i = 0; i < kInputsPerBatch && !inputs_.empty(); ++i) {
       const Input input = std::move(inputs_.front());
       inputs_.pop_front();
-      now_ = now_ + std::chrono::microseconds(10);
+      now_ = now_ + std::chrono::microseconds(1);  // so that nobody is silent for long
       Output output = core_.step(input, now_, WallTime{1'700'000'000'000});
       std::move(output.events.begin(), output.events.end(), std::back_inserter(batch));
       std::move(output.effects.begin(), output.effects.end(), std::back_inserter(effects));
@@ -216,7 +216,9 @@ int run(const Wanted& wanted) {
               static_cast<double>(sqlite3_memory_used()) / tasks);
   std::printf("store, bytes a task    %12.0f\n",
               static_cast<double>(std::filesystem::file_size(file)) / tasks);
-  return 0;
+  if (bench.ended == static_cast<std::uint64_t>(wanted.tasks)) return 0;
+  std::fprintf(stderr, "strata-bench-dispatch: not every task has ended\n");
+  return 1;
 }
 
 }  // namespace
