@@ -1,5 +1,7 @@
 #include "coordinator/event_store.h"
 
+#include <future>
+
 #include "base/assert.h"
 #include "base/sha256.h"
 #include "base/zmq/socket.h"
@@ -75,7 +77,8 @@ struct EventStore::State {
   std::string coordinator_id;
   Tip end{};
   bool has_old_rows = false;  // damaged ones, which stay as they are
-  std::unique_ptr<Projector> tables;
+  std::future<Result<std::unique_ptr<Projector>>> opening;
+  std::unique_ptr<Projector> tables;  // once they are open
 };
 
 EventStore::EventStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -84,6 +87,12 @@ EventStore::EventStore(EventStore&&) noexcept = default;
 EventStore& EventStore::operator=(EventStore&&) noexcept = default;
 
 Result<EventStore> EventStore::open(const fs::path& file, const std::string& name) {
+  STRATA_TRY(EventStore store, begin_opening(file, name));
+  STRATA_CHECK_OK(store.finish_opening());
+  return store;
+}
+
+Result<EventStore> EventStore::begin_opening(const fs::path& file, const std::string& name) {
   std::error_code ignored;
   const auto tip = read_tip(file);
   const bool there = fs::exists(file, ignored);
@@ -102,8 +111,14 @@ Result<EventStore> EventStore::open(const fs::path& file, const std::string& nam
   STRATA_TRY(const std::string random, random_name());
   STRATA_TRY(state->coordinator_id,
              settle_name(*state->database, file, state->end.seq, name.empty() ? random : name));
-  STRATA_TRY(state->tables, Projector::open(file, state->end));
+  state->opening = std::async(std::launch::async,
+                              [file, end = state->end] { return Projector::open(file, end); });
   return EventStore(std::move(state));
+}
+
+Status EventStore::finish_opening() {
+  STRATA_TRY(state_->tables, state_->opening.get());
+  return {};
 }
 
 const std::string& EventStore::coordinator_id() const { return state_->coordinator_id; }

@@ -46,6 +46,11 @@ class EventStore {
   // where the name of an old one is gone or changed (store_name.h). REQUIRES: the store folder's
   // lock is held.
   static Result<EventStore> open(const std::filesystem::path& file, const std::string& name = "");
+  // The same in two steps. Between them the derived tables are checked and opened on another
+  // thread, which takes as long as a replay does, and only replay() may be called.
+  static Result<EventStore> begin_opening(const std::filesystem::path& file,
+                                          const std::string& name = "");
+  [[nodiscard]] Status finish_opening();
   ~EventStore();
   EventStore(EventStore&&) noexcept;
   EventStore& operator=(EventStore&&) noexcept;

@@ -72,7 +72,7 @@ void LiveView::note(const Event& event) {
     const auto it = live_.find(ended->attempt);
     if (it == live_.end()) return;
     if (std::holds_alternative<Succeeded>(ended->outcome) && it->second.started_ms) {
-      seconds_[ended->attempt.task] =
+      seconds_.at(ended->attempt.task) =
           static_cast<double>(event.at.unix_ms - *it->second.started_ms) / 1'000.0;
     }
     live_.erase(it);
@@ -140,10 +140,7 @@ Value LiveView::running_row(const Cluster& cluster, const TaskKey& key, const Ta
                 {"runs", cells}};
 }
 
-const double* LiveView::seconds_of(const TaskKey& task) const {
-  const auto it = seconds_.find(task);
-  return it == seconds_.end() ? nullptr : &it->second;
-}
+const double* LiveView::seconds_of(const TaskKey& task) const { return seconds_.find(task); }
 
 namespace {
 

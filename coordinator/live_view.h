@@ -59,7 +59,7 @@ class LiveView {
 
   std::map<AttemptId, Live> live_;
   RungWatch rungs_;
-  std::map<TaskKey, double> seconds_;  // of the last success
+  KeyIndex<double> seconds_;  // of the last success
   std::map<WorkerId, Instant> heard_;
 };
 

@@ -147,12 +147,13 @@ Result<MetricStore> open_metrics(const StoreFolder& folder, const fs::path& scra
 
 Result<OpenEvents> open_events(const StoreFolder& folder, const fs::path& scratch,
                                const std::function<void(const Event&)>& observer) {
-  auto events = EventStore::open(folder.events_file());
+  auto events = EventStore::begin_opening(folder.events_file());
   if (!events) {
     if (events.error().code != ErrorCode::kDamaged) return tl::unexpected(events.error());
     return salvage(folder, scratch, events.error(), observer);
   }
   STRATA_TRY(Replayed replayed, events->replay(observer));
+  STRATA_CHECK_OK(events->finish_opening());
   std::string reason;
   if (replayed.damage) {
     reason = reason_of(*replayed.damage, folder);

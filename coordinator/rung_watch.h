@@ -7,12 +7,13 @@
 // Thread rule: one thread.
 #pragma once
 
-#include <map>
+#include <deque>
 #include <optional>
 #include <set>
 #include <vector>
 
 #include "coordinator/core/core.h"
+#include "coordinator/core/key_index.h"
 #include "coordinator/metric_store.h"
 
 namespace strata::coordinator {
@@ -41,9 +42,9 @@ class RungWatch {
     ContentHash checkpoint{};
     std::int64_t step = 0;
   };
-  std::map<TaskKey, Last> checkpoints_;
-  std::map<TaskKey, std::vector<BranchAttempt>> branches_;
-  std::set<TaskKey> due_;
+  KeyIndex<Last> checkpoints_;
+  KeyIndex<std::vector<BranchAttempt>> branches_;
+  std::deque<TaskKey> due_;   // in the order in which they came; some of them twice
   std::set<TaskKey> unread_;  // due again at retry_
   Instant retry_{};
   bool told_ = false;  // that points cannot be read

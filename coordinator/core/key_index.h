@@ -17,6 +17,8 @@ class KeyIndex {
     const auto it = values_.find(key);
     return it == values_.end() ? nullptr : &it->second;
   }
+  // The value of that key; made where there is none.
+  [[nodiscard]] V& at(const TaskKey& key) { return values_[key]; }
   void set(const TaskKey& key, V value) { values_.insert_or_assign(key, value); }
   void erase(const TaskKey& key) { values_.erase(key); }
   [[nodiscard]] std::size_t size() const { return values_.size(); }
