@@ -171,16 +171,14 @@ std::chrono::milliseconds patience_for(const link::AddressFile& file) {
 Status check_alive(const link::AddressFile& file, const std::filesystem::path& address_file) {
   if (!process_is_gone(file) || !nobody_listens(file)) return {};
   std::error_code error;
-  const std::filesystem::path folder = std::filesystem::absolute(address_file, error).parent_path();
-  const bool ours = std::filesystem::exists(folder / kUpFileName, error);
-  std::string command = "strata-coordinator --store " + folder.string();
-  if (ours)
-    command = folder == link::default_store_folder() ? "strata up"
-                                                     : "strata up --folder " + folder.string();
-  return fail(ErrorCode::kUnavailable,
-              "the coordinator has ended: there is no process {} any more, and nobody listens at "
-              "{}. `{}` starts it again",
-              file.pid, file.address, command);
+  const bool ours = std::filesystem::exists(
+      std::filesystem::absolute(address_file, error).parent_path() / kUpFileName, error);
+  return fail(
+      ErrorCode::kUnavailable,
+      "the coordinator has ended, or is being started: there is no process {} any more, and "
+      "nobody listens at {}. Start it again as it was started, {}",
+      file.pid, file.address,
+      ours ? "with `strata up` and the same options" : "with the same --store and options");
 }
 
 Result<std::unique_ptr<Client>> connect(const std::string& address_file) {

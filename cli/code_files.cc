@@ -3,6 +3,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "base/files.h"
@@ -20,20 +21,26 @@ constexpr std::string_view kEndsOfPath = " \t\n'\":,;&|()";
 // Hooks of git, and `git rebase --exec`, name their own repository to all that they start, and git
 // believes that before it believes the folder.
 Result<std::string> git(const fs::path& folder, std::vector<std::string> words) {
-  std::vector<std::string> argv{"env",
-                                "-u",
-                                "GIT_DIR",
-                                "-u",
-                                "GIT_WORK_TREE",
-                                "-u",
-                                "GIT_INDEX_FILE",
-                                "-u",
-                                "GIT_COMMON_DIR",
-                                "-u",
-                                "GIT_PREFIX",
-                                "git",
-                                "-C",
-                                folder.string()};
+  // As `git rev-parse --local-env-vars` lists them.
+  constexpr std::array kOfItsRepository{"GIT_ALTERNATE_OBJECT_DIRECTORIES",
+                                        "GIT_COMMON_DIR",
+                                        "GIT_CONFIG",
+                                        "GIT_CONFIG_COUNT",
+                                        "GIT_CONFIG_PARAMETERS",
+                                        "GIT_DIR",
+                                        "GIT_GRAFT_FILE",
+                                        "GIT_IMPLICIT_WORK_TREE",
+                                        "GIT_INDEX_FILE",
+                                        "GIT_NO_REPLACE_OBJECTS",
+                                        "GIT_OBJECT_DIRECTORY",
+                                        "GIT_PREFIX",
+                                        "GIT_QUARANTINE_PATH",
+                                        "GIT_REPLACE_REF_BASE",
+                                        "GIT_SHALLOW_FILE",
+                                        "GIT_WORK_TREE"};
+  std::vector<std::string> argv{"env"};
+  for (const char* name : kOfItsRepository) argv.insert(argv.end(), {"-u", name});
+  argv.insert(argv.end(), {"git", "-C", folder.string()});
   argv.insert(argv.end(), words.begin(), words.end());
   STRATA_TRY(const Captured got, run_captured({.argv = argv, .stderr_file = "/dev/null"}));
   if (got.exit.ok()) return got.output;

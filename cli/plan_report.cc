@@ -30,6 +30,8 @@ Category category_of(const Value& known) {
   if (known.is_null()) return Category::kFresh;
   const std::string state = text_at(known, "state");
   if (state == "failed" || state == "cancelled") return Category::kRetried;
+  // By another sweep's search, or before this one was cancelled: it runs again.
+  if (state == "pruned" && !flag_at(known, "wanted")) return Category::kRetried;
   if (state == "succeeded" || state == "diverged" || state == "pruned")
     return flag_at(known, "outdated") ? Category::kOutdated : Category::kKept;
   return Category::kUnderWay;

@@ -96,6 +96,7 @@ struct Pair {
   Started coordinator{};
   Started worker{};
   std::map<std::string, std::string> options{};  // with which they were started
+  bool options_known = false;                    // an earlier build did not write them down
 };
 
 // Those that were given, as words; paths from the root, since they are compared from elsewhere.
@@ -118,6 +119,7 @@ std::map<std::string, std::string> words_of(const UpOptions& options) {
 
 // An option that what runs was not started with: it would change nothing, and say nothing.
 Status check_same(const Pair& running, const UpOptions& options) {
+  if (!running.options_known) return {};
   for (const auto& [name, value] : words_of(options)) {
     const auto before = running.options.find(name);
     if (before != running.options.end() && before->second == value) continue;
@@ -138,7 +140,8 @@ Pair read_pair(const fs::path& folder) {
   const auto value = parse_json(*text);
   if (!value) return {};
   Pair out{.coordinator = started_of(at(*value, "coordinator")),
-           .worker = started_of(at(*value, "worker"))};
+           .worker = started_of(at(*value, "worker")),
+           .options_known = value->find("options") != nullptr};
   for (const auto& [name, word] : object_at(*value, "options"))
     out.options[name] = brief_text(word);
   return out;

@@ -362,8 +362,9 @@ Remaining remaining_of(const Value& watch, const Beside& beside) {
   if (slots <= 0) return {.unknown_because = "there are no slots"};
   const double ours = slots_for_us(watch).value_or(slots);
   if (ours <= 0 && work > 0) unknown("all slots are with other sweeps");
-  out.at_least = std::max({longest, work / (ours > 0 ? ours : slots), at_their_rate});
-  if (out.unknown_because.empty()) out.seconds = out.at_least;
+  out.at_least = std::max(longest, work / (ours > 0 ? ours : slots));
+  // A rate is no bound: they may end faster.
+  if (out.unknown_because.empty()) out.seconds = std::max(out.at_least, at_their_rate);
   return out;
 }
 
@@ -398,15 +399,13 @@ int urgency(const WaitingLine& line) {
 std::vector<WaitingLine> waiting_lines(const Value& watch) {
   std::vector<WaitingLine> out;
   for (const Value& item : array_at(watch, "waiting")) {
-    WaitingLine line{.reason = text_at(item, "reason"), .tasks = tasks_of(item)};
-    line.behind_an_end =
-        line.reason.starts_with("waits for ") &&
-        (line.reason.ends_with(", which failed") || line.reason.ends_with(", which is cancelled"));
-    out.push_back(std::move(line));
+    out.push_back({.reason = text_at(item, "reason"), .tasks = tasks_of(item)});
   }
   // Those are counted, and not among the ones that wait.
-  for (const auto& [count, what] : {std::pair("behind_pruned", "what they need was pruned"),
-                                    std::pair("behind_diverged", "what they need diverged")}) {
+  for (const auto& [count, what] :
+       {std::pair("behind_failed", "what they need failed or was cancelled"),
+        std::pair("behind_pruned", "what they need was pruned"),
+        std::pair("behind_diverged", "what they need diverged")}) {
     if (const std::int64_t tasks = integer_at(watch, count); tasks > 0)
       out.push_back({.reason = what, .tasks = tasks, .behind_an_end = true});
   }
@@ -454,12 +453,10 @@ std::string watch_as_text(const Value& watch, const std::vector<std::string>& st
   out += section("waiting", waiting, kWaitingShown, width, Tint::kDim, palette, waiting_line);
   out += section("behind what has no result", stuck, kWaitingShown, width, Tint::kDim, palette,
                  waiting_line);
-  // The answer has both in one list, and says of a stage how many there are of each.
   Array failed;
   Array diverged;
   for (const Value& item : array_at(watch, "failed")) {
-    const TaskCounts counts = counts_of(at(at(watch, "by_stage"), text_at(item, "stage")));
-    (counts.diverged > 0 && counts.failed == 0 ? diverged : failed).push_back(item);
+    (text_at(item, "state") == "diverged" ? diverged : failed).push_back(item);
   }
   const auto failed_line = [](const Value& item) {
     return fmt::format("{:<11} {}  {}", text_at(item, "stage"), text_at(item, "task").substr(0, 8),

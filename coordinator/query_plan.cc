@@ -125,19 +125,22 @@ Result<Value> QueryReader::plan(const Value& body, const ServerFacts& facts) {
   for (const std::string& task : tasks) {
     STRATA_TRY(const TaskKey key, parse_digest<TaskKey>(task));
     plan.tasks.push_back(key);
-    char cls = plan_class("", false);
+    char cls = plan_class("", false, false);
     std::int64_t attempts = 0;
     each(
-        "SELECT t.state, t.outdated, (a.ended_ms - a.started_ms) / 1000.0, t.attempts, a.recorded "
-        "FROM task t LEFT JOIN attempt a ON a.task = t.task AND a.attempt = t.succeeded_attempt "
-        "WHERE t.task = ?",
+        "SELECT t.state, t.outdated, (a.ended_ms - a.started_ms) / 1000.0, t.attempts, a.recorded, "
+        "EXISTS (SELECT 1 FROM want w WHERE w.task = t.task AND w.sweep = ?2) FROM task t LEFT "
+        "JOIN attempt a ON a.task = t.task AND a.attempt = t.succeeded_attempt "
+        "WHERE t.task = ?1",
         [&](SQLite::Statement& row) {
           const std::string state = row.getColumn(0).getString();
           const bool is_outdated = row.getColumn(1).getInt64() != 0;
-          cls = plan_class(state, is_outdated);
+          const bool wanted = row.getColumn(5).getInt64() != 0;
+          cls = plan_class(state, is_outdated, wanted);
           attempts = row.getColumn(3).getInt64();
           Object entry{{"state", state},
                        {"outdated", is_outdated},
+                       {"wanted", wanted},
                        {"seconds", column_value(row.getColumn(2))}};
           if (!row.getColumn(4).isNull()) {
             Object versions = versions_of(row.getColumn(4).getString());
@@ -146,7 +149,7 @@ Result<Value> QueryReader::plan(const Value& body, const ServerFacts& facts) {
           if (is_outdated) outdated.push_back(task);
           known.emplace(task, std::move(entry));
         },
-        task);
+        task, plan.sweep);
     world.add_task(cls, attempts);
   }
   for (const std::string& task : outdated)

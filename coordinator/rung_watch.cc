@@ -45,10 +45,12 @@ std::vector<RungReport> RungWatch::look(const Core& core, MetricStore& metrics, 
   if (retries) unread_.clear();
   std::size_t looks = 0;
   std::size_t tasks = 0;
+  std::set<TaskKey> looked;
   while (!due_.empty() && looks < kRungLooksPerTurnMax && tasks < kRungTasksPerTurnMax) {
     const TaskKey key = due_.front();
     due_.pop_front();
     ++tasks;
+    if (!looked.insert(key).second) continue;
     const std::vector<BranchAttempt>* branch = branches_.find(key);
     if (branch == nullptr) continue;
     const std::vector<WatchedRung> watched = core.watched(key);

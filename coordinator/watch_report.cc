@@ -25,10 +25,7 @@ std::string missing_text(const Cluster& cluster, const Task& blocked) {
   for (const TaskInput& input : blocked.spec.inputs()) {
     const Task& producer = *cluster.find_task(input.producer);
     if (std::holds_alternative<TaskSucceeded>(producer.state)) continue;
-    const char* state = name_of(producer.state);
-    return std::holds_alternative<TaskFailed>(producer.state)
-               ? fmt::format("waits for {}, which failed", producer.spec.stage())
-               : fmt::format("waits for {}, which is {}", producer.spec.stage(), state);
+    return fmt::format("waits for {}, which is {}", producer.spec.stage(), name_of(producer.state));
   }
   return "waits for an input";
 }
@@ -104,15 +101,17 @@ void WatchReport::add(const Core& core, const LiveView& live, Instant now, const
   } else if (std::holds_alternative<TaskFailed>(task.state) ||
              std::holds_alternative<TaskDiverged>(task.state)) {
     if (failed_.size() >= kWatchFailedMax) return;
-    failed_.emplace_back(
-        Object{{"task", key.hex()}, {"stage", stage}, {"reason", core.reason(key, now)}});
+    failed_.emplace_back(Object{{"task", key.hex()},
+                                {"stage", stage},
+                                {"state", name_of(task.state)},
+                                {"reason", core.reason(key, now)}});
   } else if (std::holds_alternative<Blocked>(task.state)) {
     const Behind worst = behind(cluster, key);
     if (worst == Behind::kPruned) ++behind_pruned_;
     if (worst == Behind::kDiverged) ++behind_diverged_;
+    if (worst == Behind::kFailed) ++behind_failed_;
     // The others never begin, and wait for nothing.
-    if (worst == Behind::kNothing || worst == Behind::kFailed)
-      ++waiting_[missing_text(cluster, task)];
+    if (worst == Behind::kNothing) ++waiting_[missing_text(cluster, task)];
   } else if (!is_final(task.state)) {
     add_waiting(core, now, key, task);
   }
@@ -184,6 +183,7 @@ Value WatchReport::value(const Core& core, WallTime wall) const {
   return Object{{"sweep", sweep_},
                 {"sealed", sweep.sealed},
                 {"tasks", counts_value(states_)},
+                {"behind_failed", behind_failed_},
                 {"behind_diverged", behind_diverged_},
                 {"behind_pruned", behind_pruned_},
                 {"search", search_value(sweep.search)},

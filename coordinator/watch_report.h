@@ -54,6 +54,7 @@ class WatchReport {
   std::map<std::string, std::string> reason_by_shape_{};
   std::map<std::string, std::int64_t> waiting_{};  // by reason
   std::map<TaskKey, Behind> behind_{};
+  std::int64_t behind_failed_ = 0;
   std::int64_t behind_pruned_ = 0;
   std::int64_t behind_diverged_ = 0;
 };

@@ -19,12 +19,14 @@ bool draws_cells(const YamlNode* search) {
   return word == nullptr || !is_judging_method(*word) || search->find("cells") != nullptr;
 }
 
-// `over` stands where both set the same parameter.
+// `over` stands where both set the same parameter. Maps are merged key by key, as everywhere.
 Settings laid_over(const Settings& below, const Settings& over) {
   Settings out;
   for (const auto& entry : below) {
-    const auto same = [&](const auto& other) { return is_at_or_below(entry.first, other.first); };
-    if (std::ranges::none_of(over, same)) out.push_back(entry);
+    const auto replaces = [&](const auto& other) {
+      return other.second.if_object() == nullptr && is_at_or_below(entry.first, other.first);
+    };
+    if (std::ranges::none_of(over, replaces)) out.push_back(entry);
   }
   out.insert(out.end(), over.begin(), over.end());
   return out;

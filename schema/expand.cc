@@ -334,13 +334,13 @@ class Expander {
 
   Status no_baseline() {
     std::map<std::string, std::vector<Value>> there;
+    std::map<std::string, std::set<std::string>> seen;
     for (const Cell& cell : cells_) {
       STRATA_CHECK_OK(enter(cell.setting));
       for (const auto& [name, wanted] : definition_.baseline) {
         const Value* value = parameters_.find(name);
         const Value it = value == nullptr ? Value() : *value;
-        std::vector<Value>& values = there[name];
-        if (std::ranges::find(values, it) == values.end()) values.push_back(it);
+        if (seen[name].insert(to_canonical_json(it)).second) there[name].push_back(it);
       }
     }
     return no_cell_is_the_baseline(definition_, there);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -263,17 +264,20 @@ Status check_bytes(std::string_view text, std::string_view file_name) {
   return {};
 }
 
-// The first one. The parser stumbles over it some lines later, over something else.
-std::optional<YamlPosition> indenting_tab(std::string_view text) {
+// The last one up to a line. The parser stumbles over it there or in the next line, over something
+// else.
+std::optional<YamlPosition> indenting_tab(std::string_view text, int last_line) {
+  std::optional<YamlPosition> found;
   YamlPosition at{.line = 1, .column = 1};
   bool indenting = true;
   for (const char c : text) {
-    if (c == '\t' && indenting) return at;
+    if (at.line > last_line) break;
+    if (c == '\t' && indenting) found = at;
     indenting = c == '\n' || (indenting && c == ' ');
     at.column = c == '\n' ? 1 : at.column + 1;
     if (c == '\n') ++at.line;
   }
-  return std::nullopt;
+  return found;
 }
 
 }  // namespace
@@ -311,7 +315,8 @@ Result<YamlNode> parse_yaml(std::string_view text, std::string_view file_name, i
   } catch (const YAML::Exception& e) {
     if (builder.error()) return tl::unexpected(*builder.error());
     const bool known = !e.mark.is_null();
-    if (const auto tab = indenting_tab(text); tab && (!known || tab->line <= e.mark.line + 1)) {
+    const int line = known ? e.mark.line + 1 : std::numeric_limits<int>::max();
+    if (const auto tab = indenting_tab(text, line); tab && (!known || tab->line + 1 >= line)) {
       return fail(ErrorCode::kInvalid,
                   "{}:{}:{}: no valid YAML: the line is indented with a tab, YAML takes spaces",
                   file_name, tab->line, tab->column);

@@ -36,7 +36,8 @@ Outcome collect_results(const ArtifactStore* store, const StartAttempt& order,
     const auto text = read_file(directory.scores_file());
     if (!text) return failed_with(text.error());
     auto scores = parse_scores(*text);
-    if (!scores) return Failed{.cause = FailureClass::kUser, .reason = scores.error().message};
+    // It would write the same again.
+    if (!scores) return Failed{.cause = FailureClass::kInvalid, .reason = scores.error().message};
     succeeded.scores = std::move(*scores);
   }
   for (const std::string& name : order.spec.outputs) {

@@ -237,9 +237,10 @@ std::string Core::world_of(const std::string& name, const std::vector<TaskKey>& 
   for (const TaskKey& key : tasks) {
     const Task* task = cluster_.find_task(key);
     if (task == nullptr) {
-      world.add_task(plan_class("", false), 0);
+      world.add_task(plan_class("", false, false), 0);
     } else {
-      world.add_task(plan_class(name_of(task->state), task->outdated), task->attempts);
+      world.add_task(plan_class(name_of(task->state), task->outdated, task->wants.contains(name)),
+                     task->attempts);
     }
   }
   return world.finish();

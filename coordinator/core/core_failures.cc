@@ -55,13 +55,14 @@ Outcome Core::judge(const ReportEnded& report, const Task& task) const {
 // task's key and attempt, because the core has no other randomness: what failed together does not
 // come back together.
 std::int64_t Core::backoff_ms(const Task& task, FailureClass cause) const {
-  const Charge charge = charge_of(cause);
-  // The first end that is nobody's fault costs no time: the batch system has already taken some.
-  const bool free = charge == Charge::kNobody && task.ends_without_progress == 0;
-  if (free) return 0;
-  const std::int64_t failures = charge == Charge::kTask     ? task.user_failures
-                                : charge == Charge::kNobody ? task.ends_without_progress - 1
-                                                            : task.infra_failures;
+  std::int64_t failures = 0;
+  switch (charge_of(cause)) {
+    case Charge::kTask: failures = task.user_failures; break;
+    case Charge::kInfrastructure: failures = task.infra_failures; break;
+    // The first costs no time: the batch system has already taken some.
+    case Charge::kNobody: failures = task.ends_without_progress - 1; break;
+  }
+  if (failures < 0) return 0;
   const auto doublings =
       static_cast<unsigned>(std::clamp<std::int64_t>(failures, 0, kDoublingsMax));
   const std::int64_t longest = options_.backoff_max.count();

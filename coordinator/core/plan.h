@@ -25,8 +25,9 @@ struct Plan {
   std::string world{};
 };
 
-// `state` as name_of(TaskState) says it; empty: there is no such task.
-[[nodiscard]] char plan_class(std::string_view state, bool outdated);
+// `state` as name_of(TaskState) says it; empty: there is no such task. `wanted`: by the sweep that
+// is planned.
+[[nodiscard]] char plan_class(std::string_view state, bool outdated, bool wanted);
 
 // Both the tables and the core are put through this, in the same order.
 class WorldDigest {

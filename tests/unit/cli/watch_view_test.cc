@@ -30,9 +30,10 @@ Value watch_answer() {
            {"progress", Object{{"step", 100}, {"total", 400}, {"metrics", Object{{"loss", 0.51}}}}},
            {"runs", Array{"text=8", "text=2"}}}}},
       {"waiting", Array{Object{{"reason", "needs 1 slot, 0 free"}, {"tasks", 2}}}},
-      {"failed",
-       Array{Object{
-           {"task", std::string(64, 'd')}, {"stage", "train"}, {"reason", "exit \x1b[31mcode 1"}}}},
+      {"failed", Array{Object{{"task", std::string(64, 'd')},
+                              {"stage", "train"},
+                              {"state", "failed"},
+                              {"reason", "exit \x1b[31mcode 1"}}}},
       {"seconds_by_stage", Object{{"prepare", 5.0}, {"train", 40.0}}},
       {"slots", 1},
       {"slots_free", 0},
@@ -98,10 +99,10 @@ TEST(Watch, WhatNeedsSomebodyComesFirstAndWhatNeverBeginsStandsByItself) {
   ASSERT_TRUE(watch.set(
       "waiting",
       Array{Object{{"reason", "waits for a, which is queued"}, {"tasks", 6}},
-            Object{{"reason", "waits for b, which failed"}, {"tasks", 1}},
             Object{{"reason", "needs 1 slot, 0 free on w"}, {"tasks", 5}},
             Object{{"reason", "needs 1 slot; w is in quarantine: 3 tasks failed"}, {"tasks", 3}},
             Object{{"reason", "infeasible: needs 16 slots together"}, {"tasks", 1}}}));
+  ASSERT_TRUE(watch.set("behind_failed", 1));
   ASSERT_TRUE(watch.set("behind_pruned", 2));
   EXPECT_THAT(watch_as_text(watch, {}, {}, 100),
               HasSubstr("waiting\n"
@@ -110,13 +111,16 @@ TEST(Watch, WhatNeedsSomebodyComesFirstAndWhatNeverBeginsStandsByItself) {
                         "  5 tasks: needs 1 slot, 0 free on w\n"
                         "  6 tasks: waits for a, which is queued\n"
                         "\nbehind what has no result\n"
-                        "  1 task: waits for b, which failed\n"
+                        "  1 task: what they need failed or was cancelled\n"
                         "  2 tasks: what they need was pruned\n"));
 }
 
 TEST(Watch, WhatDivergedIsNotCalledFailed) {
   Value watch = watch_answer();
-  ASSERT_TRUE(watch.set("by_stage.train", Object{{"diverged", 1}}));
+  ASSERT_TRUE(watch.set("failed", Array{Object{{"task", std::string(64, 'd')},
+                                               {"stage", "train"},
+                                               {"state", "diverged"},
+                                               {"reason", "the loss became NaN"}}}));
   const std::string text = watch_as_text(watch, {}, {}, 100);
   EXPECT_THAT(text, HasSubstr("\ndiverged\n  train       dddddddd"));
   EXPECT_THAT(text, Not(HasSubstr("\nfailed\n")));

@@ -102,6 +102,19 @@ TEST(Ablation, WhatItsBlockSetsStandsInAllOfItsCells) {
   EXPECT_FALSE(e.runs[1].baseline) << "its depth is another";
 }
 
+TEST(Ablation, AMapThatItsBlockSetsIsMergedWithTheBaselineKeyByKey) {
+  const std::string text =
+      "sweep: s\nbase: {m: {depth: 2, width: 1}, text: 0}\n"
+      "stages: {t: {program: p, reads: [m, text]}}\n"
+      "baseline: {m.width: 8, text: 0}\ncases: [{set: {m.width: 8}}]\n"
+      "blocks:\n  - name: deep\n    set: {m: {depth: 6}}\n"
+      "    ablation: {components: {tap: {text: 8}}, cells: [add_one]}\n";
+  const Expansion e = expand_text(text);
+  ASSERT_EQ(e.runs.size(), 2U);
+  EXPECT_EQ(*e.runs[1].assignment.find("m.depth"), Value(6));
+  EXPECT_EQ(*e.runs[1].assignment.find("m.width"), Value(8));
+}
+
 TEST(Ablation, ShapesThatMeetAreOneCell) {
   const Expansion e = expand_text(kBase +
                                   "ablation:\n  components: {one: {a: 5}, two: {d: 7}}\n"

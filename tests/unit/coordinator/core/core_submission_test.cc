@@ -72,14 +72,20 @@ TEST(SubmissionBounds, AnOutputThatTheRunningProducerHasMayBeTakenWhateverWasSai
 
 TEST(Plans, TellTasksOfDifferentClassesApart) {
   using coordinator::plan_class;
-  EXPECT_EQ(plan_class("", false), 'n');
-  for (const char* state : {"failed", "cancelled"}) EXPECT_EQ(plan_class(state, false), 'r');
+  EXPECT_EQ(plan_class("", false, false), 'n');
+  for (const char* state : {"failed", "cancelled"}) EXPECT_EQ(plan_class(state, false, true), 'r');
   for (const char* state : {"succeeded", "diverged", "pruned"}) {
-    EXPECT_EQ(plan_class(state, false), 'k');
-    EXPECT_EQ(plan_class(state, true), 'o');
+    EXPECT_EQ(plan_class(state, false, true), 'k');
+    EXPECT_EQ(plan_class(state, true, true), 'o');
   }
   for (const char* state : {"blocked", "queued", "leased", "running", "held"})
-    EXPECT_EQ(plan_class(state, false), 'u');
+    EXPECT_EQ(plan_class(state, false, true), 'u');
+}
+
+TEST(Plans, WhatASearchPrunedRunsAgainForASweepThatDoesNotWantItNow) {
+  using coordinator::plan_class;
+  EXPECT_EQ(plan_class("pruned", false, false), 'r');
+  EXPECT_EQ(plan_class("succeeded", false, false), 'k');
 }
 
 TEST(LogChain, DependsOnTheFrameItsNumberAndAllThatWasBefore) {
