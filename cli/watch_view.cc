@@ -223,8 +223,12 @@ std::string search_lines(const Value& search, std::size_t width, const Palette& 
     if (integer_at(rung, "held") > 0) line += fmt::format(", {} held", integer_at(rung, "held"));
     if (integer_at(rung, "pruned") > 0)
       line += fmt::format(", {} pruned", integer_at(rung, "pruned"));
-    if (!at(rung, "best").is_null())
+    if (!at(rung, "best").is_null()) {
       line += ", the best " + format_number(number_at(rung, "best"), 4);
+    } else if (integer_at(rung, "reached") > 0) {  // all are equally bad
+      line += fmt::format(", none with a number for {}: does {} write it?",
+                          printable(text_at(search, "metric")), text_at(search, "stage"));
+    }
     out += "  " + shorten(line, width - 2) + "\n";
   }
   return out;

@@ -178,7 +178,17 @@ TEST(Watch, ASearchSaysHowFarItIsAndWhatItHoldsHasNotEnded) {
   const std::string text = watch_as_text(watch, {}, {}, 100);
   EXPECT_THAT(text, HasSubstr("search  asha, minimize loss_val of train"));
   EXPECT_THAT(text, HasSubstr("4 reached it, 1 went on, 2 held, 1 pruned, the best 0.53"));
+  EXPECT_THAT(text, Not(HasSubstr("none with a number"))) << "nobody has come to the second one";
   EXPECT_THAT(text, HasSubstr("3/5 tasks"));
+  Value misspelt = watch;
+  ASSERT_TRUE(misspelt.set("search.rungs", Array{Object{{"step", 100},
+                                                        {"reached", 9},
+                                                        {"went_on", 3},
+                                                        {"held", 0},
+                                                        {"pruned", 6},
+                                                        {"best", Value()}}}));
+  EXPECT_THAT(watch_as_text(misspelt, {}, {}, 160),
+              HasSubstr("6 pruned, none with a number for loss_val: does train write it?"));
   EXPECT_FALSE(has_ended(watch)) << "a held one goes on or is pruned, sooner or later";
   ASSERT_TRUE(watch.set("tasks", Object{{"blocked", 2}, {"pruned", 2}, {"succeeded", 2}}));
   EXPECT_TRUE(has_ended(watch)) << "what waits for a pruned task waits for ever";
