@@ -126,7 +126,7 @@ void add_code(const PlanReport& plan, Lines& lines) {
 }
 
 void add_changes(const PlanReport& plan, Lines& lines) {
-  for (const Outdated& one : plan.outdated) {
+  for (const StageNote& one : plan.outdated) {
     lines.emplace_back("outdated",
                        fmt::format("{} of {}: {}; kept, raise result_version to make it again",
                                    plural(one.tasks, "result"), one.stage, one.reason));
@@ -269,7 +269,7 @@ std::string plan_as_text(const PlanReport& plan, const Palette& palette, std::in
   if (plan.search && !none) cost += "; an upper bound: the search ends some of them early";
   lines.emplace_back("estimate", cost);
   add_changes(plan, lines);
-  for (const Impossible& one : plan.impossible) {
+  for (const StageNote& one : plan.impossible) {
     lines.emplace_back("cannot run", fmt::format("{} of {}: {}", plural(one.tasks, "task"),
                                                  one.stage, one.reason));
   }
@@ -317,14 +317,14 @@ Value plan_as_json(const PlanReport& plan) {
                           {"frozen", one.frozen}});
   }
   Array outdated;
-  for (const Outdated& one : plan.outdated)
+  for (const StageNote& one : plan.outdated)
     outdated.push_back(Object{{"stage", one.stage}, {"reason", one.reason}, {"tasks", one.tasks}});
   Array orphans;
   for (const Orphan& one : plan.orphans)
     orphans.push_back(
         Object{{"run", one.run}, {"cell", one.cell}, {"seed", one.seed}, {"fate", one.fate}});
   Array impossible;
-  for (const Impossible& one : plan.impossible)
+  for (const StageNote& one : plan.impossible)
     impossible.push_back(
         Object{{"stage", one.stage}, {"reason", one.reason}, {"tasks", one.tasks}});
   Array absent(plan.absent.begin(), plan.absent.end());

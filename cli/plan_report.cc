@@ -152,23 +152,13 @@ std::string outdated_reason(const Value& known) {
   return fmt::format("its {} was made again with other content", inputs);
 }
 
-void note_outdated(PlanReport& plan, const std::string& stage, const std::string& reason) {
-  for (Outdated& one : plan.outdated) {
+void note(std::vector<StageNote>& notes, const std::string& stage, const std::string& reason) {
+  for (StageNote& one : notes) {
     if (one.stage != stage || one.reason != reason) continue;
     ++one.tasks;
     return;
   }
-  plan.outdated.push_back({.stage = stage, .reason = reason, .tasks = 1});
-}
-
-void note_impossible(PlanReport& plan, const std::string& stage, const std::string& reason) {
-  if (reason.empty()) return;
-  for (Impossible& one : plan.impossible) {
-    if (one.stage != stage || one.reason != reason) continue;
-    ++one.tasks;
-    return;
-  }
-  plan.impossible.push_back({.stage = stage, .reason = reason, .tasks = 1});
+  notes.push_back({.stage = stage, .reason = reason, .tasks = 1});
 }
 
 StagePlan& stage_of(PlanReport& plan, const std::string& name) {
@@ -254,7 +244,7 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
     const std::string changed = category == Category::kKept ? changed_version(task, known) : "";
     if (!changed.empty()) category = Category::kOutdated;
     if (category == Category::kOutdated)
-      note_outdated(plan, task.stage, changed.empty() ? outdated_reason(known) : changed);
+      note(plan.outdated, task.stage, changed.empty() ? outdated_reason(known) : changed);
     categories[task.key] = category;
     count(plan.tasks, category);
     StagePlan& stage = stage_of(plan, task.stage);
@@ -270,7 +260,8 @@ PlanReport make_plan(const SweepDefinition& definition, const Expansion& expansi
     const std::string state = text_at(known, "state");
     if (state == "queued" || state == "leased" || state == "running") --plan.others;
     // With --slots other machines than those that there are are supposed.
-    if (options.slots == 0) note_impossible(plan, task.stage, room.why_never(task.resources));
+    const std::string never = options.slots == 0 ? room.why_never(task.resources) : "";
+    if (!never.empty()) note(plan.impossible, task.stage, never);
     const Duration duration = duration_of(task, known, history, options.gflops);
     if (!duration.seconds) {
       ++stage.unknown;

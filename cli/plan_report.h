@@ -55,13 +55,7 @@ struct Orphan {  // a run that the file no longer has
   std::string fate{};  // "goes on", "withdrawn", "kept"
 };
 
-struct Outdated {  // tasks of a stage, for one reason
-  std::string stage{};
-  std::string reason{};
-  std::int64_t tasks = 0;
-};
-
-struct Impossible {  // tasks of a stage that no worker could hold
+struct StageNote {  // of tasks of a stage, for one reason
   std::string stage{};
   std::string reason{};
   std::int64_t tasks = 0;
@@ -89,7 +83,7 @@ struct PlanReport {
   PlanCounts runs{};
   std::int64_t orphaned = 0;      // runs of the newest generation that the file no longer has
   std::vector<Orphan> orphans{};  // of them, as many as the coordinator names
-  std::vector<Outdated> outdated{};
+  std::vector<StageNote> outdated{};
   std::vector<StageCodeFacts> code{};
   PlanCounts tasks{};
   std::vector<StagePlan> stages{};  // in pipeline order
@@ -102,8 +96,8 @@ struct PlanReport {
   std::int64_t slots_free = 0;
   bool slots_withheld = false;  // there are some, but all drain or are in quarantine
   std::int64_t others = 0;      // tasks of other sweeps that run or are queued: not in `seconds`
-  std::vector<Impossible> impossible{};
-  std::vector<std::string> absent{};  // "t (when a = 5)": stages of no cell
+  std::vector<StageNote> impossible{};  // that no worker could hold
+  std::vector<std::string> absent{};    // "t (when a = 5)": stages of no cell
   std::optional<double>
       seconds{};  // until the end, when slots are known and every task has an estimate
 };

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/value.h"
-#include "schema/task.h"
+#include "schema/room.h"
 
 namespace strata::cli {
 
@@ -26,20 +26,15 @@ class PlanRoom {
   [[nodiscard]] std::int64_t queued() const { return queued_; }
 
   // "needs 16 slots together; the largest worker has 2"; empty where a worker could hold it, or
-  // nothing is known. The same bounds as the coordinator's placement.
+  // nothing is known.
   [[nodiscard]] std::string why_never(const Resources& needs) const;
 
  private:
-  struct Machine {
-    std::int64_t slots = 0;
-    std::int64_t memory_mb = 0;  // 0: it did not say, and is taken to have enough
-    std::vector<std::string> labels{};
-  };
   bool known_ = false;
   std::int64_t slots_ = 0;
   std::int64_t slots_free_ = 0;
   std::int64_t queued_ = 0;
-  std::vector<Machine> machines_{};  // that do not drain
+  std::vector<Offer> offers_{};  // of workers that do not drain
 };
 
 }  // namespace strata::cli

@@ -7,6 +7,7 @@
 #include "cli/render/progress.h"
 #include "cli/render/text_table.h"
 #include "cli/view.h"
+#include "schema/run_state.h"
 
 namespace strata::cli {
 
@@ -18,14 +19,10 @@ bool is_own(std::string_view name) {
   return std::find(std::begin(kOwnNames), std::end(kOwnNames), name) != std::end(kOwnNames);
 }
 
-// What `state` of a run may be.
-constexpr const char* kRunStates[] = {"failed", "diverged", "cancelled", "pruned",   "running",
-                                      "queued", "held",     "blocked",   "succeeded"};
-
 // A filter about `state` alone that holds for none of them has a word in it that is no state.
 Status check_states(const Query& query) {
   if (!query.filter || query.filter->names() != std::set<std::string>{"state"}) return {};
-  for (const char* state : kRunStates) {
+  for (const std::string_view state : kRunStates) {
     const Value value(state);
     const auto holds = query.filter->holds([&](std::string_view) { return &value; });
     if (!holds || *holds) return {};

@@ -7,13 +7,10 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "coordinator/query_reader.h"
+#include "schema/run_state.h"
 
 namespace strata::coordinator {
 namespace {
-
-constexpr std::array<std::string_view, 9> kStates{"failed", "diverged", "cancelled",
-                                                  "pruned", "running",  "queued",
-                                                  "held",   "blocked",  "succeeded"};
 
 constexpr std::array<std::pair<std::string_view, RunIndex::Name::Own>, 7> kOwnNames{
     {{"state", RunIndex::Name::Own::kState},
@@ -49,11 +46,11 @@ const RunIndex::Leaf* find_leaf(const std::vector<RunIndex::Leaf>& leaves, std::
 
 std::uint8_t rank_of_state(std::string_view state) {
   if (state == "leased") state = "running";
-  const auto it = std::find(kStates.begin(), kStates.end(), state);
+  const auto it = std::find(kRunStates.begin(), kRunStates.end(), state);
   return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(
-      it - kStates.begin(), static_cast<std::ptrdiff_t>(kStates.size()) - 1));
+      it - kRunStates.begin(), static_cast<std::ptrdiff_t>(kRunStates.size()) - 1));
 }
-std::string_view state_of_rank(std::uint8_t rank) { return kStates.at(rank); }
+std::string_view state_of_rank(std::uint8_t rank) { return kRunStates.at(rank); }
 
 // --- reading ---
 
@@ -315,7 +312,7 @@ const Value* RunIndex::score(const Run& run, std::string_view name) const {
 }
 
 std::string_view RunIndex::state_of(const Run& run) const {
-  std::uint8_t worst = static_cast<std::uint8_t>(kStates.size() - 1);
+  std::uint8_t worst = static_cast<std::uint8_t>(kRunStates.size() - 1);
   for (const StageTask& stage : run.stages) worst = std::min(worst, tasks_[stage.task].state);
   return state_of_rank(worst);
 }

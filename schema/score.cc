@@ -45,6 +45,9 @@ Result<Score> read_score(const Value& value, std::size_t index) {
   return score;
 }
 
+// Relative, between a score's value and the mean of its items.
+constexpr double kMeanTolerance = 1e-6;
+
 }  // namespace
 
 Status check_items(const Score& score) {

@@ -31,8 +31,6 @@ struct Score {
   bool operator==(const Score&) const = default;
 };
 
-// Relative, between a score's value and the mean of its items.
-inline constexpr double kMeanTolerance = 1e-6;
 // What tables rely on: items are finite, and their mean is the value.
 [[nodiscard]] Status check_items(const Score& score);
 

@@ -4,26 +4,12 @@
 #include <array>
 
 #include "coordinator/core/breaks.h"
+#include "schema/room.h"
 
 namespace strata::coordinator {
 namespace {
 
 constexpr std::size_t kObstacles = static_cast<std::size_t>(Obstacle::kBusy) + 1;
-
-bool carries(const Worker& worker, const std::vector<std::string>& labels) {
-  return std::all_of(labels.begin(), labels.end(), [&](const std::string& label) {
-    return std::find(worker.labels.begin(), worker.labels.end(), label) != worker.labels.end();
-  });
-}
-
-std::string needs_text(const Resources& needs) {
-  std::string text =
-      needs.slots == 1 ? "needs 1 slot" : fmt::format("needs {} slots together", needs.slots);
-  if (needs.memory_mb > 0) text += fmt::format(" and {} MiB", needs.memory_mb);
-  if (!needs.labels.empty())
-    text += fmt::format(" with label {}", fmt::join(needs.labels, " and "));
-  return text;
-}
 
 const char* words_of(Obstacle obstacle) {
   switch (obstacle) {
@@ -100,22 +86,15 @@ std::string waits_text(const Needs& needs, const Machine& best, Obstacle why) {
 }
 
 std::string never_text(const Needs& needs, const std::vector<Machine>& machines) {
-  const std::string need = needs_text(needs.resources);
-  if (machines.empty()) return need + "; no worker has joined";
-  std::int64_t slots = 0;
-  std::int64_t memory = 0;
-  bool labelled = false;
+  if (machines.empty()) return needs_text(needs.resources) + "; no worker has joined";
+  std::vector<Offer> offers;
   for (const Machine& machine : machines) {
-    if (machine.worker->draining || !carries(*machine.worker, needs.resources.labels)) continue;
-    labelled = true;
-    slots = std::max(slots, machine.worker->slots);
-    if (machine.worker->slots >= needs.resources.slots)
-      memory = std::max(memory, machine.worker->memory_mb);
+    const Worker& worker = *machine.worker;
+    if (!worker.draining)
+      offers.push_back(
+          {.slots = worker.slots, .memory_mb = worker.memory_mb, .labels = worker.labels});
   }
-  if (!labelled) return need + "; no worker that takes new tasks carries it";
-  if (slots < needs.resources.slots)
-    return fmt::format("{}; the largest worker has {}", need, slots);
-  return fmt::format("{}; the largest worker has {} MiB", need, memory);
+  return why_never(needs.resources, offers);
 }
 
 }  // namespace
@@ -133,7 +112,7 @@ Needs needs_of(const Task& task) {
 std::optional<Obstacle> obstacle(const Needs& needs, const Machine& machine, Instant now) {
   const Worker& worker = *machine.worker;
   const Resources& wanted = needs.resources;
-  if (!carries(worker, wanted.labels)) return Obstacle::kLabel;
+  if (!carries(worker.labels, wanted.labels)) return Obstacle::kLabel;
   if (worker.slots < wanted.slots) return Obstacle::kSlots;
   if (worker.memory_mb > 0 && worker.memory_mb < wanted.memory_mb) return Obstacle::kMemory;
   if (worker.draining) return Obstacle::kDraining;

@@ -107,6 +107,19 @@ TEST(Exporter, CountsHowAttemptsEndedAndWhichWorkersWereLost) {
   EXPECT_NE(text.find("strata_workers_gone_total{how=\"lost\"} 2"), std::string::npos);
 }
 
+TEST(Exporter, AWorkerInQuarantineIsNotReady) {
+  SmallWorld world;
+  world.join();
+  Cluster cluster = world.core.cluster();
+  EXPECT_EQ(take_snapshot(cluster, {}).workers_ready, 1);
+  cluster.apply({.body = WorkerQuarantined{.name = "box", .reason = "Xid 79", .for_ms = 1'000}});
+  auto exporter = Exporter::open("127.0.0.1:0").value();
+  exporter.update(take_snapshot(cluster, {}));
+  const std::string text = scrape(exporter.address());
+  EXPECT_NE(text.find("strata_workers{state=\"quarantined\"} 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("strata_workers{state=\"ready\"} 0"), std::string::npos);
+}
+
 TEST(Exporter, AStageThatIsGoneIsNotShownAnyMore) {
   SmallWorld world;
   world.join();

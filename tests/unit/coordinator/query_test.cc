@@ -197,5 +197,37 @@ TEST_F(QueryTest, WatchGroupsWaitingTasksByTheirReason) {
   EXPECT_FALSE(running.find("granted_ms")->is_null());
 }
 
+Value watched_by(const SmallWorld& world) {
+  const LiveView live;
+  WatchReport report("small");
+  EXPECT_TRUE(report.go_on(world.core, live, world.now, 1'000));
+  return report.value(world.core, world.wall);
+}
+
+TEST_F(QueryTest, WhatStandsBehindAFailureWaitsForNothingAndIsCounted) {
+  world.join();
+  world.submit();
+  EXPECT_EQ(*(*watched_by(world).find("waiting")->if_array())[0].find("reason"),
+            Value("waits for extract, which is leased"));
+  world.end(world.extract, Failed{.cause = FailureClass::kInvalid, .reason = "no such file"});
+  const Value watched = watched_by(world);
+  EXPECT_TRUE(watched.find("waiting")->if_array()->empty());
+  EXPECT_EQ(*watched.find("behind_failed"), Value(2));
+  const Array& failed = *watched.find("failed")->if_array();
+  ASSERT_EQ(failed.size(), 1U);
+  EXPECT_EQ(*failed[0].find("state"), Value("failed"));
+}
+
+TEST_F(QueryTest, WhatNobodyCanEverHoldStandsFirstAmongWhatWaits) {
+  world.join();
+  world.extract.resources.slots = 9;
+  world.submit();
+  const Array waiting = *watched_by(world).find("waiting")->if_array();
+  ASSERT_EQ(waiting.size(), 2U);
+  EXPECT_EQ(waiting[0].find("reason")->if_string()->find("infeasible"), 0U);
+  EXPECT_EQ(*waiting[0].find("tasks"), Value(1));
+  EXPECT_EQ(*waiting[1].find("tasks"), Value(2));
+}
+
 }  // namespace
 }  // namespace strata::coordinator

@@ -330,6 +330,16 @@ TEST(Lifetime, IsCountedFromWhatTheWorkerSaidLast) {
   EXPECT_EQ(env.reason(task), "needs 1 slot for 500 s; w1 ends in 490 s");
 }
 
+TEST(Explain, AWorkerThatEndsSoonBeginsNothingMoreAndTheRuleIsSaid) {
+  CoreEnv env;
+  env.add_worker(Hello{.slots = 1, .lifetime_left_ms = 47'000});
+  const TaskSpec task = make_task("train", 1);
+  env.submit(make_submission("s", {task}));
+  EXPECT_EQ(env.reason(task),
+            "needs 1 slot; w1 ends in 47 s, and a worker that ends in less than 60 s begins "
+            "nothing more");
+}
+
 TEST(Preemption, AsksResumableTasksOfLowerPriorityToMakeRoomAndTheyGoOnLater) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(2);
