@@ -183,41 +183,6 @@ TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
   EXPECT_FALSE(env.cluster().find_task(prepare.key)->outdated);
 }
 
-TEST(Tasks, WhatWasMadeFromAnOutdatedResultIsOutdatedTooUntilTheOldBytesAreThereAgain) {
-  CoreEnv env;
-  const WorkerId worker = env.add_worker(1);
-  const TaskSpec prepare = make_task("prepare", 1);
-  const TaskSpec extract = make_task("extract", 1, {prepare});
-  const TaskSpec train = make_task("train", 1, {extract});
-  const TaskSpec score = make_task("score", 1, {train});
-  std::vector<TaskSpec> tasks{prepare, extract, train, score};
-  env.submit(make_submission("s", tasks));
-  env.succeed(worker, env.take<StartAttempt>().at(0), "one");
-  for (int i = 0; i < 3; ++i) env.succeed(worker, env.take<StartAttempt>().at(0));
-  const auto outdated = [&](const TaskSpec& task) {
-    return env.cluster().find_task(task.key)->outdated;
-  };
-  const auto lose_and_make_again = [&](std::uint64_t reader, const std::string& content) {
-    tasks.push_back(make_task("plot", reader, {prepare}));
-    env.submit(make_submission("s", tasks));
-    const StartAttempt reads = env.take<StartAttempt>().at(0);
-    env.from(worker, ReportEnded{.worker = worker,
-                                 .attempt = reads.attempt,
-                                 .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
-                                 .missing_inputs = {reads.inputs.begin()->second.hash}});
-    env.take<EndedAck>();
-    env.succeed(worker, env.take<StartAttempt>().at(0), content);
-    env.heartbeat(worker);
-    env.pass(seconds(10));
-    env.succeed(worker, env.take<StartAttempt>().at(0));  // the reader
-  };
-  lose_and_make_again(1, "two");
-  EXPECT_FALSE(outdated(prepare));
-  for (const TaskSpec& task : {extract, train, score}) EXPECT_TRUE(outdated(task)) << task.stage;
-  lose_and_make_again(2, "one");
-  for (const TaskSpec& task : {extract, train, score}) EXPECT_FALSE(outdated(task)) << task.stage;
-}
-
 TEST(Tasks, WhetherADeepDiamondIsOutdatedIsFoundWithoutWalkingEveryWay) {
   CoreEnv env;
   const WorkerId worker = env.add_worker(1);
