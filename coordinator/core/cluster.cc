@@ -66,8 +66,8 @@ std::optional<std::map<std::string, ArtifactRef>> Cluster::inputs_of(const Task&
     STRATA_ASSERT(producer != nullptr);
     if (STRATA_BROKEN(kConsumeBeforeCommit)) continue;
     if (!std::holds_alternative<TaskSucceeded>(producer->state)) return std::nullopt;
-    const auto it = producer->artifacts.find(input.output);
-    if (it == producer->artifacts.end()) return std::nullopt;
+    const auto it = producer->made().artifacts.find(input.output);
+    if (it == producer->made().artifacts.end()) return std::nullopt;
     const auto artifact = artifacts_.find(it->second.hash);
     STRATA_ASSERT(artifact != artifacts_.end());
     if (!artifact->second.present) return std::nullopt;
@@ -193,10 +193,10 @@ bool Cluster::reads_what_has_changed(const Task& task) const {
   if (!std::holds_alternative<TaskSucceeded>(task.state)) return false;
   for (const TaskInput& input : task.spec.inputs()) {
     const Task& producer = tasks_.at(input.producer);
-    const auto made = producer.artifacts.find(input.output);
-    const auto read = task.consumed.find(input.name);
-    const bool other = made != producer.artifacts.end() && read != task.consumed.end() &&
-                       made->second.hash != read->second;
+    const auto made = producer.made().artifacts.find(input.output);
+    const auto read = task.made().consumed.find(input.name);
+    const bool other = made != producer.made().artifacts.end() &&
+                       read != task.made().consumed.end() && made->second.hash != read->second;
     if (other || producer.outdated) return true;
   }
   return false;
@@ -229,8 +229,9 @@ void Cluster::enqueue_or_block(Task& task, std::int64_t delay_ms) {
   for (const TaskInput& input : task.spec.inputs()) {
     Task& producer = touch(input.producer);
     if (!std::holds_alternative<TaskSucceeded>(producer.state)) continue;
-    const auto made = producer.artifacts.find(input.output);
-    if (made != producer.artifacts.end() && artifacts_.at(made->second.hash).present) continue;
+    const auto made = producer.made().artifacts.find(input.output);
+    if (made != producer.made().artifacts.end() && artifacts_.at(made->second.hash).present)
+      continue;
     const std::vector<std::string>& makes = producer.spec.outputs();
     const bool can_make = std::find(makes.begin(), makes.end(), input.output) != makes.end();
     if (can_make) enqueue_or_block(producer, 0);
@@ -463,8 +464,9 @@ void Cluster::on(const AttemptEnded& e) {
 }
 
 void Cluster::end_succeeded(Task& task, const AttemptId& attempt, const Succeeded& outcome) {
-  task.artifacts = outcome.artifacts;
-  task.consumed = outcome.consumed;
+  task.made_last.reset();
+  if (!outcome.artifacts.empty() || !outcome.consumed.empty())
+    task.made_last = Made{.artifacts = outcome.artifacts, .consumed = outcome.consumed};
   exempt_from_searches(task);
   for (const auto& [output, ref] : outcome.artifacts) {
     Artifact& artifact = artifacts_[ref.hash];

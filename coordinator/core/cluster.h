@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "coordinator/core/boxed.h"
+#include "coordinator/core/flat_set.h"
 #include "coordinator/core/kept_spec.h"
 #include "coordinator/core/search.h"
 #include "coordinator/core/task_table.h"
@@ -92,12 +93,18 @@ struct Trouble {
   std::string last_failure{};
 };
 
+// Of the attempt that succeeded last.
+struct Made {
+  std::map<std::string, ArtifactRef> artifacts{};
+  std::map<std::string, ContentHash> consumed{};  // what that attempt really read
+};
+
 struct Task {
   KeptSpec spec{};
   // What the task shall be once the gang that is out has ended: outputs, resources, limits.
   Boxed<TaskSpec> next_spec{};
-  std::uint64_t order = 0;        // of creation: the last tie-breaker of scheduling
-  std::set<std::string> wants{};  // sweeps
+  std::uint64_t order = 0;       // of creation: the last tie-breaker of scheduling
+  FlatSet<std::string> wants{};  // sweeps
   TaskState state{};
   std::uint32_t attempts = 0;      // the newest attempt's number; the fencing token
   std::int64_t user_failures = 0;  // since created or revived
@@ -106,8 +113,7 @@ struct Task {
   std::size_t shape = 0;                   // 0: spec.resources(); n: spec.fallbacks()[n - 1]
   Boxed<Trouble> troubled{};               // see trouble()
   Boxed<Checkpoint> checkpoint{};
-  std::map<std::string, ArtifactRef> artifacts{};  // of the attempt that succeeded last
-  std::map<std::string, ContentHash> consumed{};   // what that attempt really read
+  Boxed<Made> made_last{};  // see made()
   std::set<TaskKey> consumers{};
   bool outdated = false;  // its inputs, or its producers' results, have changed since it succeeded
 
@@ -118,6 +124,10 @@ struct Task {
   Trouble& make_trouble() {
     if (!troubled) troubled = Trouble{};
     return *troubled;
+  }
+  [[nodiscard]] const Made& made() const {
+    static const Made kNothing;
+    return made_last ? *made_last : kNothing;
   }
   // What it was last said to be, whether or not that counts already.
   [[nodiscard]] TaskSpec newest_spec() const { return next_spec ? *next_spec : spec.whole(); }

@@ -50,7 +50,7 @@ void Core::on(Step& step, const RungReport& report) {
     return;
   }
   const TaskKey& key = report.attempt.task;
-  const std::set<std::string> wants = task->wants;
+  const FlatSet<std::string> wants = task->wants;
   for (const std::string& name : wants) {
     const auto& search = cluster_.sweeps().at(name).search;
     const auto rung = search ? search->next_rung(key) : std::nullopt;
@@ -106,7 +106,7 @@ void Core::note_for_searches(const Event& event) {
           }
         } else if constexpr (std::is_same_v<T,
                                             TaskRevived>) {  // it may have been held when it failed
-          const std::set<std::string>& wants = cluster_.find_task(e.task)->wants;
+          const FlatSet<std::string>& wants = cluster_.find_task(e.task)->wants;
           unsettled_.insert(wants.begin(), wants.end());
         }
       },

@@ -70,7 +70,7 @@ class WorkerDaemon : public ::testing::Test {
     return parent;
   }
   ContentHash result_of(const TaskSpec& task) {
-    return server_.task(task.key).artifacts.at("result").hash;
+    return server_.task(task.key).made().artifacts.at("result").hash;
   }
   // What a run that nobody disturbed gives: the chain of hashes depends on the steps and the salt
   // only.
@@ -97,7 +97,7 @@ TEST_F(WorkerDaemon, RunsTasksAndHandsArtifactsFromOneToTheNext) {
   start("w1");
   server_.submit("sweep", {first, second});
   ASSERT_TRUE(ends(second));
-  EXPECT_EQ(server_.task(second.key).consumed.at("before"), result_of(first));
+  EXPECT_EQ(server_.task(second.key).made().consumed.at("before"), result_of(first));
   EXPECT_EQ(server_.metrics({.task = first.key, .number = 1}).size(), 3U);
   EXPECT_EQ(server_.events<AttemptGranted>().size(), 2U);
 }

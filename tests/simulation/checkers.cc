@@ -33,7 +33,8 @@ std::string describe(const Cluster& cluster) {
       for (const Grant& grant : *gang)
         text += fmt::format(" on={}:{}:{}", grant.worker.value(), grant.slots, grant.memory_mb);
     }
-    for (const auto& [output, ref] : task.artifacts) text += " " + output + "=" + ref.hash.hex();
+    for (const auto& [output, ref] : task.made().artifacts)
+      text += " " + output + "=" + ref.hash.hex();
     if (task.checkpoint)
       text += fmt::format(" checkpoint={}:{}", task.checkpoint->step,
                           task.checkpoint->artifact.hash.hex());
@@ -167,7 +168,7 @@ void World::check_dropped(const coordinator::Output& output) {
     if (withdrawn == nullptr || !results_.contains(withdrawn->task)) continue;
     const coordinator::Task& task = *core_->cluster().find_task(withdrawn->task);
     const bool lost_it =
-        std::any_of(task.artifacts.begin(), task.artifacts.end(),
+        std::any_of(task.made().artifacts.begin(), task.made().artifacts.end(),
                     [&](const auto& made) { return lost.contains(made.second.hash); });
     if (!has_result(task) && !lost_it)
       violate("I9", withdrawn->task.brief() + " was dropped from " + withdrawn->sweep +
@@ -224,13 +225,13 @@ void World::check_final(const coordinator::Task& task, const TaskBook& book) {
   const std::string state = coordinator::name_of(task.state);
   if (before == final_states_.end() || before->second.state == state) return;
   const bool result = before->second.state == "succeeded";
-  const bool lost =
-      std::any_of(task.artifacts.begin(), task.artifacts.end(), [&](const auto& made) {
-        const auto& known = core_->cluster().artifacts();
-        const auto it = known.find(made.second.hash);
-        return it == known.end() || !it->second.present;
-      });
-  const bool new_output = task.artifacts.size() < task.spec.outputs().size();
+  const bool lost = std::any_of(task.made().artifacts.begin(), task.made().artifacts.end(),
+                                [&](const auto& made) {
+                                  const auto& known = core_->cluster().artifacts();
+                                  const auto it = known.find(made.second.hash);
+                                  return it == known.end() || !it->second.present;
+                                });
+  const bool new_output = task.made().artifacts.size() < task.spec.outputs().size();
   const bool revived = book.revivals > before->second.revivals;
   if (!(result ? lost || new_output : revived))
     violate("I4", task.spec.key().brief() + " went from " + before->second.state + " to " + state);
@@ -484,9 +485,9 @@ bool World::is_outdated(const coordinator::Task& task) const {
     if (!std::holds_alternative<coordinator::TaskSucceeded>(one.state)) continue;
     for (const TaskInput& input : one.spec.inputs()) {
       const Task& producer = *core_->cluster().find_task(input.producer);
-      const auto made = producer.artifacts.find(input.output);
-      const auto read = one.consumed.find(input.name);
-      if (made != producer.artifacts.end() && read != one.consumed.end() &&
+      const auto made = producer.made().artifacts.find(input.output);
+      const auto read = one.made().consumed.find(input.name);
+      if (made != producer.made().artifacts.end() && read != one.made().consumed.end() &&
           made->second.hash != read->second) {
         return true;
       }

@@ -68,7 +68,7 @@ TEST(Judged, AResultThatWasThereBeforeTheSearchIsNotJudgedWhenItIsMadeAgain) {
                        .attempt = newest(env, score),
                        .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
                        .missing_inputs = {
-                           env.cluster().find_task(tasks[0].key)->artifacts.at("result").hash}});
+                           env.cluster().find_task(tasks[0].key)->made().artifacts.at("result").hash}});
   ASSERT_EQ(env.state(tasks[0]), "leased");
   report(env, tasks[0], 100, 9);
   EXPECT_FALSE(is_held(*env.cluster().find_task(tasks[0].key)));

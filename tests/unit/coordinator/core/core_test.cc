@@ -161,7 +161,7 @@ TEST(Tasks, AResultWhoseInputWasMadeAgainDifferentlyIsOutdated) {
   env.submit(make_submission("s", {prepare, extract}));
   env.succeed(worker, env.take<StartAttempt>().at(0), "one");
   env.succeed(worker, env.take<StartAttempt>().at(0));
-  const ContentHash corpus = env.cluster().find_task(prepare.key)->artifacts.at("result").hash;
+  const ContentHash corpus = env.cluster().find_task(prepare.key)->made().artifacts.at("result").hash;
   EXPECT_FALSE(env.cluster().find_task(extract.key)->outdated);
 
   // A second consumer finds the corpus gone: its producer runs again, with other bytes this time.
@@ -361,7 +361,7 @@ TEST(Checkpoints, OfChangedInputsAreTakenFromTheFirstStepOn) {
       worker,
       ReportCheckpoint{
           .worker = worker, .attempt = first, .step = 10'000, .artifact = make_artifact("old")});
-  const ContentHash corpus = env.cluster().find_task(prepare.key)->artifacts.at("result").hash;
+  const ContentHash corpus = env.cluster().find_task(prepare.key)->made().artifacts.at("result").hash;
   env.from(worker, ReportEnded{.worker = worker,
                                .attempt = first,
                                .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},

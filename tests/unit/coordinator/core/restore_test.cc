@@ -90,7 +90,7 @@ TEST_F(RestoreTest, WhatAForgottenAttemptReportsChangesNothingAndItIsDropped) {
   env.step(kPeer,
            ReportEnded{.worker = worker, .attempt = orders[0].attempt, .outcome = success("good")});
   EXPECT_EQ(env.state(task), "succeeded");
-  EXPECT_EQ(env.cluster().find_task(task.key)->artifacts.at("result"), make_artifact("good"));
+  EXPECT_EQ(env.cluster().find_task(task.key)->made().artifacts.at("result"), make_artifact("good"));
 }
 
 TEST_F(RestoreTest, AnAttemptThatTheMirrorKnowsIsAdoptedAndItsResultCounts) {
