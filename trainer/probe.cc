@@ -11,6 +11,8 @@
 #include "base/torch/guard.h"
 #include "base/torch/runtime.h"
 #include "trainer/losses/objective.h"
+#include "trainer/sampling/grid.h"
+#include "trainer/sampling/sampler.h"
 #include "trainer/stage_spec.h"
 
 namespace strata::trainer {
@@ -20,7 +22,9 @@ namespace {
 constexpr std::uint64_t kMelSequence = 1000;
 constexpr std::uint64_t kNoiseSequence = 1001;
 constexpr std::uint64_t kFeatureSequence = 1002;
+constexpr std::uint64_t kPromptSequence = 1003;
 constexpr std::int64_t kProbeFramesMax = 4096;
+constexpr std::size_t kProbeUtterancesMax = 64;
 
 }  // namespace
 
@@ -62,13 +66,62 @@ void fill_probe_parameters(torch::nn::Module& model) {
 
 namespace {
 
+struct SampleRequest {
+  SamplingOptions options{};
+  std::vector<std::int64_t> durations{};  // with the prompt
+  std::vector<std::int64_t> cond_frames{};
+};
+
 struct Request {
   ModelConfig model{};
   AlignConfig align{};
   std::vector<std::int64_t> frames{};
+  std::optional<SampleRequest> sample{};
   std::string drop{};
   at::ScalarType type = at::kDouble;
 };
+
+// So many utterances of so many frames.
+std::vector<std::int64_t> read_frames(Fields& fields, std::string_view key,
+                                      const std::vector<std::int64_t>& fallback,
+                                      std::int64_t least) {
+  std::vector<std::int64_t> frames = fields.integers(key, fallback);
+  for (const std::int64_t count : frames) {
+    fields.require(count >= least && count <= kProbeFramesMax, key,
+                   fmt::format("expected {} to {}", least, kProbeFramesMax));
+  }
+  fields.require(!frames.empty() && frames.size() <= kProbeUtterancesMax, key,
+                 fmt::format("expected 1 to {} utterances", kProbeUtterancesMax));
+  return frames;
+}
+
+Result<SampleRequest> read_sample(const Value& value) {
+  Fields fields(value, "probe: sample");
+  SampleRequest sample;
+  const bool euler = fields.choice("solver", {"euler", "midpoint"}, "euler") == "euler";
+  sample.options.solver = euler ? Solver::kEuler : Solver::kMidpoint;
+  sample.options.steps = fields.integer("steps", 4);
+  sample.options.cfg = fields.number("cfg", 2);
+  if (const Value* sway = value.find("sway"); sway != nullptr && sway->is_null()) {
+    fields.child("sway");
+    sample.options.sway.reset();
+  } else {
+    sample.options.sway = fields.number("sway", -1);
+  }
+  sample.durations = read_frames(fields, "durations", {37}, 1);
+  sample.cond_frames = read_frames(fields, "cond_frames", {12}, 0);
+  fields.require(sample.options.steps >= 1 && sample.options.steps <= kStepsMax, "steps",
+                 fmt::format("expected 1 to {}", kStepsMax));
+  const double sway = sample.options.sway.value_or(0);
+  fields.require(sway >= kSwayMin && sway <= kSwayMax, "sway",
+                 fmt::format("expected {} to {}, or null", kSwayMin, kSwayMax));
+  fields.require(sample.options.cfg >= 0 && sample.options.cfg <= kGuidanceMax, "cfg",
+                 fmt::format("expected 0 to {}", kGuidanceMax));
+  fields.require(sample.durations.size() == sample.cond_frames.size(), "cond_frames",
+                 fmt::format("expected {} numbers, as many as durations", sample.durations.size()));
+  STRATA_CHECK_OK(fields.finish());
+  return sample;
+}
 
 Result<Request> read_request(const Value& value) {
   if (value.if_object() == nullptr)
@@ -101,23 +154,36 @@ Result<Request> read_request(const Value& value) {
   request.type = fields.choice("dtype", {"float64", "float32"}, "float64") == "float64"
                      ? at::kDouble
                      : at::kFloat;
-  request.frames = fields.integers("frames", std::vector<std::int64_t>{37, 30});
-  for (const std::int64_t frames : request.frames) {
-    fields.require(frames >= 1 && frames <= kProbeFramesMax, "frames",
-                   fmt::format("expected 1 to {}", kProbeFramesMax));
-  }
-  fields.require(!request.frames.empty(), "frames", "expected at least one utterance");
+  request.frames = read_frames(fields, "frames", {37, 30}, 1);
   fields.require(request.model.dropout == 0, "dropout", "a probe draws no random numbers");
   const Value* align = fields.child("align");
-  fields.require(fields.child("sample") == nullptr, "sample", "sampling is not part of this probe");
+  const Value* sample = fields.child("sample");
   STRATA_CHECK_OK(fields.finish());
+  if (sample != nullptr && !sample->is_null()) {
+    STRATA_TRY(request.sample, read_sample(*sample));
+  }
   STRATA_TRY(request.align, read_align_config(align, "probe: align", request.model.depth, 24));
   if (align != nullptr && align->find("hidden") == nullptr) request.align.hidden = 32;
   return request;
 }
 
+// (B, 8) ids padded with -1, and their lengths (B).
+struct Texts {
+  at::Tensor ids{}, lengths{};
+};
+Texts make_texts(std::int64_t count) {
+  const std::vector<std::vector<std::int64_t>> known{{3, 1, 4, 1, 5, 9, 2, 6}, {2, 7, 1, 8, 2}};
+  Texts texts{.ids = at::full({count, 8}, -1, at::kLong), .lengths = at::empty({count}, at::kLong)};
+  for (std::int64_t b = 0; b < count; ++b) {
+    const auto& text = known[static_cast<std::size_t>(b) % known.size()];
+    const auto length = static_cast<std::int64_t>(text.size());
+    texts.ids[b].slice(0, 0, length).copy_(at::tensor(text, at::kLong));
+    texts.lengths[b] = length;
+  }
+  return texts;
+}
+
 Batch make_batch(const Request& request) {
-  const std::vector<std::vector<std::int64_t>> texts{{3, 1, 4, 1, 5, 9, 2, 6}, {2, 7, 1, 8, 2}};
   const auto count = static_cast<std::int64_t>(request.frames.size());
   const std::int64_t longest = *std::max_element(request.frames.begin(), request.frames.end());
   const std::int64_t halved = text_aligner_frames(longest);
@@ -127,19 +193,15 @@ Batch make_batch(const Request& request) {
                                   {count, halved, request.align.speech_width});  // (B, Z, width)
   batch.lengths = at::tensor(request.frames, at::kLong);                         // (B)
   batch.feature_lengths = (batch.lengths + 1).div(2, "floor");                   // (B)
-  batch.text = at::full({count, 8}, -1, at::kLong);                              // (B, T)
-  batch.text_lengths = at::empty({count}, at::kLong);                            // (B)
+  const Texts texts = make_texts(count);
+  batch.text = texts.ids;              // (B, T)
+  batch.text_lengths = texts.lengths;  // (B)
   for (std::int64_t b = 0; b < count; ++b) {
-    const auto& text = texts[static_cast<std::size_t>(b) % texts.size()];
     batch.ids.push_back(fmt::format("probe-{}", b));
     batch.mel[b].slice(0, request.frames[static_cast<std::size_t>(b)]).zero_();
     batch.features[b]
         .slice(0, text_aligner_frames(request.frames[static_cast<std::size_t>(b)]))
         .zero_();
-    batch.text[b]
-        .slice(0, 0, static_cast<std::int64_t>(text.size()))
-        .copy_(at::tensor(text, at::kLong));
-    batch.text_lengths[b] = static_cast<std::int64_t>(text.size());
   }
   batch.mel = batch.mel.to(request.type);
   batch.features = batch.features.to(request.type);
@@ -176,8 +238,48 @@ Value describe(const at::Tensor& tensor) {
                 {"first", std::move(first)}};
 }
 
-Value number_or_null(const at::Tensor& loss) {
-  return loss.defined() ? Value(loss.item<double>()) : Value();
+// One sum and L1 norm for each utterance, over its own frames.
+Array run_sample(Backbone& backbone, const Request& request) {
+  const SampleRequest& asked = *request.sample;
+  const auto count = static_cast<std::int64_t>(asked.durations.size());
+  const Texts texts = make_texts(count);
+  SampleInput input{.prompt_frames = asked.cond_frames, .text = texts.ids};
+  for (std::size_t b = 0; b < asked.durations.size(); ++b) {
+    input.durations.push_back(
+        bounded_duration(asked.durations[b], asked.cond_frames[b],
+                         texts.lengths[static_cast<std::int64_t>(b)].item<std::int64_t>()));
+  }
+  const std::int64_t longest = *std::ranges::max_element(input.durations);
+  const std::int64_t prompt = *std::ranges::max_element(asked.cond_frames);
+  const std::int64_t bands = request.model.mel;
+  // (B, N, mel), both. The noise is that of the losses where these are as long.
+  input.condition = at::constant_pad_nd(probe_sequence(kPromptSequence, {count, prompt, bands}),
+                                        {0, 0, 0, longest - prompt}, 0)
+                        .to(request.type);
+  const std::int64_t noisy = std::max(longest, *std::ranges::max_element(request.frames));
+  input.noise = (std::numbers::sqrt3 * probe_sequence(kNoiseSequence, {count, noisy, bands}))
+                    .slice(1, 0, longest)
+                    .to(request.type)
+                    .contiguous();
+  for (std::int64_t b = 0; b < count; ++b)
+    input.noise[b].slice(0, input.durations[static_cast<std::size_t>(b)]).zero_();
+  const at::Tensor made = sample(backbone, input, asked.options);  // (B, N, mel)
+  Array samples;
+  for (std::int64_t b = 0; b < count; ++b) {
+    const at::Tensor own =
+        made[b].slice(0, 0, input.durations[static_cast<std::size_t>(b)]).to(at::kDouble);
+    samples.emplace_back(
+        Object{{"sum", own.sum().item<double>()}, {"l1", own.abs().sum().item<double>()}});
+  }
+  return samples;
+}
+
+// Null: there is no head.
+Value sum_or_null(const std::vector<at::Tensor>& terms) {
+  if (terms.empty()) return Value();
+  double sum = 0;
+  for (const at::Tensor& term : terms) sum += term.item<double>();
+  return sum;
 }
 
 Value run(const Request& request) {
@@ -188,7 +290,7 @@ Value run(const Request& request) {
   const Draws draws = make_draws(request, batch);
   Object tensors;
   const Losses losses =
-      compute_losses(model, batch, draws, count(batch, draws),
+      compute_losses(model, batch, draws, count(batch, draws), 1,
                      [&](std::string_view name, const at::Tensor& value) {
                        tensors.insert_or_assign(std::string(name), describe(value));
                      });
@@ -201,14 +303,16 @@ Value run(const Request& request) {
     gradients.emplace(entry.key(), norm);
     squares += norm * norm;
   }
-  return Object{{"parameters", model.parameter_count()},
-                {"loss", Object{{"total", number_or_null(losses.total)},
-                                {"cfm", number_or_null(losses.flow)},
-                                {"speech", number_or_null(losses.speech)},
-                                {"text", number_or_null(losses.text)}}},
+  Object report{{"parameters", model.parameter_count()},
+                {"loss", Object{{"total", losses.total.item<double>()},
+                                {"cfm", losses.flow.item<double>()},
+                                {"speech", sum_or_null(losses.speech)},
+                                {"text", sum_or_null(losses.text)}}},
                 {"grad_norm", std::sqrt(squares)},
                 {"gradients", std::move(gradients)},
                 {"tensors", std::move(tensors)}};
+  if (request.sample) report.emplace("sample", run_sample(model.backbone(), request));
+  return report;
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace strata::trainer {
 void fill_probe_parameters(torch::nn::Module& model);
 
 // The report: {"parameters", "loss": {total, cfm, speech, text}, "grad_norm", "gradients": {name:
-// norm}, "tensors": {name: {sum, l1, first}}}.
+// norm}, "tensors": {name: {sum, l1, first}}, "sample": [{sum, l1}] where it was asked for}.
 [[nodiscard]] Result<Value> probe(const Value& request);
 
 // Reads the request, prints the report to standard output, returns the exit code.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/assert.h"
 #include "base/torch/guard.h"
@@ -22,6 +23,16 @@ Array to_lines(const std::vector<HeldOutLoss>& losses, std::int64_t update, cons
                               {"loss_permuted", item.permuted}});
   }
   return lines;
+}
+
+// The sum over the taps of a kind; and that of each layer, where there are several.
+template <class Tap>
+void add_terms(Metrics& metrics, const std::string& name, const std::vector<Tap>& taps,
+               const std::vector<double>& terms) {
+  if (taps.empty()) return;
+  metrics.emplace(name, std::accumulate(terms.begin(), terms.end(), 0.0));
+  for (std::size_t i = 0; taps.size() > 1 && i < taps.size(); ++i)
+    metrics.emplace(fmt::format("{}_{}", name, taps[i].layer), terms[i]);
 }
 
 // The backbone's tensors without their prefix, in memory of their own.
@@ -129,6 +140,8 @@ TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
 }
 
 void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
+  step.text.assign(model_.align().text.size(), 0);
+  step.speech.assign(model_.align().speech.size(), 0);
   const std::size_t most =
       options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
   for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
@@ -143,26 +156,30 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
     const Batch batch = collate(utterances, step.sizes);  // mel (B, N, mel)
     // Noise (B, N, mel), span (B, N).
     const Draws draws = draw(options_.seed, update, batch, options_.draw);
-    const Losses losses = compute_losses(model_, batch, draws, step.counts);  // scalars
+    step.factor = align_factor(model_.align(), update, draws.drop_text, draws.drop_audio);
+    const Losses losses = compute_losses(model_, batch, draws, step.counts, step.factor);
     losses.total.backward();
     step.flow += losses.flow.item<double>();
-    if (losses.speech.defined()) step.speech += losses.speech.item<double>();
-    if (losses.text.defined()) step.text += losses.text.item<double>();
+    for (std::size_t i = 0; i < losses.text.size(); ++i)
+      step.text[i] += losses.text[i].item<double>();
+    for (std::size_t i = 0; i < losses.speech.size(); ++i)
+      step.speech[i] += losses.speech[i].item<double>();
   }
 }
 
 Status TrainingLoop::sum_over_ranks(Step& step) {
   const bool stop = step.unfinished || stop_requested();
-  double parts[] = {step.flow, step.speech, step.text, stop ? 1.0 : 0.0,
-                    step.unfinished ? 1.0 : 0.0};
+  std::vector<double> parts{step.flow, stop ? 1.0 : 0.0, step.unfinished ? 1.0 : 0.0};
+  const std::size_t terms = parts.size();
+  parts.insert(parts.end(), step.text.begin(), step.text.end());
+  parts.insert(parts.end(), step.speech.begin(), step.speech.end());
   STRATA_CHECK_OK(communicator_.all_reduce_sum(std::span(parts)));
   step.flow = parts[0];
-  step.speech = parts[1];
-  step.text = parts[2];
-  step.stop = parts[3] > 0;
-  step.unfinished = parts[4] > 0;
-  step.total = step.flow + model_.align().speech_weight * step.speech +
-               model_.align().text_weight * step.text;
+  step.stop = parts[1] > 0;
+  step.unfinished = parts[2] > 0;
+  std::copy_n(parts.begin() + terms, step.text.size(), step.text.begin());
+  std::copy_n(parts.begin() + terms + step.text.size(), step.speech.size(), step.speech.begin());
+  step.total = total_loss(model_.align(), step.factor, step.flow, step.text, step.speech);
   return {};
 }
 
@@ -208,8 +225,10 @@ Status TrainingLoop::report(const Step& step) {
                   {"loss_flow", step.flow},
                   {"learning_rate", step.rate},
                   {"gradient_norm", step.norm}};
-  if (model_.align().has_speech()) metrics.emplace("loss_speech", step.speech);
-  if (model_.align().has_text()) metrics.emplace("loss_text", step.text);
+  if (step.factor > 0) {  // else nobody computed them
+    add_terms(metrics, "loss_text", model_.align().text, step.text);
+    add_terms(metrics, "loss_speech", model_.align().speech, step.speech);
+  }
   const double seconds = std::chrono::duration<double>(clock_.now() - reported_at_).count();
   if (seconds > 0) metrics.emplace("frames_per_second", frames_since_report_ / seconds);
   frames_since_report_ = 0;

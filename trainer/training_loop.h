@@ -84,7 +84,9 @@ class TrainingLoop {
     std::vector<const Utterance*> share{};  // this rank's
     PaddedSizes sizes{};
     Counts counts{};
-    double flow = 0, speech = 0, text = 0, total = 0;
+    double flow = 0, total = 0;
+    double factor = 0;                     // of the taps' weights
+    std::vector<double> text{}, speech{};  // of each tap, without its weight
     bool stop = false;
     bool unfinished = false;  // stopped between micro-batches: its sums mean nothing
     double norm = 0;

@@ -98,57 +98,81 @@ at::Tensor text_loss_sum(const at::Tensor& logits, const at::Tensor& frames, con
   return (per_utterance / text_lengths.clamp_min(1)).sum();
 }
 
+namespace {
+
+// Of one tap: `block` (B, N, dim).
+at::Tensor text_term(AcousticModel& model, std::size_t tap, const at::Tensor& block,
+                     const Batch& batch, const Observer& observe) {
+  const at::Tensor logits = model.text_aligner(tap).forward(block);  // (B, ceil(N/2), V+2)
+  const at::Tensor frames = (batch.lengths + 1).div(2, "floor");     // (B)
+  if (observe && tap == 0) {
+    const at::Tensor valid = frame_mask(frames, logits.size(1)).unsqueeze(2);
+    observe("text_logits", logits.masked_fill(valid.logical_not(), 0));
+  }
+  return text_loss_sum(logits, frames, batch.text, batch.text_lengths);
+}
+
+at::Tensor speech_term(AcousticModel& model, std::size_t tap, const at::Tensor& block,
+                       const Batch& batch, const Observer& observe) {
+  STRATA_ASSERT(batch.features.defined());
+  const at::Tensor projection =
+      model.speech_aligner(tap).forward(block, batch.features.size(1));  // (B, Z, width)
+  if (observe && tap == 0) {
+    const at::Tensor valid = frame_mask(batch.feature_lengths, projection.size(1)).unsqueeze(2);
+    observe("speech_projection", projection.masked_fill(valid.logical_not(), 0));
+  }
+  return speech_loss_sum(projection, batch.features, batch.feature_lengths,
+                         model.align().speech[tap].loss);
+}
+
+}  // namespace
+
 Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& draws,
-                      const Counts& counts, const Observer& observe) {
+                      const Counts& counts, double factor, const Observer& observe) {
   STRATA_ASSERT(counts.span_elements > 0);
   const AlignConfig& align = model.align();
+
+  // ---- x_t between noise and speech, and what of the speech the model may see
   const at::Tensor& x1 = batch.mel;                  // (B, N, mel), pads are 0
   const at::Tensor t = draws.time.view({-1, 1, 1});  // (B, 1, 1)
   const at::Tensor span = draws.span.unsqueeze(2);   // (B, N, 1)
-
   BackboneInput input;
   input.noisy = (1 - t) * draws.noise + t * x1;  // (B, N, mel)
   input.condition = x1.masked_fill(span, 0);     // (B, N, mel)
+  if (model.config().masks == Masks::kUpstream)
+    input.mask = frame_mask(batch.lengths, batch.frames());  // (B, N)
   // (B, N, text_dim).
-  input.text = model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text);
+  input.text = model.backbone().embed_text(batch.text, batch.frames(), draws.drop_text, input.mask);
   input.time = draws.time;
   input.drop_audio = draws.drop_audio;
   input.dropout = draws.dropout;
   input.observe = observe;
+  if (factor > 0) {
+    for (const TextTap& tap : align.text) input.taps.insert(tap.layer);
+    for (const SpeechTap& tap : align.speech) input.taps.insert(tap.layer);
+  }
+
+  // ---- the velocity, against x1 - x0 inside of the spans
   const BackboneOutput output = model.backbone().forward(input);
   if (observe) observe("cond", input.condition);
   if (observe) observe("pred", output.velocity);
-
-  Losses losses;
   const at::Tensor error =
       (output.velocity - (x1 - draws.noise)).masked_fill(span.logical_not(), 0);  // (B, N, mel)
+  Losses losses;
   losses.flow = error.square().sum() / counts.span_elements;
-  losses.total = losses.flow;
-  if (align.has_text()) {
-    const at::Tensor logits = model.text_aligner()->forward(
-        output.blocks[static_cast<std::size_t>(align.text_layer - 1)]);
-    const at::Tensor frames = (batch.lengths + 1).div(2, "floor");  // (B)
-    if (observe)
-      observe("text_logits",
-              logits.masked_fill(frame_mask(frames, logits.size(1)).logical_not().unsqueeze(2), 0));
-    losses.text = text_loss_sum(logits, frames, batch.text, batch.text_lengths) / counts.utterances;
-    losses.total = losses.total + align.text_weight * losses.text;
-  }
-  if (align.has_speech()) {
-    STRATA_ASSERT(batch.features.defined());
-    const at::Tensor projection =  // (B, Z, width)
-        model.speech_aligner()->forward(
-            output.blocks[static_cast<std::size_t>(align.speech_layer - 1)],
-            batch.features.size(1));
-    if (observe) {
-      const at::Tensor valid = frame_mask(batch.feature_lengths, projection.size(1)).unsqueeze(2);
-      observe("speech_projection", projection.masked_fill(valid.logical_not(), 0));
+
+  // ---- what the tapped blocks know of text and speech
+  if (factor > 0) {
+    for (std::size_t i = 0; i < align.text.size(); ++i) {
+      const at::Tensor& block = output.blocks.at(align.text[i].layer);  // (B, N, dim)
+      losses.text.push_back(text_term(model, i, block, batch, observe) / counts.utterances);
     }
-    losses.speech =
-        speech_loss_sum(projection, batch.features, batch.feature_lengths, align.speech_loss) /
-        counts.utterances;
-    losses.total = losses.total + align.speech_weight * losses.speech;
+    for (std::size_t i = 0; i < align.speech.size(); ++i) {
+      const at::Tensor& block = output.blocks.at(align.speech[i].layer);  // (B, N, dim)
+      losses.speech.push_back(speech_term(model, i, block, batch, observe) / counts.utterances);
+    }
   }
+  losses.total = total_loss(align, factor, losses.flow, losses.text, losses.speech);
   return losses;
 }
 

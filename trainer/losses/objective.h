@@ -59,16 +59,18 @@ struct Counts {
 };
 [[nodiscard]] Counts count(const Batch& batch, const Draws& draws);
 
-struct Losses {
-  at::Tensor total{};  // scalar: flow + w_s * speech + w_t * text
+struct Losses {        // scalars
+  at::Tensor total{};  // total_loss()
   at::Tensor flow{};
-  at::Tensor speech{};  // undefined without the head
-  at::Tensor text{};
+  std::vector<at::Tensor> text{};  // of each tap, without its weight; none where the factor is 0
+  std::vector<at::Tensor> speech{};
 };
 
-// For probes and tests: also sees "cond", "pred", "text_logits", "speech_projection".
+// `factor`: of the taps' weights, align_factor(). `observe`, for probes and tests, also sees
+// "cond", "pred", and of the first taps "text_logits" and "speech_projection".
 [[nodiscard]] Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& draws,
-                                    const Counts& counts, const Observer& observe = {});
+                                    const Counts& counts, double factor = 1,
+                                    const Observer& observe = {});
 
 // Sum over utterances of the mean over their valid frames. prediction, target (B, Z, width);
 // lengths (B).

@@ -19,48 +19,41 @@ torch::nn::GroupNorm whole_norm(std::int64_t width) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(1, width).eps(1e-5));
 }
 
+// "text_aligner", "text_aligner_2" ...
+std::string head_name(const char* kind, std::size_t tap) {
+  return tap == 0 ? fmt::format("{}_aligner", kind) : fmt::format("{}_aligner_{}", kind, tap + 1);
+}
+
+std::string seed_name(const char* kind, std::size_t tap) {
+  return tap == 0 ? fmt::format("init/{}", kind) : fmt::format("init/{}/{}", kind, tap + 1);
+}
+
 }  // namespace
 
-SpeechAligner::SpeechAligner(std::int64_t dim, std::int64_t hidden, std::int64_t width)
+Aligner::Aligner(std::int64_t dim, std::int64_t hidden, std::int64_t width, std::int64_t stride)
     : first_(nullptr),
       second_(nullptr),
       last_(nullptr),
       first_norm_(nullptr),
       second_norm_(nullptr) {
-  first_ = register_module("conv1", conv(dim, hidden, 3));
+  first_ = register_module("conv1", conv(dim, hidden, 3, stride));
   first_norm_ = register_module("norm1", whole_norm(hidden));
   second_ = register_module("conv2", conv(hidden, hidden, 3));
   second_norm_ = register_module("norm2", whole_norm(hidden));
   last_ = register_module("conv3", conv(hidden, width, 1));
 }
 
+at::Tensor Aligner::convolve(const at::Tensor& x) {
+  at::Tensor h = at::mish(first_norm_(first_(x)));  // (B, hidden, ceil(T / stride))
+  h = at::mish(second_norm_(second_(h)));           // the same
+  return last_(h).transpose(1, 2);                  // (B, ceil(T / stride), width)
+}
+
 at::Tensor SpeechAligner::forward(const at::Tensor& block, std::int64_t frames) {
   // One ratio for the whole batch, from the padded length: source = (i + 0.5) * N / frames - 0.5,
   // clamped.
-  at::Tensor h = at::upsample_linear1d(block.transpose(1, 2), {frames},
-                                       /*align_corners=*/false);  // (B, dim, Z)
-  h = at::mish(first_norm_(first_(h)));                           // (B, hidden, Z)
-  h = at::mish(second_norm_(second_(h)));                         // (B, hidden, Z)
-  return last_(h).transpose(1, 2);                                // (B, Z, width)
-}
-
-TextAligner::TextAligner(std::int64_t dim, std::int64_t hidden, std::int64_t vocabulary)
-    : first_(nullptr),
-      second_(nullptr),
-      last_(nullptr),
-      first_norm_(nullptr),
-      second_norm_(nullptr) {
-  first_ = register_module("conv1", conv(dim, hidden, 3, 2));
-  first_norm_ = register_module("norm1", whole_norm(hidden));
-  second_ = register_module("conv2", conv(hidden, hidden, 3));
-  second_norm_ = register_module("norm2", whole_norm(hidden));
-  last_ = register_module("conv3", conv(hidden, vocabulary + 2, 1));
-}
-
-at::Tensor TextAligner::forward(const at::Tensor& block) {
-  at::Tensor h = at::mish(first_norm_(first_(block.transpose(1, 2))));  // (B, hidden, ceil(N/2))
-  h = at::mish(second_norm_(second_(h)));                               // (B, hidden, ceil(N/2))
-  return last_(h).transpose(1, 2);                                      // (B, ceil(N/2), V+2)
+  return convolve(at::upsample_linear1d(block.transpose(1, 2), {frames},
+                                        /*align_corners=*/false));  // (B, Z, width)
 }
 
 std::shared_ptr<Backbone> make_backbone(const ModelConfig& config) {
@@ -73,15 +66,17 @@ AcousticModel::AcousticModel(const ModelConfig& config, const AlignConfig& align
     : config_(config), align_(align) {
   torch::manual_seed(derive_seed(seed, "init/backbone"));
   backbone_ = register_module("backbone", make_backbone(config));
-  if (align.has_text()) {
-    torch::manual_seed(derive_seed(seed, "init/text"));
-    text_ = register_module(
-        "text_aligner", std::make_shared<TextAligner>(config.dim, align.hidden, config.vocabulary));
+  for (std::size_t i = 0; i < align.text.size(); ++i) {
+    torch::manual_seed(derive_seed(seed, seed_name("text", i)));
+    text_.push_back(register_module(
+        head_name("text", i),
+        std::make_shared<TextAligner>(config.dim, align.hidden, config.vocabulary)));
   }
-  if (align.has_speech()) {
-    torch::manual_seed(derive_seed(seed, "init/speech"));
-    speech_ = register_module("speech_aligner", std::make_shared<SpeechAligner>(
-                                                    config.dim, align.hidden, align.speech_width));
+  for (std::size_t i = 0; i < align.speech.size(); ++i) {
+    torch::manual_seed(derive_seed(seed, seed_name("speech", i)));
+    speech_.push_back(register_module(
+        head_name("speech", i),
+        std::make_shared<SpeechAligner>(config.dim, align.hidden, align.speech_width)));
   }
 }
 

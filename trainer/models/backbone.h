@@ -4,7 +4,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -33,23 +35,26 @@ struct BackboneInput {
   at::Tensor text{};        // (B, N, text_dim), from embed_text
   at::Tensor time{};        // (B), in [0, 1]
   bool drop_audio = false;  // for guidance: the condition is hidden
-  // (B, N) bool, true on frames. Undefined: nothing is masked (training, single utterances).
+  // (B, N) bool, true on frames; undefined: all are. What it hides is ModelConfig::masks; with
+  // Masks::kOriginal training passes none.
   at::Tensor mask{};
   RowDropout dropout{};
+  std::set<std::int64_t> taps{};  // layers whose output is wanted: that of block k, from 1
   Observer observe{};
 };
 
 struct BackboneOutput {
-  at::Tensor velocity{};             // (B, N, mel)
-  std::vector<at::Tensor> blocks{};  // each (B, N, dim): the output of block k at index k-1
+  at::Tensor velocity{};                        // (B, N, mel)
+  std::map<std::int64_t, at::Tensor> blocks{};  // (B, N, dim) by layer: those of `taps`
 };
 
 class Backbone : public torch::nn::Module {
  public:
   // `text` (B, T) ids 0..V-1 padded with -1 -> (B, frames, text_dim). `drop_text` hides the text,
-  // for guidance. Apart from forward so that a sampler embeds once and steps many times.
+  // for guidance. `mask` as in forward. Apart from forward so that a sampler embeds once and steps
+  // many times.
   [[nodiscard]] virtual at::Tensor embed_text(const at::Tensor& text, std::int64_t frames,
-                                              bool drop_text) = 0;
+                                              bool drop_text, const at::Tensor& mask = {}) = 0;
   [[nodiscard]] virtual BackboneOutput forward(const BackboneInput& input) = 0;
 };
 

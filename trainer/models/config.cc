@@ -13,12 +13,6 @@ std::int64_t size_field(Fields& fields, std::string_view key, std::optional<std:
   return size;
 }
 
-double weight_field(Fields& fields, double fallback) {
-  const double weight = fields.number("weight", fallback);
-  fields.require(weight >= 0 && weight <= 1e6, "weight", "expected a number from 0 to 1e6");
-  return weight;
-}
-
 const char* name_of(SkipConnection skip) {
   switch (skip) {
     case SkipConnection::kConcat: return "concat";
@@ -64,10 +58,11 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
   config.skip = skip == "concat" ? SkipConnection::kConcat
                 : skip == "add"  ? SkipConnection::kAdd
                                  : SkipConnection::kNone;
-  // Padding is not masked in training, as in the A-DMA code. "upstream" (F5-TTS since 2025-06) is
-  // refused, not ignored.
-  const std::string masks = fields.text("masks", "original");
-  fields.require(masks == "original", "masks", "only \"original\" is supported");
+  const bool upstream = fields.choice("masks", {"original", "upstream"}, "original") == "upstream";
+  config.masks = upstream ? Masks::kUpstream : Masks::kOriginal;
+  config.attention_mask = fields.flag("attention_mask", config.attention_mask);
+  fields.require(upstream || !config.attention_mask, "attention_mask",
+                 "is a switch of masks: upstream");
   fields.require(config.dim_head % 2 == 0, "dim_head",
                  "must be even: rotation turns pairs of channels");
   fields.require(config.dim % 16 == 0, "dim",
@@ -97,40 +92,9 @@ Value to_value(const ModelConfig& config) {
                 {"pe_attn_heads", config.pe_attn_heads ? Value(*config.pe_attn_heads) : Value()},
                 {"long_skip", config.long_skip},
                 {"skip", name_of(config.skip)},
+                {"masks", config.masks == Masks::kUpstream ? "upstream" : "original"},
+                {"attention_mask", config.attention_mask},
                 {"dropout", config.dropout}};
-}
-
-Result<AlignConfig> read_align_config(const Value* value, const std::string& where,
-                                      std::int64_t depth,
-                                      std::optional<std::int64_t> speech_width) {
-  AlignConfig config;
-  if (value == nullptr || value->is_null()) return config;
-  Fields fields(*value, where);
-  config.hidden = size_field(fields, "hidden", config.hidden);
-  const std::string expectation =
-      fmt::format("expected 0 (no head) to {}, the depth of the model", depth);
-  if (const Value* text = fields.child("text")) {
-    Fields head(*text, where + ".text");
-    config.text_layer = head.integer("layer");
-    head.require(config.text_layer >= 0 && config.text_layer <= depth, "layer", expectation);
-    config.text_weight = weight_field(head, config.text_weight);
-    STRATA_CHECK_OK(head.finish());
-  }
-  if (const Value* speech = fields.child("speech")) {
-    Fields head(*speech, where + ".speech");
-    config.speech_layer = head.integer("layer");
-    head.require(config.speech_layer >= 0 && config.speech_layer <= depth, "layer", expectation);
-    config.speech_weight = weight_field(head, config.speech_weight);
-    config.speech_width = size_field(head, "width", speech_width.value_or(config.speech_width));
-    const std::string loss =
-        head.choice("loss", {"neg_cosine", "neg_log_sigmoid", "l1"}, "neg_cosine");
-    config.speech_loss = loss == "neg_cosine"        ? SpeechLoss::kNegCosine
-                         : loss == "neg_log_sigmoid" ? SpeechLoss::kNegLogSigmoid
-                                                     : SpeechLoss::kL1;
-    STRATA_CHECK_OK(head.finish());
-  }
-  STRATA_CHECK_OK(fields.finish());
-  return config;
 }
 
 }  // namespace strata::trainer

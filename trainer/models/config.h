@@ -13,6 +13,14 @@ namespace strata::trainer {
 enum class Architecture { kDit, kUnett };
 enum class SkipConnection { kConcat, kAdd, kNone };  // U-skips of UNetT
 
+// What padded frames are allowed to do; both generations of the original.
+//   kOriginal   A-DMA, and F5-TTS up to 2025-06: nothing is masked in training. In a sampled batch
+//               attention sees no padded frame.
+//   kUpstream   F5-TTS since then, in training as in a sampled batch: the outputs of attention are
+//               0 at padded frames, which others still see unless `attention_mask`. DiT also clears
+//               them around both position convolutions, and gives them neither text nor position.
+enum class Masks { kOriginal, kUpstream };
+
 inline constexpr std::int64_t kWidthMax = 1 << 16;
 inline constexpr std::int64_t kDepthMax = 512;
 
@@ -34,6 +42,8 @@ struct ModelConfig {
   std::optional<std::int64_t> pe_attn_heads = 1;
   bool long_skip = false;
   SkipConnection skip = SkipConnection::kConcat;
+  Masks masks = Masks::kOriginal;
+  bool attention_mask = false;  // with kUpstream: padded frames are no keys either
   double dropout = 0.1;
 };
 
@@ -44,27 +54,5 @@ struct ModelConfig {
                                                     std::optional<std::int64_t> mel = {});
 // Reads back to the same configuration.
 [[nodiscard]] Value to_value(const ModelConfig& config);
-
-enum class SpeechLoss { kNegCosine, kNegLogSigmoid, kL1 };
-
-// The alignment heads of A-DMA. Layer k is the output of block k, counted from 1; 0 means no head.
-struct AlignConfig {
-  std::int64_t text_layer = 0;
-  double text_weight = 0.1;
-  std::int64_t speech_layer = 0;
-  double speech_weight = 1.0;
-  std::int64_t speech_width = 1024;  // width of the teacher's features
-  SpeechLoss speech_loss = SpeechLoss::kNegCosine;
-  std::int64_t hidden = 2048;
-
-  [[nodiscard]] bool has_text() const { return text_layer > 0; }
-  [[nodiscard]] bool has_speech() const { return speech_layer > 0; }
-};
-
-// {"text": {"layer", "weight"}, "speech": {"layer", "weight", "width", "loss"}, "hidden"}; null or
-// absent: no heads. `speech_width` stands in for an absent "width".
-[[nodiscard]] Result<AlignConfig> read_align_config(const Value* value, const std::string& where,
-                                                    std::int64_t depth,
-                                                    std::optional<std::int64_t> speech_width = {});
 
 }  // namespace strata::trainer

@@ -61,8 +61,10 @@ void Dit::zero_what_starts_at_zero() {
   }
 }
 
-at::Tensor Dit::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) {
-  return text_->forward(text, frames, drop_text);
+at::Tensor Dit::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                           const at::Tensor& mask) {
+  const at::Tensor shown = config_.masks == Masks::kUpstream ? mask : at::Tensor();
+  return text_->forward(text, frames, drop_text, shown);
 }
 
 BackboneOutput Dit::forward(const BackboneInput& input) {
@@ -72,15 +74,17 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
   const at::Tensor time = time_->forward(input.time);  // (B, dim)
   observe("time", time);
   observe("text", input.text);
-  const at::Tensor embedded = input_->forward(input);  // (B, N, dim)
+  const at::Tensor shown = config_.masks == Masks::kUpstream ? input.mask : at::Tensor();
+  const at::Tensor embedded = input_->forward(input, shown);  // (B, N, dim)
   observe("input", embedded);
   const RotaryTable table = rotary_table(embedded.size(1), config_.dim_head, embedded.options());
   BackboneOutput output;
   at::Tensor x = embedded;
   for (std::size_t k = 0; k < blocks_.size(); ++k) {
     x = blocks_[k]->forward(x, time, table, input);
-    output.blocks.push_back(x);
-    observe(fmt::format("block{}", k + 1), x);
+    const auto layer = static_cast<std::int64_t>(k + 1);
+    if (input.taps.contains(layer)) output.blocks.emplace(layer, x);
+    observe(fmt::format("block{}", layer), x);
   }
   if (config_.long_skip) x = long_skip_(at::cat({x, embedded}, 2));
   const auto e = final_modulation_(at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)

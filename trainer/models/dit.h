@@ -23,7 +23,8 @@ class DitBlock : public torch::nn::Module {
 class Dit final : public Backbone {
  public:
   explicit Dit(const ModelConfig& config);
-  at::Tensor embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) override;
+  at::Tensor embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                        const at::Tensor& mask) override;
   BackboneOutput forward(const BackboneInput& input) override;
 
  private:

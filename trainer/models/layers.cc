@@ -10,7 +10,6 @@ namespace {
 constexpr std::int64_t kTimeFrequencies = 128;
 constexpr double kTimeScale = 1000;
 constexpr double kWaveBase = 10000;
-constexpr std::int64_t kTextPositionsMax = 4096;
 constexpr double kNormEpsilon = 1e-6;
 constexpr std::int64_t kTextKernel = 7;
 constexpr std::int64_t kPositionKernel = 31;
@@ -89,6 +88,7 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
 
 TextEmbedding::TextEmbedding(const ModelConfig& config)
     : mask_padding_(config.text_mask_padding),
+      rows_(config.masks == Masks::kUpstream ? kUpstreamRows : kRows),
       width_(config.text_dim),
       embedding_(register_module("text_embed",
                                  torch::nn::Embedding(config.vocabulary + 1, config.text_dim))) {
@@ -98,28 +98,34 @@ TextEmbedding::TextEmbedding(const ModelConfig& config)
   }
 }
 
-at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames) {
-  // Computed in float32 as the reference does; frames past the table's end share its last row.
+at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames, std::int64_t rows) {
+  // Computed in float32 as the reference does.
   const at::Tensor exponent =
       at::arange(0, width, 2, at::kFloat) / static_cast<double>(width);  // (C/2)
   const at::Tensor theta =
       1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); });  // (C/2)
-  const at::Tensor row =
-      at::arange(frames, at::kFloat).clamp_max(static_cast<double>(kTextPositionsMax - 1));
+  const at::Tensor row = at::arange(frames, at::kFloat).clamp_max(static_cast<double>(rows - 1));
   const at::Tensor angles = row.unsqueeze(1) * theta.unsqueeze(0);      // (N, C/2)
   return at::cat({exact(angles, [](double a) { return std::cos(a); }),  // (N, C)
                   exact(angles, [](double a) { return std::sin(a); })},
                  1);
 }
 
-at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text) {
+at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                                  const at::Tensor& shown) {
   at::Tensor ids = text.slice(1, 0, frames) + 1;                 // 0 is filler and padding
   ids = at::constant_pad_nd(ids, {0, frames - ids.size(1)}, 0);  // (B, N)
-  const at::Tensor filler = (ids == 0).unsqueeze(2);             // (B, N, 1): before the drop
+  at::Tensor hidden;                                             // (B, N, 1)
+  if (shown.defined()) {
+    hidden = shown.logical_not().unsqueeze(2);
+    ids = ids.masked_fill(hidden.squeeze(2), 0);
+  }
+  const at::Tensor filler = (ids == 0).unsqueeze(2);  // (B, N, 1): before the drop
   if (drop_text) ids = at::zeros_like(ids);
   at::Tensor x = embedding_(ids);  // (B, N, C)
+  if (!blocks_.empty()) x = x + positions(width_, frames, rows_).to(x.options());
+  if (hidden.defined()) x = x.masked_fill(hidden, 0);
   if (blocks_.empty()) return x;
-  x = x + positions(width_, frames).to(x.options());
   if (mask_padding_) x = x.masked_fill(filler, 0);
   for (const auto& block : blocks_) {
     x = block->forward(x);
@@ -136,24 +142,29 @@ InputEmbedding::InputEmbedding(const ModelConfig& config)
       second_(adopt(*this, "conv_pos_embed.conv1d.2",
                     convolution(config.dim, kPositionKernel, kPositionGroups))) {}
 
-at::Tensor InputEmbedding::forward(const BackboneInput& input) {
+at::Tensor InputEmbedding::forward(const BackboneInput& input, const at::Tensor& shown) {
   const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
   const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2));  // (B, N, dim)
-  at::Tensor h = x.transpose(1, 2);                                                 // (B, dim, N)
-  h = at::mish(second_(at::mish(first_(h))));                                       // (B, dim, N)
+  const auto cleared = [&](const at::Tensor& h) {
+    return shown.defined() ? h.masked_fill(shown.logical_not().unsqueeze(1), 0) : h;
+  };
+  at::Tensor h = cleared(x.transpose(1, 2));  // (B, dim, N)
+  h = at::mish(cleared(first_(h)));           // (B, dim, N)
+  h = at::mish(cleared(second_(h)));          // (B, dim, N)
   return x + h.transpose(1, 2);
 }
 
 RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head,
                          const at::TensorOptions& options) {
+  // Frame numbers and angles need more digits than a half precision has.
+  const at::ScalarType type = options.dtype() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor exponent =
       at::arange(0, dim_head, 2, at::kFloat) / static_cast<double>(dim_head);
-  const at::Tensor omega = (1.0 / exact(exponent, [](double e) {
-                              return std::pow(kWaveBase, e);
-                            })).to(options);  // (d/2)
+  const at::Tensor omega =
+      (1.0 / exact(exponent, [](double e) { return std::pow(kWaveBase, e); })).to(type);  // (d/2)
   // (N, d/2).
-  const at::Tensor angles = at::arange(frames, options).unsqueeze(1) * omega.unsqueeze(0);
-  return {angles.cos(), angles.sin()};
+  const at::Tensor angles = at::arange(frames, type).unsqueeze(1) * omega.unsqueeze(0);
+  return {angles.cos().to(options), angles.sin().to(options)};
 }
 
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads) {
@@ -171,6 +182,7 @@ Attention::Attention(const ModelConfig& config)
     : heads_(config.heads),
       dim_head_(config.dim_head),
       rotated_heads_(config.pe_attn_heads.value_or(config.heads)),
+      hides_keys_(config.masks == Masks::kOriginal || config.attention_mask),
       query_(register_module("to_q", torch::nn::Linear(config.dim, heads_ * dim_head_))),
       key_(register_module("to_k", torch::nn::Linear(config.dim, heads_ * dim_head_))),
       value_(register_module("to_v", torch::nn::Linear(config.dim, heads_ * dim_head_))),
@@ -185,7 +197,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, con
   const at::Tensor k = rotate(split(key_(x)), table, rotated_heads_);
   const at::Tensor v = split(value_(x));
   std::optional<at::Tensor> keys;
-  if (mask.defined())
+  if (mask.defined() && hides_keys_)
     keys =
         mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
   // (B, H, N, d), scale 1/sqrt(d).

@@ -60,12 +60,18 @@ class ConvNextBlock : public torch::nn::Module {
 class TextEmbedding : public torch::nn::Module {
  public:
   explicit TextEmbedding(const ModelConfig& config);
-  // (B, T) ids padded with -1 -> (B, frames, text_dim). Longer texts are cut to `frames`.
-  at::Tensor forward(const at::Tensor& text, std::int64_t frames, bool drop_text);
-  static at::Tensor positions(std::int64_t width, std::int64_t frames);  // (frames, width) float32
+  // (B, T) ids padded with -1 -> (B, frames, text_dim). Longer texts are cut to `frames`. `shown`
+  // (B, frames) bool or undefined: the other frames have no text, not even filler, and no position.
+  at::Tensor forward(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                     const at::Tensor& shown);
+  // (frames, width) float32; frames past the table's end share its last row.
+  static at::Tensor positions(std::int64_t width, std::int64_t frames, std::int64_t rows);
+  static constexpr std::int64_t kRows = 4096;
+  static constexpr std::int64_t kUpstreamRows = 8192;  // with Masks::kUpstream
 
  private:
   bool mask_padding_;
+  std::int64_t rows_;
   std::int64_t width_;
   torch::nn::Embedding embedding_;
   std::vector<std::shared_ptr<ConvNextBlock>> blocks_;
@@ -76,7 +82,8 @@ class TextEmbedding : public torch::nn::Module {
 class InputEmbedding : public torch::nn::Module {
  public:
   InputEmbedding(const ModelConfig& config);
-  at::Tensor forward(const BackboneInput& input);
+  // `shown` (B, N) bool or undefined: other frames are 0 before and after each convolution.
+  at::Tensor forward(const BackboneInput& input, const at::Tensor& shown);
 
  private:
   torch::nn::Linear project_;
@@ -95,12 +102,14 @@ struct RotaryTable {
 class Attention : public torch::nn::Module {
  public:
   explicit Attention(const ModelConfig& config);
-  // x (B, N, dim); mask (B, N) bool or undefined: zero output at hidden frames, and hidden keys.
+  // x (B, N, dim); mask (B, N) bool or undefined: hidden frames get 0, and are no keys unless
+  // ModelConfig::masks lets them.
   at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
                      const RowDropout& dropout);
 
  private:
   std::int64_t heads_, dim_head_, rotated_heads_;
+  bool hides_keys_;
   torch::nn::Linear query_, key_, value_, out_;
 };
 

@@ -53,8 +53,9 @@ Unett::Unett(const ModelConfig& config)
   project_ = register_module("proj_out", torch::nn::Linear(config.dim, config.mel));
 }
 
-at::Tensor Unett::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) {
-  return text_->forward(text, frames, drop_text);
+at::Tensor Unett::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                             const at::Tensor&) {
+  return text_->forward(text, frames, drop_text, {});
 }
 
 BackboneOutput Unett::forward(const BackboneInput& input) {
@@ -64,7 +65,7 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
   const at::Tensor time = time_->forward(input.time);  // (B, dim)
   observe("time", time);
   observe("text", input.text);
-  const at::Tensor embedded = input_->forward(input);  // (B, N, dim)
+  const at::Tensor embedded = input_->forward(input, {});  // (B, N, dim)
   observe("input", embedded);
   // (B, N+1, dim): the time token in front.
   at::Tensor x = at::cat({time.unsqueeze(1), embedded}, 1);
@@ -82,8 +83,10 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
       skips.pop_back();
     }
     x = layers_[k]->forward(x, skip, table, mask, input);
-    output.blocks.push_back(x.slice(1, 1));
-    observe(fmt::format("block{}", k + 1), output.blocks.back());
+    const auto layer = static_cast<std::int64_t>(k + 1);
+    const at::Tensor frames = x.slice(1, 1);  // (B, N, dim)
+    if (input.taps.contains(layer)) output.blocks.emplace(layer, frames);
+    observe(fmt::format("block{}", layer), frames);
   }
   output.velocity = project_(norm_->forward(x).slice(1, 1));  // (B, N, mel)
   return output;

@@ -35,7 +35,8 @@ class UnettLayer : public torch::nn::Module {
 class Unett final : public Backbone {
  public:
   explicit Unett(const ModelConfig& config);
-  at::Tensor embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text) override;
+  at::Tensor embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
+                        const at::Tensor& mask) override;
   // The blocks handed out have the time token removed, so that frame i is row i.
   BackboneOutput forward(const BackboneInput& input) override;
 

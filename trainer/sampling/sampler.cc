@@ -35,19 +35,19 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
   const at::Tensor condition =
       at::where(prompts.unsqueeze(-1), input.condition, at::zeros({}, input.condition.options()));
 
-  // One utterance alone needs no mask; in a batch the frames after each duration are hidden.
+  // One utterance alone needs no mask; in a batch the frames after each duration are padding.
   at::Tensor mask;
   if (batch > 1) mask = positions < at::tensor(input.durations, integers).unsqueeze(1);  // (B, N)
   const bool guided = options.cfg >= kGuidanceNone;
 
   BackboneInput step;
   step.condition = condition;
-  step.text = backbone.embed_text(input.text, frames, /*drop_text=*/false);
+  step.text = backbone.embed_text(input.text, frames, /*drop_text=*/false, mask);
   step.mask = mask;
   if (guided) {
     step.condition = at::cat({condition, at::zeros_like(condition)}, 0);  // (2B, N, mel)
-    step.text = at::cat({step.text, backbone.embed_text(input.text, frames, /*drop_text=*/true)},
-                        0);  // (2B, N, text_dim)
+    const at::Tensor hidden = backbone.embed_text(input.text, frames, /*drop_text=*/true, mask);
+    step.text = at::cat({step.text, hidden}, 0);  // (2B, N, text_dim)
     if (mask.defined()) step.mask = at::cat({mask, mask}, 0);
   }
   const Velocity velocity = [&](const at::Tensor& y, double t) {

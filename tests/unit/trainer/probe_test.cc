@@ -146,6 +146,75 @@ TEST(Probe, UnettGivesTheReferenceLossAndPrediction) {
   EXPECT_EQ(number(run(R"({"model": "unett", "skip": "add"})"), {"parameters"}), 241520);
 }
 
+// F5-TTS since 2025-06, as measured at 2ae2c9b: there are no heads in it.
+TEST(Probe, TheMasksOfLaterGenerationsGiveTheirLosses) {
+  const Value dit = run(R"({"model": "dit", "masks": "upstream"})");
+  EXPECT_NEAR(number(dit, {"loss", "total"}), 2.3155044946, kTolerance);
+  EXPECT_NEAR(number(dit, {"grad_norm"}), 3.47581314, 3 * kTolerance);
+  const Value unett = run(R"({"model": "unett", "masks": "upstream"})");
+  EXPECT_NEAR(number(unett, {"loss", "total"}), 2.4907216225, kTolerance);
+  EXPECT_NEAR(number(unett, {"grad_norm"}), 12.68385835, 3 * kTolerance);
+}
+
+// What A-DMA has no code for: heads on the backbone of E2-TTS, and on later generations. Measured
+// on the models of f5-tts 1.1.22 in float64, with heads of ours on their blocks
+// (tests/bench/peers/f5_tts_probe.py).
+TEST(Probe, HeadsOnEveryBackboneGiveTheLossesOfThePackagesModels) {
+  const auto with_heads = [](const char* model) {
+    return run(fmt::format(R"({{{}, {}}})", model, kAlign));
+  };
+  const Value unett = with_heads(R"("model": "unett")");
+  EXPECT_EQ(number(unett, {"parameters"}), 277908);
+  expect_losses(unett, 2.8564214158, 2.5586558650, -0.1077987000, 4.0556425084, 14.48344624);
+  expect_losses(with_heads(R"("model": "unett", "drop": "both")"), 2.8973478318, 2.6078227153,
+                -0.1266416123, 4.1616672876, 14.76265368);
+  expect_losses(with_heads(R"("model": "unett", "skip": "add")"), 2.6437902822, 2.2018469111,
+                0.0047042884, 4.3723908270, 5.07868598);
+  expect_losses(with_heads(R"("model": "unett", "skip": "none")"), 2.6281771257, 2.1816430419,
+                0.0092950010, 4.3723908270, 7.96530608);
+  expect_losses(with_heads(R"("model": "unett", "masks": "upstream")"), 2.7888984143, 2.4907216225,
+                -0.1122037500, 4.1038054185, 12.96394887);
+  expect_losses(with_heads(R"("model": "dit", "masks": "upstream")"), 2.7558441081, 2.3155044946,
+                0.0020790639, 4.3826054960, 3.69131984);
+  expect_losses(with_heads(R"("model": "dit", "masks": "upstream", "attention_mask": true)"),
+                2.7530653615, 2.3111209024, 0.0039425591, 4.3800189994, 3.66446642);
+  expect_losses(with_heads(R"("model": "dit", "drop": "audio")"), 2.7731154744, 2.3165938805,
+                0.0108494410, 4.4567215300, 3.68008620);
+  const Value skips = with_heads(R"("model": "dit", "long_skip": true)");
+  EXPECT_EQ(number(skips, {"parameters"}), 313544);
+  expect_losses(skips, 2.8423315245, 2.3481204876, -0.0169601503, 5.1117118721, 3.71412116);
+}
+
+// Sampled values are compared on the scale of the sum of their magnitudes.
+void expect_sample(const Value& report, std::size_t index, double sum, double l1) {
+  const Value* samples = report.find("sample");
+  ASSERT_NE(samples, nullptr);
+  ASSERT_LT(index, samples->if_array()->size());
+  const Value& own = (*samples->if_array())[index];
+  EXPECT_NEAR(number(own, {"sum"}), sum, kTolerance * l1);
+  EXPECT_NEAR(number(own, {"l1"}), l1, kTolerance * l1);
+}
+
+TEST(Probe, SamplesAreThoseOfTheReference) {
+  const auto dit = [](const char* sample) {
+    return run(fmt::format(R"({{"model": "dit", {}, "sample": {}}})", kAlign, sample));
+  };
+  expect_sample(dit(R"({"solver": "euler", "steps": 4, "sway": -1, "cfg": 2,
+                        "durations": [37], "cond_frames": [12]})"),
+                0, -53.0058510974, 625.2845489414);
+  expect_sample(dit(R"({"sway": null})"), 0, -29.1156084914, 628.5590629141);
+  expect_sample(dit(R"({"solver": "midpoint"})"), 0, -24.8473351613, 614.9784420321);
+  expect_sample(run(R"({"model": "unett", "sample": {"solver": "midpoint", "sway": null}})"), 0,
+                49.4648188517, 715.9417639555);
+}
+
+TEST(Probe, ASampledBatchIsThatOfTheReference) {
+  const Value report =
+      run(R"({"model": "dit", "sample": {"durations": [37, 25], "cond_frames": [12, 9]}})");
+  expect_sample(report, 0, -53.0058510974, 625.2845489414);
+  expect_sample(report, 1, -83.0935077879, 445.6587881103);
+}
+
 TEST(Probe, Float32AgreesToFourDigits) {
   const Value report = run(fmt::format(R"({{"model": "dit", "dtype": "float32", {}}})", kAlign));
   EXPECT_NEAR(number(report, {"loss", "total"}), 2.7575032434, 2.7e-4);
@@ -154,7 +223,9 @@ TEST(Probe, Float32AgreesToFourDigits) {
 
 TEST(Probe, WhatItDoesNotSupportIsRefusedByName) {
   for (const char* request :
-       {R"({"model": "dit", "masks": "upstream"})", R"({"model": "dit", "dropout": 0.1})",
+       {R"({"model": "dit", "masks": "later"})", R"({"model": "dit", "attention_mask": true})",
+        R"({"model": "dit", "sample": {"cond_frames": [12, 9]}})",
+        R"({"model": "dit", "sample": {"steps": 0}})", R"({"model": "dit", "dropout": 0.1})",
         R"({"model": "lstm"})", R"({"dim": 64})",
         R"({"model": "dit", "align": {"text": {"layer": 5}}})", R"({"model": "dit", "depht": 4})",
         R"({"model": "dit", "frames": []})"}) {

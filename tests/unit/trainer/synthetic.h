@@ -33,8 +33,8 @@ inline ModelConfig tiny_config() {
 
 inline AlignConfig tiny_align() {
   AlignConfig align;
-  align.text_layer = 1;
-  align.speech_layer = 2;
+  align.text = {{.layer = 1}};
+  align.speech = {{.layer = 2}};
   align.speech_width = 6;
   align.hidden = 16;
   return align;

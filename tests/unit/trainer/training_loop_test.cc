@@ -47,6 +47,7 @@ struct Rehearsal {
                            (stop_ask > 0 && asked >= stop_ask);
                   }}) {}
   Status record(std::int64_t, const Metrics& metrics) {
+    told.push_back(metrics);
     if (metrics.contains("loss")) losses.push_back(metrics.at("loss"));
     if (std::ssize(losses) == spoil_heldout_at)
       heldout[0].mel.fill_(std::numeric_limits<float>::quiet_NaN());
@@ -62,6 +63,7 @@ struct Rehearsal {
   SystemClock clock;
   std::unique_ptr<Communicator> communicator;
   std::vector<double> losses;
+  std::vector<Metrics> told;
   TrainingState saved;
   std::int64_t stop_at = -1;
   int asked = 0;      // whether to stop
@@ -86,6 +88,55 @@ TEST(TrainingLoop, TenLossesOfASmallRunAreThoseOnRecord) {
   ASSERT_EQ(run.losses.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_NEAR(run.losses[i], expected[i], 2e-4 * expected[i]) << i;
+}
+
+TEST(TrainingLoop, SeveralTapsAreToldByLayerAndAddUpToTheLoss) {
+  AlignConfig align = tiny_align();
+  align.text.push_back({.layer = 3, .weight = 0.25});
+  align.warmup = 4;
+  Rehearsal run(tiny_options(6), align);
+  EXPECT_EQ(run.run(), Ending::kFinished);
+  std::vector<Metrics> updates;
+  for (const Metrics& metrics : run.told) {
+    if (metrics.contains("loss")) updates.push_back(metrics);
+  }
+  ASSERT_EQ(updates.size(), 6U);
+  // At factor 0 nobody computes the terms.
+  EXPECT_FALSE(updates[0].contains("loss_text"));
+  EXPECT_EQ(updates[0].at("loss"), updates[0].at("loss_flow"));
+  for (std::size_t u = 1; u < updates.size(); ++u) {
+    const Metrics& told = updates[u];
+    const double factor = std::min(1.0, static_cast<double>(u) / 4);
+    EXPECT_FALSE(told.contains("loss_speech_2")) << "there is one tap only";
+    EXPECT_NEAR(told.at("loss_text"), told.at("loss_text_1") + told.at("loss_text_3"), 1e-9);
+    EXPECT_NEAR(
+        told.at("loss"),
+        told.at("loss_flow") + factor * (0.1 * told.at("loss_text_1") +
+                                         0.25 * told.at("loss_text_3") + told.at("loss_speech")),
+        1e-9);
+  }
+}
+
+TEST(TrainingLoop, UpdatesWithoutTextMayLeaveTheAlignmentOut) {
+  TrainOptions options = tiny_options(12);
+  options.draw.drop_audio = 0;
+  options.draw.drop_both = 0.5;
+  AlignConfig align = tiny_align();
+  align.skip_dropped = SkipDropped::kText;
+  Rehearsal run(options, align);
+  EXPECT_EQ(run.run(), Ending::kFinished);
+  int without = 0;
+  int updates = 0;
+  for (const Metrics& metrics : run.told) {
+    if (!metrics.contains("loss")) continue;
+    ++updates;
+    if (metrics.contains("loss_text")) continue;
+    ++without;
+    EXPECT_EQ(metrics.at("loss"), metrics.at("loss_flow"));
+  }
+  EXPECT_EQ(updates, 12);
+  EXPECT_GT(without, 0);
+  EXPECT_LT(without, 12);
 }
 
 TEST(TrainingLoop, BatchesOfLikeLengthAreGoneOnWithExactly) {

@@ -29,21 +29,73 @@ void stir(torch::nn::Module& module) {
     parameter.add_(torch::randn_like(parameter) * 0.1);
 }
 
-TEST(Models, ParameterCountsAreThoseOfTheReferences) {
-  ModelConfig small;  // F5-TTS small is the default
-  EXPECT_EQ(parameters_of(small, 78), 157'965'668);
-  EXPECT_EQ(parameters_of(small, 2545), 159'228'772);
-  AlignConfig align;
-  align.text_layer = 8;
-  align.speech_layer = 12;
-  EXPECT_EQ(parameters_of(small, 78, align), 194'855'348);
-  ModelConfig e2 = small;
+ModelConfig e2_small() {
+  ModelConfig e2;
   e2.architecture = Architecture::kUnett;
   e2.depth = 20;
   e2.ff_mult = 4;
   e2.text_dim = 100;
   e2.conv_layers = 0;
-  EXPECT_EQ(parameters_of(e2, 78), 156'915'008);
+  return e2;
+}
+
+ModelConfig base_of(ModelConfig config) {
+  config.dim = 1024;
+  config.heads = 16;
+  config.depth = config.architecture == Architecture::kDit ? 22 : 24;
+  return config;
+}
+
+TEST(Models, ParameterCountsAreThoseOfTheReferences) {
+  const ModelConfig small;  // F5-TTS small is the default
+  EXPECT_EQ(parameters_of(small, 78), 157'965'668);
+  EXPECT_EQ(parameters_of(small, 256), 158'056'804);
+  EXPECT_EQ(parameters_of(small, 2545), 159'228'772);
+  AlignConfig align;
+  align.text = {{.layer = 8}};
+  align.speech = {{.layer = 12}};
+  EXPECT_EQ(parameters_of(small, 78, align), 194'855'348);
+  EXPECT_EQ(parameters_of(e2_small(), 78), 156'915'008);
+  EXPECT_EQ(parameters_of(e2_small(), 256), 156'932'808);
+  EXPECT_EQ(parameters_of(e2_small(), 2545), 157'161'708);
+}
+
+TEST(Models, ParameterCountsOfTheBaseModelsAreThoseOfTheReferences) {
+  EXPECT_EQ(parameters_of(base_of({}), 256), 335'924'836);
+  EXPECT_EQ(parameters_of(base_of({}), 2545), 337'096'804);
+  EXPECT_EQ(parameters_of(base_of(e2_small()), 256), 333'241'544);
+  EXPECT_EQ(parameters_of(base_of(e2_small()), 2545), 333'470'444);
+}
+
+TEST(Models, EveryPartOfF5SmallHasTheReferencesParameters) {
+  ModelConfig config;
+  config.vocabulary = 78;
+  AlignConfig align;
+  align.text = {{.layer = 8}};
+  align.speech = {{.layer = 12}};
+  const AcousticModel model(config, align, 0);
+  const auto below = [&](const std::string& prefix) {
+    std::pair<std::int64_t, int> sum{};  // values, tensors
+    for (const auto& entry : model.named_parameters()) {
+      if (!entry.key().starts_with(prefix)) continue;
+      sum.first += entry.value().numel();
+      ++sum.second;
+    }
+    return sum;
+  };
+  EXPECT_EQ(below("backbone.").second, 307);
+  EXPECT_EQ(below("").second, 327);
+  EXPECT_EQ(below("backbone.time_embed.").first, 787'968);
+  EXPECT_EQ(below("backbone.text_embed.").first, 4'269'568);
+  EXPECT_EQ(below("backbone.input_embed.").first, 2'834'688);
+  EXPECT_EQ(below("backbone.norm_out.").first, 1'181'184);
+  EXPECT_EQ(below("backbone.proj_out.").first, 76'900);
+  EXPECT_EQ(below("backbone.transformer_blocks.17.").first, 8'267'520);
+  EXPECT_EQ(below("backbone.transformer_blocks.17.attn_norm.").first, 3'543'552);
+  EXPECT_EQ(below("backbone.transformer_blocks.17.attn.").first, 2'362'368);
+  EXPECT_EQ(below("backbone.transformer_blocks.17.ff.").first, 2'361'600);
+  EXPECT_EQ(below("text_aligner.").first, 17'477'712);
+  EXPECT_EQ(below("speech_aligner.").first, 19'411'968);
 }
 
 TEST(Models, DitPredictsZeroAtInitialisationAndEveryBlockIsTheIdentity) {
@@ -61,7 +113,7 @@ TEST(Models, DitPredictsZeroAtInitialisationAndEveryBlockIsTheIdentity) {
       EXPECT_EQ(value.abs().max().item<float>(), 0.0F);
     }
   };
-  const Losses losses = compute_losses(model, batch, draws, count(batch, draws), check);
+  const Losses losses = compute_losses(model, batch, draws, count(batch, draws), 1, check);
   const at::Tensor inside = (batch.mel - draws.noise).index({draws.span});
   EXPECT_NEAR(losses.flow.item<double>(), inside.square().mean().item<double>(), 1e-5);
 }
@@ -75,7 +127,7 @@ TEST(Models, UnettPredictsSomethingAtInitialisation) {
   const auto utterances = synthetic_utterances(2, 1);
   const Batch batch = collate(pointers(utterances));
   const Draws draws = some_draws(batch);
-  (void)compute_losses(model, batch, draws, count(batch, draws),
+  (void)compute_losses(model, batch, draws, count(batch, draws), 1,
                        [](std::string_view name, const at::Tensor& value) {
                          if (name == "pred") {
                            EXPECT_GT(value.abs().max().item<float>(), 0.01F);
@@ -180,8 +232,8 @@ TEST(Objective, TheGradientOfTheTotalIsTheWeightedSumOfItsParts) {
   };
   const at::Tensor total = gradient([](const Losses& l) { return l.total; });
   const at::Tensor sum = gradient([](const Losses& l) { return l.flow; }) +
-                         gradient([](const Losses& l) { return l.speech; }) +
-                         0.1 * gradient([](const Losses& l) { return l.text; });
+                         gradient([](const Losses& l) { return l.speech.at(0); }) +
+                         0.1 * gradient([](const Losses& l) { return l.text.at(0); });
   EXPECT_LT((total - sum).norm().item<double>(), 1e-5 * total.norm().item<double>());
 }
 
@@ -211,6 +263,44 @@ TEST(Objective, PaddingIsSeenByTheModelAsInTheReference) {
     return model.backbone().forward(input).velocity.slice(1, 0, utterances[0].frames());
   };
   EXPECT_GT((prediction(0) - prediction(50)).abs().max().item<double>(), 1e-4);
+}
+
+// With every mask of the later generation only the text encoder's norm over time still sees
+// padding, since its convolutions fill padded frames before it.
+TEST(Objective, MaskedPaddingIsSeenByTheNormOverTimeAlone) {
+  const auto utterances = synthetic_utterances(2, 1);
+  const Batch both = collate(pointers(utterances));
+  const std::size_t shorter = utterances[0].frames() < utterances[1].frames() ? 0 : 1;
+  const auto row = static_cast<std::int64_t>(shorter);
+  const std::int64_t own = utterances[shorter].frames();
+  ASSERT_LT(own, both.frames());
+  const Batch alone = collate({&utterances[shorter]});
+  ModelConfig config = tiny_config();
+  config.masks = Masks::kUpstream;
+  config.attention_mask = true;
+  config.text_mask_padding = true;
+  AcousticModel model(config, {}, 1);
+  stir(model);
+  const auto predict = [&](const Batch& batch) {
+    BackboneInput input;
+    input.noisy = batch.mel;
+    input.condition = batch.mel;
+    input.mask = at::arange(batch.frames()).unsqueeze(0) < batch.lengths.unsqueeze(1);
+    input.text = model.backbone().embed_text(batch.text, batch.frames(), false, input.mask);
+    input.time = torch::full({batch.size()}, 0.5);
+    return model.backbone().forward(input).velocity;
+  };
+  const auto difference = [&] {
+    return (predict(both)[row].slice(0, 0, own) - predict(alone)[0]).abs().max().item<double>();
+  };
+  EXPECT_GT(difference(), 1e-4);
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& entry : model.named_parameters()) {
+      if (entry.key().find(".grn.") != std::string::npos) entry.value().zero_();
+    }
+  }
+  EXPECT_LT(difference(), 2e-5);
 }
 
 TEST(Objective, DrawsOfAnUtteranceDoNotDependOnItsNeighbours) {
@@ -279,7 +369,7 @@ TEST(Layers, SinusoidsAreThoseOfTheReference) {
       {0, -0.999756},    {1, 0.554912},    {2, 0.951201},  {127, 0.0299955},
       {128, -0.0220966}, {129, -0.831909}, {255, 0.999550}};
   for (const auto& [i, value] : expected) EXPECT_NEAR(time[i].item<double>(), value, 2e-5) << i;
-  const at::Tensor row = TextEmbedding::positions(512, 2)[1];
+  const at::Tensor row = TextEmbedding::positions(512, 2, TextEmbedding::kRows)[1];
   EXPECT_NEAR(row[0].item<double>(), 0.5403023, 1e-6);
   EXPECT_NEAR(row[1].item<double>(), 0.5696950, 1e-6);
   EXPECT_NEAR(row[257].item<double>(), 0.8218562, 1e-6);

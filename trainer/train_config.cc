@@ -1,0 +1,161 @@
+#include "trainer/train_config.h"
+
+#include "base/fields.h"
+#include "base/log.h"
+#include "trainer/data/order.h"
+
+namespace strata::trainer {
+namespace {
+
+constexpr std::int64_t kUpdatesMax = 100'000'000;
+constexpr std::int64_t kBatchMax = 1 << 16;
+constexpr std::int64_t kBatchFramesMax = 1 << 30;
+
+std::int64_t whole(Fields& fields, std::string_view key, std::int64_t least, std::int64_t most,
+                   std::optional<std::int64_t> fallback = {}) {
+  const std::int64_t value = fields.integer(key, fallback);
+  fields.require(value >= least && value <= most, key,
+                 fmt::format("expected {} to {}", least, most));
+  return value;
+}
+
+double real(Fields& fields, std::string_view key, double least, double most,
+            std::optional<double> fallback = {}) {
+  const double value = fields.number(key, fallback);
+  fields.require(value >= least && value <= most, key,
+                 fmt::format("expected {} to {}", least, most));
+  return value;
+}
+
+Result<EmaOptions> read_ema(const Value* value) {
+  EmaOptions ema;
+  if (value == nullptr) return ema;
+  Fields fields(*value, "parameters.train.ema");
+  ema.beta = real(fields, "beta", 0, 1, ema.beta);
+  ema.update_after = whole(fields, "update_after", 0, kUpdatesMax, ema.update_after);
+  ema.update_every = whole(fields, "update_every", 1, kUpdatesMax, ema.update_every);
+  ema.inv_gamma = real(fields, "inv_gamma", 1e-6, 1e6, ema.inv_gamma);
+  ema.power = real(fields, "power", 0, 10, ema.power);
+  STRATA_CHECK_OK(fields.finish());
+  return ema;
+}
+
+Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) {
+  Fields fields(value, "parameters.train");
+  TrainOptions options;
+  options.updates = whole(fields, "updates", 1, kUpdatesMax);
+  options.batch = whole(fields, "batch", 1, kBatchMax, options.batch);
+  if (fields.child("batch_frames") != nullptr)
+    options.batch_frames = whole(fields, "batch_frames", 1, kBatchFramesMax);
+  options.micro_batch = whole(fields, "micro_batch", 0, kBatchMax, 0);
+  options.schedule.base = real(fields, "lr", 0, 10, options.schedule.base);
+  options.schedule.warmup = whole(fields, "warmup", 0, kUpdatesMax, options.schedule.warmup);
+  options.schedule.total = options.updates;
+  fields.require(options.schedule.warmup < options.updates, "warmup",
+                 "must be less than updates: the rate falls after it");
+  options.adamw.weight_decay = real(fields, "weight_decay", 0, 10, options.adamw.weight_decay);
+  options.clip = real(fields, "clip", 1e-6, 1e6, options.clip);
+  options.draw.drop_audio = real(fields, "drop_audio", 0, 1, options.draw.drop_audio);
+  options.draw.drop_both = real(fields, "drop_both", 0, 1, options.draw.drop_both);
+  options.draw.span_least = real(fields, "span_least", 0.01, 1, options.draw.span_least);
+  fields.choice("precision", {"fp32"}, "fp32");
+  options.progress_every = whole(fields, "progress_every", 1, kUpdatesMax, options.progress_every);
+  options.checkpoint_every = whole(fields, "checkpoint_every", 0, kUpdatesMax, 0);
+  options.validate_every = whole(fields, "validate_every", 0, kUpdatesMax, 0);
+  options.seed = seed;
+  options.seed_data =
+      static_cast<std::uint64_t>(fields.integer("seed_data", static_cast<std::int64_t>(seed)));
+  const Value* ema = fields.child("ema");
+  STRATA_CHECK_OK(fields.finish());
+  STRATA_TRY(options.ema, read_ema(ema));
+  return options;
+}
+
+// Every update needs an utterance for every rank.
+Status check_batches(const TrainOptions& options, const std::vector<Utterance>& train, int ranks) {
+  if (options.batch_frames == 0 && static_cast<std::int64_t>(train.size()) < options.batch) {
+    return fail(ErrorCode::kInvalid,
+                "the corpus has {} training utterances, fewer than parameters.train.batch {}",
+                train.size(), options.batch);
+  }
+  std::int64_t smallest = options.batch;
+  if (options.batch_frames > 0) {
+    std::vector<double> lengths;
+    for (const Utterance& one : train) lengths.push_back(static_cast<double>(one.frames()));
+    const auto batches =
+        batches_of_like_length(lengths, {.frames = static_cast<double>(options.batch_frames),
+                                         .utterances = static_cast<std::size_t>(options.batch)});
+    std::size_t used = 0;
+    for (const auto& batch : batches) {
+      used += batch.size();
+      smallest = std::min(smallest, static_cast<std::int64_t>(batch.size()));
+    }
+    if (batches.empty()) {
+      return fail(ErrorCode::kInvalid,
+                  "every training utterance is longer than parameters.train.batch_frames {}",
+                  options.batch_frames);
+    }
+    if (used < train.size()) {
+      log_warning("trainer", "{} training utterances are longer than {} frames and are left out",
+                  train.size() - used, options.batch_frames);
+    }
+  }
+  if (smallest >= ranks) return {};
+  return fail(ErrorCode::kInvalid,
+              "a batch of {} utterances leaves some of {} ranks without one: raise "
+              "parameters.train.{}",
+              smallest, ranks, options.batch_frames > 0 ? "batch_frames" : "batch");
+}
+
+}  // namespace
+
+Result<TrainConfig> read_train_config(const StageSpec& spec) {
+  if (!spec.seed) return fail(ErrorCode::kInvalid, "the spec has no seed, and training needs one");
+  Fields fields(spec.parameters, "parameters");
+  TrainConfig config;
+  config.model = fields.required_child("model");
+  if (const Value* align = fields.child("align")) config.align = *align;
+  const std::string mel = fields.text("mel", name_of(MelKind::kHifigan));
+  const Value& train = fields.required_child("train");
+  STRATA_CHECK_OK(fields.finish());
+  STRATA_TRY(config.mel, parse_mel_kind(mel));
+  STRATA_TRY(config.options, read_train_options(train, *spec.seed));
+  return config;
+}
+
+Result<TrainSettings> check_against(const Dataset& data, const StageSpec& spec,
+                                    const TrainConfig& config, int ranks) {
+  TrainSettings settings;
+  STRATA_TRY(settings.model, read_model_config(config.model, "parameters.model",
+                                               static_cast<std::int64_t>(data.vocabulary().size()),
+                                               data.mel_bands()));
+  const std::optional<std::int64_t> width =
+      data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
+  STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align,
+                                               "parameters.align", settings.model.depth, width));
+  if (settings.model.mel != data.mel_bands()) {
+    return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands",
+                settings.model.mel, data.mel_bands());
+  }
+  if (settings.model.vocabulary < static_cast<std::int64_t>(data.vocabulary().size())) {
+    return fail(ErrorCode::kInvalid, "parameters.model.vocab is {}, the corpus has {} characters",
+                settings.model.vocabulary, data.vocabulary().size());
+  }
+  if (settings.align.has_speech() && !width) {
+    return fail(ErrorCode::kInvalid,
+                "parameters.align.speech.layer is {}, but the spec names no input \"features\"",
+                settings.align.speech.front().layer);
+  }
+  if (settings.align.has_speech() && settings.align.speech_width != *width) {
+    return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}",
+                settings.align.speech_width, *width);
+  }
+  STRATA_CHECK_OK(check_batches(config.options, data.train(), ranks));
+  if (data.heldout().size() < 2)
+    return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
+  for (const char* name : {"weights", "weights_early", "validation"})
+    STRATA_CHECK_OK(spec.output(name).map([](const auto&) {}));
+  return settings;
+}
+
+}  // namespace strata::trainer

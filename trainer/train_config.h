@@ -1,0 +1,27 @@
+// What `train` is asked for: `parameters` of its spec, read and checked; first by themselves, then
+// against the corpus. trainer/README.md lists them.
+#pragma once
+
+#include "trainer/data/dataset.h"
+#include "trainer/stage_spec.h"
+#include "trainer/training_loop.h"
+
+namespace strata::trainer {
+
+struct TrainConfig {  // before the corpus is known
+  Value model{Object{}};
+  Value align{};
+  MelKind mel = MelKind::kHifigan;
+  TrainOptions options{};
+};
+[[nodiscard]] Result<TrainConfig> read_train_config(const StageSpec& spec);
+
+struct TrainSettings {  // all that a run is made of, checked
+  ModelConfig model{};
+  AlignConfig align{};
+};
+// An error names the parameter that does not fit the corpus, its features or the ranks.
+[[nodiscard]] Result<TrainSettings> check_against(const Dataset& data, const StageSpec& spec,
+                                                  const TrainConfig& config, int ranks);
+
+}  // namespace strata::trainer
