@@ -101,6 +101,9 @@ Result<SampleRequest> read_sample(const Value& value) {
   const bool euler = fields.choice("solver", {"euler", "midpoint"}, "euler") == "euler";
   sample.options.solver = euler ? Solver::kEuler : Solver::kMidpoint;
   sample.options.steps = fields.integer("steps", 4);
+  sample.options.grid = fields.choice("grid", {"uniform", "epss"}, "uniform") == "epss"
+                            ? StepGrid::kEpss
+                            : StepGrid::kUniform;
   sample.options.cfg = fields.number("cfg", 2);
   if (const Value* sway = value.find("sway"); sway != nullptr && sway->is_null()) {
     fields.child("sway");

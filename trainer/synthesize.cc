@@ -1,8 +1,10 @@
 #include "trainer/synthesize.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/audio/audio_file.h"
+#include "base/audio/resample.h"
 #include "base/fields.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -17,6 +19,7 @@
 #include "trainer/progress.h"
 #include "trainer/sampling/grid.h"
 #include "trainer/sampling/sampler.h"
+#include "trainer/sampling/speech_plan.h"
 #include "trainer/vocoder.h"
 
 namespace strata::trainer {
@@ -32,12 +35,50 @@ double seconds_since(SteadyClock::time_point then) {
 
 struct SynthesizeOptions {
   SamplingOptions sampling{};
-  bool true_duration = true;
+  SpeechRules speech{};
   std::optional<std::int64_t> items{};
   ModelChoice vocoder{};
 };
 
 bool is_there(const Value* value) { return value != nullptr && !value->is_null(); }
+
+double real(Fields& fields, std::string_view key, double least, double most, double fallback) {
+  const double value = fields.number(key, fallback);
+  fields.require(value >= least && value <= most, key,
+                 fmt::format("expected {:g} to {:g}", least, most));
+  return value;
+}
+
+// The names stand for the values of the enumeration, in its order.
+template <class E>
+E one_of(Fields& fields, std::string_view key, const std::vector<std::string>& names) {
+  const std::string name = fields.choice(key, names, names.front());
+  return static_cast<E>(std::ranges::find(names, name) - names.begin());
+}
+
+SpeechRules read_speech_rules(Fields& sampling) {
+  SpeechRules rules;
+  rules.length = one_of<Length>(sampling, "duration", {"true", "rule", "seconds"});
+  const bool fixed = rules.length == Length::kSeconds;
+  const bool seconds = is_there(sampling.child("seconds"));
+  sampling.require(fixed == seconds, "seconds",
+                   fixed ? "is missing: prompt and speech together" : "needs duration: seconds");
+  if (seconds) rules.seconds = real(sampling, "seconds", 0.1, kChunkSecondsMax, 0);
+  rules.speed = real(sampling, "speed", kSpeedMin, kSpeedMax, rules.speed);
+  rules.join = one_of<Join>(sampling, "join", {"space", "cli", "eval"});
+  rules.frames = one_of<FrameCount>(sampling, "frames", {"mel", "hop"});
+  rules.prompt_rms = real(sampling, "prompt_rms", 0, kPromptRmsMax, rules.prompt_rms);
+  if (is_there(sampling.child("chunk_seconds"))) {
+    rules.chunk_seconds = real(sampling, "chunk_seconds", 1, kChunkSecondsMax, 0);
+    sampling.require(rules.length != Length::kReal, "chunk_seconds",
+                     "needs another duration than that of the real recording");
+  }
+  rules.cross_fade = real(sampling, "cross_fade", 0, kCrossFadeMax, rules.cross_fade);
+  rules.frames_max = sampling.integer("frames_max", rules.frames_max);
+  sampling.require(rules.frames_max >= 2 && rules.frames_max <= kUpstreamDurationMax, "frames_max",
+                   fmt::format("expected 2 to {}", kUpstreamDurationMax));
+  return rules;
+}
 
 Result<SynthesizeOptions> read_options(const Value& parameters) {
   Fields fields(parameters, "parameters");
@@ -51,7 +92,8 @@ Result<SynthesizeOptions> read_options(const Value& parameters) {
   options.sampling.cfg = sampling.number("cfg");
   options.sampling.sway.reset();
   if (is_there(sampling.child("sway"))) options.sampling.sway = sampling.number("sway");
-  options.true_duration = sampling.choice("duration", {"true", "rule"}) == "true";
+  options.sampling.grid = one_of<StepGrid>(sampling, "grid", {"uniform", "epss"});
+  options.speech = read_speech_rules(sampling);
   if (is_there(sampling.child("items"))) options.items = sampling.integer("items");
   const double sway = options.sampling.sway.value_or(0);
   sampling.require(options.sampling.steps >= 1 && options.sampling.steps <= kStepsMax, "steps",
@@ -131,46 +173,85 @@ class Speaker {
 
   // The new speech only, without the prompt.
   Result<std::vector<float>> speak(const Item& item) {
+    const SpeechRules& rules = options_.speech;
     const Item& prompt = *corpus_.find(corpus_.prompts.at(item.id));
-    STRATA_TRY(at::Tensor heard, read_mel(corpus_.audio_path(prompt), front_));
-    const std::int64_t prompt_frames = heard.size(0);
-    // As F5-TTS joins them: a space after the prompt's text, which counts in the ratio of the
-    // duration rule too.
-    const std::string prompt_text = prompt.text + " ";
-    const std::vector<std::int64_t> tokens = model_.vocabulary.encode(prompt_text + item.text);
-    STRATA_TRY(const std::int64_t wanted, wanted_frames(item, prompt_frames, prompt_text));
-    const std::int64_t frames = bounded_duration(wanted, prompt_frames, std::ssize(tokens));
-    if (frames <= prompt_frames) {
-      return fail(ErrorCode::kTooLarge, "{}: prompt and speech need more than {} frames", item.id,
-                  kDurationMax);
+    STRATA_TRY(const Heard heard, hear(prompt));
+    std::int64_t real_frames = 0;
+    if (rules.length == Length::kReal) {
+      STRATA_TRY(const Audio real, read_audio(corpus_.audio_path(item)));
+      real_frames = frames_of(real);
     }
-    auto mel = from_torch("sampling " + item.id, [&] {
-      const Normalisation& by = model_.normalise;
-      SampleInput input{.prompt_frames = {prompt_frames}, .durations = {frames}};
-      input.condition = at::zeros({1, frames, heard.size(1)}, at::kFloat);  // (1, N, mel)
-      input.condition[0].slice(0, 0, prompt_frames).copy_((heard - by.mean) / by.deviation);
-      input.text = at::tensor(tokens, at::kLong).unsqueeze(0);  // (1, T)
-      input.noise =
-          seeded_noise(derive_seed(seed_, "noise/" + item.id), frames, heard.size(1)).unsqueeze(0);
-      const at::Tensor sampled = sample(*model_.backbone, input, options_.sampling);
-      return at::Tensor(sampled[0].slice(0, prompt_frames) * by.deviation +
-                        by.mean);  // (frames, mel)
-    });
-    if (!mel) return tl::unexpected(mel.error());
-    auto samples = vocoder_.speak(*mel);
-    if (!samples) return tl::unexpected(samples.error().while_doing("vocoding " + item.id));
+    std::vector<std::vector<float>> sounds;
+    for (const Chunk& chunk :
+         plan_speech(rules, {.text = prompt.text, .seconds = heard.seconds, .frames = heard.frames},
+                     item.text, real_frames, vocoder_.mel().frames_per_second())) {
+      STRATA_TRY(std::vector<float> sound, speak(item, heard, chunk, sounds.size()));
+      sounds.push_back(std::move(sound));
+    }
+    std::vector<float> samples =
+        cross_fade(sounds, static_cast<std::int64_t>(rules.cross_fade * rate()));
+    for (float& sample : samples) sample /= heard.gain;
     return samples;
   }
 
   [[nodiscard]] int rate() const { return vocoder_.mel().rate; }
 
  private:
-  // Prompt included.
-  Result<std::int64_t> wanted_frames(const Item& item, std::int64_t prompt_frames,
-                                     const std::string& prompt_text) {
-    if (!options_.true_duration) return estimated_duration(prompt_frames, prompt_text, item.text);
-    STRATA_TRY(const at::Tensor real, read_mel(corpus_.audio_path(item), front_));
-    return prompt_frames + real.size(0);
+  struct Heard {              // a prompt
+    at::Tensor mel{};         // (frames, mel), normalised
+    std::int64_t frames = 0;  // of it, those that count
+    double seconds = 0;
+    float gain = 1;  // by which it was made louder
+  };
+
+  // Loudness is measured and changed at the recording's own rate.
+  Result<Heard> hear(const Item& prompt) {
+    const std::filesystem::path file = corpus_.audio_path(prompt);
+    STRATA_TRY(Audio audio, read_audio(file));
+    Heard heard{.seconds = audio.seconds()};
+    heard.gain = prompt_gain(audio.samples, options_.speech.prompt_rms);
+    for (float& sample : audio.samples) sample *= heard.gain;
+    auto mel = mel_of(audio, front_);
+    if (!mel) return tl::unexpected(mel.error().while_doing(file.string()));
+    heard.frames = std::min(frames_of(audio), mel->size(0));
+    const Normalisation& by = model_.normalise;
+    heard.mel = (mel->slice(0, 0, heard.frames) - by.mean) / by.deviation;
+    return heard;
+  }
+
+  [[nodiscard]] std::int64_t frames_of(const Audio& audio) const {
+    const auto samples = resampled_length(std::ssize(audio.samples), audio.rate, rate());
+    return options_.speech.frames == FrameCount::kMel ? front_.config().frames(samples)
+                                                      : samples / front_.config().hop;
+  }
+
+  Result<std::vector<float>> speak(const Item& item, const Heard& heard, const Chunk& chunk,
+                                   std::size_t number) {
+    const std::vector<std::int64_t> tokens = model_.vocabulary.encode(chunk.text);
+    const std::int64_t frames = bounded_duration(chunk.frames, heard.frames, std::ssize(tokens),
+                                                 options_.speech.frames_max);
+    if (frames <= heard.frames) {
+      return fail(ErrorCode::kTooLarge, "{}: prompt and speech need more than {} frames", item.id,
+                  options_.speech.frames_max);
+    }
+    const std::string noise =
+        number == 0 ? "noise/" + item.id : fmt::format("noise/{}/{}", item.id, number);
+    auto mel = from_torch("sampling " + item.id, [&] {
+      const std::int64_t bands = heard.mel.size(1);
+      SampleInput input{.prompt_frames = {heard.frames}, .durations = {frames}};
+      input.condition = at::zeros({1, frames, bands}, at::kFloat);  // (1, N, mel)
+      input.condition[0].slice(0, 0, heard.frames).copy_(heard.mel);
+      input.text = at::tensor(tokens, at::kLong).unsqueeze(0);  // (1, T)
+      input.noise =
+          seeded_noise(derive_seed(seed_, noise), frames, bands).unsqueeze(0);  // (1, N, mel)
+      const at::Tensor sampled = sample(*model_.backbone, input, options_.sampling);
+      const Normalisation& by = model_.normalise;
+      return at::Tensor(sampled[0].slice(0, heard.frames) * by.deviation + by.mean);  // (new, mel)
+    });
+    if (!mel) return tl::unexpected(mel.error());
+    auto samples = vocoder_.speak(*mel);
+    if (!samples) return tl::unexpected(samples.error().while_doing("vocoding " + item.id));
+    return samples;
   }
 
   const Corpus& corpus_;

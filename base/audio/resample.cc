@@ -44,6 +44,13 @@ Phase make_phase(std::int64_t from, std::int64_t to, std::int64_t j) {
 
 }  // namespace
 
+std::int64_t resampled_length(std::int64_t samples, int from, int to) {
+  STRATA_ASSERT(from > 0);
+  STRATA_ASSERT(to > 0);
+  const std::int64_t common = std::gcd(from, to);
+  return (to / common * samples + from / common - 1) / (from / common);
+}
+
 std::vector<float> resample(std::span<const float> samples, int from, int to) {
   STRATA_ASSERT(from > 0);
   STRATA_ASSERT(to > 0);
@@ -56,7 +63,7 @@ std::vector<float> resample(std::span<const float> samples, int from, int to) {
   for (std::int64_t j = 0; j < out; ++j) phases.push_back(make_phase(in, out, j));
 
   const std::int64_t length = std::ssize(samples);
-  std::vector<float> result(static_cast<std::size_t>((out * length + in - 1) / in));
+  std::vector<float> result(static_cast<std::size_t>(resampled_length(length, from, to)));
   for (std::size_t k = 0; k < result.size(); ++k) {
     const std::int64_t block = static_cast<std::int64_t>(k) / out;
     const Phase& phase = phases[k % static_cast<std::size_t>(out)];

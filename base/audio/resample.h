@@ -3,6 +3,7 @@
 // reference programs hear. No other kernel is used anywhere.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -11,5 +12,8 @@ namespace strata {
 // Output length ceil(to * n / from); equal rates copy. Sums in double, with the kernel rounded to
 // float as torchaudio rounds it. REQUIRES: both rates are positive.
 [[nodiscard]] std::vector<float> resample(std::span<const float> samples, int from, int to);
+
+// How many samples that gives.
+[[nodiscard]] std::int64_t resampled_length(std::int64_t samples, int from, int to);
 
 }  // namespace strata

@@ -30,13 +30,19 @@ void normalise_all(std::vector<Utterance>& utterances, const Normalisation& by) 
 
 }  // namespace
 
+Result<at::Tensor> mel_of(const Audio& sound, const MelFrontEnd& front) {
+  STRATA_TRY(const Mel mel,
+             front.compute(resample(sound.samples, sound.rate, front.config().rate)));
+  at::Tensor tensor = at::empty({mel.frames, mel.bands}, at::kFloat);  // (frames, bands)
+  std::memcpy(tensor.data_ptr(), mel.values.data(), tensor.nbytes());
+  return tensor;
+}
+
 Result<at::Tensor> read_mel(const std::filesystem::path& audio, const MelFrontEnd& front) {
   STRATA_TRY(const Audio sound, read_audio(audio));
-  auto mel = front.compute(resample(sound.samples, sound.rate, front.config().rate));
+  auto mel = mel_of(sound, front);
   if (!mel) return tl::unexpected(mel.error().while_doing(audio.string()));
-  at::Tensor tensor = at::empty({mel->frames, mel->bands}, at::kFloat);  // (frames, bands)
-  std::memcpy(tensor.data_ptr(), mel->values.data(), tensor.nbytes());
-  return tensor;
+  return mel;
 }
 
 Result<Normalisation> measure(const std::vector<Utterance>& utterances) {

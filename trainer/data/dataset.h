@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/audio/audio_file.h"
 #include "base/audio/mel.h"
 #include "base/result.h"
 #include "base/torch/tensor.h"
@@ -52,8 +53,10 @@ class Dataset {
   std::int64_t feature_width_ = 0;
 };
 
-// The log-mel of a recording, resampled to the front end's rate: (frames, bands) float32, not
+// The log-mel of a sound, resampled to the front end's rate: (frames, bands) float32, not
 // normalised.
+[[nodiscard]] Result<at::Tensor> mel_of(const Audio& sound, const MelFrontEnd& front);
+// Of a recording.
 [[nodiscard]] Result<at::Tensor> read_mel(const std::filesystem::path& audio,
                                           const MelFrontEnd& front);
 

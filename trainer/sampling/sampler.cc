@@ -3,7 +3,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "base/assert.h"
-#include "trainer/sampling/grid.h"
 
 namespace strata::trainer {
 
@@ -59,8 +58,8 @@ at::Tensor sample(Backbone& backbone, const SampleInput& input, const SamplingOp
     const std::vector<at::Tensor> halves = v.chunk(2, 0);
     return at::Tensor(halves[0] + (halves[0] - halves[1]) * options.cfg);
   };
-  const at::Tensor y =
-      integrate(velocity, input.noise, time_grid(options.steps, options.sway), options.solver);
+  const std::vector<double> grid = time_grid(options.steps, options.sway, options.grid);
+  const at::Tensor y = integrate(velocity, input.noise, grid, options.solver);
   return at::where(prompts.unsqueeze(-1), condition, y);
 }
 

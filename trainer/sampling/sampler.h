@@ -11,6 +11,7 @@
 #include "base/torch/tensor.h"
 #include "base/value.h"
 #include "trainer/models/backbone.h"
+#include "trainer/sampling/grid.h"
 
 namespace strata::trainer {
 
@@ -24,6 +25,7 @@ struct SamplingOptions {
   Solver solver = Solver::kEuler;
   std::int64_t steps = 32;
   std::optional<double> sway = -1;
+  StepGrid grid = StepGrid::kUniform;
   double cfg = 2;
 };
 
@@ -42,9 +44,9 @@ using Velocity = std::function<at::Tensor(const at::Tensor& y, double t)>;
                                    const std::vector<double>& grid, Solver solver);
 
 // (B, N, mel): the prompt's frames are the condition's own. Frames after an utterance's duration
-// mean nothing. Guidance runs as one batch of 2B rows: v_c + cfg (v_c - v_u). With B > 1 attention
-// sees no padding, but the text encoder's global norm does: only B = 1 gives what an utterance
-// gives alone. Puts the backbone into evaluation mode.
+// mean nothing. Guidance runs as one batch of 2B rows: v_c + cfg (v_c - v_u). With B > 1 padding is
+// masked as ModelConfig::masks says, but the text encoder's norm over time sees it: only B = 1
+// gives what an utterance gives alone. Puts the backbone into evaluation mode.
 [[nodiscard]] at::Tensor sample(Backbone& backbone, const SampleInput& input,
                                 const SamplingOptions& options);
 

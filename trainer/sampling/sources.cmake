@@ -1,1 +1,1 @@
-list(APPEND trainer_sources synthesize.cc sampling/grid.cc sampling/sampler.cc)
+list(APPEND trainer_sources synthesize.cc sampling/grid.cc sampling/sampler.cc sampling/speech_plan.cc)

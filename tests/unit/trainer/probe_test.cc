@@ -208,6 +208,27 @@ TEST(Probe, SamplesAreThoseOfTheReference) {
                 49.4648188517, 715.9417639555);
 }
 
+// Of f5-tts 1.1.22, as above.
+TEST(Probe, PrunedStepsAndBatchesOfLaterGenerationsGiveThePackagesSamples) {
+  const auto dit = [](const char* rest) {
+    return run(fmt::format(R"({{"model": "dit", {}}})", rest));
+  };
+  expect_sample(dit(R"("sample": {"grid": "epss", "steps": 5})"), 0, -22.9566317274,
+                616.9628191099);
+  expect_sample(dit(R"("sample": {"grid": "uniform", "steps": 5})"), 0, -53.0395153001,
+                614.8116821322);
+  expect_sample(dit(R"("sample": {"grid": "epss", "steps": 16})"), 0, -51.0776914361,
+                621.1108100028);
+  const std::string batch = R"("sample": {"durations": [37, 25], "cond_frames": [12, 9]})";
+  expect_sample(dit((R"("masks": "upstream", )" + batch).c_str()), 1, -75.8652359014,
+                445.2736516442);
+  expect_sample(dit((R"("masks": "upstream", "attention_mask": true, )" + batch).c_str()), 1,
+                -80.3031226133, 447.2997431611);
+  expect_sample(run(R"({"model": "unett", "masks": "upstream", "sample": {"solver": "midpoint",
+                        "sway": null, "durations": [37, 25], "cond_frames": [12, 9]}})"),
+                1, 31.5962801823, 456.5477365132);
+}
+
 TEST(Probe, ASampledBatchIsThatOfTheReference) {
   const Value report =
       run(R"({"model": "dit", "sample": {"durations": [37, 25], "cond_frames": [12, 9]}})");

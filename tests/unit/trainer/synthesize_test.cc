@@ -273,6 +273,42 @@ TEST_F(Stages, SynthesizeSpeaksEveryHeldOutTextForAsLongAsTheRecording) {
   }
 }
 
+TEST_F(Stages, SynthesizeKeepsTheRulesOfTheReferenceWhereAsked) {
+  const auto seconds = [&](const std::function<void(Value&)>& change) {
+    StageSpec spec = synthesize_spec("rule");
+    change(spec.parameters);
+    spec.outputs["audio"] = folder_ / "audio";
+    std::filesystem::remove_all(folder_ / "audio");
+    std::filesystem::remove_all("partial");
+    const auto code = run_synthesize(spec);
+    EXPECT_TRUE(code.has_value()) << code.error().message;
+    double sum = 0;
+    const auto rows = read_json_lines(folder_ / "audio" / "list.jsonl");
+    for (const Value& row : *rows) sum += row.find("seconds")->to_double().value();
+    return sum;
+  };
+  const auto set = [](const char* path, const Value& value) {
+    return [=](Value& parameters) { EXPECT_TRUE(parameters.set(path, value).has_value()); };
+  };
+  const double plain = seconds([](Value&) {});
+  EXPECT_EQ(seconds(set("sampling.speed", 4)), plain) << "so short texts have a speed of their own";
+  const double louder = seconds(set("sampling.prompt_rms", 1));
+  EXPECT_EQ(louder, plain) << "loudness is no matter of length";
+  // Three utterances of three seconds, with their prompts.
+  const double fixed = seconds([](Value& parameters) {
+    EXPECT_TRUE(parameters.set("sampling.duration", "seconds").has_value());
+    EXPECT_TRUE(parameters.set("sampling.seconds", 3).has_value());
+  });
+  EXPECT_LT(fixed, 9);
+  EXPECT_GT(fixed, 3);
+  StageSpec refused = synthesize_spec("true");
+  refused.outputs["audio"] = folder_ / "audio";
+  ASSERT_TRUE(refused.parameters.set("sampling.chunk_seconds", 22).has_value());
+  const auto result = run_synthesize(refused);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_THAT(result.error().message, HasSubstr("parameters.sampling.chunk_seconds"));
+}
+
 TEST_F(Stages, CopyWritesThreeSetsAndOtherSpeakersHaveNoText) {
   StageSpec spec = copy_spec();
   spec.outputs["audio"] = folder_ / "audio";
