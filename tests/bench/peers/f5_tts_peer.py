@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""The published model classes beside strata-bench-train and strata-bench-sample: DiT of the f5-tts
+package with A-DMA heads of this script's own (the package has none), in a minimal loop, with the
+very build of torch that Strata links.
+
+  tests/bench/peers/f5_tts_peer.py --install FOLDER        an environment with what they need
+  tests/bench/peers/f5_tts_peer.py --in FOLDER train --size middle --threads 1 --steps 10
+  tests/bench/peers/f5_tts_peer.py --in FOLDER sample --size middle --threads 1
+
+--torch names the folder that holds torch (by default .deps/libtorch of this checkout).
+What the package imports and does not use in training is put in place by empty modules: torchaudio,
+librosa, and what reads Chinese.
+"""
+import argparse
+import glob
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+import types
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+NEEDS = ["typing_extensions", "sympy", "filelock", "jinja2", "networkx", "fsspec", "numpy", "packaging", "frozendict"]
+ALONE = [  # without what they depend on
+    "f5-tts==1.1.22",
+    "x-transformers==2.31.10",
+    "einops",
+    "einx",
+    "loguru",
+    "torch-einops-utils",
+    "torchdiffeq",
+    "nvidia-cusparselt-cu13==0.8.1",
+    "nvidia-nvshmem-cu13==3.4.5",
+    "nvidia-cufile",
+]
+# As strata-bench-train has them: change both.
+SIZES = {
+    "tiny": dict(dim=64, depth=2, heads=2, text_dim=64, batch=2, hidden=64, taps=(1, 2)),
+    "middle": dict(dim=256, depth=6, heads=4, text_dim=256, batch=8, hidden=512, taps=(3, 4)),
+    "small": dict(dim=768, depth=18, heads=12, text_dim=512, batch=1, hidden=2048, taps=(8, 12)),
+}
+FRAMES, TEACHER_FRAMES, TEACHER_WIDTH, LETTERS, VOCABULARY, MEL = 512, 273, 1024, 80, 78, 100
+
+
+def install(folder):
+    venv.create(folder, with_pip=True)
+    pip = [os.path.join(folder, "bin", "pip"), "install", "--quiet"]
+    subprocess.run(pip + NEEDS, check=True)
+    subprocess.run(pip + ["--no-deps"] + ALONE, check=True)
+
+
+def run_inside(folder, torch_folder, words):
+    """This script again, by that environment's Python, where torch's libraries are found."""
+    libraries = {os.path.dirname(f) for f in glob.glob(f"{folder}/lib/python*/site-packages/nvidia/*/lib/*.so*")}
+    libraries |= {os.path.dirname(f) for f in glob.glob(f"{torch_folder}/nvidia/*/lib/*.so*")}
+    environment = dict(
+        os.environ,
+        LD_LIBRARY_PATH=":".join(sorted(libraries) + [os.environ.get("LD_LIBRARY_PATH", "")]),
+        PYTHONPATH=str(torch_folder),
+    )
+    python = os.path.join(folder, "bin", "python")
+    return subprocess.run([python, __file__, "--inside", *words], env=environment, check=False).returncode
+
+
+def memory(field):
+    with open("/proc/self/status", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def package_model():
+    def module(name, **what):
+        made = types.ModuleType(name)
+        made.__dict__.update(what)
+        sys.modules[name] = made
+
+    for name in ["librosa", "librosa.filters", "torchaudio", "rjieba", "jieba", "pypinyin"]:
+        module(name, mel=None, lazy_pinyin=None, Style=None)
+    import importlib.util
+
+    # The packages' own __init__ files import a trainer and its trackers.
+    where = importlib.util.find_spec("f5_tts").submodule_search_locations[0]
+    for name, path in [("f5_tts", where), ("f5_tts.model", where + "/model"), ("f5_tts.model.backbones", where + "/model/backbones")]:
+        module(name, __path__=[path])
+    from f5_tts.model.backbones.dit import DiT
+
+    return DiT
+
+
+def run(what, size, threads, steps):
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(1)
+    shape = SIZES[size]
+    batch = shape["batch"]
+    mel = torch.randn(batch, FRAMES, MEL)
+    features = torch.randn(batch, TEACHER_FRAMES, TEACHER_WIDTH)
+    text = torch.tensor([[(7 * i + 13 * k) % VOCABULARY for k in range(LETTERS)] for i in range(batch)])
+    DiT = package_model()
+    before = memory("VmRSS")
+
+    class Head(nn.Sequential):
+        def __init__(self, width, stride):
+            hidden = shape["hidden"]
+            super().__init__(
+                nn.Conv1d(shape["dim"], hidden, 3, stride=stride, padding=1),
+                nn.GroupNorm(1, hidden),
+                nn.Mish(),
+                nn.Conv1d(hidden, hidden, 3, padding=1),
+                nn.GroupNorm(1, hidden),
+                nn.Mish(),
+                nn.Conv1d(hidden, width, 1),
+            )
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = DiT(
+                dim=shape["dim"],
+                depth=shape["depth"],
+                heads=shape["heads"],
+                ff_mult=2,
+                mel_dim=MEL,
+                text_num_embeds=VOCABULARY,
+                text_dim=shape["text_dim"],
+                conv_layers=4,
+                text_mask_padding=False,
+                pe_attn_head=1,
+            )
+            self.text = Head(VOCABULARY + 2, 2)
+            self.speech = Head(TEACHER_WIDTH, 1)
+            self.seen = {}
+            for layer in shape["taps"]:
+                block = self.backbone.transformer_blocks[layer - 1]
+                block.register_forward_hook(lambda m, i, o, layer=layer: self.seen.__setitem__(layer, o))
+
+        def losses(self):
+            frac = torch.empty(batch).uniform_(0.7, 1.0)
+            span = torch.zeros(batch, FRAMES, dtype=torch.bool)
+            for b in range(batch):
+                length = int(frac[b] * FRAMES)
+                start = int(torch.rand(()) * (FRAMES - length))
+                span[b, start : start + length] = True
+            noise = torch.randn_like(mel)
+            t = torch.rand(batch)
+            wide = t[:, None, None]
+            predicted = self.backbone(
+                x=(1 - wide) * noise + wide * mel,
+                cond=torch.where(span[..., None], torch.zeros_like(mel), mel),
+                text=text,
+                time=t,
+            )
+            flow = F.mse_loss(predicted, mel - noise, reduction="none")[span].mean()
+            logits = self.text(self.seen[shape["taps"][0]].transpose(1, 2)).permute(2, 0, 1)
+            ctc = F.ctc_loss(
+                logits.log_softmax(-1),
+                text,
+                torch.full((batch,), logits.shape[0]),
+                torch.full((batch,), LETTERS),
+                blank=VOCABULARY + 1,
+                zero_infinity=True,
+            )
+            block = self.seen[shape["taps"][1]].transpose(1, 2)
+            heard = self.speech(F.interpolate(block, size=TEACHER_FRAMES, mode="linear")).transpose(1, 2)
+            speech = -F.cosine_similarity(heard, features, dim=-1).mean()
+            return flow + speech + 0.1 * ctc
+
+    model = Model()
+    if what == "sample":
+        return sample(model, mel, text, steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    model.train()
+    took = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        loss = model.losses()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        took.append(time.perf_counter() - began)
+    report(took, batch * FRAMES, sum(p.numel() for p in model.parameters()), before)
+
+
+def sample(model, mel, text, steps):
+    """One utterance, 16 steps, guidance packed in one batch, as CFM.sample does it."""
+    import torch
+
+    before = memory("VmRSS")
+    backbone = model.backbone.eval()
+    cond = torch.zeros(1, FRAMES, MEL)
+    cond[:, :150] = mel[:1, :150]
+    took = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        with torch.inference_mode():
+            y = torch.randn(1, FRAMES, MEL)
+            t = torch.linspace(0, 1, 17)
+            t = t - (torch.cos(torch.pi / 2 * t) - 1 + t)
+            for i in range(16):
+                both = backbone(x=y, cond=cond, text=text[:1], time=t[i], cfg_infer=True, cache=True)
+                with_text, without = both.chunk(2)
+                y = y + (t[i + 1] - t[i]) * (with_text + 2 * (with_text - without))
+            backbone.clear_cache()
+        took.append(time.perf_counter() - began)
+    report(took, FRAMES, sum(p.numel() for p in backbone.parameters()), before)
+
+
+def report(took, frames, parameters, before):
+    median = statistics.median(sorted(took))
+    print(f"seconds a step        {median:10.4f}")
+    print(f"least                 {min(took):10.4f}")
+    print(f"frames a second       {frames / median:10.1f}")
+    print(f"parameters            {parameters:10d}")
+    print(f"peak, MiB             {memory('VmHWM'):10.1f}")
+    print(f"  above the start     {memory('VmHWM') - before:10.1f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--install", metavar="FOLDER")
+    parser.add_argument("--in", dest="folder", metavar="FOLDER")
+    parser.add_argument("--torch", default=str(ROOT / ".deps" / "libtorch"))
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("what", nargs="?", choices=["train", "sample"])
+    parser.add_argument("--size", choices=sorted(SIZES), default="middle")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=10)
+    options = parser.parse_args()
+    if options.install:
+        return install(options.install)
+    if options.what is None or not (options.inside or options.folder):
+        parser.error("say --install FOLDER, or --in FOLDER and train or sample")
+    if options.inside:
+        return run(options.what, options.size, options.threads, options.steps)
+    words = [options.what, "--size", options.size, "--threads", str(options.threads), "--steps", str(options.steps)]
+    return run_inside(options.folder, options.torch, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+// How fast a training step is and how much memory it takes: the real training loop over made-up
+// utterances of equal length, with both A-DMA heads, dropout, clipping, AdamW and the average. Its
+// peer does the same with the model classes of the f5-tts package
+// (tests/bench/peers/f5_tts_peer.py).
+//
+//   strata-bench-train --size middle --threads 1 --updates 12
+//   mpirun -n 2 strata-bench-train --size middle      (the batch is shared by the ranks)
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "base/files.h"
+#include "base/torch/runtime.h"
+#include "base/torch/torch.h"
+#include "trainer/collective/communicator.h"
+#include "trainer/models/acoustic_model.h"
+#include "trainer/training_loop.h"
+
+namespace strata::trainer {
+namespace {
+
+// As the peer has them: change both.
+struct Size {
+  const char* name = "";
+  std::int64_t dim = 0, depth = 0, heads = 0, text_dim = 0, batch = 0, hidden = 0;
+  std::int64_t text_layer = 0, speech_layer = 0;
+};
+constexpr Size kSizes[] = {
+    {.name = "tiny",
+     .dim = 64,
+     .depth = 2,
+     .heads = 2,
+     .text_dim = 64,
+     .batch = 2,
+     .hidden = 64,
+     .text_layer = 1,
+     .speech_layer = 2},
+    {.name = "middle",
+     .dim = 256,
+     .depth = 6,
+     .heads = 4,
+     .text_dim = 256,
+     .batch = 8,
+     .hidden = 512,
+     .text_layer = 3,
+     .speech_layer = 4},
+    {.name = "small",
+     .dim = 768,
+     .depth = 18,
+     .heads = 12,
+     .text_dim = 512,
+     .batch = 1,
+     .hidden = 2048,
+     .text_layer = 8,
+     .speech_layer = 12},
+};
+constexpr std::int64_t kFrames = 512;
+constexpr std::int64_t kTeacherFrames = 273;  // 50 a second
+constexpr std::int64_t kTeacherWidth = 1024;
+constexpr std::int64_t kLetters = 80;
+constexpr std::int64_t kVocabulary = 78;
+constexpr std::int64_t kMel = 100;
+
+void need(const Status& status) {
+  if (status) return;
+  std::fprintf(stderr, "strata-bench-train: %s\n", status.error().message.c_str());
+  std::exit(1);
+}
+
+// MiB of /proc/self/status.
+double memory(const std::string& field) {
+  std::istringstream lines(read_file("/proc/self/status").value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(field + ":")) return std::stod(line.substr(field.size() + 1)) / 1024;
+  }
+  return 0;
+}
+
+std::vector<Utterance> made_up(std::int64_t count) {
+  torch::manual_seed(1);
+  std::vector<Utterance> utterances;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Utterance one{.id = fmt::format("u{:04}", i)};
+    one.mel = torch::randn({kFrames, kMel});
+    one.features = torch::randn({kTeacherFrames, kTeacherWidth});
+    for (std::int64_t k = 0; k < kLetters; ++k) one.text.push_back((7 * i + 13 * k) % kVocabulary);
+    one.seconds = static_cast<double>(kFrames) * 256 / 24'000;
+    utterances.push_back(std::move(one));
+  }
+  return utterances;
+}
+
+// --- where the time goes: seconds of each operation by itself ---
+
+struct OpTime {
+  double seconds = 0;
+  std::int64_t calls = 0;
+};
+std::map<std::string, OpTime> op_times;
+// Of the operations called by those that are open; the backward pass has a thread of its own.
+thread_local std::vector<double> inner_seconds;
+
+struct Running : at::ObserverContext {
+  Instant began = SystemClock().now();
+};
+
+std::unique_ptr<at::ObserverContext> begin_op(const at::RecordFunction&) {
+  inner_seconds.push_back(0);
+  return std::make_unique<Running>();
+}
+
+void end_op(const at::RecordFunction& op, at::ObserverContext* context) {
+  const double seconds =
+      std::chrono::duration<double>(SystemClock().now() - static_cast<Running*>(context)->began)
+          .count();
+  OpTime& time = op_times[op.name()];
+  time.seconds += seconds - inner_seconds.back();
+  ++time.calls;
+  inner_seconds.pop_back();
+  if (!inner_seconds.empty()) inner_seconds.back() += seconds;
+}
+
+void print_op_times() {
+  std::vector<std::pair<std::string, OpTime>> sorted(op_times.begin(), op_times.end());
+  std::ranges::sort(sorted, std::greater<>(), [](const auto& op) { return op.second.seconds; });
+  double all = 0;
+  for (const auto& [name, time] : sorted) all += time.seconds;
+  std::printf("%-44s %8s %8s %7s\n", "operation", "calls", "seconds", "share");
+  for (std::size_t i = 0; i < std::min<std::size_t>(32, sorted.size()); ++i) {
+    const auto& [name, time] = sorted[i];
+    std::printf("%-44.44s %8lld %8.3f %6.1f%%\n", name.c_str(), static_cast<long long>(time.calls),
+                time.seconds, 100 * time.seconds / all);
+  }
+}
+
+struct Wanted {
+  std::string size = "middle";
+  int threads = 1;
+  std::int64_t updates = 12;
+  bool profile = false;
+};
+
+int run(const Wanted& wanted) {
+  const auto* found =
+      std::ranges::find_if(kSizes, [&](const Size& size) { return wanted.size == size.name; });
+  const Size& size = *found;
+  need(set_up_torch(wanted.threads));
+  auto communicator = started_by_mpirun() ? make_mpi_communicator() : make_single_communicator();
+  if (!communicator) need(tl::unexpected(communicator.error()));
+  const std::vector<Utterance> train = made_up(2 * size.batch);
+  const std::vector<Utterance> heldout = made_up(2);
+  const double before = memory("VmRSS");
+  ModelConfig config;
+  config.dim = size.dim;
+  config.depth = size.depth;
+  config.heads = size.heads;
+  config.text_dim = size.text_dim;
+  config.vocabulary = kVocabulary;
+  config.mel = kMel;
+  AlignConfig align;
+  align.text = {{.layer = size.text_layer}};
+  align.speech = {{.layer = size.speech_layer}};
+  align.hidden = size.hidden;
+  align.speech_width = kTeacherWidth;
+  AcousticModel model(config, align, 1);
+  TrainOptions options;
+  options.updates = wanted.updates;
+  options.batch = size.batch;
+  options.schedule = {.base = 1e-4, .warmup = 1, .total = wanted.updates};
+  options.draw.dropout = config.dropout;
+  options.progress_every = 1;
+  const SystemClock clock;
+  std::vector<double> seconds;
+  Instant last = clock.now();
+  TrainingLoop loop(model, train, heldout, **communicator, clock, options,
+                    {.progress = [&](std::int64_t, const Metrics& metrics) -> Status {
+                      const Instant now = clock.now();
+                      if (metrics.contains("loss"))
+                        seconds.push_back(std::chrono::duration<double>(now - last).count());
+                      last = now;
+                      return {};
+                    }});
+  if (wanted.profile) at::addGlobalCallback(at::RecordFunctionCallback(begin_op, end_op));
+  const auto ending = loop.run();
+  if (!ending) need(tl::unexpected(ending.error()));
+  if ((*communicator)->rank() != 0) return 0;
+  // The first one warms up, one measures the early weights, and held-out losses follow the last.
+  std::ranges::sort(seconds);
+  const double median = seconds[seconds.size() / 2];
+  std::printf("seconds a step        %10.4f\n", median);
+  std::printf("least                 %10.4f\n", seconds.front());
+  std::printf("frames a second       %10.1f\n", static_cast<double>(size.batch * kFrames) / median);
+  std::printf("parameters            %10lld\n", static_cast<long long>(model.parameter_count()));
+  std::printf("peak, MiB             %10.1f\n", memory("VmHWM"));
+  std::printf("  above the start     %10.1f\n", memory("VmHWM") - before);
+  if (wanted.profile) print_op_times();
+  return 0;
+}
+
+}  // namespace
+}  // namespace strata::trainer
+
+int main(int argc, char** argv) {
+  strata::trainer::Wanted wanted;
+  CLI::App app{"Seconds and memory of a training step.", "strata-bench-train"};
+  app.add_option("--size", wanted.size)
+      ->capture_default_str()
+      ->check(CLI::IsMember({"tiny", "middle", "small"}));
+  app.add_option("--threads", wanted.threads)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--updates", wanted.updates)->capture_default_str()->check(CLI::Range(6, 10'000));
+  app.add_flag("--profile", wanted.profile, "say which operations take the time");
+  CLI11_PARSE(app, argc, argv);
+  return strata::trainer::run(wanted);
+}
