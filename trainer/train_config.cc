@@ -40,9 +40,18 @@ Result<EmaOptions> read_ema(const Value* value) {
   return ema;
 }
 
-Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) {
+// What the published code does by mistake; false: what it meant.
+Status read_compat(const Value* value, TrainConfig& config) {
+  if (value == nullptr) return {};
+  Fields fields(*value, "parameters.train.compat");
+  config.zero_padding = fields.flag("zero_padding", false);
+  if (fields.flag("repeated_order", false)) config.options.epochs = Epochs::kRepeated;
+  return fields.finish();
+}
+
+Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& config) {
   Fields fields(value, "parameters.train");
-  TrainOptions options;
+  TrainOptions& options = config.options;
   options.updates = whole(fields, "updates", 1, kUpdatesMax);
   options.batch = whole(fields, "batch", 1, kBatchMax, options.batch);
   if (fields.child("batch_frames") != nullptr)
@@ -65,10 +74,13 @@ Result<TrainOptions> read_train_options(const Value& value, std::uint64_t seed) 
   options.seed = seed;
   options.seed_data =
       static_cast<std::uint64_t>(fields.integer("seed_data", static_cast<std::int64_t>(seed)));
+  const bool raw = fields.choice("normalise", {"corpus", "none"}, "corpus") == "none";
+  config.normalise = raw ? Normalise::kNone : Normalise::kCorpus;
   const Value* ema = fields.child("ema");
+  const Value* compat = fields.child("compat");
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(options.ema, read_ema(ema));
-  return options;
+  return read_compat(compat, config);
 }
 
 // Every update needs an utterance for every rank.
@@ -80,11 +92,9 @@ Status check_batches(const TrainOptions& options, const std::vector<Utterance>& 
   }
   std::int64_t smallest = options.batch;
   if (options.batch_frames > 0) {
-    std::vector<double> lengths;
-    for (const Utterance& one : train) lengths.push_back(static_cast<double>(one.frames()));
-    const auto batches =
-        batches_of_like_length(lengths, {.frames = static_cast<double>(options.batch_frames),
-                                         .utterances = static_cast<std::size_t>(options.batch)});
+    const auto batches = batches_of_like_length(
+        lengths_of(options, train), {.frames = static_cast<double>(options.batch_frames),
+                                     .utterances = static_cast<std::size_t>(options.batch)});
     std::size_t used = 0;
     for (const auto& batch : batches) {
       used += batch.size();
@@ -119,7 +129,8 @@ Result<TrainConfig> read_train_config(const StageSpec& spec) {
   const Value& train = fields.required_child("train");
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(config.mel, parse_mel_kind(mel));
-  STRATA_TRY(config.options, read_train_options(train, *spec.seed));
+  config.options.frames_per_second = mel_config(config.mel).frames_per_second();
+  STRATA_CHECK_OK(read_train_options(train, *spec.seed, config));
   return config;
 }
 

@@ -12,6 +12,8 @@ struct TrainConfig {  // before the corpus is known
   Value model{Object{}};
   Value align{};
   MelKind mel = MelKind::kHifigan;
+  Normalise normalise = Normalise::kCorpus;
+  bool zero_padding = false;  // else mels are padded with silence
   TrainOptions options{};
 };
 [[nodiscard]] Result<TrainConfig> read_train_config(const StageSpec& spec);

@@ -79,9 +79,10 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
   STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
   const auto given = spec.inputs.find("features");
   const auto features = given == spec.inputs.end() ? std::nullopt : std::optional(given->second);
-  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, config.mel));
+  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, config.mel, config.normalise));
   STRATA_TRY(const TrainSettings settings, check_against(data, spec, config, communicator.size()));
   config.options.draw.dropout = settings.model.dropout;
+  if (!config.zero_padding) config.options.padding = data.normalise().silence();
   // ---- the model, the same on every rank because its seed is
   STRATA_TRY(const auto model, from_torch("making the model", [&] {
                return std::make_shared<AcousticModel>(settings.model, settings.align,

@@ -65,16 +65,20 @@ TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& t
   STRATA_ASSERT(heldout_.size() >= 2);
 }
 
+std::vector<double> lengths_of(const TrainOptions& options, const std::vector<Utterance>& train) {
+  std::vector<double> lengths;
+  for (const Utterance& utterance : train)
+    lengths.push_back(utterance.seconds * options.frames_per_second);
+  return lengths;
+}
+
 BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train) {
   const auto most = static_cast<std::size_t>(options.batch);
   if (options.batch_frames == 0)
-    return BatchOrder::of_fixed_size(options.seed_data, train.size(), most);
-  std::vector<double> lengths;
-  for (const Utterance& utterance : train)
-    lengths.push_back(static_cast<double>(utterance.frames()));
+    return BatchOrder::of_fixed_size(options.seed_data, train.size(), most, options.epochs);
   return BatchOrder::of_like_length(
-      options.seed_data, lengths,
-      {.frames = static_cast<double>(options.batch_frames), .utterances = most});
+      options.seed_data, lengths_of(options, train),
+      {.frames = static_cast<double>(options.batch_frames), .utterances = most}, options.epochs);
 }
 
 Result<Ending> TrainingLoop::run() {
@@ -120,7 +124,7 @@ Result<Ending> TrainingLoop::stop() {
   return Ending::kStopped;
 }
 
-TrainingLoop::Step TrainingLoop::choose(std::int64_t update) const {
+TrainingLoop::Step TrainingLoop::choose(std::int64_t update) {
   const auto indices = order_.batch(update);
   STRATA_ASSERT(indices.size() >= static_cast<std::size_t>(communicator_.size()));
   Step step;
@@ -153,7 +157,7 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
     const std::vector<const Utterance*> utterances(
         step.share.begin() + static_cast<std::ptrdiff_t>(begin),
         step.share.begin() + static_cast<std::ptrdiff_t>(end));
-    const Batch batch = collate(utterances, step.sizes);  // mel (B, N, mel)
+    const Batch batch = collate(utterances, step.sizes, options_.padding);  // mel (B, N, mel)
     // Noise (B, N, mel), span (B, N).
     const Draws draws = draw(options_.seed, update, batch, options_.draw);
     step.factor = align_factor(model_.align(), update, draws.drop_text, draws.drop_audio);

@@ -25,6 +25,10 @@ struct TrainOptions {
   // 0: exactly `batch` utterances of mixed lengths. Else batches of like length, of at most so many
   // mel frames and at most `batch` utterances.
   std::int64_t batch_frames = 0;
+  // Of the mel, to count an utterance's frames by its seconds as the reference's sampler does.
+  double frames_per_second = 93.75;
+  Epochs epochs = Epochs::kShuffled;
+  double padding = 0;  // of mels
   // Utterances of one forward on a rank; 0: the whole share. No part of the result.
   std::int64_t micro_batch = 0;
   Schedule schedule{};
@@ -53,6 +57,9 @@ struct TrainHooks {
   std::function<bool()> stop_requested{};
 };
 
+// In frames, as batches of like length count them.
+[[nodiscard]] std::vector<double> lengths_of(const TrainOptions& options,
+                                             const std::vector<Utterance>& train);
 // Which utterances each update sees. REQUIRES: as the loop.
 [[nodiscard]] BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train);
 
@@ -93,7 +100,7 @@ class TrainingLoop {
     double rate = 0;
     double frames = 0;
   };
-  Step choose(std::int64_t update) const;
+  Step choose(std::int64_t update);
   void forward_and_backward(Step& step, std::int64_t update);
   Status sum_over_ranks(Step& step);
   void apply(Step& step, std::int64_t update);

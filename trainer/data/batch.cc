@@ -17,7 +17,8 @@ PaddedSizes padded_sizes(const std::vector<const Utterance*>& utterances) {
   return sizes;
 }
 
-Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes& at_least) {
+Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes& at_least,
+              double padding) {
   STRATA_ASSERT(!utterances.empty());
   const auto count = static_cast<std::int64_t>(utterances.size());
   PaddedSizes sizes = padded_sizes(utterances);
@@ -28,7 +29,8 @@ Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes
   const auto integers = at::TensorOptions(at::kLong);
 
   Batch batch;
-  batch.mel = at::zeros({count, sizes.frames, first.mel.size(1)}, at::kFloat);  // (B, N, mel)
+  batch.mel =
+      at::full({count, sizes.frames, first.mel.size(1)}, padding, at::kFloat);  // (B, N, mel)
   batch.lengths = at::zeros({count}, integers);                                 // (B)
   batch.text = at::full({count, sizes.text}, -1, integers);                     // (B, T)
   batch.text_lengths = at::zeros({count}, integers);                            // (B)

@@ -24,7 +24,7 @@ struct Utterance {
 
 struct Batch {
   std::vector<std::string> ids{};
-  at::Tensor mel{};              // (B, N, mel) padded with 0
+  at::Tensor mel{};              // (B, N, mel), padded
   at::Tensor lengths{};          // (B) int64, mel frames
   at::Tensor text{};             // (B, T) int64 padded with -1
   at::Tensor text_lengths{};     // (B) int64
@@ -45,9 +45,9 @@ struct PaddedSizes {
 };
 [[nodiscard]] PaddedSizes padded_sizes(const std::vector<const Utterance*>& utterances);
 
-// REQUIRES: at least one utterance; all have the same mel width; features either in all of them, of
-// one width, or in none.
+// Mels are padded with `padding`. REQUIRES: at least one utterance; all have the same mel width;
+// features either in all of them, of one width, or in none.
 [[nodiscard]] Batch collate(const std::vector<const Utterance*>& utterances,
-                            const PaddedSizes& at_least = {});
+                            const PaddedSizes& at_least = {}, double padding = 0);
 
 }  // namespace strata::trainer

@@ -45,6 +45,10 @@ Result<at::Tensor> read_mel(const std::filesystem::path& audio, const MelFrontEn
   return mel;
 }
 
+double Normalisation::silence() const {
+  return (std::log(static_cast<double>(kMelFloor)) - mean) / deviation;
+}
+
 Result<Normalisation> measure(const std::vector<Utterance>& utterances) {
   std::int64_t count = 0;
   double sum = 0;
@@ -65,7 +69,8 @@ Result<Normalisation> measure(const std::vector<Utterance>& utterances) {
 }
 
 Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
-                              const std::optional<std::filesystem::path>& features, MelKind mel) {
+                              const std::optional<std::filesystem::path>& features, MelKind mel,
+                              Normalise normalise) {
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
   STRATA_TRY(Vocabulary vocabulary, Vocabulary::load(corpus_folder / "vocab.txt"));
   std::optional<FeatureFolder> teacher;
@@ -93,6 +98,7 @@ Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
     (item.split == Split::kTrain ? dataset.train_ : dataset.heldout_)
         .push_back(std::move(utterance));
   }
+  if (normalise == Normalise::kNone) return dataset;
   STRATA_TRY(dataset.normalise_, measure(dataset.train_));
   normalise_all(dataset.train_, dataset.normalise_);
   normalise_all(dataset.heldout_, dataset.normalise_);

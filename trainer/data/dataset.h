@@ -19,11 +19,14 @@ namespace strata::trainer {
 inline constexpr std::int64_t kDatasetBytesMax = 64LL << 30;  // mels and features together
 
 // The model sees (mel - mean) / deviation: one scalar each, over all frames and bands of the
-// training items.
+// training items; or mels as they are.
 struct Normalisation {
   double mean = 0;
   double deviation = 1;
+  // What the model sees of silence.
+  [[nodiscard]] double silence() const;
 };
+enum class Normalise { kCorpus, kNone };
 
 // Immutable after load; both lists are ordered by id.
 class Dataset {
@@ -33,7 +36,8 @@ class Dataset {
   // for five minutes of speech.
   [[nodiscard]] static Result<Dataset> load(const std::filesystem::path& corpus,
                                             const std::optional<std::filesystem::path>& features,
-                                            MelKind mel = MelKind::kHifigan);
+                                            MelKind mel = MelKind::kHifigan,
+                                            Normalise normalise = Normalise::kCorpus);
 
   [[nodiscard]] const std::vector<Utterance>& train() const { return train_; }
   [[nodiscard]] const std::vector<Utterance>& heldout() const { return heldout_; }

@@ -29,17 +29,6 @@ std::vector<std::size_t> torch_permutation(std::uint32_t seed, std::size_t count
   return order;
 }
 
-std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count, std::size_t batch,
-                                      std::int64_t update) {
-  STRATA_ASSERT(batch > 0);
-  STRATA_ASSERT(batch <= count);
-  const std::size_t per_epoch = count / batch;
-  const auto u = static_cast<std::size_t>(update);
-  const auto order = permutation(derive_seed(seed, fmt::format("epoch/{}", u / per_epoch)), count);
-  const auto begin = order.begin() + static_cast<std::ptrdiff_t>(u % per_epoch * batch);
-  return {begin, begin + static_cast<std::ptrdiff_t>(batch)};
-}
-
 std::vector<std::vector<std::size_t>> batches_of_like_length(const std::vector<double>& lengths,
                                                              const FrameBudget& budget) {
   std::vector<std::size_t> order(lengths.size());
@@ -63,19 +52,22 @@ std::vector<std::vector<std::size_t>> batches_of_like_length(const std::vector<d
   return batches;
 }
 
-BatchOrder BatchOrder::of_fixed_size(std::uint64_t seed, std::size_t count, std::size_t batch) {
+BatchOrder BatchOrder::of_fixed_size(std::uint64_t seed, std::size_t count, std::size_t batch,
+                                     Epochs epochs) {
   STRATA_ASSERT(batch > 0);
   STRATA_ASSERT(batch <= count);
   BatchOrder order;
   order.seed_ = seed;
   order.count_ = count;
   order.fixed_ = batch;
+  order.epochs_ = epochs;
   return order;
 }
 
 BatchOrder BatchOrder::of_like_length(std::uint64_t seed, const std::vector<double>& lengths,
-                                      const FrameBudget& budget) {
+                                      const FrameBudget& budget, Epochs epochs) {
   BatchOrder order;
+  order.epochs_ = epochs;
   order.seed_ = seed;
   order.count_ = lengths.size();
   order.batches_ = batches_of_like_length(lengths, budget);
@@ -83,11 +75,21 @@ BatchOrder BatchOrder::of_like_length(std::uint64_t seed, const std::vector<doub
   return order;
 }
 
-std::vector<std::size_t> BatchOrder::batch(std::int64_t update) const {
-  if (fixed_ > 0) return global_batch(seed_, count_, fixed_, update);
+std::vector<std::size_t> BatchOrder::order_of_epoch(std::uint64_t epoch) const {
+  if (fixed_ > 0) return permutation(derive_seed(seed_, fmt::format("epoch/{}", epoch)), count_);
+  return torch_permutation(static_cast<std::uint32_t>(seed_ + epoch), batches_.size());
+}
+
+std::vector<std::size_t> BatchOrder::batch(std::int64_t update) {
   const auto u = static_cast<std::size_t>(update);
-  const auto epoch = static_cast<std::uint32_t>(seed_ + u / batches_.size());
-  return batches_[torch_permutation(epoch, batches_.size())[u % batches_.size()]];
+  const std::size_t per_epoch = fixed_ > 0 ? count_ / fixed_ : batches_.size();
+  const std::uint64_t epoch = epochs_ == Epochs::kRepeated ? 0 : u / per_epoch;
+  if (epoch_ != epoch) order_ = order_of_epoch(epoch);
+  epoch_ = epoch;
+  const std::size_t place = u % per_epoch;
+  if (fixed_ == 0) return batches_[order_[place]];
+  const auto begin = order_.begin() + static_cast<std::ptrdiff_t>(place * fixed_);
+  return {begin, begin + static_cast<std::ptrdiff_t>(fixed_)};
 }
 
 std::vector<std::size_t> share_of_rank(const std::vector<std::size_t>& batch, int rank, int ranks) {

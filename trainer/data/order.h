@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace strata::trainer {
@@ -17,11 +18,6 @@ namespace strata::trainer {
 // torch.randperm(count) on the CPU after manual_seed(seed): the reference's order of batches.
 [[nodiscard]] std::vector<std::size_t> torch_permutation(std::uint32_t seed, std::size_t count);
 
-// The global batch of an update: every epoch is a fresh permutation cut into floor(count / batch)
-// full batches; what is left over waits for the next epoch's shuffle. REQUIRES: 0 < batch <= count.
-[[nodiscard]] std::vector<std::size_t> global_batch(std::uint64_t seed, std::size_t count,
-                                                    std::size_t batch, std::int64_t update);
-
 // Sorted by length (equal ones as given), then cut: a batch has at most `utterances` and at most
 // `frames` in all, padding not counted. One that is longer than `frames` is in no batch.
 struct FrameBudget {
@@ -31,19 +27,31 @@ struct FrameBudget {
 [[nodiscard]] std::vector<std::vector<std::size_t>> batches_of_like_length(
     const std::vector<double>& lengths, const FrameBudget& budget);
 
+// Whether every epoch has an order of its own, or all have the first one's: the reference on
+// several GPUs, by mistake.
+enum class Epochs { kShuffled, kRepeated };
+
 class BatchOrder {
  public:
-  // REQUIRES: 0 < batch <= count.
-  static BatchOrder of_fixed_size(std::uint64_t seed, std::size_t count, std::size_t batch);
+  // Every epoch is a permutation cut into floor(count / batch) full batches; what is left over
+  // waits for the next one. REQUIRES: 0 < batch <= count.
+  static BatchOrder of_fixed_size(std::uint64_t seed, std::size_t count, std::size_t batch,
+                                  Epochs epochs = Epochs::kShuffled);
   // `lengths` in frames. The order of the batches in epoch e is torch_permutation(seed + e).
   // REQUIRES: at least one utterance fits the budget.
   static BatchOrder of_like_length(std::uint64_t seed, const std::vector<double>& lengths,
-                                   const FrameBudget& budget);
+                                   const FrameBudget& budget, Epochs epochs = Epochs::kShuffled);
 
-  [[nodiscard]] std::vector<std::size_t> batch(std::int64_t update) const;
+  // Keeps the order of one epoch, so that the next updates need not make it again.
+  [[nodiscard]] std::vector<std::size_t> batch(std::int64_t update);
 
  private:
+  [[nodiscard]] std::vector<std::size_t> order_of_epoch(std::uint64_t epoch) const;
+
   std::uint64_t seed_ = 0;
+  Epochs epochs_ = Epochs::kShuffled;
+  std::optional<std::uint64_t> epoch_{};  // whose order is kept
+  std::vector<std::size_t> order_{};      // of utterances or of batches
   std::size_t count_ = 0;
   std::size_t fixed_ = 0;  // utterances of a batch; 0: `batches_`
   std::vector<std::vector<std::size_t>> batches_{};

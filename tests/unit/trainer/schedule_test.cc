@@ -61,7 +61,7 @@ TEST(Order, BatchesOfLikeLengthAreThoseOfTheReference) {
   EXPECT_EQ(batches_of_like_length(lengths, budget),
             (Batches{{1, 10, 5, 3}, {8, 0, 9, 6}, {2}, {11}, {4}}))
       << "31 s are 2,906 frames: in no batch";
-  const BatchOrder order = BatchOrder::of_like_length(666, lengths, budget);
+  BatchOrder order = BatchOrder::of_like_length(666, lengths, budget);
   Batches epochs;
   for (std::int64_t update = 0; update < 10; ++update) epochs.push_back(order.batch(update));
   EXPECT_EQ(epochs, (Batches{{1, 10, 5, 3},
@@ -77,17 +77,35 @@ TEST(Order, BatchesOfLikeLengthAreThoseOfTheReference) {
 }
 
 TEST(Order, AnEpochTakesEveryUtteranceAtMostOnceAndEpochsDiffer) {
+  BatchOrder order = BatchOrder::of_fixed_size(1, 22, 4);
   std::set<std::size_t> seen;
   for (std::int64_t update = 0; update < 5; ++update) {
-    for (const std::size_t i : global_batch(1, 22, 4, update)) EXPECT_TRUE(seen.insert(i).second);
+    for (const std::size_t i : order.batch(update)) EXPECT_TRUE(seen.insert(i).second);
   }
   EXPECT_EQ(seen.size(), 20U);
-  EXPECT_NE(global_batch(1, 22, 4, 0), global_batch(1, 22, 4, 5));
-  EXPECT_EQ(global_batch(1, 22, 4, 3), global_batch(1, 22, 4, 3));
+  EXPECT_NE(order.batch(0), order.batch(5));
+}
+
+TEST(Order, ABatchDoesNotDependOnWhichWereAskedForBefore) {
+  BatchOrder order = BatchOrder::of_fixed_size(1, 22, 4);
+  const auto third = order.batch(3);
+  (void)order.batch(17);
+  EXPECT_EQ(order.batch(3), third);
+  EXPECT_EQ(BatchOrder::of_fixed_size(1, 22, 4).batch(3), third);
+}
+
+TEST(Order, EpochsMayAllHaveTheFirstOnesOrder) {
+  BatchOrder fixed = BatchOrder::of_fixed_size(1, 22, 4, Epochs::kRepeated);
+  EXPECT_EQ(fixed.batch(7), BatchOrder::of_fixed_size(1, 22, 4).batch(2));
+  const FrameBudget budget{.frames = 10, .utterances = 1};
+  BatchOrder like = BatchOrder::of_like_length(666, {1, 2, 3, 4, 5}, budget, Epochs::kRepeated);
+  BatchOrder first = BatchOrder::of_like_length(666, {1, 2, 3, 4, 5}, budget);
+  for (std::int64_t update = 0; update < 15; ++update)
+    EXPECT_EQ(like.batch(update), first.batch(update % 5)) << update;
 }
 
 TEST(Order, SharesOfRanksTogetherAreTheBatch) {
-  const auto batch = global_batch(1, 22, 7, 0);
+  const auto batch = BatchOrder::of_fixed_size(1, 22, 7).batch(0);
   for (const int ranks : {1, 2, 3, 7}) {
     std::vector<std::size_t> together;
     for (int rank = 0; rank < ranks; ++rank) {

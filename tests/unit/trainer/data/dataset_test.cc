@@ -61,6 +61,21 @@ TEST_F(DatasetOfTones, HoldsNormalisedMelsAndTokensOrderedById) {
             dataset->vocabulary().encode(read_corpus(corpus)->find(dataset->train()[0].id)->text));
 }
 
+TEST_F(DatasetOfTones, MayKeepItsMelsAsTheyAre) {
+  const auto corpus = make_corpus(6, 2);
+  const auto raw = Dataset::load(corpus, std::nullopt, MelKind::kHifigan, Normalise::kNone);
+  const auto scaled = Dataset::load(corpus, std::nullopt);
+  ASSERT_TRUE(raw.has_value()) << raw.error().message;
+  const Normalisation by = scaled->normalise();
+  EXPECT_EQ(raw->normalise().mean, 0);
+  EXPECT_EQ(raw->normalise().deviation, 1);
+  const at::Tensor& mel = raw->train()[0].mel;
+  EXPECT_LT(((mel - by.mean) / by.deviation - scaled->train()[0].mel).abs().max().item<double>(),
+            1e-5);
+  EXPECT_NEAR(raw->normalise().silence(), -11.512925, 1e-6);
+  EXPECT_NEAR(by.silence() * by.deviation + by.mean, -11.512925, 1e-6);
+}
+
 TEST_F(DatasetOfTones, FeaturesComeBackFromShardsOfAnySize) {
   const auto corpus = make_corpus();
   for (const std::int64_t shard : {std::int64_t{1}, std::int64_t{100}, kFeatureShardBytes}) {

@@ -303,6 +303,15 @@ TEST(Objective, MaskedPaddingIsSeenByTheNormOverTimeAlone) {
   EXPECT_LT(difference(), 2e-5);
 }
 
+TEST(Collate, PadsMelsWithWhatItIsTold) {
+  const auto utterances = synthetic_utterances(2, 1);
+  const std::size_t shorter = utterances[0].frames() < utterances[1].frames() ? 0 : 1;
+  const Batch batch = collate(pointers(utterances), {}, -11.5);
+  const at::Tensor row = batch.mel[static_cast<std::int64_t>(shorter)];
+  EXPECT_TRUE(torch::equal(row.slice(0, 0, utterances[shorter].frames()), utterances[shorter].mel));
+  EXPECT_TRUE((row.slice(0, utterances[shorter].frames()) == -11.5).all().item<bool>());
+}
+
 TEST(Objective, DrawsOfAnUtteranceDoNotDependOnItsNeighbours) {
   const auto utterances = synthetic_utterances(4, 1);
   const PaddedSizes sizes = padded_sizes(pointers(utterances));
