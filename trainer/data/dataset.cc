@@ -9,6 +9,7 @@
 #include "base/torch/torch.h"
 #include "trainer/data/features.h"
 #include "trainer/data/manifest.h"
+#include "trainer/data/tokenizer.h"
 
 namespace strata::trainer {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 Result<Utterance> load_utterance(const Corpus& corpus, const Item& item, const MelFrontEnd& front,
                                  const Vocabulary& vocabulary) {
   Utterance utterance{.id = item.id, .seconds = item.seconds()};
-  utterance.text = vocabulary.encode(item.text);
+  utterance.text = token_ids(vocabulary, item);
   if (utterance.text.empty())
     return fail(ErrorCode::kInvalid, "the item {} of {} has no text", item.id,
                 corpus.folder.string());
@@ -83,7 +84,7 @@ Result<Dataset> Dataset::load(const std::filesystem::path& corpus_folder,
   if (teacher) dataset.feature_width_ = teacher->width();
   std::int64_t bytes = 0;
   for (const Item& item : corpus.items) {
-    if (item.split == Split::kReference) continue;
+    if (item.split != Split::kTrain && item.split != Split::kHeldout) continue;
     STRATA_TRY(Utterance utterance, load_utterance(corpus, item, front, dataset.vocabulary_));
     if (teacher) {
       STRATA_TRY(utterance.features, teacher->load(item.id, item.sha256));

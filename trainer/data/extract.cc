@@ -179,7 +179,7 @@ Result<int> run_extract(const StageSpec& spec) {
 
   std::vector<const Item*> items;
   for (const Item& item : corpus.items) {
-    if (item.split != Split::kReference) items.push_back(&item);
+    if (item.split == Split::kTrain || item.split == Split::kHeldout) items.push_back(&item);
   }
   const std::int64_t total = std::ssize(items);
   std::int64_t step = 0;

@@ -20,8 +20,9 @@ Result<Item> read_item(const Value& line, const std::string& where) {
   item.samples = fields.integer("samples");
   const std::int64_t rate = fields.integer("rate");
   item.text = fields.text("text", "");
+  item.tokens = fields.texts("tokens", std::vector<std::string>{});
   item.speaker = fields.text("speaker");
-  const std::string split = fields.choice("split", {"train", "heldout", "reference"});
+  const std::string split = fields.choice("split", {"train", "heldout", "reference", "prompt"});
   item.sha256 = fields.text("sha256");
   fields.number("seconds");
   fields.require(is_item_id(item.id), "id", "expected letters, digits, '.', '_' and '-'");
@@ -35,6 +36,7 @@ Result<Item> read_item(const Value& line, const std::string& where) {
   item.rate = static_cast<int>(rate);
   item.split = split == "train"     ? Split::kTrain
                : split == "heldout" ? Split::kHeldout
+               : split == "prompt"  ? Split::kPrompt
                                     : Split::kReference;
   return item;
 }
@@ -67,6 +69,7 @@ const char* name_of(Split split) {
     case Split::kTrain: return "train";
     case Split::kHeldout: return "heldout";
     case Split::kReference: return "reference";
+    case Split::kPrompt: return "prompt";
   }
   return "";
 }
@@ -141,6 +144,7 @@ std::string format_manifest(const std::vector<Item>& items) {
                 {"split", name_of(item.split)},
                 {"sha256", item.sha256}};
     if (!item.text.empty()) line.emplace("text", item.text);
+    if (!item.tokens.empty()) line.emplace("tokens", Array(item.tokens.begin(), item.tokens.end()));
     text += to_canonical_json(line) + "\n";
   }
   return text;

@@ -1,7 +1,8 @@
 // A prepared corpus: the folder that `prepare` writes and every later stage reads.
-//   wavs/<id>.wav   16 kHz, mono, 16 bits
+//   wavs/<id>.wav   mono, 16 bits, at the rate of the corpus: 16 kHz unless `prepare` was told
+//                   otherwise; every reader takes it from the file or the item
 //   manifest.jsonl  one Item a line, ordered by id
-//   vocab.txt       characters of the training transcripts (vocabulary.h)
+//   vocab.txt       the tokens (vocabulary.h)
 //   pairs.jsonl     {"id", "prompt"} for every held-out item, ordered by id
 //   report.json     what was kept and dropped, and from which packages
 #pragma once
@@ -19,10 +20,11 @@
 
 namespace strata::trainer {
 
-inline constexpr int kCorpusRate = 16'000;      // Hz
+inline constexpr int kCorpusRate = 16'000;      // Hz, unless `prepare` is told otherwise
 inline constexpr std::size_t kItemIdMax = 120;  // bytes: ids are file names
 
-enum class Split { kTrain, kHeldout, kReference };
+// A prompt is heard before held-out items and else not used; a held-out item may be one too.
+enum class Split { kTrain, kHeldout, kReference, kPrompt };
 [[nodiscard]] const char* name_of(Split split);
 
 struct Item {
@@ -30,7 +32,8 @@ struct Item {
   std::string audio{};  // relative to the corpus folder
   std::int64_t samples = 0;
   int rate = kCorpusRate;
-  std::string text{};  // empty for reference items without a transcript
+  std::string text{};                 // empty for reference items without a transcript
+  std::vector<std::string> tokens{};  // of the text, where it came as a list; else none
   std::string speaker{};
   Split split = Split::kTrain;
   std::string sha256{};  // of the audio file

@@ -298,7 +298,8 @@ Object make_report(const Selection& selection, const std::vector<Item>& items,
   for (const Item& item : items) {
     if (item.split != Split::kHeldout) continue;
     for (const char32_t c : decode_utf8_lossy(item.text)) {
-      if (!vocabulary.knows(c)) unknown.insert(encode_utf8(std::u32string(1, c)));
+      const std::string character = encode_utf8(std::u32string(1, c));
+      if (!vocabulary.knows(character)) unknown.insert(character);
     }
   }
   Array unknown_list;

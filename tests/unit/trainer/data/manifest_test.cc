@@ -54,6 +54,27 @@ TEST_F(Manifest, ReadsBackWhatWasWritten) {
   EXPECT_EQ(format_manifest(corpus->items), format_manifest(two_items()));
 }
 
+TEST_F(Manifest, TokensAndItemsThatAreOnlyPromptsComeBack) {
+  auto items = two_items();
+  items[0].tokens = {"One", " ", "two"};
+  items[0].split = Split::kPrompt;
+  items[0].rate = 24'000;
+  write(format_manifest(items), format_pairs({{"b", "a"}}));
+  const auto corpus = read_corpus(folder_);
+  ASSERT_TRUE(corpus.has_value()) << corpus.error().message;
+  EXPECT_EQ(corpus->find("a")->tokens, items[0].tokens);
+  EXPECT_EQ(corpus->find("a")->split, Split::kPrompt);
+  EXPECT_DOUBLE_EQ(corpus->find("a")->seconds(), 1.0);
+  EXPECT_TRUE(corpus->find("b")->tokens.empty());
+  EXPECT_EQ(format_manifest(corpus->items), format_manifest(items));
+  // Without tokens a line is what it always was.
+  EXPECT_EQ(
+      format_manifest({two_items()[0]}),
+      "{\"audio\":\"wavs/a.wav\",\"id\":\"a\",\"rate\":16000,\"samples\":24000,\"seconds\":1.5,"
+      "\"sha256\":\"aa\",\"speaker\":\"ann\",\"split\":\"train\",\"text\":\"One "
+      "\\\"two\\\".\"}\n");
+}
+
 TEST_F(Manifest, BadLinesAreNamed) {
   const std::string good = format_manifest(two_items());
   write(good + "{\"id\": 3}\n");
