@@ -78,12 +78,16 @@ Status check_wav_is_whole(const std::filesystem::path& path) {
   return {};
 }
 
-}  // namespace
-
-Result<Audio> read_audio(const std::filesystem::path& path) {
+struct Sound {
+  std::unique_ptr<SNDFILE, CloseSound> file{};
   SF_INFO info{};
-  const std::unique_ptr<SNDFILE, CloseSound> file(sf_open(path.c_str(), SFM_READ, &info));
-  if (!file) {
+};
+
+Result<Sound> open_sound(const std::filesystem::path& path) {
+  Sound sound;
+  SF_INFO& info = sound.info;
+  sound.file.reset(sf_open(path.c_str(), SFM_READ, &info));
+  if (!sound.file) {
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored))
       return fail(ErrorCode::kNotFound, "reading audio {}: no such file", path.string());
@@ -101,12 +105,29 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
                 path.string(), info.channels, info.samplerate);
   }
   STRATA_CHECK_OK(check_wav_is_whole(path));
+  return sound;
+}
+
+}  // namespace
+
+Result<AudioLength> read_audio_length(const std::filesystem::path& path) {
+  STRATA_TRY(const Sound sound, open_sound(path));
+  if (length_is_exact(sound.info))
+    return AudioLength{.samples = sound.info.frames, .rate = sound.info.samplerate};
+  STRATA_TRY(const Audio audio, read_audio(path));
+  return AudioLength{.samples = std::ssize(audio.samples), .rate = audio.rate};
+}
+
+Result<Audio> read_audio(const std::filesystem::path& path) {
+  STRATA_TRY(const Sound sound, open_sound(path));
+  const SF_INFO& info = sound.info;
   Audio audio{.rate = info.samplerate};
   if (length_is_exact(info)) audio.samples.reserve(static_cast<std::size_t>(info.frames));
   const auto channels = static_cast<std::size_t>(info.channels);
   std::vector<float> block(kReadFrames * channels);
   // Not every header knows the length, so read until nothing comes, and compare.
-  for (sf_count_t got = 0; (got = sf_readf_float(file.get(), block.data(), kReadFrames)) > 0;) {
+  for (sf_count_t got = 0;
+       (got = sf_readf_float(sound.file.get(), block.data(), kReadFrames)) > 0;) {
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(got); ++frame) {
       double sum = 0;
       for (std::size_t c = 0; c < channels; ++c)
@@ -119,7 +140,7 @@ Result<Audio> read_audio(const std::filesystem::path& path) {
                   kAudioSamplesMax);
     }
   }
-  if (const int error = sf_error(file.get()); error != SF_ERR_NO_ERROR) {
+  if (const int error = sf_error(sound.file.get()); error != SF_ERR_NO_ERROR) {
     return fail(ErrorCode::kDamaged, "reading audio {}: {}", path.string(), sf_error_number(error));
   }
   if (length_is_exact(info) && std::ssize(audio.samples) != info.frames) {

@@ -30,6 +30,18 @@ struct Audio {
 // told from a short one, nor a WAV whose writer never filled in its length.
 [[nodiscard]] Result<Audio> read_audio(const std::filesystem::path& path);
 
+struct AudioLength {
+  std::int64_t samples = 0;  // of one channel
+  int rate = 0;              // Hz
+  [[nodiscard]] double seconds() const {
+    return rate == 0 ? 0.0 : static_cast<double>(samples) / rate;
+  }
+};
+
+// How many samples read_audio would give, from the header alone where that is exact (wav, flac);
+// other files are decoded. A damage that only decoding shows stays unseen.
+[[nodiscard]] Result<AudioLength> read_audio_length(const std::filesystem::path& path);
+
 // 16-bit PCM WAV, written atomically; the bytes depend on the samples and the rate alone. A sample
 // becomes round(x * 32768) clipped to the range of 16 bits, so what read_audio reads from such a
 // file is written back unchanged. NaN and infinity are refused.

@@ -22,7 +22,6 @@
 namespace strata::trainer {
 
 inline constexpr std::size_t kReportExamples = 5;  // ids shown for each reason
-inline constexpr std::size_t kListItemsMax = 5'000'000;
 
 // Output "corpus". The value is the exit code: 0, or 4 when asked to stop.
 [[nodiscard]] Result<int> run_prepare(const StageSpec& spec);

@@ -63,9 +63,9 @@ const std::vector<std::string>& tokenizer_names() {
   return names;
 }
 
-Tokenizer tokenizer_of(std::string_view name) {
+std::optional<Tokenizer> tokenizer_of(std::string_view name) {
   const auto found = std::ranges::find(tokenizer_names(), name);
-  STRATA_ASSERT(found != tokenizer_names().end());
+  if (found == tokenizer_names().end()) return std::nullopt;
   return static_cast<Tokenizer>(found - tokenizer_names().begin());
 }
 
@@ -80,14 +80,13 @@ Result<Vocabulary> Vocabulary::parse(std::string_view text) {
   if (!text.starts_with(kHeading)) return parse_lines(text, Tokenizer::kChar);
   const std::size_t end = std::min(text.find('\n'), text.size());
   const std::string_view name = text.substr(kHeading.size(), end - kHeading.size());
-  const auto& names = tokenizer_names();
-  if (name == name_of(Tokenizer::kChar) || std::ranges::find(names, name) == names.end()) {
+  const std::optional<Tokenizer> tokenizer = tokenizer_of(name);
+  if (!tokenizer || tokenizer == Tokenizer::kChar) {
     return fail(ErrorCode::kUnsupported,
                 "line 1: the tokenizer \"{}\": this program knows byte, pinyin and custom", name);
   }
-  const Tokenizer tokenizer = tokenizer_of(name);
   text.remove_prefix(std::min(end + 1, text.size()));
-  if (tokenizer != Tokenizer::kByte) return parse_lines(text, tokenizer);
+  if (tokenizer != Tokenizer::kByte) return parse_lines(text, *tokenizer);
   if (!text.empty()) return fail(ErrorCode::kInvalid, "line 2: the tokenizer byte has no lines");
   return bytes();
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +28,7 @@ inline constexpr std::size_t kVocabularyMax = 100'000;  // lines
 enum class Tokenizer { kChar, kByte, kPinyin, kCustom };
 [[nodiscard]] const char* name_of(Tokenizer tokenizer);
 [[nodiscard]] const std::vector<std::string>& tokenizer_names();
-// REQUIRES: one of tokenizer_names().
-[[nodiscard]] Tokenizer tokenizer_of(std::string_view name);
+[[nodiscard]] std::optional<Tokenizer> tokenizer_of(std::string_view name);
 
 class Vocabulary {
  public:

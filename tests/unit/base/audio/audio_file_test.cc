@@ -136,6 +136,25 @@ TEST_F(AudioFile, AFileThatIsCutOffIsNotTakenForAShorterOne) {
   EXPECT_EQ(read_audio(folder_ / "whole.flac")->samples.size(), 16'000U);
 }
 
+TEST_F(AudioFile, TheLengthComesFromTheHeader) {
+  const std::string wav = encode_wav(std::vector<float>(1000, 0.25F), 24'000);
+  ASSERT_TRUE(write_file_atomic(folder_ / "a.wav", wav).has_value());
+  EXPECT_EQ(read_audio_length(folder_ / "a.wav")->samples, 1000);
+  EXPECT_EQ(read_audio_length(folder_ / "a.wav")->rate, 24'000);
+  // The last block is cut off, which only decoding shows.
+  const std::string flac = silent_flac();
+  ASSERT_TRUE(write_file_atomic(folder_ / "cut.flac", flac.substr(0, flac.size() - 5)).has_value());
+  EXPECT_DOUBLE_EQ(read_audio_length(folder_ / "cut.flac")->seconds(), 2.0);
+  // No header says it: decoded, the length is that of the samples.
+  std::string piped = flac;
+  piped.replace(22, 4, 4, '\0');
+  ASSERT_TRUE(write_file_atomic(folder_ / "piped.flac", piped).has_value());
+  EXPECT_EQ(read_audio_length(folder_ / "piped.flac")->samples, 16'000);
+  ASSERT_TRUE(write_file_atomic(folder_ / "cut.wav", wav.substr(0, 500)).has_value());
+  EXPECT_EQ(read_audio_length(folder_ / "cut.wav").error().code, ErrorCode::kDamaged);
+  EXPECT_EQ(read_audio_length(folder_ / "none.wav").error().code, ErrorCode::kNotFound);
+}
+
 TEST_F(AudioFile, ALengthThatWasNeverFilledInIsNoDamage) {
   std::string wav = encode_wav(std::vector<float>(1000, 0.25F), 16'000);
   for (const std::size_t at : {std::size_t{4}, std::size_t{40}}) wav.replace(at, 4, 4, '\xff');
