@@ -307,8 +307,8 @@ Result<int> run_prepare(const StageSpec& spec) {
   if (selection.prompts_from_training > 0) {
     log_warning(
         "prepare",
-        "{} of {} held-out items have a prompt that the model is trained on: their speakers "
-        "have no other held-out item",
+        "{} of {} held-out items have a prompt that the model is trained on: the list names it, or "
+        "their speakers have no other held-out item",
         selection.prompts_from_training, selection.prompts.size());
   }
   if (!vocabulary) {

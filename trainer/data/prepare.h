@@ -6,14 +6,20 @@
 //                        "digits": [3, 5], "utterances": 900 for each voice, "text_seed": 1,
 //                        "version": "2.2-5", …common}
 //                       {"kind": "list", "file": "/path/list.jsonl or .tsv",
-//                        "sha256": that of the file, or absent: not checked, …common}
+//                        "sha256": that of the file, or absent: not checked,
+//                        "texts": "checked" | "any", …common}
+//                       {"kind": "libritts" | "librispeech", "root": folder, "sets": [names],
+//                        …common}
+//                       {"kind": "librispeech-pc", "file": "/path/pairs.lst", "sha256": as above,
+//                        "root": folder of the set, …all}
 //   common: "seconds": [1.0, 4.0], "heldout": 60, "references_each": 20, "split_seed": 1,
-//           "limit": null
+//           "limit": null, …all; list and the libri kinds also
+//           "test": {"file", "sha256", "root"} as librispeech-pc: the held-out items
+//   all: "rate": 16000, "tokenizer": "char", "vocabulary": file, "vocabulary_sha256"
 //
-// A list has lines {"audio", "text", "speaker", "id", "reference"} (id: from the file's name when
-// absent; text may be absent for references), or, when its name ends in .tsv, audio TAB text TAB
-// speaker. Paths are relative to the list's folder. The same recordings give the same bytes in
-// every file. Spoken digits: flite_digits.h; `others` are the other speakers of similarity.
+// The same recordings give the same bytes in every file. Lists: list_file.h. Trees and fixed
+// pairs: libri.h. Spoken digits: flite_digits.h; `others` are the other speakers of similarity.
+// Everything else: prepare_options.h and the table in docs/pipeline.md.
 #pragma once
 
 #include "base/result.h"

@@ -74,6 +74,9 @@ TEST(ShippedSweeps, AListsHashMakesItsKeyAndItsAbsenceNone) {
   const std::string key = key_of_prepare("");
   EXPECT_EQ(key.size(), 64U) << key;
   EXPECT_EQ(key_of_prepare(", sha256: null"), key);
+  // What came after results existed, at the values that mean "as before".
+  EXPECT_EQ(key_of_prepare(", rate: 16000, texts: checked, tokenizer: char"), key);
+  EXPECT_NE(key_of_prepare(", rate: 24000"), key);
   EXPECT_NE(key_of_prepare(", sha256: \"00\""), key);
   EXPECT_EQ(key_of_prepare(", sha256: \"00\"").size(), 64U);
 }

@@ -76,6 +76,37 @@ TEST_F(DatasetOfTones, MayKeepItsMelsAsTheyAre) {
   EXPECT_NEAR(by.silence() * by.deviation + by.mean, -11.512925, 1e-6);
 }
 
+TEST_F(DatasetOfTones, AnotherRateIsResampledAndWhatIsOnlyAPromptIsNotLoaded) {
+  write_list(4);
+  ASSERT_TRUE(write_file_atomic(folder_ / "source" / "own.jsonl",
+                                R"({"audio": "clip1.wav", "text": ["a", "bc"], "split": "train"}
+{"audio": "clip2.wav", "text": "ab", "split": "heldout", "prompt": "clip3"}
+{"audio": "clip3.wav", "text": "b", "split": "prompt"}
+)")
+                  .has_value());
+  ASSERT_TRUE(write_file_atomic(folder_ / "tokens.txt", "<unk>\na\nbc\n").has_value());
+  StageSpec spec;
+  spec.parameters = Object{{"corpus", Object{{"kind", "list"},
+                                             {"file", (folder_ / "source/own.jsonl").string()},
+                                             {"seconds", Array{0.5, 2.0}},
+                                             {"rate", 24'000},
+                                             {"tokenizer", "custom"},
+                                             {"vocabulary", (folder_ / "tokens.txt").string()}}}};
+  spec.outputs.emplace("corpus", folder_ / "corpus");
+  const auto code = run_prepare(spec);
+  ASSERT_TRUE(code.has_value()) << code.error().message;
+  const auto dataset = Dataset::load(folder_ / "corpus", std::nullopt, MelKind::kVocos);
+  ASSERT_TRUE(dataset.has_value()) << dataset.error().message;
+  ASSERT_EQ(dataset->train().size(), 1U);
+  ASSERT_EQ(dataset->heldout().size(), 1U);
+  EXPECT_EQ(dataset->train()[0].text, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(dataset->heldout()[0].text, (std::vector<std::int64_t>{1, 0}));
+  EXPECT_EQ(dataset->vocabulary().size(), 3U);
+  // The recording is at 24 kHz as the front end, and 0.7 s long.
+  EXPECT_EQ(dataset->train()[0].mel.size(0), 16'800 / 256 + 1);
+  EXPECT_DOUBLE_EQ(dataset->train()[0].seconds, 0.7);
+}
+
 TEST_F(DatasetOfTones, FeaturesComeBackFromShardsOfAnySize) {
   const auto corpus = make_corpus();
   for (const std::int64_t shard : {std::int64_t{1}, std::int64_t{100}, kFeatureShardBytes}) {
