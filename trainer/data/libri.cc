@@ -9,6 +9,9 @@
 namespace strata::trainer {
 namespace {
 
+// Of the id of an item that is the prompt of others and a target with another text.
+constexpr const char* kPromptEnding = ".prompt";
+
 using Transcripts = std::map<std::string, Candidate>;  // by utterance; with id, text and where
 
 // Folders, or files that end so, in the order of their names.
@@ -177,18 +180,51 @@ Result<Candidate> listed_utterance(const Listed& listed, const std::filesystem::
   return candidate;
 }
 
-// The utterance of that line, which another line may have brought already.
-Result<Candidate*> utterance_of(const Listed& listed, const std::filesystem::path& root,
-                                const std::string& where, int rate, Transcripts& utterances) {
-  const auto known = utterances.find(std::string(listed.id));
-  if (known == utterances.end()) {
+Status add_prompt(const Listed& listed, const std::filesystem::path& root, const std::string& where,
+                  int rate, Transcripts& prompts) {
+  const std::string id(listed.id);
+  const auto known = prompts.find(id);
+  if (known == prompts.end()) {
     STRATA_TRY(Candidate candidate, listed_utterance(listed, root, where, rate));
-    return &utterances.emplace(std::string(listed.id), std::move(candidate)).first->second;
+    candidate.split = Split::kPrompt;
+    prompts.emplace(id, std::move(candidate));
+    return {};
   }
   STRATA_TRY(const std::string text, checked_text(listed.text, where));
-  if (text == *known->second.text) return &known->second;
-  return fail(ErrorCode::kInvalid, "{}: the text of {} is not the one that it has in {}", where,
-              listed.id, known->second.where);
+  if (text == *known->second.text) return {};
+  return fail(ErrorCode::kInvalid, "{}: the text of the prompt {} is not the one that it has in {}",
+              where, id, known->second.where);
+}
+
+Status add_target(const Listed& listed, const std::string& prompt,
+                  const std::filesystem::path& root, const std::string& where, int rate,
+                  Transcripts& targets) {
+  STRATA_TRY(Candidate candidate, listed_utterance(listed, root, where, rate));
+  candidate.split = Split::kHeldout;
+  candidate.prompt = prompt;
+  const auto [there, fresh] = targets.emplace(candidate.id, candidate);
+  if (fresh) return {};
+  return fail(ErrorCode::kInvalid, "{}: {} is a target already ({})", where, there->first,
+              there->second.where);
+}
+
+// An item has one text: what is a prompt and a target is one item where the texts are equal, and
+// else two.
+std::vector<Candidate> joined(Transcripts prompts, Transcripts targets) {
+  std::map<std::string, std::string> renamed;
+  std::vector<Candidate> candidates;
+  for (auto& [id, prompt] : prompts) {
+    const auto target = targets.find(id);
+    if (target != targets.end() && target->second.text == prompt.text) continue;
+    if (target != targets.end()) prompt.id = renamed[id] = id + kPromptEnding;
+    candidates.push_back(std::move(prompt));
+  }
+  for (auto& [id, target] : targets) {
+    if (const auto other = renamed.find(target.prompt); other != renamed.end())
+      target.prompt = other->second;
+    candidates.push_back(std::move(target));
+  }
+  return candidates;
 }
 
 }  // namespace
@@ -224,7 +260,8 @@ Result<std::vector<Candidate>> list_cross_sentence(const std::filesystem::path& 
                                                    const std::filesystem::path& root, int rate) {
   static constexpr std::size_t kFields = 6;
   STRATA_TRY(const std::string text, read_file(list));
-  Transcripts utterances;
+  Transcripts prompts;
+  Transcripts targets;
   const std::vector<std::string_view> lines = lines_of(text);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
@@ -243,23 +280,12 @@ Result<std::vector<Candidate>> list_cross_sentence(const std::filesystem::path& 
     }
     if (fields[0] == fields[3])
       return fail(ErrorCode::kInvalid, "{}: {} is its own prompt", where, fields[0]);
-    STRATA_TRY(Candidate * prompt,
-               utterance_of({fields[0], fields[1], fields[2]}, root, where, rate, utterances));
-    if (!prompt->split) prompt->split = Split::kPrompt;
-    STRATA_TRY(Candidate * target,
-               utterance_of({fields[3], fields[4], fields[5]}, root, where, rate, utterances));
-    if (!target->prompt.empty()) {
-      return fail(ErrorCode::kInvalid, "{}: {} is a target already ({})", where, fields[3],
-                  target->where);
-    }
-    target->split = Split::kHeldout;
-    target->prompt = fields[0];
-    target->where = where;
+    STRATA_CHECK_OK(add_prompt({fields[0], fields[1], fields[2]}, root, where, rate, prompts));
+    STRATA_CHECK_OK(add_target({fields[3], fields[4], fields[5]}, std::string(fields[0]), root,
+                               where, rate, targets));
   }
-  if (utterances.empty()) return fail(ErrorCode::kInvalid, "{}: it holds no line", list.string());
-  std::vector<Candidate> candidates;
-  for (auto& [id, candidate] : utterances) candidates.push_back(std::move(candidate));
-  return candidates;
+  if (targets.empty()) return fail(ErrorCode::kInvalid, "{}: it holds no line", list.string());
+  return joined(std::move(prompts), std::move(targets));
 }
 
 }  // namespace strata::trainer

@@ -49,10 +49,11 @@ struct LibriListing {
 //   prompt, its seconds, its text, target, its seconds, its text
 //
 // An utterance spk-chapter-utt is <root>/spk/chapter/spk-chapter-utt.flac. Every target is a
-// held-out item with the prompt of its line; what is only a prompt has that split. All are
-// `required`. An error names the line: of fields that are missing, an utterance that is its own
-// prompt or a target twice, two texts of one utterance, a recording that is missing or differs by
-// more than kListedSecondsApart from what is said.
+// held-out item with the prompt of its line; what is only a prompt has that split. The list in use
+// has an utterance whose text as a prompt differs from that as a target: such a prompt is an item
+// of its own, "<utterance>.prompt". All are `required`. An error names the line: of fields that are
+// missing, an utterance that is its own prompt or a target twice, a prompt with two texts, a
+// recording that is missing or differs by more than kListedSecondsApart from what is said.
 [[nodiscard]] Result<std::vector<Candidate>> list_cross_sentence(const std::filesystem::path& list,
                                                                  const std::filesystem::path& root,
                                                                  int rate);

@@ -191,6 +191,19 @@ TEST_F(CrossSentence, PromptsAndTargetsAreThoseOfTheFile) {
   EXPECT_THAT(*read_file(folder_ / "corpus/vocab.txt"), HasSubstr("\n(\n)\n"));
 }
 
+TEST_F(CrossSentence, APromptWhoseTextIsAnotherOneAsATargetIsAnItemOfItsOwn) {
+  add_flac("test-clean", "61-2-0002", 80'000);
+  write("list.lst", *read_file(folder_ / "list.lst") +
+                        "61-1-0001\t4\tAND THEN he did.\t61-2-0002\t5\tNew.\r\n");
+  const Corpus corpus = prepared(parameters());
+  EXPECT_THAT(ids_in(corpus, Split::kPrompt), ElementsAre("61-1-0000", "61-1-0001.prompt"));
+  EXPECT_EQ(corpus.prompts.at("61-2-0002"), "61-1-0001.prompt");
+  EXPECT_EQ(corpus.find("61-1-0001.prompt")->text, "AND THEN he did.");
+  EXPECT_EQ(corpus.find("61-1-0001")->text, "And [then] he did.");
+  EXPECT_EQ(corpus.find("61-1-0001")->sha256, corpus.find("61-1-0001.prompt")->sha256);
+  EXPECT_EQ(corpus.prompts.at("61-2-0001"), "61-2-0000");  // of equal texts
+}
+
 TEST_F(CrossSentence, TheyAreTheTestOfACorpusThatIsTrainedOnElsewhere) {
   make_tts_tree();
   Object both{{"kind", "libritts"},
@@ -221,8 +234,9 @@ TEST_F(CrossSentence, BadLinesAreNamedByFileAndNumber) {
               HasSubstr("line 4: 61-1-0000 is its own prompt"));
   EXPECT_THAT(error_of("61-1-0001\t4\tAnd [then] he did.\t61-2-0001\t5\tThe same again.\n"),
               HasSubstr("line 4: 61-2-0001 is a target already"));
-  EXPECT_THAT(error_of("61-1-0001\t4\tAnd then he did.\t61-2-0002\t5\tNew.\n"),
-              HasSubstr("line 4: the text of 61-1-0001 is not the one that it has in"));
+  add_flac("test-clean", "61-2-0002", 80'000);
+  EXPECT_THAT(error_of("61-1-0000\t2.5\tHe said.\t61-2-0002\t5\tNew.\n"),
+              HasSubstr("line 4: the text of the prompt 61-1-0000 is not the one that it has in"));
   EXPECT_THAT(error_of("61-1-0000\t2.5\tOh! (he) said\".\t61-9-0000\t5\tNew.\n"),
               HasSubstr("line 4: there is no recording"));
   EXPECT_THAT(error_of("61-1-0000\t2.5\tOh! (he) said\".\t619\t5\tNew.\n"),
