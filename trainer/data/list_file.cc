@@ -123,6 +123,9 @@ Result<std::vector<Candidate>> read_list(const std::filesystem::path& path, int 
                           path.parent_path()));
     const Status measured = measure_recording(candidate, rate);
     if (!measured) return tl::unexpected(measured.error().while_doing(candidate.where));
+    // Its length is that of the samples at `rate`, as it always was: at the very limits of
+    // `seconds` another rule would change corpora that exist.
+    candidate.seconds.reset();
     candidates.push_back(std::move(candidate));
   }
   return candidates;
