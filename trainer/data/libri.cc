@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/utf8.h"
 #include "trainer/data/list_file.h"
+#include "trainer/data/text_lines.h"
 
 namespace strata::trainer {
 namespace {
@@ -72,18 +73,6 @@ Status add_transcript(Transcripts& transcripts, std::string id, std::string_view
               there->first, there->second.where);
 }
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string_view line = text.substr(at, end - at);
-    at = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    lines.push_back(line);
-  }
-  return lines;
-}
-
 Result<Transcripts> transcripts_of_files(const std::filesystem::path& chapter) {
   static constexpr std::string_view kEnding = ".normalized.txt";
   Transcripts transcripts;
@@ -102,7 +91,7 @@ Result<Transcripts> transcripts_of_lines(const std::filesystem::path& chapter) {
   STRATA_TRY(const auto files, entries_of(chapter, ".trans.txt"));
   for (const std::filesystem::path& file : files) {
     STRATA_TRY(const std::string text, read_file(file));
-    const std::vector<std::string_view> lines = lines_of(text);
+    const std::vector<std::string_view> lines = text_lines(text);
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const std::string where = fmt::format("{}: line {}", file.string(), i + 1);
       const std::size_t space = lines[i].find(' ');
@@ -262,7 +251,7 @@ Result<std::vector<Candidate>> list_cross_sentence(const std::filesystem::path& 
   STRATA_TRY(const std::string text, read_file(list));
   Transcripts prompts;
   Transcripts targets;
-  const std::vector<std::string_view> lines = lines_of(text);
+  const std::vector<std::string_view> lines = text_lines(text);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
     const std::string where = fmt::format("{}: line {}", list.string(), i + 1);

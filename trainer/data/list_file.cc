@@ -6,6 +6,7 @@
 #include "base/fields.h"
 #include "base/files.h"
 #include "base/sha256.h"
+#include "trainer/data/text_lines.h"
 
 namespace strata::trainer {
 namespace {
@@ -68,11 +69,9 @@ Result<Candidate> list_entry(const Value& line, const std::string& where,
 Result<std::vector<Value>> read_tsv(const std::filesystem::path& path) {
   STRATA_TRY(const std::string text, read_file(path));
   std::vector<Value> lines;
-  for (std::size_t at = 0, number = 1; at < text.size(); ++number) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string_view line(text.data() + at, end - at);
-    at = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
+  std::size_t number = 0;
+  for (const std::string_view line : text_lines(text)) {
+    ++number;
     if (line.empty()) continue;
     const std::size_t first = line.find('\t');
     const std::size_t second = first == std::string_view::npos ? first : line.find('\t', first + 1);

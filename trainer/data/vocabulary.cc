@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/files.h"
 #include "base/utf8.h"
+#include "trainer/data/text_lines.h"
 
 namespace strata::trainer {
 namespace {
@@ -22,19 +23,6 @@ std::vector<std::string> characters_of(std::string_view text) {
   for (const char32_t c : decode_utf8_lossy(text))
     characters.push_back(encode_utf8(std::u32string(1, c)));
   return characters;
-}
-
-// Only the ends of the lines are cut: a strip would take the space, which is a token.
-std::vector<std::string> lines_of(std::string_view text) {
-  std::vector<std::string> lines;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string_view line = text.substr(at, end - at);
-    at = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    lines.emplace_back(line);
-  }
-  return lines;
 }
 
 Status check_line(std::string_view line, std::size_t number, Tokenizer tokenizer) {
@@ -100,7 +88,9 @@ Result<Vocabulary> Vocabulary::load_lines(const std::filesystem::path& path, Tok
 
 Result<Vocabulary> Vocabulary::parse_lines(std::string_view text, Tokenizer tokenizer) {
   STRATA_ASSERT(tokenizer != Tokenizer::kByte);
-  std::vector<std::string> lines = lines_of(text);
+  // Only the ends of the lines are cut: a strip would take the space, which is a token.
+  const std::vector<std::string_view> views = text_lines(text);
+  std::vector<std::string> lines(views.begin(), views.end());
   for (std::size_t i = 0; i < lines.size(); ++i)
     STRATA_CHECK_OK(check_line(lines[i], i + 1, tokenizer));
   return of_lines(std::move(lines), tokenizer);
