@@ -15,6 +15,7 @@
 #include "trainer/audio_output.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/item_store.h"
+#include "trainer/data/tokenizer.h"
 #include "trainer/models/acoustic_model.h"
 #include "trainer/progress.h"
 #include "trainer/sampling/grid.h"
@@ -175,6 +176,12 @@ class Speaker {
   Result<std::vector<float>> speak(const Item& item) {
     const SpeechRules& rules = options_.speech;
     const Item& prompt = *corpus_.find(corpus_.prompts.at(item.id));
+    if (rules.chunk_seconds && !(prompt.tokens.empty() && item.tokens.empty())) {
+      return fail(ErrorCode::kUnsupported,
+                  "{}: a text that is a list of tokens cannot be cut into chunks: set "
+                  "sampling.chunk_seconds to null",
+                  item.id);
+    }
     STRATA_TRY(const Heard heard, hear(prompt));
     std::int64_t real_frames = 0;
     if (rules.length == Length::kReal) {
@@ -227,7 +234,9 @@ class Speaker {
 
   Result<std::vector<float>> speak(const Item& item, const Heard& heard, const Chunk& chunk,
                                    std::size_t number) {
-    const std::vector<std::int64_t> tokens = model_.vocabulary.encode(chunk.text);
+    const Item& prompt = *corpus_.find(corpus_.prompts.at(item.id));
+    const std::vector<std::int64_t> tokens =
+        joined_token_ids(model_.vocabulary, prompt, item, chunk.text);
     const std::int64_t frames = bounded_duration(chunk.frames, heard.frames, std::ssize(tokens),
                                                  options_.speech.frames_max);
     if (frames <= heard.frames) {

@@ -123,11 +123,14 @@ TEST(TokenIds, OfAnItemComeFromItsListWhereItHasOne) {
   const Item plain{.text = "h h"};
   EXPECT_THAT(token_ids(vocabulary, listed), ElementsAre(1, 0, 2));
   EXPECT_THAT(token_ids(vocabulary, plain), ElementsAre(3, 0, 3));
-  EXPECT_THAT(joined_token_ids(vocabulary, plain, listed), ElementsAre(3, 0, 3, 0, 1, 0, 2));
+  EXPECT_THAT(joined_token_ids(vocabulary, plain, listed, "h h  ni hao"),
+              ElementsAre(3, 0, 3, 0, 0, 1, 0, 2));
+  EXPECT_THAT(joined_token_ids(vocabulary, listed, plain, "ni haoh h"),
+              ElementsAre(1, 0, 2, 3, 0, 3));
   const auto letters = *Vocabulary::of_texts({"ab"});
   const Item first{.text = "ab"};
   const Item second{.text = "b"};
-  EXPECT_EQ(joined_token_ids(letters, first, second), letters.encode("ab b"));
+  EXPECT_EQ(joined_token_ids(letters, first, second, "ab  b"), letters.encode("ab  b"));
 }
 
 }  // namespace
