@@ -140,6 +140,7 @@ struct Wanted {
   std::string size = "middle";
   int threads = 1;
   std::int64_t updates = 12;
+  bool recompute = false;
   bool profile = false;
 };
 
@@ -171,6 +172,7 @@ int run(const Wanted& wanted) {
   options.batch = size.batch;
   options.schedule = {.base = 1e-4, .warmup = 1, .total = wanted.updates};
   options.draw.dropout = config.dropout;
+  options.draw.recompute = wanted.recompute;
   options.progress_every = 1;
   const SystemClock clock;
   std::vector<double> seconds;
@@ -211,6 +213,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"tiny", "middle", "small"}));
   app.add_option("--threads", wanted.threads)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--updates", wanted.updates)->capture_default_str()->check(CLI::Range(6, 10'000));
+  app.add_flag("--recompute", wanted.recompute, "blocks again in the backward pass");
   app.add_flag("--profile", wanted.profile, "say which operations take the time");
   CLI11_PARSE(app, argc, argv);
   return strata::trainer::run(wanted);

@@ -50,6 +50,7 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch,
   draws.time = at::empty({batch.size()}, batch.mel.options());        // (B)
   draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);  // (B, N)
   draws.dropout.rate = options.dropout;
+  draws.recompute = options.recompute;
   const auto lengths = to_vector(batch.lengths);
   for (std::size_t b = 0; b < batch.ids.size(); ++b) {
     const auto row = static_cast<std::int64_t>(b);
@@ -58,8 +59,7 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch,
     draws.span[row].slice(0, chance.span.start, chance.span.start + chance.span.length).fill_(true);
     draws.time[row].fill_(chance.time);
     draws.noise[row].normal_(0, 1, at::detail::createCPUGenerator(derive_seed(own, "noise")));
-    if (options.dropout > 0)
-      draws.dropout.rows.push_back(at::detail::createCPUGenerator(derive_seed(own, "dropout")));
+    if (options.dropout > 0) draws.dropout.seeds.push_back(derive_seed(own, "dropout"));
   }
   Random random(derive_seed(base, "drop"));
   draws.drop_audio = random.uniform() < options.drop_audio;
@@ -146,6 +146,7 @@ Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& dra
   input.time = draws.time;
   input.drop_audio = draws.drop_audio;
   input.dropout = draws.dropout;
+  input.recompute = draws.recompute;
   input.observe = observe;
   if (factor > 0) {
     for (const TextTap& tap : align.text) input.taps.insert(tap.layer);

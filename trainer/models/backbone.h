@@ -10,21 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include <ATen/core/Generator.h>
-
 #include "base/torch/torch.h"
 #include "trainer/models/config.h"
+#include "trainer/models/dropout.h"
 
 namespace strata::trainer {
-
-// Dropout whose mask for a row comes from that row's own generator, so that it does not depend on
-// who shares the batch. An empty one drops nothing (evaluation).
-struct RowDropout {
-  double rate = 0;
-  std::vector<at::Generator> rows{};
-
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const;  // x (B, ...), B = rows.size()
-};
 
 // Gets named intermediate values as they are born: "time", "text", "input", "block1" ...
 using Observer = std::function<void(std::string_view name, const at::Tensor& value)>;
@@ -39,6 +29,7 @@ struct BackboneInput {
   // Masks::kOriginal training passes none.
   at::Tensor mask{};
   RowDropout dropout{};
+  bool recompute = false;         // blocks again in the backward pass (recompute.h)
   std::set<std::int64_t> taps{};  // layers whose output is wanted: that of block k, from 1
   Observer observe{};
 };

@@ -1,5 +1,7 @@
 #include "trainer/models/dit.h"
 
+#include "trainer/models/recompute.h"
+
 namespace strata::trainer {
 namespace {
 
@@ -20,14 +22,15 @@ DitBlock::DitBlock(const ModelConfig& config)
           register_module("ff", std::make_shared<FeedForward>(config.dim, config.ff_mult))) {}
 
 at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
-                             const BackboneInput& input) {
+                             const BackboneInput& input, std::int64_t number) {
   const auto e =
       modulation_(at::silu(time))
           .chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
-  const at::Tensor attended =
-      attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask, input.dropout);
+  const at::Tensor attended = attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask,
+                                                  input.dropout.at(2 * number));
   const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);  // (B, N, dim)
-  const at::Tensor fed = feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout);
+  const at::Tensor fed =
+      feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout.at(2 * number + 1));
   return at::addcmul(h, e[5].unsqueeze(1), fed);  // (B, N, dim)
 }
 
@@ -81,8 +84,12 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
   BackboneOutput output;
   at::Tensor x = embedded;
   for (std::size_t k = 0; k < blocks_.size(); ++k) {
-    x = blocks_[k]->forward(x, time, table, input);
     const auto layer = static_cast<std::int64_t>(k + 1);
+    const auto block = [one = blocks_[k], table, input, layer](const at::Tensor& h,
+                                                               const at::Tensor& t) {
+      return one->forward(h, t, table, input, layer - 1);
+    };
+    x = input.recompute ? recomputed(block, x, time) : block(x, time);
     if (input.taps.contains(layer)) output.blocks.emplace(layer, x);
     observe(fmt::format("block{}", layer), x);
   }

@@ -10,9 +10,9 @@ namespace strata::trainer {
 class DitBlock : public torch::nn::Module {
  public:
   explicit DitBlock(const ModelConfig& config);
-  // x (B, N, dim), time (B, dim).
+  // x (B, N, dim), time (B, dim). `number` of the block, from 0: where its dropout is.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
-                     const BackboneInput& input);
+                     const BackboneInput& input, std::int64_t number);
 
  private:
   torch::nn::Linear modulation_;

@@ -34,15 +34,6 @@ at::Tensor exact(const at::Tensor& x, F f) {
 
 }  // namespace
 
-at::Tensor RowDropout::operator()(const at::Tensor& x) const {
-  if (rate == 0 || rows.empty()) return x;
-  STRATA_ASSERT(x.size(0) == static_cast<std::int64_t>(rows.size()));
-  const at::Tensor keep = at::empty_like(x, at::MemoryFormat::Contiguous);
-  for (std::size_t b = 0; b < rows.size(); ++b)
-    keep[static_cast<std::int64_t>(b)].bernoulli_(1 - rate, rows[b]);
-  return x * keep.div_(1 - rate);
-}
-
 TimeEmbedding::TimeEmbedding(std::int64_t dim)
     : first_(adopt(*this, "time_mlp.0", torch::nn::Linear(2 * kTimeFrequencies, dim))),
       second_(adopt(*this, "time_mlp.2", torch::nn::Linear(dim, dim))) {}
@@ -189,7 +180,7 @@ Attention::Attention(const ModelConfig& config)
       out_(adopt(*this, "to_out.0", torch::nn::Linear(heads_ * dim_head_, config.dim))) {}
 
 at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
-                              const RowDropout& dropout) {
+                              const Dropout& dropout) {
   const auto split = [&](const at::Tensor& h) {  // (B, N, H*d) -> (B, H, N, d)
     return h.view({h.size(0), h.size(1), heads_, dim_head_}).transpose(1, 2);
   };
@@ -210,7 +201,7 @@ FeedForward::FeedForward(std::int64_t dim, std::int64_t mult)
     : widen_(adopt(*this, "ff.0.0", torch::nn::Linear(dim, dim * mult))),
       narrow_(adopt(*this, "ff.2", torch::nn::Linear(dim * mult, dim))) {}
 
-at::Tensor FeedForward::forward(const at::Tensor& x, const RowDropout& dropout) {
+at::Tensor FeedForward::forward(const at::Tensor& x, const Dropout& dropout) {
   return narrow_(dropout(at::gelu(widen_(x), "tanh")));
 }
 

@@ -105,7 +105,7 @@ class Attention : public torch::nn::Module {
   // x (B, N, dim); mask (B, N) bool or undefined: hidden frames get 0, and are no keys unless
   // ModelConfig::masks lets them.
   at::Tensor forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
-                     const RowDropout& dropout);
+                     const Dropout& dropout);
 
  private:
   std::int64_t heads_, dim_head_, rotated_heads_;
@@ -116,7 +116,7 @@ class Attention : public torch::nn::Module {
 class FeedForward : public torch::nn::Module {
  public:
   FeedForward(std::int64_t dim, std::int64_t mult);
-  at::Tensor forward(const at::Tensor& x, const RowDropout& dropout);
+  at::Tensor forward(const at::Tensor& x, const Dropout& dropout);
 
  private:
   torch::nn::Linear widen_, narrow_;

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "trainer/models/recompute.h"
+
 namespace strata::trainer {
 namespace {
 
@@ -30,11 +32,14 @@ UnettLayer::UnettLayer(const ModelConfig& config, bool joins) {
 }
 
 at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table,
-                               const at::Tensor& mask, const BackboneInput& input) {
+                               const at::Tensor& mask, const BackboneInput& input,
+                               std::int64_t number) {
   if (skip.defined())
     x = join_.is_empty() ? x + skip : join_(at::cat({x, skip}, 2));  // (B, N+1, dim)
-  x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout) + x;
-  return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout) + x;
+  x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout.at(2 * number)) +
+      x;
+  return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout.at(2 * number + 1)) +
+         x;
 }
 
 Unett::Unett(const ModelConfig& config)
@@ -82,8 +87,14 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
       skip = skips.back();
       skips.pop_back();
     }
-    x = layers_[k]->forward(x, skip, table, mask, input);
     const auto layer = static_cast<std::int64_t>(k + 1);
+    const bool joins = skip.defined();
+    const auto run = [one = layers_[k], joins, table, mask, input, layer](const at::Tensor& h,
+                                                                          const at::Tensor& s) {
+      return one->forward(h, joins ? s : at::Tensor(), table, mask, input, layer - 1);
+    };
+    if (!joins) skip = x.new_zeros({0}).requires_grad_(x.requires_grad());
+    x = input.recompute ? recomputed(run, x, skip) : run(x, skip);
     const at::Tensor frames = x.slice(1, 1);  // (B, N, dim)
     if (input.taps.contains(layer)) output.blocks.emplace(layer, frames);
     observe(fmt::format("block{}", layer), frames);

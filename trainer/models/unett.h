@@ -21,8 +21,9 @@ class UnettLayer : public torch::nn::Module {
   // `joins`: the layer takes a skip by concatenation and so has the weight for it.
   UnettLayer(const ModelConfig& config, bool joins);
   // x (B, N+1, dim); `skip` of the same shape, or undefined; mask (B, N+1) or undefined.
+  // `number` of the layer, from 0: where its dropout is.
   at::Tensor forward(at::Tensor x, const at::Tensor& skip, const RotaryTable& table,
-                     const at::Tensor& mask, const BackboneInput& input);
+                     const at::Tensor& mask, const BackboneInput& input, std::int64_t number);
 
  private:
   torch::nn::Linear join_ = nullptr;

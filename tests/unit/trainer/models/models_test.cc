@@ -325,8 +325,83 @@ TEST(Objective, DrawsOfAnUtteranceDoNotDependOnItsNeighbours) {
   EXPECT_TRUE(torch::equal(of_all.time[2], of_one.time[0]));
   EXPECT_EQ(of_all.drop_text, of_one.drop_text);
   const at::Tensor x = torch::ones({4, 5, 6});
-  EXPECT_TRUE(torch::equal(of_all.dropout(x)[2], of_one.dropout(x.slice(0, 0, 1))[0]));
+  EXPECT_TRUE(torch::equal(of_all.dropout.at(3)(x)[2], of_one.dropout.at(3)(x.slice(0, 0, 1))[0]));
   EXPECT_FALSE(torch::equal(draw(9, 18, one, options).noise, of_one.noise));
+}
+
+// The loss and the gradient of every parameter.
+std::vector<at::Tensor> gradients_of(AcousticModel& model, const Batch& batch, const Draws& draws) {
+  model.zero_grad();
+  const Losses losses = compute_losses(model, batch, draws, count(batch, draws));
+  losses.total.backward();
+  std::vector<at::Tensor> all{losses.total.detach().clone()};
+  for (const at::Tensor& parameter : model.parameters()) all.push_back(parameter.grad().clone());
+  return all;
+}
+
+// Bit for bit where nobody but the next block reads a block; a tapped one adds up the gradients
+// from its readers in another order.
+TEST(Objective, RecomputedBlocksGiveTheSameGradients) {
+  const auto utterances = synthetic_utterances(3, 1);
+  const Batch batch = collate(pointers(utterances));
+  Draws draws = draw(5, 0, batch, {.drop_audio = 0, .drop_both = 0, .dropout = 0.2});
+  for (const bool tapped : {false, true}) {
+    for (const Architecture architecture : {Architecture::kDit, Architecture::kUnett}) {
+      ModelConfig config = tiny_config();
+      config.architecture = architecture;
+      config.depth = 4;
+      config.skip = SkipConnection::kNone;
+      AcousticModel model(config, tapped ? tiny_align() : AlignConfig{}, 1);
+      stir(model);
+      draws.recompute = false;
+      const auto kept = gradients_of(model, batch, draws);
+      draws.recompute = true;
+      const auto again = gradients_of(model, batch, draws);
+      ASSERT_EQ(kept.size(), again.size());
+      for (std::size_t i = 0; i < kept.size(); ++i) {
+        if (tapped) {
+          EXPECT_LT((kept[i] - again[i]).norm().item<double>(),
+                    1e-5 * (1e-3 + kept[i].norm().item<double>()))
+              << i;
+        } else {
+          EXPECT_TRUE(torch::equal(kept[i], again[i])) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(RowDropout, DropsTheShareAskedForAndKeepsTheMean) {
+  RowDropout all{.rate = 0.1, .seeds = {1, 2, 3}};
+  const at::Tensor x = torch::ones({3, 400, 64});
+  const at::Tensor y = all.at(0)(x);
+  for (std::int64_t row = 0; row < 3; ++row) {
+    const double share = (y[row] == 0).to(at::kDouble).mean().item<double>();
+    EXPECT_NEAR(share, 0.1, 0.006) << row;  // three deviations of 25,600 draws
+    EXPECT_NEAR(y[row].mean().item<double>(), 1, 0.007) << row;
+  }
+  const at::Tensor kept = y.masked_select(y != 0);
+  EXPECT_TRUE((kept == kept[0]).all().item<bool>());
+  EXPECT_FLOAT_EQ(kept[0].item<float>(), 1 / 0.9F);
+  // Rows, places and channels are independent: both dropped in a hundredth of the cases.
+  const auto together = [](const at::Tensor& a, const at::Tensor& b) {
+    return at::logical_and(a == 0, b == 0).to(at::kDouble).mean().item<double>();
+  };
+  EXPECT_NEAR(together(y[0], y[1]), 0.01, 0.002);
+  EXPECT_NEAR(together(y, all.at(1)(x)), 0.01, 0.0015);
+  EXPECT_NEAR(together(y.slice(2, 0, 63), y.slice(2, 1, 64)), 0.01, 0.0015);
+  EXPECT_NEAR(together(y.slice(1, 0, 399), y.slice(1, 1, 400)), 0.01, 0.0015);
+}
+
+TEST(RowDropout, GradientsAreDroppedInTheSamePlaces) {
+  RowDropout all{.rate = 0.3, .seeds = {7}};
+  const at::Tensor x = torch::randn({1, 50, 8}).requires_grad_();
+  const at::Tensor y = all.at(4)(x);
+  y.sum().backward();
+  EXPECT_TRUE(torch::equal(x.grad() == 0, y == 0));
+  EXPECT_TRUE(torch::equal(y, all.at(4)(x))) << "a function of its place alone";
+  EXPECT_TRUE(torch::equal(all.at(4)(x.to(at::kDouble)) == 0, y == 0)) << "whatever the precision";
+  EXPECT_TRUE(torch::equal(RowDropout{}.at(4)(x), x));
 }
 
 TEST(Objective, DropsHappenAsOftenAsTheReferenceDropsThem) {
