@@ -15,6 +15,7 @@
 #include "trainer/stage_spec.h"
 #include "trainer/synthesize.h"
 #include "trainer/train_program.h"
+#include "trainer/weights_program.h"
 
 namespace {
 
@@ -62,6 +63,7 @@ constexpr Subcommand kSubcommands[] = {
     {"probe",
      "losses, gradients and values of a tiny model, for comparison with other implementations",
      strata::trainer::run_probe},
+    {"weights", "weights of F5-TTS, E2-TTS and A-DMA in and out", strata::trainer::run_weights},
 };
 
 int usage() {
