@@ -73,7 +73,36 @@ Result<RawTensor> read_entry(const std::string& name, const Value& entry, std::s
                 end - begin, size);
   }
   tensor.bytes = data.substr(begin, end - begin);
+  // Another byte in a bool is undefined behaviour for whoever reads it.
+  const bool torn = tensor.dtype == "BOOL" && std::ranges::any_of(tensor.bytes, [](char byte) {
+                      return byte != 0 && byte != 1;
+                    });
+  if (torn) return fail(ErrorCode::kDamaged, "tensor {}: a BOOL that is neither 0 nor 1", name);
   return tensor;
+}
+
+// Every data byte belongs to one tensor: else a small file could ask for any amount of memory, many
+// tensors over the same bytes, or carry what nobody sees.
+Status check_cover(const RawTensors& tensors, std::string_view data) {
+  std::vector<std::pair<std::string_view, const std::string*>> pieces;
+  for (const auto& [name, tensor] : tensors) pieces.emplace_back(tensor.bytes, &name);
+  std::ranges::sort(pieces, {}, [](const auto& piece) {
+    return std::pair(piece.first.data(), piece.first.size());
+  });
+  const char* reached = data.data();
+  for (const auto& [bytes, name] : pieces) {
+    if (bytes.data() != reached) {
+      return fail(ErrorCode::kDamaged, "tensor {}: its bytes {}", *name,
+                  bytes.data() < reached ? "are another one's too" : "follow a gap");
+    }
+    reached += bytes.size();
+  }
+  const auto covered = static_cast<std::size_t>(reached - data.data());
+  if (covered != data.size()) {
+    return fail(ErrorCode::kDamaged, "safetensors: {} bytes after the last tensor",
+                data.size() - covered);
+  }
+  return {};
 }
 
 }  // namespace
@@ -113,6 +142,7 @@ Result<RawTensors> parse_safetensors(std::string_view file,
     STRATA_TRY(RawTensor tensor, read_entry(name, entry, data));
     tensors.emplace(name, std::move(tensor));
   }
+  STRATA_CHECK_OK(check_cover(tensors, data));
   return tensors;
 }
 

@@ -1,7 +1,7 @@
 // The safetensors format without torch: 8 bytes little-endian header length, a JSON header
 // {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [0, 24]}, "__metadata__": {...}}, then
 // the bytes. Readers distrust the file: every offset, shape and length is checked before a byte is
-// handed out.
+// handed out, and every byte belongs to exactly one tensor.
 #pragma once
 
 #include <cstdint>

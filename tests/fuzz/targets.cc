@@ -49,6 +49,21 @@ const std::vector<FuzzTarget>& fuzz_targets() {
                                                 "|",
                                                 "^$",
                                                 "\\pL"};
+  static const std::vector<std::string> kTensors{"\"dtype\":\"F32\"",
+                                                 "\"dtype\":\"BOOL\"",
+                                                 "\"shape\":[]",
+                                                 "\"shape\":[1]",
+                                                 "\"data_offsets\":[0,4]",
+                                                 "\"data_offsets\":[4,8]",
+                                                 "\"__metadata__\":{",
+                                                 "9223372036854775807",
+                                                 "18446744073709551615",
+                                                 "-1",
+                                                 "1e3",
+                                                 "0.5",
+                                                 "{}",
+                                                 "},\"b\":{",
+                                                 std::string("\0\0\0\0", 4)};
   static const std::vector<FuzzTarget> kTargets{
       {.name = "wire",
        .what = "frames of messages, and what the core makes of them",
@@ -79,7 +94,11 @@ const std::vector<FuzzTarget>& fuzz_targets() {
       {.name = "policy",
        .what = "log policies, and what they make of a log",
        .run = run_policy,
-       .dictionary = kPolicy}};
+       .dictionary = kPolicy},
+      {.name = "safetensors",
+       .what = "files of tensors, and whether they come back",
+       .run = run_safetensors,
+       .dictionary = kTensors}};
   return kTargets;
 }
 

@@ -31,5 +31,6 @@ std::string run_expression(std::string_view input);
 std::string run_yaml(std::string_view input);
 std::string run_json(std::string_view input);
 std::string run_policy(std::string_view input);
+std::string run_safetensors(std::string_view input);
 
 }  // namespace strata::fuzz

@@ -42,6 +42,29 @@ TEST(Safetensors, AShapeThatDoesNotFitItsBytesIsRefused) {
       with_header(R"({"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234")));
 }
 
+TEST(Safetensors, EveryByteBelongsToOneTensor) {
+  const auto refusal = [](const char* header, const char* data) {
+    const auto parsed = parse_safetensors(with_header(header, data));
+    return parsed ? std::string("read") : parsed.error().message;
+  };
+  constexpr const char* kBoth =
+      R"({{"b":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{}]}},"a":{{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}}})";
+  EXPECT_EQ(refusal(fmt::format(kBoth, 2, 2, 4).c_str(), "1234"), "read");
+  EXPECT_EQ(refusal(fmt::format(kBoth, 0, 2, 2).c_str(), "12"), "read");
+  EXPECT_EQ(refusal(fmt::format(kBoth, 2, 1, 3).c_str(), "123"),
+            "tensor b: its bytes are another one's too");
+  EXPECT_EQ(refusal(fmt::format(kBoth, 1, 3, 4).c_str(), "1234"),
+            "tensor b: its bytes follow a gap");
+  EXPECT_EQ(refusal(fmt::format(kBoth, 2, 2, 4).c_str(), "12345"),
+            "safetensors: 1 bytes after the last tensor");
+}
+
+TEST(Safetensors, ABoolIsZeroOrOne) {
+  const std::string header = R"({"w":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})";
+  EXPECT_TRUE(parse_safetensors(with_header(header, std::string("\0\1", 2))));
+  EXPECT_FALSE(parse_safetensors(with_header(header, std::string("\0\2", 2))));
+}
+
 TEST(Safetensors, AHeaderLongerThanTheFileIsRefused) {
   EXPECT_FALSE(parse_safetensors(std::string("\xff\x00\x00\x00\x00\x00\x00\x00{}", 10)));
   EXPECT_FALSE(parse_safetensors(std::string(8, '\xff')));
