@@ -32,12 +32,13 @@ Shapes shapes_of(const Backbone& backbone) {
   return shapes;
 }
 
-// 10000^(-2k/d) for k < d/2.
+// 10000^(-2k/d) for k < d/2, rounded as layers.cc does.
 at::Tensor rotary_frequencies(std::int64_t dim_head) {
-  at::Tensor frequencies = at::empty({dim_head / 2}, at::kDouble);
+  at::Tensor frequencies = at::empty({dim_head / 2}, at::kFloat);
+  float* out = frequencies.data_ptr<float>();
   for (std::int64_t k = 0; k < dim_head / 2; ++k) {
-    frequencies[k] =
-        std::pow(kRotaryBase, -2 * static_cast<double>(k) / static_cast<double>(dim_head));
+    const float exponent = static_cast<float>(2 * k) / static_cast<float>(dim_head);
+    out[k] = 1.0F / static_cast<float>(std::pow(kRotaryBase, static_cast<double>(exponent)));
   }
   return frequencies;
 }
@@ -45,7 +46,7 @@ at::Tensor rotary_frequencies(std::int64_t dim_head) {
 Status check_rotary(const std::string& key, const at::Tensor& buffer, std::int64_t dim_head) {
   const bool half = buffer.scalar_type() == at::kHalf || buffer.scalar_type() == at::kBFloat16;
   const double tolerance = half ? kHalfTolerance : kFloatTolerance;
-  const at::Tensor ours = rotary_frequencies(dim_head);
+  const at::Tensor ours = rotary_frequencies(dim_head).to(at::kDouble);
   if (buffer.sizes() != ours.sizes() || !at::allclose(buffer.to(at::kDouble), ours, tolerance, 0)) {
     return fail(ErrorCode::kUnsupported, "{} is not 10000^(-2k/{}): positions turn otherwise there",
                 key, dim_head);
@@ -63,7 +64,9 @@ Result<std::int64_t> read_counter(const NamedTensors& file, const char* key) {
 }
 
 struct ImportRequest {
-  std::string weights{}, vocabulary{}, output{}, mel{};
+  std::string weights{}, output{}, mel{};
+  std::optional<std::filesystem::path> vocabulary{};
+  Tokenizer tokenizer = Tokenizer::kPinyin;
   Value choices{Object{}};
 };
 
@@ -72,16 +75,19 @@ Result<ImportRequest> read_import(const Value& request) {
   Object own, choices;
   if (request.if_object() == nullptr) return fail(ErrorCode::kInvalid, "import: expected a map");
   for (const auto& [key, value] : *request.if_object()) {
-    const bool ours = key == "weights" || key == "vocabulary" || key == "output" || key == "mel";
+    const bool ours = key == "weights" || key == "vocabulary" || key == "tokenizer" ||
+                      key == "output" || key == "mel";
     (ours ? own : choices).emplace(key, value);
   }
   const Value rest(std::move(own));
   Fields fields(rest, "import");
   parsed.weights = fields.text("weights");
-  parsed.vocabulary = fields.text("vocabulary");
+  if (fields.child("vocabulary") != nullptr) parsed.vocabulary = fields.text("vocabulary");
+  const std::string tokenizer = fields.choice("tokenizer", tokenizer_names(), "pinyin");
   parsed.output = fields.text("output");
   parsed.mel = fields.choice("mel", {"vocos", "bigvgan"}, "vocos");
   STRATA_CHECK_OK(fields.finish());
+  parsed.tokenizer = tokenizer_of(tokenizer).value_or(parsed.tokenizer);
   parsed.choices = Value(std::move(choices));
   return parsed;
 }
@@ -148,7 +154,8 @@ Result<Value> import_file(const ImportRequest& request) {
   }
 
   // ---- the folder
-  STRATA_TRY(made.vocabulary, read_vocabulary_text(request.vocabulary, made.model.vocabulary));
+  STRATA_TRY(made.vocabulary,
+             read_vocabulary_text(request.tokenizer, request.vocabulary, made.model.vocabulary));
   std::map<std::string, std::int64_t> types;
   STRATA_TRY(made.tensors, take_parameters(keys, file, types));
   STRATA_CHECK_OK(write_weights_folder(request.output, made));
@@ -214,6 +221,9 @@ Result<Value> export_folder(const std::string& folder, const std::string& output
   STRATA_TRY(const WeightsFolder weights, read_weights_folder(folder));
   // A folder that is not whole is not passed on.
   STRATA_CHECK_OK(load_weights(*make_backbone(weights.model), weights.tensors));
+  STRATA_TRY(const std::optional<std::string> lines, vocabulary_lines(weights.vocabulary));
+  if (vocabulary && !lines)
+    return fail(ErrorCode::kInvalid, "export: a model of bytes has no vocabulary to write");
   NamedTensors file;
   std::int64_t count = 0;
   for (const auto& [name, tensor] : weights.tensors) {
@@ -221,11 +231,11 @@ Result<Value> export_folder(const std::string& folder, const std::string& output
     count += tensor.numel();
   }
   file.emplace(std::string(kAveragePrefix) + kRotaryBuffer,
-               rotary_frequencies(weights.model.dim_head).to(at::kFloat));
+               rotary_frequencies(weights.model.dim_head));
   file.emplace(kAverageStarted, at::scalar_tensor(true, at::kBool));
   file.emplace(kAverageStep, at::scalar_tensor(weights.update, at::kLong));
   STRATA_CHECK_OK(write_tensors(output, file, {{"format", "pt"}}));
-  if (vocabulary) STRATA_CHECK_OK(write_file_atomic(*vocabulary, weights.vocabulary));
+  if (vocabulary) STRATA_CHECK_OK(write_file_atomic(*vocabulary, *lines));
   const bool dit = weights.model.architecture == Architecture::kDit;
   return Value(Object{{"tensors", std::ssize(file)},
                       {"parameters", count},

@@ -6,10 +6,10 @@
 
 namespace strata::trainer {
 
-// {"weights": file, "vocabulary": file, "output": folder, "mel": "vocos" or "bigvgan", and the
-// choices of config_of_shapes}. Writes a folder as `train` does. The report accounts for every key
-// of the file; one that is unknown, missing or misshapen, and a value that is no number, is an
-// error that names it.
+// {"weights": file, "vocabulary": file, "tokenizer": of data/vocabulary.h, "output": folder, "mel":
+// "vocos" or "bigvgan", and the choices of config_of_shapes}. Writes a folder as `train` does. The
+// report accounts for every key of the file; one that is unknown, missing or misshapen, and a value
+// that is no number, is an error that names it.
 [[nodiscard]] Result<Value> import_weights(const Value& request);
 
 // {"weights": folder of a trained model, "output": file, "vocabulary": file to write or null}. The

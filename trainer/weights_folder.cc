@@ -4,7 +4,6 @@
 #include "base/fields.h"
 #include "base/files.h"
 #include "base/json.h"
-#include "trainer/data/vocabulary.h"
 
 namespace strata::trainer {
 namespace {
@@ -50,14 +49,29 @@ Result<WeightsFolder> read_weights_folder(const std::filesystem::path& folder) {
   return weights;
 }
 
-Result<std::string> read_vocabulary_text(const std::filesystem::path& file, std::int64_t size) {
-  STRATA_TRY(const Vocabulary vocabulary, Vocabulary::load(file));
+Result<std::string> read_vocabulary_text(Tokenizer tokenizer,
+                                         const std::optional<std::filesystem::path>& file,
+                                         std::int64_t size) {
+  const bool bytes = tokenizer == Tokenizer::kByte;
+  if (bytes == file.has_value()) {
+    return fail(ErrorCode::kInvalid, "tokenizer {}: a vocabulary {}", name_of(tokenizer),
+                bytes ? "has no place there" : "is missing");
+  }
+  STRATA_TRY(const Vocabulary vocabulary, bytes ? Result<Vocabulary>(Vocabulary::bytes())
+                                                : Vocabulary::load_lines(*file, tokenizer));
   if (static_cast<std::int64_t>(vocabulary.size()) != size) {
     return fail(ErrorCode::kInvalid,
                 "{} has {} tokens, the model knows {}: it was trained with another one",
-                file.string(), vocabulary.size(), size);
+                bytes ? "tokenizer byte" : file->string(), vocabulary.size(), size);
   }
   return vocabulary.format();
+}
+
+Result<std::optional<std::string>> vocabulary_lines(const std::string& text) {
+  STRATA_TRY(const Vocabulary vocabulary, Vocabulary::parse(text));
+  if (vocabulary.tokenizer() == Tokenizer::kByte) return std::nullopt;
+  if (vocabulary.tokenizer() == Tokenizer::kChar) return text;
+  return text.substr(text.find('\n') + 1);  // without the heading
 }
 
 }  // namespace strata::trainer

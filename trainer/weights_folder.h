@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "trainer/data/vocabulary.h"
 #include "trainer/models/config.h"
 #include "trainer/tensor_file.h"
 
@@ -13,7 +15,7 @@ namespace strata::trainer {
 
 struct WeightsFolder {
   ModelConfig model{};
-  std::string vocabulary{};  // the bytes of vocab.txt
+  std::string vocabulary{};  // as Vocabulary::format writes it
   std::string mel_kind{};    // of base/audio/mel.h
   double mean = 0;           // of the log-mels that the model speaks: 0 and 1 are raw ones
   double deviation = 1;
@@ -25,8 +27,11 @@ struct WeightsFolder {
                                           const WeightsFolder& weights);
 [[nodiscard]] Result<WeightsFolder> read_weights_folder(const std::filesystem::path& folder);
 
-// The bytes of vocab.txt as model.json keeps them. An error where the file has not `size` tokens.
-[[nodiscard]] Result<std::string> read_vocabulary_text(const std::filesystem::path& file,
-                                                       std::int64_t size);
+// What model.json keeps of a vocab.txt, which byte has none of. An error where there are not `size`
+// tokens.
+[[nodiscard]] Result<std::string> read_vocabulary_text(
+    Tokenizer tokenizer, const std::optional<std::filesystem::path>& file, std::int64_t size);
+// The other way: the lines of vocab.txt, and nothing for byte.
+[[nodiscard]] Result<std::optional<std::string>> vocabulary_lines(const std::string& text);
 
 }  // namespace strata::trainer

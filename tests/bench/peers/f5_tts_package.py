@@ -104,3 +104,9 @@ def load(folder):
     dit = importlib.import_module("f5_tts.model.backbones.dit")
     unett = importlib.import_module("f5_tts.model.backbones.unett")
     return dit.DiT, unett.UNetT
+
+
+def pruned_grid(steps):
+    """The package's own times, before sway; load() comes first."""
+    utils = sys.modules["f5_tts.model.utils"]
+    return utils.get_epss_timesteps(steps, device="cpu", dtype=torch.float64).tolist()

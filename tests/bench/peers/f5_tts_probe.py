@@ -102,7 +102,10 @@ def read_request(request):
             defaults = dict(layer=0, weight=1.0, loss="neg_cosine")
             asked["speech_taps"] = taps_of(align["speech"], defaults)
     if asked["sample"] is not None:
-        defaults = dict(solver="euler", steps=4, sway=-1, cfg=2, durations=[37], cond_frames=[12])
+        defaults = dict(
+            solver="euler", steps=4, sway=-1, grid="uniform", cfg=2, durations=[37],
+            cond_frames=[12],
+        )  # fmt: skip
         asked["sample"] = take(asked["sample"], defaults, "sample")
     return asked
 
@@ -302,6 +305,8 @@ def run_sample(backbone, asked):
         return shown + (shown - hidden) * wanted["cfg"]
 
     grid = [k / wanted["steps"] for k in range(wanted["steps"] + 1)]
+    if wanted["grid"] == "epss":
+        grid = f5_tts_package.pruned_grid(wanted["steps"])
     if wanted["sway"] is not None:
         grid = [t + wanted["sway"] * (math.cos(math.pi / 2 * t) - 1 + t) for t in grid]
     backbone.eval()

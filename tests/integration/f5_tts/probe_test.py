@@ -27,6 +27,7 @@ REQUESTS = {
         "model": "dit", "masks": "upstream", "attention_mask": True, "align": HEADS,
         "sample": {"solver": "midpoint", "sway": None, **BATCH},
     },
+    "pruned steps": {"model": "dit", "sample": {"steps": 5, "grid": "epss"}},
     "several heads": {"model": "dit", "align": TWO_HEADS, "drop": "audio", "frames": [20, 9, 33]},
     "long skip, no text": {"model": "dit", "long_skip": True, "align": HEADS, "drop": "both"},
     "float32": {"model": "dit", "dtype": "float32", "align": HEADS},

@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 # In float64 all that differs is the last float32 digit of time's frequencies (docs/models.md, "Is it
 # right?"). Where both have the same, nothing does: the rest is those of the text's positions.
 EXACT_TOLERANCE = 1e-6
-VOCABULARY = " abcdefghi"  # V = 10
+VOCABULARY = [" ", "!", "a", "a1", "ai4", "b", "bie2", "zhong1", "，", "ü"]  # V = 10
 FRONT_END = ["mel_spec.mel_stft.mel_scale.fb", "mel_spec.mel_stft.spectrogram.window"]
 CONVERTER = support.ROOT / "tools/convert/f5_checkpoint.py"
 
@@ -86,7 +86,7 @@ class Weights(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.vocabulary = self.folder / "vocab.txt"
-        self.vocabulary.write_text("".join(letter + "\n" for letter in VOCABULARY))
+        self.vocabulary.write_text("".join(token + "\n" for token in VOCABULARY), "utf-8")
 
     def take_in(self, state, **told):
         safetensors_file.write(self.folder / "theirs.safetensors", state)
@@ -177,7 +177,8 @@ class Weights(unittest.TestCase):
                 whole = nn.Module()
                 whole.transformer = kind(**report["arguments"]).eval()
                 whole.load_state_dict(state, strict=True)
-                self.assertEqual((self.folder / "out.txt").read_text(), self.vocabulary.read_text())
+                written = (self.folder / "out.txt").read_bytes()
+                self.assertEqual(written, self.vocabulary.read_bytes())
                 self.assert_same_velocity(whole.transformer)
                 if asked.get("masks") == "upstream":
                     self.assert_same_velocity(whole.transformer, masked=True)
@@ -246,6 +247,24 @@ class Weights(unittest.TestCase):
         self.vocabulary.write_text(" \na\nb\n")
         with self.assertRaisesRegex(support.Refused, "3 tokens, the model knows 10"):
             self.take_in(added, generation="v0", skip="add")
+
+    def test_tokenizers_are_those_of_the_package(self):
+        state = official(make_model(dict(UNETT, vocab=256), seed=1))
+        told = dict(generation="v0", tokenizer="byte")
+        self.take_in(state, **told, vocabulary=None)
+        with self.assertRaisesRegex(support.Refused, "has no place there"):
+            self.take_in(state, **told)
+        request = {"do": "export", "weights": str(self.folder / "ours"), "output": "/dev/null"}
+        with self.assertRaisesRegex(support.Refused, "has no vocabulary to write"):
+            support.trainer("weights", self.folder, **request, vocabulary="out.txt")
+        state = official(make_model(UNETT, seed=1))
+        with self.assertRaisesRegex(support.Refused, "vocabulary is missing"):
+            self.take_in(state, generation="v0", vocabulary=None)
+        with self.assertRaises(support.Refused):  # tokens of several letters
+            self.take_in(state, generation="v0", tokenizer="char")
+        letters = " abcdefghi"
+        self.vocabulary.write_text("".join(letter + "\n" for letter in letters))
+        self.take_in(state, generation="v0", tokenizer="char")
 
     def convert(self, *arguments):
         return subprocess.run(
