@@ -7,6 +7,7 @@
 
 #include "base/subprocess.h"
 #include "base/torch/runtime.h"
+#include "trainer/checkpoint_export.h"
 #include "trainer/copy.h"
 #include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
@@ -60,6 +61,7 @@ constexpr Subcommand kSubcommands[] = {
                    : strata::trainer::exit_code_of(spec.error());
      }},
     {"train", "a model from a corpus, with checkpoints", run_stage<strata::trainer::run_train>},
+    {"export", "the weights of a checkpoint, for inference", strata::trainer::run_export},
     {"probe",
      "losses, gradients and values of a tiny model, for comparison with other implementations",
      strata::trainer::run_probe},

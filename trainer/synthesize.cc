@@ -7,7 +7,6 @@
 #include "base/audio/resample.h"
 #include "base/fields.h"
 #include "base/files.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sha256.h"
@@ -16,18 +15,17 @@
 #include "trainer/data/dataset.h"
 #include "trainer/data/item_store.h"
 #include "trainer/data/tokenizer.h"
-#include "trainer/models/acoustic_model.h"
 #include "trainer/progress.h"
 #include "trainer/sampling/grid.h"
 #include "trainer/sampling/sampler.h"
 #include "trainer/sampling/speech_plan.h"
+#include "trainer/trained_model.h"
 #include "trainer/vocoder.h"
 
 namespace strata::trainer {
 namespace {
 
 constexpr const char* kGeneratedSet = "generated";
-constexpr int kWeightsFormat = 1;  // of model.json
 using SteadyClock = std::chrono::steady_clock;
 
 double seconds_since(SteadyClock::time_point then) {
@@ -111,56 +109,6 @@ Result<SynthesizeOptions> read_options(const Value& parameters) {
   return options;
 }
 
-// A trained model as `train` wrote it: model.safetensors and model.json.
-struct TrainedModel {
-  std::shared_ptr<Backbone> backbone{};
-  Vocabulary vocabulary;
-  MelKind mel = MelKind::kHifigan;
-  Normalisation normalise{};
-};
-
-Result<TrainedModel> load_model(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / "model.json";
-  STRATA_TRY(const std::string text, read_file(path));
-  auto about = parse_json(text);
-  if (!about) return tl::unexpected(about.error().while_doing(path.string()));
-  const auto need = [&](std::string_view key) -> Result<const Value*> {
-    const Value* value = about->find(key);
-    if (value == nullptr)
-      return fail(ErrorCode::kInvalid, "{}: it has no \"{}\"", path.string(), key);
-    return value;
-  };
-  STRATA_TRY(const Value* format, need("format"));
-  if (*format != Value(kWeightsFormat)) {
-    return fail(ErrorCode::kUnsupported, "{}: this program reads format {}", path.string(),
-                kWeightsFormat);
-  }
-  STRATA_TRY(const Value* model, need("model"));
-  STRATA_TRY(const Value* vocabulary, need("vocabulary"));
-  STRATA_TRY(const Value* mel_value, need("mel"));
-  if (vocabulary->if_string() == nullptr)
-    return fail(ErrorCode::kInvalid, "{}: vocabulary: expected a text", path.string());
-  STRATA_TRY(Vocabulary letters, Vocabulary::parse(*vocabulary->if_string()));
-  Fields mel(*mel_value, path.string() + ": mel");
-  const std::string kind = mel.text("kind");
-  const Normalisation normalise{.mean = mel.number("mean"), .deviation = mel.number("deviation")};
-  mel.require(normalise.deviation > 0, "deviation", "expected a positive number");
-  STRATA_CHECK_OK(mel.finish());
-  TrainedModel trained{.vocabulary = std::move(letters), .normalise = normalise};
-  STRATA_TRY(trained.mel, parse_mel_kind(kind));
-  STRATA_TRY(const ModelConfig config, read_model_config(*model, path.string() + ": model"));
-  if (config.mel != mel_config(trained.mel).bands ||
-      config.vocabulary < static_cast<std::int64_t>(trained.vocabulary.size())) {
-    return fail(ErrorCode::kInvalid, "{}: model, mel and vocabulary do not fit together",
-                path.string());
-  }
-  STRATA_TRY(const NamedTensors weights, read_tensors(folder / "model.safetensors"));
-  STRATA_TRY(trained.backbone, from_torch("making the model of " + path.string(),
-                                          [&] { return make_backbone(config); }));
-  STRATA_CHECK_OK(load_weights(*trained.backbone, weights));
-  return trained;
-}
-
 class Speaker {
  public:
   Speaker(const Corpus& corpus, TrainedModel model, Vocoder vocoder,
@@ -221,7 +169,7 @@ class Speaker {
     auto mel = mel_of(audio, front_);
     if (!mel) return tl::unexpected(mel.error().while_doing(file.string()));
     heard.frames = std::min(frames_of(audio), mel->size(0));
-    const Normalisation& by = model_.normalise;
+    const Normalisation& by = model_.description.normalise;
     heard.mel = (mel->slice(0, 0, heard.frames) - by.mean) / by.deviation;
     return heard;
   }
@@ -236,7 +184,7 @@ class Speaker {
                                    std::size_t number) {
     const Item& prompt = *corpus_.find(corpus_.prompts.at(item.id));
     const std::vector<std::int64_t> tokens =
-        joined_token_ids(model_.vocabulary, prompt, item, chunk.text);
+        joined_token_ids(model_.description.vocabulary, prompt, item, chunk.text);
     const std::int64_t frames = bounded_duration(chunk.frames, heard.frames, std::ssize(tokens),
                                                  options_.speech.frames_max);
     if (frames <= heard.frames) {
@@ -254,7 +202,7 @@ class Speaker {
       input.noise =
           seeded_noise(derive_seed(seed_, noise), frames, bands).unsqueeze(0);  // (1, N, mel)
       const at::Tensor sampled = sample(*model_.backbone, input, options_.sampling);
-      const Normalisation& by = model_.normalise;
+      const Normalisation& by = model_.description.normalise;
       return at::Tensor(sampled[0].slice(0, heard.frames) * by.deviation + by.mean);  // (new, mel)
     });
     if (!mel) return tl::unexpected(mel.error());
@@ -344,13 +292,13 @@ Result<int> run_synthesize(const StageSpec& spec) {
   STRATA_TRY(const auto output, spec.output("audio"));
   STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
   STRATA_TRY(const auto items, heldout_items(corpus, options.items));
-  STRATA_TRY(TrainedModel model, load_model(weights));
+  STRATA_TRY(TrainedModel model, load_trained_model(weights));
   STRATA_TRY(Vocoder vocoder, Vocoder::load(spec.models, options.vocoder));
-  if (vocoder.mel().kind != model.mel) {
+  if (vocoder.mel().kind != model.description.mel) {
     return fail(
         ErrorCode::kInvalid,
         "the model was trained on the mel \"{}\", the vocoder {} speaks \"{}\": choose another one",
-        name_of(model.mel), options.vocoder.name, name_of(vocoder.mel().kind));
+        name_of(model.description.mel), options.vocoder.name, name_of(vocoder.mel().kind));
   }
   STRATA_TRY(const Value settings, settings_of(spec, corpus_folder, weights));
   STRATA_TRY(ItemStore store, ItemStore::open("partial", spec, settings));

@@ -49,6 +49,26 @@ Status read_compat(const Value* value, TrainConfig& config) {
   return fields.finish();
 }
 
+// Null: all are kept.
+Result<KeepPolicy> read_keep_policy(const Value* value, const TrainOptions& options) {
+  KeepPolicy keep;
+  if (value == nullptr || value->is_null()) return keep;
+  Fields fields(*value, "parameters.train.checkpoints");
+  keep.last = whole(fields, "last", kKeepLastMin, kUpdatesMax, kKeepLastMin);
+  keep.every = whole(fields, "every", 0, kUpdatesMax, 0);
+  const Value* best = fields.child("best");
+  STRATA_CHECK_OK(fields.finish());
+  if (best == nullptr) return keep;
+  Fields ranking(*best, "parameters.train.checkpoints.best");
+  keep.metric = ranking.choice("metric", {"validation_loss", "text_use"}, keep.metric);
+  keep.higher_is_better = keep.metric == "text_use";
+  keep.best = whole(ranking, "count", 0, kUpdatesMax, 1);
+  ranking.require(options.validate_every > 0 || keep.best == 0, "metric",
+                  "it is measured only with parameters.train.validate_every above 0");
+  STRATA_CHECK_OK(ranking.finish());
+  return keep;
+}
+
 Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& config) {
   Fields fields(value, "parameters.train");
   TrainOptions& options = config.options;
@@ -79,8 +99,10 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   config.normalise = raw ? Normalise::kNone : Normalise::kCorpus;
   const Value* ema = fields.child("ema");
   const Value* compat = fields.child("compat");
+  const Value* checkpoints = fields.child("checkpoints");
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(options.ema, read_ema(ema));
+  STRATA_TRY(config.keep, read_keep_policy(checkpoints, options));
   return read_compat(compat, config);
 }
 

@@ -2,6 +2,7 @@
 // against the corpus. trainer/README.md lists them.
 #pragma once
 
+#include "trainer/checkpoint_folder.h"
 #include "trainer/data/dataset.h"
 #include "trainer/stage_spec.h"
 #include "trainer/training_loop.h"
@@ -15,6 +16,7 @@ struct TrainConfig {  // before the corpus is known
   Normalise normalise = Normalise::kCorpus;
   bool zero_padding = false;  // else mels are padded with silence
   TrainOptions options{};
+  KeepPolicy keep{};
 };
 [[nodiscard]] Result<TrainConfig> read_train_config(const StageSpec& spec);
 

@@ -1,20 +1,24 @@
 #include "trainer/train_program.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/torch/guard.h"
 #include "base/torch/runtime.h"
+#include "trainer/checkpoint_choice.h"
+#include "trainer/checkpoint_recipe.h"
 #include "trainer/data/dataset.h"
 #include "trainer/train_config.h"
+#include "trainer/trained_model.h"
 
 namespace strata::trainer {
 namespace {
 
-constexpr std::int64_t kWeightsFormat = 1;
-constexpr const char* kCheckpoints = "checkpoints";
+// Set by a worker, which copies the checkpoints that it is told of (docs/stages.md).
+constexpr const char* kWorkerVariable = "STRATA_ATTEMPT";
 
 Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
   if (!started_by_mpirun() && spec.ranks == 1) return make_single_communicator();
@@ -30,48 +34,66 @@ Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
   return communicator;
 }
 
-Status write_weights(const std::filesystem::path& folder, const NamedTensors& weights,
-                     const TrainSettings& settings, const TrainConfig& config, const Dataset& data,
-                     std::int64_t update) {
-  STRATA_CHECK_OK(make_folder(folder));
-  STRATA_CHECK_OK(write_tensors(folder / "model.safetensors", weights));
-  const Value about = Object{{"format", kWeightsFormat},
-                             {"model", to_value(settings.model)},
-                             {"vocabulary", data.vocabulary().format()},
-                             {"mel", Object{{"kind", name_of(config.mel)},
-                                            {"mean", data.normalise().mean},
-                                            {"deviation", data.normalise().deviation}}},
-                             {"update", update}};
-  return write_file_atomic(folder / "model.json", to_pretty_json(about));
-}
-
-Status write_outputs(const StageSpec& spec, const TrainSettings& settings,
-                     const TrainConfig& config, const Dataset& data, TrainingLoop& loop) {
-  STRATA_CHECK_OK(write_weights(*spec.output("weights"), loop.last_weights(), settings, config,
-                                data, config.options.updates));
-  STRATA_CHECK_OK(write_weights(*spec.output("weights_early"), loop.early_weights(), settings,
-                                config, data, config.options.early_update()));
+Status write_outputs(const StageSpec& spec, const ModelDescription& description,
+                     const TrainOptions& options, TrainingLoop& loop) {
+  STRATA_CHECK_OK(write_trained_model(*spec.output("weights"), loop.last_weights(), description,
+                                      options.updates));
+  STRATA_CHECK_OK(write_trained_model(*spec.output("weights_early"), loop.early_weights(),
+                                      description, options.early_update()));
   std::string lines;
   for (const Value& line : loop.validation_lines()) lines += to_canonical_json(line) + "\n";
   STRATA_CHECK_OK(make_folder(*spec.output("validation")));
   return write_file_atomic(*spec.output("validation") / "validation.jsonl", lines);
 }
 
+// What rank 0 writes while it trains.
+struct Reports {
+  Progress progress;
+  CheckpointFolder checkpoints;
+  // The last held-out metrics, and the update at which they were measured.
+  Metrics heldout{};
+  std::int64_t heldout_at = -1;
+
+  Status tell(std::int64_t update, std::int64_t total, const Metrics& metrics) {
+    if (metrics.contains("validation_loss")) {
+      heldout = metrics;
+      heldout_at = update;
+    }
+    return progress.report(update, total, metrics);
+  }
+  Status keep(const TrainingState& state) {
+    STRATA_TRY(const auto folder,
+               checkpoints.save(state, heldout_at == state.update ? heldout : Metrics{}));
+    STRATA_CHECK_OK(progress.announce_checkpoint(state.update, folder));
+    checkpoints.keep_to_policy();
+    return {};
+  }
+};
+
 // Only rank 0 writes; the others have nobody to tell.
-TrainHooks make_hooks(std::optional<Progress>& progress, const Value& recipe, std::int64_t total) {
+TrainHooks make_hooks(std::optional<Reports>& reports, std::int64_t total) {
   TrainHooks hooks;
   hooks.stop_requested = stop_requested;
-  if (!progress) return hooks;
-  hooks.progress = [&progress, total](std::int64_t update, const Metrics& metrics) {
-    return progress->report(update, total, metrics);
+  if (!reports) return hooks;
+  hooks.progress = [&reports, total](std::int64_t update, const Metrics& metrics) {
+    return reports->tell(update, total, metrics);
   };
-  hooks.checkpoint = [&progress, recipe](const TrainingState& state) -> Status {
-    const std::filesystem::path folder =
-        std::filesystem::path(kCheckpoints) / fmt::format("{:08}", state.update);
-    STRATA_CHECK_OK(save_checkpoint(folder, recipe, state));
-    return progress->announce_checkpoint(state.update, folder);
-  };
+  hooks.checkpoint = [&reports](const TrainingState& state) { return reports->keep(state); };
   return hooks;
+}
+
+Status resume(const StageSpec& spec, const Value& recipe, Communicator& communicator,
+              TrainingLoop& loop) {
+  if (!spec.resume) {
+    if (communicator.rank() == 0) warn_of_unused_checkpoints();
+    return {};
+  }
+  STRATA_TRY(const auto chosen, choose_together(*spec.resume, recipe, communicator));
+  if (!chosen) return {};
+  STRATA_CHECK_OK(loop.restore(chosen->state));
+  log_info("trainer", "resuming after update {} from {}", chosen->state.update,
+           chosen->folder.string());
+  return {};
 }
 
 Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& communicator) {
@@ -89,23 +111,26 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
                                                       config.options.seed);
              }));
   // ---- train
-  std::optional<Progress> progress;
+  const ModelDescription description{.model = settings.model,
+                                     .vocabulary = data.vocabulary(),
+                                     .mel = config.mel,
+                                     .normalise = data.normalise()};
+  const Value recipe = recipe_of(spec.parameters, *spec.seed);
+  const SystemClock clock;
+  std::optional<Reports> reports;
   if (communicator.rank() == 0) {
-    STRATA_TRY(progress, Progress::open("."));
+    STRATA_TRY(Progress progress, Progress::open("."));
+    reports.emplace(Reports{
+        .progress = std::move(progress),
+        .checkpoints = CheckpointFolder(kCheckpoints, recipe, to_value(description), config.keep,
+                                        std::getenv(kWorkerVariable) != nullptr, clock)});
     log_info("trainer", "{} parameters, {} training and {} held-out utterances, {} ranks",
              model->parameter_count(), data.train().size(), data.heldout().size(),
              communicator.size());
   }
-  const Value recipe =
-      Object{{"parameters", spec.parameters}, {"seed", static_cast<std::int64_t>(*spec.seed)}};
-  const SystemClock clock;
   TrainingLoop loop(*model, data.train(), data.heldout(), communicator, clock, config.options,
-                    make_hooks(progress, recipe, config.options.updates));
-  if (spec.resume) {
-    STRATA_TRY(const TrainingState state, load_checkpoint(*spec.resume, recipe));
-    STRATA_CHECK_OK(loop.restore(state));
-    log_info("trainer", "resuming after update {}", state.update);
-  }
+                    make_hooks(reports, config.options.updates));
+  STRATA_CHECK_OK(resume(spec, recipe, communicator, loop));
   STRATA_TRY(const Ending ending, loop.run());
   // ---- leave
   switch (ending) {
@@ -113,7 +138,10 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
     case Ending::kDiverged: return exit_code::kDiverged;
     case Ending::kFinished: break;
   }
-  if (communicator.rank() == 0) STRATA_CHECK_OK(write_outputs(spec, settings, config, data, loop));
+  if (reports) {
+    STRATA_CHECK_OK(write_outputs(spec, description, config.options, loop));
+    reports->checkpoints.clean_up();
+  }
   STRATA_CHECK_OK(communicator.barrier());
   return exit_code::kSucceeded;
 }

@@ -1,0 +1,46 @@
+// What a training state depends on: the parameters and the seed of its run. A checkpoint holds them
+// as they were given, and is gone on from only where they mean the same.
+//
+// Two parameters maps mean the same when they differ
+//   - in kNoPartOfTheResult only: when something is told, kept or measured. (train.micro_batch is
+//     not there: it changes the order of additions, and so the last bits);
+//   - or in a parameter of kNeutral that one of them leaves out, and the other has at that value: a
+//     checkpoint from before the parameter existed.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/value.h"
+
+namespace strata::trainer {
+
+inline constexpr std::array<std::string_view, 4> kNoPartOfTheResult{
+    "train.progress_every", "train.checkpoint_every", "train.checkpoints", "train.validate_every"};
+
+// The value in JSON at which the parameter means what its absence means. Those of `neutral:` in
+// sweeps/pipelines/tts_alignment.yaml that `train` reads are all here; a test compares.
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kNeutral{
+    {{"align.skip_dropped", R"("never")"},
+     {"align.speech.more", "null"},
+     {"align.text.more", "null"},
+     {"align.warmup", "0"},
+     {"model.attention_mask", "false"},
+     {"model.long_skip", "false"},
+     {"model.masks", R"("original")"},
+     {"model.model", R"("dit")"},
+     {"train.batch_frames", "null"},
+     {"train.compat.repeated_order", "false"},
+     {"train.compat.zero_padding", "false"},
+     {"train.normalise", R"("corpus")"}}};
+
+[[nodiscard]] Value recipe_of(const Value& parameters, std::uint64_t seed);
+
+// Nothing when both mean the same; else the first difference, for people: "parameters.train.lr is
+// 0.001, there 0.002".
+[[nodiscard]] std::optional<std::string> recipe_difference(const Value& here, const Value& there);
+
+}  // namespace strata::trainer
