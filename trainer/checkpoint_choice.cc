@@ -22,7 +22,7 @@ Result<std::string> tell_all(std::string text, Communicator& communicator) {
 
 bool is_own_folder(const fs::path& from) {
   std::error_code error;
-  return fs::weakly_canonical(from, error) ==
+  return fs::weakly_canonical(fs::absolute(from), error) ==
          fs::weakly_canonical(fs::absolute(kCheckpoints), error);
 }
 

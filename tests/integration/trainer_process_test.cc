@@ -1,11 +1,13 @@
-// `strata-trainer train` as a process, by the stage contract: stopped politely, killed, and handed
-// a damaged checkpoint. What comes out in the end is what an undisturbed process gives.
+// `strata-trainer train` as a process, by the stage contract: stopped politely, killed, handed a
+// damaged checkpoint, gone on with on another number of ranks. What comes out in the end is what an
+// undisturbed process gives.
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numbers>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -59,28 +61,31 @@ fs::path last_checkpoint(const fs::path& attempt) {
   return folder;
 }
 
-// Losses and the like of each update, without what depends on the clock.
-std::map<std::int64_t, Value> series_of(const fs::path& attempt) {
+// What was measured at each update under the name `of` and beside it, without what depends on the
+// clock. An update that several lives tell of must be told the same way by all of them.
+std::map<std::int64_t, Value> series_of(const fs::path& attempt, const char* of = "loss") {
   std::map<std::int64_t, Value> series;
   for (const Value& line : progress_of(attempt)) {
     const Value* metrics = line.find("metrics");
-    if (metrics == nullptr || metrics->find("loss") == nullptr) continue;
+    if (metrics == nullptr || metrics->find(of) == nullptr) continue;
     Object kept = *metrics->if_object();
     kept.erase("frames_per_second");
-    series.emplace(step_of(line), std::move(kept));
+    const auto [at, fresh] = series.emplace(step_of(line), kept);
+    EXPECT_TRUE(fresh || at->second == Value(kept)) << "update " << at->first << " told twice";
   }
   return series;
 }
 
-// The numbers of a safetensors file in which all are 32-bit floats.
-std::vector<float> numbers_of(const fs::path& file) {
-  const std::string bytes = read_file(file).value();
-  std::uint64_t header = 0;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  const std::size_t begin = sizeof header + header;
-  std::vector<float> numbers((bytes.size() - begin) / sizeof(float));
-  std::memcpy(numbers.data(), bytes.data() + begin, numbers.size() * sizeof(float));
-  return numbers;
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
+  return names;
+}
+
+void tear(const fs::path& checkpoint) {
+  const fs::path file = checkpoint / "state.safetensors";
+  fs::resize_file(file, fs::file_size(file) / 2);
 }
 
 class TrainerProcess : public ::testing::Test {
@@ -89,6 +94,7 @@ class TrainerProcess : public ::testing::Test {
     ::setenv("OMP_NUM_THREADS", "1", 1);
     ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    ::setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);  // others want the cores too
     make_corpus();
   }
   void TearDown() override {
@@ -147,6 +153,7 @@ class TrainerProcess : public ::testing::Test {
     spec.emplace("seed", 3);
     spec.emplace("ranks", ranks);
     ASSERT_TRUE(make_folder(attempt(name) / "out"));
+    fs::remove(attempt(name) / "log.txt");  // of an earlier life in this folder
     ASSERT_TRUE(
         write_file_unsynced(attempt(name) / "spec.json", to_pretty_json(Value(std::move(spec)))));
     Command command{.argv = {kTrainer, stage, (attempt(name) / "spec.json").string()},
@@ -164,20 +171,23 @@ class TrainerProcess : public ::testing::Test {
     running_[name] = *pid;
   }
 
-  void train(const std::string& name, const fs::path& resume = {}, std::int64_t ranks = 1) {
+  // `changes` of parameters.train.
+  void train(const std::string& name, const fs::path& resume = {}, std::int64_t ranks = 1,
+             const Object& changes = {}) {
     Object outputs;
     for (const char* output : {"weights", "weights_early", "validation"})
       outputs.emplace(output, (attempt(name) / "out" / output).string());
-    const Value recipe = Object{{"updates", kUpdates},
-                                {"batch", 4},
-                                {"lr", 2e-3},
-                                {"warmup", 10},
-                                {"progress_every", 1},
-                                {"validate_every", 30},
-                                {"checkpoint_every", kCheckpointEvery},
-                                {"ema", Object{{"update_after", 10}, {"update_every", 2}}}};
+    Object recipe{{"updates", kUpdates},
+                  {"batch", 4},
+                  {"lr", 2e-3},
+                  {"warmup", 10},
+                  {"progress_every", 1},
+                  {"validate_every", 30},
+                  {"checkpoint_every", kCheckpointEvery},
+                  {"ema", Object{{"update_after", 10}, {"update_every", 2}}}};
+    for (const auto& [key, value] : changes) recipe.insert_or_assign(key, value);
     start(name, "train",
-          Object{{"parameters", Object{{"model", kModel}, {"train", recipe}}},
+          Object{{"parameters", Object{{"model", kModel}, {"train", std::move(recipe)}}},
                  {"inputs", Object{{"corpus", path("corpus")}}},
                  {"outputs", std::move(outputs)},
                  {"resume", resume.empty() ? Value() : Value(resume.string())}},
@@ -190,10 +200,10 @@ class TrainerProcess : public ::testing::Test {
     return exit;
   }
 
-  // Until it has told of so many updates.
-  void wait_for_step(const std::string& name, std::int64_t step) {
+  // Until it has told of so many updates, in the lines after the first `lines`.
+  void wait_for_step(const std::string& name, std::int64_t step, std::size_t lines = 0) {
     const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (last_step(attempt(name)) < step) {
+    while (progress_of(attempt(name)).size() <= lines || last_step(attempt(name)) < step) {
       ASSERT_LT(std::chrono::steady_clock::now(), until) << name << " does not get to " << step;
       std::this_thread::sleep_for(2ms);
     }
@@ -210,6 +220,18 @@ class TrainerProcess : public ::testing::Test {
     }
   }
 
+  // As their common launcher has them, which is not among them.
+  std::vector<pid_t> ranks_of(const std::string& name) {
+    const pid_t mpirun = running_.at(name);
+    std::vector<pid_t> ranks = processes_of_session(mpirun);
+    std::erase(ranks, mpirun);
+    return ranks;
+  }
+
+  [[nodiscard]] std::string log_of(const std::string& name) const {
+    return read_file(attempt(name) / "log.txt").value_or("");
+  }
+
   // Every update that `name` tells of was told the same way by `as`, and the last one is the last.
   void expect_same_series(const std::string& name, const std::string& as) {
     const auto ours = series_of(attempt(name));
@@ -221,6 +243,25 @@ class TrainerProcess : public ::testing::Test {
       ASSERT_TRUE(theirs.contains(step)) << step;
       EXPECT_EQ(metrics, theirs.at(step)) << "update " << step;
     }
+    auto heldout = series_of(attempt(as), "validation_loss");
+    heldout.erase(heldout.begin(), heldout.lower_bound(ours.begin()->first));
+    EXPECT_EQ(series_of(attempt(name), "validation_loss"), heldout);
+  }
+
+  // Where additions came in another order.
+  void expect_close_series(const std::string& name, const std::string& as) {
+    const auto ours = series_of(attempt(name));
+    const auto theirs = series_of(attempt(as));
+    ASSERT_FALSE(ours.empty());
+    EXPECT_EQ(ours.rbegin()->first, kUpdates);
+    double apart = 0;
+    for (const auto& [step, metrics] : ours) {
+      const double expected = theirs.at(step).find("loss")->to_double().value();
+      const double found = metrics.find("loss")->to_double().value();
+      EXPECT_NEAR(found, expected, kRanksTolerance * std::abs(expected)) << step;
+      apart = std::max(apart, std::abs(found / expected - 1));
+    }
+    std::cout << fmt::format("{}: losses differ by {:.1e} at most\n", name, apart);
   }
 
   testing::TemporaryFolder temporary_;
@@ -300,15 +341,14 @@ TEST_F(TrainerProcess, ADamagedCheckpointIsRefusedByNameAndNothingIsWritten) {
   EXPECT_EQ(wait("with no tensors").code, kInvalid);
 }
 
-TEST_F(TrainerProcess, TwoRanksStopTogetherWhenOneIsAskedAndGoOnLikeUndisturbedOnes) {
+TEST_F(TrainerProcess, TwoRanksStopTogetherWhenOneIsAskedAndGoOnBitForBit) {
   train("whole", {}, 2);
   ASSERT_EQ(wait("whole").code, 0);
   train("first", {}, 2);
   ASSERT_NO_FATAL_FAILURE(wait_for_step("first", 40));
   // To one rank only, and not to mpirun.
   const pid_t mpirun = running_.at("first");
-  std::vector<pid_t> ranks = processes_of_session(mpirun);
-  std::erase(ranks, mpirun);
+  const std::vector<pid_t> ranks = ranks_of("first");
   ASSERT_EQ(ranks.size(), 2U);
   ::kill(ranks.back(), SIGTERM);
   EXPECT_EQ(wait("first").code, kStopped);
@@ -318,28 +358,172 @@ TEST_F(TrainerProcess, TwoRanksStopTogetherWhenOneIsAskedAndGoOnLikeUndisturbedO
 
   train("second", last_checkpoint(attempt("first")), 2);
   ASSERT_EQ(wait("second").code, 0);
-  const auto ours = series_of(attempt("second"));
-  const auto theirs = series_of(attempt("whole"));
-  ASSERT_EQ(ours.begin()->first, step_of(last) + 1);
-  ASSERT_EQ(ours.rbegin()->first, kUpdates);
-  for (const auto& [step, metrics] : ours) {
-    const double expected = theirs.at(step).find("loss")->to_double().value();
-    EXPECT_NEAR(metrics.find("loss")->to_double().value(), expected,
-                kRanksTolerance * std::abs(expected))
-        << step;
+  EXPECT_EQ(series_of(attempt("second")).begin()->first, step_of(last) + 1);
+  expect_same_series("second", "whole");
+  expect_same_outputs("second", "whole");
+}
+
+TEST_F(TrainerProcess, TwoRanksOfWhichAnyProcessIsKilledAtAnyMomentEndBitForBit) {
+  train("whole", {}, 2);
+  ASSERT_EQ(wait("whole").code, 0);
+  fs::path resume;
+  Random random(23);
+  for (int life = 0; life < 6; ++life) {
+    const std::string name = "life" + std::to_string(life);
+    train(name, resume, 2);
+    const auto step = static_cast<std::int64_t>(8 + 14 * life + random.bounded(8));
+    ASSERT_NO_FATAL_FAILURE(wait_for_step(name, step));
+    std::this_thread::sleep_for(std::chrono::microseconds(random.bounded(20'000)));
+    const pid_t mpirun = running_.at(name);
+    const std::vector<pid_t> ranks = ranks_of(name);
+    ASSERT_EQ(ranks.size(), 2U);
+    const pid_t victims[] = {ranks.front(), ranks.back(), mpirun};
+    ::kill(victims[life % 3], SIGKILL);
+    EXPECT_FALSE(wait(name).ok());
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (!processes_of_session(mpirun).empty()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << "a rank outlived the others";
+      std::this_thread::sleep_for(5ms);
+    }
+    // A folder of checkpoints: both ranks must take the same one.
+    if (fs::exists(attempt(name) / "checkpoints")) resume = attempt(name) / "checkpoints";
   }
-  const auto weights = numbers_of(attempt("second") / "out" / "weights" / "model.safetensors");
-  const auto whole = numbers_of(attempt("whole") / "out" / "weights" / "model.safetensors");
-  ASSERT_EQ(weights.size(), whole.size());
-  double largest = 0;
-  double apart = 0;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    largest = std::max(largest, std::abs(static_cast<double>(whole[i])));
-    apart = std::max(apart, std::abs(static_cast<double>(weights[i]) - whole[i]));
+  train("last", resume, 2);
+  ASSERT_EQ(wait("last").code, 0);
+  expect_same_series("last", "whole");
+  expect_same_outputs("last", "whole");
+}
+
+TEST_F(TrainerProcess, GoneOnWithOnAnotherNumberOfRanksTheLossesStayThoseOfOne) {
+  train("whole");
+  ASSERT_EQ(wait("whole").code, 0);
+  for (const std::int64_t ranks : {1, 2}) {
+    const std::string first = fmt::format("{} first", ranks);
+    train(first, {}, ranks);
+    ASSERT_NO_FATAL_FAILURE(wait_for_step(first, 30));
+    ::kill(ranks == 1 ? running_.at(first) : ranks_of(first).front(), SIGTERM);
+    ASSERT_EQ(wait(first).code, kStopped);
+    const std::string then = fmt::format("then {}", 3 - ranks);
+    train(then, attempt(first) / "checkpoints", 3 - ranks);
+    ASSERT_EQ(wait(then).code, 0);
+    EXPECT_EQ(series_of(attempt(then)).begin()->first, last_step(attempt(first)) + 1);
+    expect_close_series(then, "whole");
   }
-  EXPECT_LE(apart, kRanksTolerance * largest);
-  RecordProperty("largest_difference", fmt::format("{}", apart));
-  std::cout << fmt::format("largest difference of a weight: {} of {}\n", apart, largest);
+}
+
+// One folder and one spec, started again and again; the newest checkpoint torn once; not all kept.
+TEST_F(TrainerProcess, StartedAgainInItsOwnFolderItGoesOnFromItsNewestWholeCheckpoint) {
+  const Object changes{
+      {"validate_every", 24},
+      {"checkpoints", Object{{"last", 2}, {"every", 40}, {"best", Object{{"count", 1}}}}}};
+  train("whole", {}, 1, changes);
+  ASSERT_EQ(wait("whole").code, 0);
+  fs::path torn;
+  std::size_t lines = 0;
+  for (const std::int64_t step : {3, 30, 52, 75}) {
+    train("again", "checkpoints", 1, changes);
+    ASSERT_NO_FATAL_FAILURE(wait_for_step("again", step, lines));
+    ::kill(running_.at("again"), SIGKILL);
+    EXPECT_EQ(wait("again").signal, SIGKILL);
+    lines = progress_of(attempt("again")).size();
+    const std::string log = log_of("again");
+    EXPECT_EQ(log.find("starting at the beginning") != std::string::npos, step <= 30) << log;
+    EXPECT_EQ(log.find("passing over") != std::string::npos, !torn.empty()) << log;
+    if (!torn.empty()) {
+      EXPECT_NE(log.find(torn.filename().string()), std::string::npos) << log;
+    }
+    torn.clear();
+    if (step == 52) {
+      torn = last_checkpoint(attempt("again"));
+      tear(torn);
+    }
+  }
+  train("again", "checkpoints", 1, changes);
+  ASSERT_EQ(wait("again").code, 0);
+  expect_same_series("again", "whole");
+  expect_same_outputs("again", "whole");
+
+  std::set<std::string> kept{"00000040", "00000080", "00000088", "00000096"};
+  auto heldout = series_of(attempt("whole"), "validation_loss");
+  heldout.erase(kUpdates);  // no checkpoint there
+  const auto best = std::ranges::min_element(heldout, {}, [](const auto& entry) {
+    return entry.second.find("validation_loss")->to_double().value();
+  });
+  ASSERT_EQ(heldout.size(), 4U);
+  kept.insert(fmt::format("{:08}", best->first));
+  EXPECT_EQ(names_in(attempt("whole") / "checkpoints"), kept);
+  EXPECT_EQ(names_in(attempt("again") / "checkpoints"), kept);
+}
+
+TEST_F(TrainerProcess, WithoutBeingAskedItDoesNotGoOnButSaysWhatItLeavesBehind) {
+  train("first");
+  ASSERT_NO_FATAL_FAILURE(wait_for_step("first", kCheckpointEvery + 1));
+  ::kill(running_.at("first"), SIGKILL);
+  (void)wait("first");
+  const std::size_t lines = progress_of(attempt("first")).size();
+  train("first");
+  ASSERT_NO_FATAL_FAILURE(wait_for_step("first", 1, lines));
+  ::kill(running_.at("first"), SIGKILL);
+  (void)wait("first");
+  EXPECT_EQ(step_of(progress_of(attempt("first")).at(lines)), 1);
+  EXPECT_NE(log_of("first").find(R"(set "resume": "checkpoints")"), std::string::npos);
+}
+
+TEST_F(TrainerProcess, WhatCannotChangeTheResultMayChangeOnTheWayAndNothingElse) {
+  train("whole");
+  ASSERT_EQ(wait("whole").code, 0);
+  train("first");
+  ASSERT_NO_FATAL_FAILURE(wait_for_step("first", 25));
+  ::kill(running_.at("first"), SIGTERM);
+  ASSERT_EQ(wait("first").code, kStopped);
+  const fs::path checkpoint = last_checkpoint(attempt("first"));
+  train("second", checkpoint, 1,
+        {{"progress_every", 3},
+         {"checkpoint_every", 5},
+         {"validate_every", 7},
+         {"checkpoints", Object{{"last", 2}}}});
+  ASSERT_EQ(wait("second").code, 0);
+  expect_same_outputs("second", "whole");
+  EXPECT_EQ(names_in(attempt("second") / "checkpoints"),
+            (std::set<std::string>{"00000090", "00000095"}));
+  train("third", checkpoint, 1, {{"lr", 3e-3}});
+  EXPECT_EQ(wait("third").code, kInvalid);
+  EXPECT_NE(log_of("third").find("parameters.train.lr is 0.003, there 0.002"), std::string::npos)
+      << log_of("third");
+}
+
+TEST_F(TrainerProcess, TheWeightsOfACheckpointAreExportedAsTheRunItselfWritesThem) {
+  train("run", {}, 1, {{"checkpoint_every", 20}});  // the early weights are those of update 20
+  ASSERT_EQ(wait("run").code, 0);
+  const auto order = [&](const std::string& name, const std::string& checkpoint,
+                         const std::string& weights) {
+    const fs::path file = temporary_ / (name + ".json");
+    EXPECT_TRUE(write_file_unsynced(
+        file, to_pretty_json(Object{{"checkpoint", (attempt("run") / checkpoint).string()},
+                                    {"output", path(name)},
+                                    {"weights", weights}})));
+    return wait_exit(spawn({.argv = {kTrainer, "export", file.string()},
+                            .folder = temporary_.path(),
+                            .stdout_file = temporary_ / (name + ".log"),
+                            .stderr_file = temporary_ / (name + ".log")})
+                         .value())
+        .value()
+        .code;
+  };
+  ASSERT_EQ(order("early", "checkpoints/00000020", "average"), 0);
+  EXPECT_EQ(names_in(temporary_ / "early"),
+            (std::set<std::string>{"model.json", "model.safetensors"}));
+  for (const char* file : {"model.safetensors", "model.json"}) {
+    EXPECT_TRUE(read_file(temporary_ / "early" / file).value() ==
+                read_file(attempt("run") / "out" / "weights_early" / file).value())
+        << file;
+  }
+  EXPECT_EQ(order("early", "checkpoints/00000020", "average"), kInvalid) << "nothing is replaced";
+  tear(attempt("run") / "checkpoints" / "00000080");
+  ASSERT_EQ(order("newest", "checkpoints", "last"), 0);
+  EXPECT_EQ(*parse_json(read_file(temporary_ / "newest" / "model.json").value())->find("update"),
+            Value(60));
+  EXPECT_EQ(order("torn", "checkpoints/00000080", "average"), kInvalid);
 }
 
 }  // namespace
