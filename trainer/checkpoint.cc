@@ -54,6 +54,7 @@ Status write_into(const std::filesystem::path& folder, const Value& recipe,
                {"average_calls", state.average_calls},
                {"recipe", recipe},
                {"early", state.early},
+               {"validation_due", state.validation_due},
                {"describes", notes.describes},
                {"metrics", std::move(metrics)},
                {"sha256", hash}};
@@ -126,6 +127,7 @@ Result<CheckpointDescription> describe_checkpoint(const std::filesystem::path& f
   description.sha256 = fields.text("sha256");
   description.recipe = fields.required_child("recipe");
   const Value& early = fields.required_child("early");
+  description.validation_due = fields.flag("validation_due", false);
   if (const Value* describes = fields.child("describes")) description.notes.describes = *describes;
   const Value* metrics = fields.child("metrics");
   STRATA_CHECK_OK(fields.finish());
@@ -146,7 +148,8 @@ Result<TrainingState> load_checkpoint(const std::filesystem::path& folder,
   }
   TrainingState state{.update = description.update,
                       .average_calls = description.average_calls,
-                      .early = description.early};
+                      .early = description.early,
+                      .validation_due = description.validation_due};
   STRATA_TRY(state.tensors, read_tensors(file));
   return state;
 }

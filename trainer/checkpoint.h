@@ -7,9 +7,10 @@
 //   checkpoint.json
 //       {"format": 3, "update", "average_calls", "recipe", "early": [lines], "describes": what the
 //       weights need for inference (trained_model.h), "metrics": measured at this very update,
+//       "validation_due",
 //       "sha256" of state.safetensors, "own_sha256" of this map's canonical text without itself}
-//       (still read: format 2, without "describes" and "metrics"; format 1, also without
-//       "own_sha256")
+//       (still read: format 2, without "describes", "metrics", "validation_due"; format 1, also
+//       without "own_sha256")
 // Random numbers need no state: they are a function of (seed, update, utterance).
 //
 // Beside it, while it is written or replaced, and after a kill:
@@ -35,7 +36,8 @@ struct TrainingState {
   std::int64_t update = 0;  // updates done
   std::int64_t average_calls = 0;
   NamedTensors tensors{};
-  Array early{};  // validation lines of the early weights
+  Array early{};                // validation lines of the early weights
+  bool validation_due = false;  // stopped before or in the held-out losses of this update
 };
 
 // What a checkpoint says beside the state.
@@ -55,6 +57,7 @@ struct CheckpointDescription {
   std::int64_t average_calls = 0;
   Value recipe{};
   Array early{};
+  bool validation_due = false;
   CheckpointNotes notes{};
   std::string sha256{};  // of the tensors
 };

@@ -84,9 +84,12 @@ BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& t
 Result<Ending> TrainingLoop::run() {
   reported_at_ = clock_.now();
   Next next = Next::kGoOn;
-  // A run that was stopped while it measured its early weights.
+  // A run that was stopped while it measured held-out losses.
   if (done_ == options_.early_update() && lines_.empty()) {
     STRATA_TRY(next, keep_early_weights());
+  }
+  if (next == Next::kGoOn && validation_due_) {
+    STRATA_TRY(next, validate_on_the_way());
   }
   while (next == Next::kGoOn && done_ < options_.updates) {
     Step step;
@@ -197,17 +200,16 @@ void TrainingLoop::apply(Step& step, std::int64_t update) {
 Result<TrainingLoop::Next> TrainingLoop::after_update(const Step& step) {
   frames_since_report_ += step.frames;
   Next next = Next::kGoOn;
+  const bool last = done_ == options_.updates;
+  validation_due_ = options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last;
   if (done_ == options_.early_update()) {
     STRATA_TRY(next, keep_early_weights());
   }
-  const bool last = done_ == options_.updates;
   if (done_ % options_.progress_every == 0 || last || step.stop) STRATA_CHECK_OK(report(step));
   if (next != Next::kGoOn) return next;
-  if (options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last) {
-    STRATA_TRY(const auto losses, validate_average());
-    next = judge(losses);
+  if (validation_due_) {
+    STRATA_TRY(next, validate_on_the_way());
     if (next != Next::kGoOn) return next;
-    STRATA_CHECK_OK(report_validation(losses));
   }
   const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 &&
                    !last && !step.stop;
@@ -254,6 +256,15 @@ TrainingLoop::Next TrainingLoop::judge(const std::vector<HeldOutLoss>& losses) {
   return all_finite(losses) ? Next::kGoOn : Next::kDiverged;
 }
 
+Result<TrainingLoop::Next> TrainingLoop::validate_on_the_way() {
+  STRATA_TRY(const auto losses, validate_average());
+  const Next next = judge(losses);
+  if (next != Next::kGoOn) return next;
+  validation_due_ = false;
+  STRATA_CHECK_OK(report_validation(losses));
+  return next;
+}
+
 // Weights and lines together or neither: a checkpoint between them could not be gone on from.
 Result<TrainingLoop::Next> TrainingLoop::keep_early_weights() {
   STRATA_TRY(const auto losses, validate_average());
@@ -288,6 +299,7 @@ TrainingState TrainingLoop::state() {
   add("average.", parameters_.named(average_.average()));
   add("early.", early_weights_);
   state.early = lines_;
+  state.validation_due = validation_due_;
   return state;
 }
 
@@ -319,6 +331,7 @@ Status TrainingLoop::restore(const TrainingState& saved) {
     done_ = saved.update;
     average_.set_calls(saved.average_calls);
     lines_ = saved.early;
+    validation_due_ = saved.validation_due && options_.validate_every > 0;
     return {};
   });
 }

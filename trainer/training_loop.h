@@ -114,6 +114,7 @@ class TrainingLoop {
   // What held-out losses mean for the run: none is a stop, one that is no number is divergence.
   static Next judge(const std::vector<HeldOutLoss>& losses);
   Status report_validation(const std::vector<HeldOutLoss>& losses);
+  Result<Next> validate_on_the_way();
   Result<Next> keep_early_weights();
   Result<Next> keep_last_lines();
   TrainingState state();
@@ -130,8 +131,9 @@ class TrainingLoop {
   GradientReducer reducer_;
   AdamW optimizer_;
   WeightAverage average_;
-  std::int64_t done_ = 0;    // updates
-  std::int64_t saved_ = -1;  // the update of the last checkpoint of this run
+  std::int64_t done_ = 0;        // updates
+  std::int64_t saved_ = -1;      // the update of the last checkpoint of this run
+  bool validation_due_ = false;  // of the update that was done last
   double frames_since_report_ = 0;
   Instant reported_at_{};
   NamedTensors early_weights_{};

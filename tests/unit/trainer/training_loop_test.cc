@@ -73,6 +73,14 @@ struct Rehearsal {
   TrainingLoop loop;
 };
 
+std::vector<double> heldout_told(const Rehearsal& run) {
+  std::vector<double> losses;
+  for (const Metrics& metrics : run.told) {
+    if (metrics.contains("validation_loss")) losses.push_back(metrics.at("validation_loss"));
+  }
+  return losses;
+}
+
 void expect_same_tensors(const NamedTensors& a, const NamedTensors& b) {
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, tensor] : a) EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
@@ -249,6 +257,9 @@ TEST(TrainingLoop, AStopAtAnyPlaceIsObeyedAtOnceAndChangesNoByteOfTheResult) {
     auto losses = first.losses;
     losses.insert(losses.end(), second.losses.begin(), second.losses.end());
     EXPECT_EQ(losses, whole.losses);
+    auto heldout = heldout_told(first);
+    for (const double loss : heldout_told(second)) heldout.push_back(loss);
+    EXPECT_EQ(heldout, heldout_told(whole)) << "each is measured once, by one life or the other";
     expect_same_tensors(second.loop.last_weights(), whole.loop.last_weights());
     expect_same_tensors(second.loop.early_weights(), whole.loop.early_weights());
     EXPECT_EQ(Value(second.loop.validation_lines()), Value(whole.loop.validation_lines()));
