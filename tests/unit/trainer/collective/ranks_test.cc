@@ -2,6 +2,7 @@
 // undivided run by itself and compares. Exit code 0 when all is well; no gtest, whose output of two
 // ranks nobody could read. With the argument `error-on-rank-0` one rank alone fails, and mpirun
 // must end with that rank's exit code, 2.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +28,7 @@ struct Outcome {
   double validation = 0;
   Ending ending = Ending::kFinished;
   std::int64_t saved = -1;
+  TrainingState state{};
 };
 
 constexpr std::size_t kNever = 1000;
@@ -41,9 +43,15 @@ TrainOptions six_updates() {
   return options;
 }
 
-// Rank 1 wants to stop during the update of this number, from 0.
+TrainingState copy_of(const TrainingState& state) {
+  TrainingState copy = state;
+  for (auto& [name, tensor] : copy.tensors) tensor = tensor.clone();
+  return copy;
+}
+
+// Rank 1 wants to stop during the update of this number, from 0; where there is one rank, that one.
 Outcome train(Communicator& communicator, std::size_t stop_on_rank_1_at,
-              std::int64_t micro_batch = 0) {
+              std::int64_t micro_batch = 0, const TrainingState* from = nullptr) {
   TrainOptions options = six_updates();
   options.micro_batch = micro_batch;
   const auto utterances = synthetic_utterances(10, 1);
@@ -59,16 +67,46 @@ Outcome train(Communicator& communicator, std::size_t stop_on_rank_1_at,
   };
   hooks.checkpoint = [&](const TrainingState& state) -> Status {
     outcome.saved = state.update;
+    outcome.state = copy_of(state);
     return {};
   };
   hooks.stop_requested = [&] {
-    return outcome.losses.size() == stop_on_rank_1_at && communicator.rank() == 1;
+    return outcome.losses.size() == stop_on_rank_1_at &&
+           communicator.rank() == communicator.size() - 1;
   };
   TrainingLoop loop(model, utterances, heldout, communicator, clock, options, std::move(hooks));
+  if (from != nullptr) expect(loop.restore(*from).has_value(), "the state is taken over");
   const auto ending = loop.run();
   expect(ending.has_value(), "the run ends without an error");
   outcome.ending = *ending;
   return outcome;
+}
+
+// Every rank marks the utterances that it takes: together they are what one rank takes.
+void expect_same_utterances(Communicator& communicator) {
+  const auto utterances = synthetic_utterances(10, 1);
+  BatchOrder order = order_of(six_updates(), utterances);
+  for (std::int64_t update = 0; update < 6; ++update) {
+    const auto batch = order.batch(update);
+    std::vector<double> taken(utterances.size(), 0);
+    for (const std::size_t i : share_of_rank(batch, communicator.rank(), communicator.size()))
+      taken[i] += 1;
+    expect(communicator.all_reduce_sum(std::span(taken)).has_value(), "marks are added");
+    std::vector<double> alone(utterances.size(), 0);
+    for (const std::size_t i : share_of_rank(batch, 0, 1)) alone[i] += 1;
+    expect(taken == alone, "two ranks take the utterances of one");
+  }
+}
+
+// `first` stopped at update 3; the rest on another number of ranks.
+void expect_goes_on(const Outcome& first, Communicator& then, const Outcome& whole) {
+  expect(first.ending == Ending::kStopped && first.saved == 3, "it stopped in between");
+  const Outcome rest = train(then, kNever, 0, &first.state);
+  expect(rest.losses.size() == 3, "it does what is left");
+  for (std::size_t i = 0; i < 3; ++i) {
+    expect(std::abs(rest.losses[i] - whole.losses[3 + i]) < kTolerance * whole.losses[3 + i],
+           "on another number of ranks the losses stay");
+  }
 }
 
 int run() {
@@ -102,6 +140,14 @@ int run() {
   const Outcome stopped = train(communicator, 2);
   expect(stopped.ending == Ending::kStopped && stopped.losses.size() == 3 && stopped.saved == 3,
          "one rank's stop stops both at the same update");
+  expect_same_utterances(communicator);
+  expect_goes_on(stopped, *alone, single);
+  expect_goes_on(train(*alone, 2), communicator, single);
+  const Outcome rest = train(communicator, kNever, 0, &stopped.state);
+  expect(std::equal(rest.losses.begin(), rest.losses.end(), together.losses.begin() + 3,
+                    together.losses.end()) &&
+             rest.validation == together.validation,
+         "and on two they are those of two, bit for bit");
   const Outcome halved = train(communicator, 2, 1);
   expect(halved.ending == Ending::kStopped && halved.losses.size() == 2 && halved.saved == 2,
          "one rank's stop between its micro-batches leaves that update undone on both");
