@@ -52,13 +52,20 @@ std::int64_t last_step(const fs::path& attempt) {
   return lines.empty() ? 0 : step_of(lines.back());
 }
 
-// Of the last checkpoint that was announced; empty when there was none.
-fs::path last_checkpoint(const fs::path& attempt) {
-  fs::path folder;
+// Every checkpoint that was announced, by its update.
+std::map<std::int64_t, fs::path> checkpoints_of(const fs::path& attempt) {
+  std::map<std::int64_t, fs::path> folders;
   for (const Value& line : progress_of(attempt)) {
-    if (const Value* said = line.find("checkpoint")) folder = attempt / *said->if_string();
+    if (const Value* said = line.find("checkpoint"))
+      folders.insert_or_assign(step_of(line), attempt / *said->if_string());
   }
-  return folder;
+  return folders;
+}
+
+// Empty when there was none.
+fs::path last_checkpoint(const fs::path& attempt) {
+  const auto folders = checkpoints_of(attempt);
+  return folders.empty() ? fs::path() : folders.rbegin()->second;
 }
 
 // What was measured at each update under the name `of` and beside it, without what depends on the
@@ -403,10 +410,16 @@ TEST_F(TrainerProcess, GoneOnWithOnAnotherNumberOfRanksTheLossesStayThoseOfOne) 
     ASSERT_NO_FATAL_FAILURE(wait_for_step(first, 30));
     ::kill(ranks == 1 ? running_.at(first) : ranks_of(first).front(), SIGTERM);
     ASSERT_EQ(wait(first).code, kStopped);
+    auto whole_ones = checkpoints_of(attempt(first));
+    ASSERT_GE(whole_ones.size(), 2U);
+    if (ranks == 1) {  // two ranks pass over the newest, both of them
+      tear(whole_ones.rbegin()->second);
+      whole_ones.erase(std::prev(whole_ones.end()));
+    }
     const std::string then = fmt::format("then {}", 3 - ranks);
     train(then, attempt(first) / "checkpoints", 3 - ranks);
     ASSERT_EQ(wait(then).code, 0);
-    EXPECT_EQ(series_of(attempt(then)).begin()->first, last_step(attempt(first)) + 1);
+    EXPECT_EQ(series_of(attempt(then)).begin()->first, whole_ones.rbegin()->first + 1);
     expect_close_series(then, "whole");
   }
 }
@@ -490,6 +503,15 @@ TEST_F(TrainerProcess, WhatCannotChangeTheResultMayChangeOnTheWayAndNothingElse)
   EXPECT_EQ(wait("third").code, kInvalid);
   EXPECT_NE(log_of("third").find("parameters.train.lr is 0.003, there 0.002"), std::string::npos)
       << log_of("third");
+}
+
+TEST_F(TrainerProcess, UnderAWorkerNoCheckpointGoesThatItMayStillBeCopying) {
+  ::setenv("STRATA_ATTEMPT", "1", 1);  // docs/stages.md
+  train("run", {}, 1, {{"checkpoint_every", 20}, {"checkpoints", Object{{"last", 2}}}});
+  ::unsetenv("STRATA_ATTEMPT");
+  ASSERT_EQ(wait("run").code, 0);
+  EXPECT_EQ(names_in(attempt("run") / "checkpoints"),
+            (std::set<std::string>{"00000020", "00000040", "00000060", "00000080"}));
 }
 
 TEST_F(TrainerProcess, TheWeightsOfACheckpointAreExportedAsTheRunItselfWritesThem) {
