@@ -23,7 +23,7 @@ inline constexpr std::array<std::string_view, 4> kNoPartOfTheResult{
 
 // The value in JSON at which the parameter means what its absence means. Those of `neutral:` in
 // sweeps/pipelines/tts_alignment.yaml that `train` reads are all here; a test compares.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kNeutral{
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kNeutral{
     {{"align.skip_dropped", R"("never")"},
      {"align.speech.more", "null"},
      {"align.text.more", "null"},
@@ -35,7 +35,8 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 12> k
      {"train.batch_frames", "null"},
      {"train.compat.repeated_order", "false"},
      {"train.compat.zero_padding", "false"},
-     {"train.normalise", R"("corpus")"}}};
+     {"train.normalise", R"("corpus")"},
+     {"train.recompute", "false"}}};
 
 [[nodiscard]] Value recipe_of(const Value& parameters, std::uint64_t seed);
 

@@ -76,7 +76,13 @@ Result<TrainedModel> load_trained_model(const std::filesystem::path& folder) {
   STRATA_TRY(auto backbone, from_torch("making the model of " + path.string(),
                                        [&] { return make_backbone(description.model); }));
   STRATA_CHECK_OK(load_weights(*backbone, weights));
-  return TrainedModel{.backbone = std::move(backbone), .description = std::move(description)};
+  const Value* update = about->find("update");
+  if (update == nullptr || update->if_number() == nullptr ||
+      !update->if_number()->to_integer().has_value())
+    return fail(ErrorCode::kInvalid, "{}: update: expected a whole number", path.string());
+  return TrainedModel{.backbone = std::move(backbone),
+                      .description = std::move(description),
+                      .update = *update->if_number()->to_integer()};
 }
 
 }  // namespace strata::trainer

@@ -5,6 +5,7 @@
 //                       the bytes of vocab.txt; "mel": {"kind", "mean", "deviation"}, "update"}
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 
@@ -36,6 +37,7 @@ struct ModelDescription {
 struct TrainedModel {
   std::shared_ptr<Backbone> backbone{};
   ModelDescription description;
+  std::int64_t update = 0;  // after which it was written
 };
 [[nodiscard]] Result<TrainedModel> load_trained_model(const std::filesystem::path& folder);
 

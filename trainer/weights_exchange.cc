@@ -7,7 +7,7 @@
 #include "base/files.h"
 #include "base/torch/guard.h"
 #include "trainer/models/acoustic_model.h"
-#include "trainer/weights_folder.h"
+#include "trainer/trained_model.h"
 #include "trainer/weights_layout.h"
 
 namespace strata::trainer {
@@ -116,13 +116,40 @@ Object object_of(const Map& map) {
   return object;
 }
 
+// An error where there are not `size` tokens.
+Result<Vocabulary> read_vocabulary(Tokenizer tokenizer,
+                                   const std::optional<std::filesystem::path>& file,
+                                   std::int64_t size) {
+  const bool bytes = tokenizer == Tokenizer::kByte;
+  if (bytes == file.has_value()) {
+    return fail(ErrorCode::kInvalid, "tokenizer {}: a vocabulary {}", name_of(tokenizer),
+                bytes ? "has no place there" : "is missing");
+  }
+  STRATA_TRY(Vocabulary vocabulary, bytes ? Result<Vocabulary>(Vocabulary::bytes())
+                                          : Vocabulary::load_lines(*file, tokenizer));
+  if (static_cast<std::int64_t>(vocabulary.size()) != size) {
+    return fail(ErrorCode::kInvalid,
+                "{} has {} tokens, the model knows {}: it was trained with another one",
+                bytes ? "tokenizer byte" : file->string(), vocabulary.size(), size);
+  }
+  return vocabulary;
+}
+
+// The lines of vocab.txt; nothing for bytes.
+std::optional<std::string> vocabulary_lines(const Vocabulary& vocabulary) {
+  const std::string text = vocabulary.format();
+  if (vocabulary.tokenizer() == Tokenizer::kByte) return std::nullopt;
+  if (vocabulary.tokenizer() == Tokenizer::kChar) return text;
+  return text.substr(text.find('\n') + 1);  // without the heading
+}
+
 Result<Value> import_file(const ImportRequest& request) {
   // ---- every key of the file
   STRATA_TRY(const NamedTensors file, read_tensors(request.weights));
   const Shapes shapes = shapes_of(file);
   const CheckpointKeys keys = sort_keys(shapes);
   Object verified;
-  WeightsFolder made{.mel_kind = request.mel};
+  std::int64_t update = 0;
   if (keys.started) {
     STRATA_TRY(const std::int64_t started, read_counter(file, kAverageStarted));
     if (started == 0)
@@ -130,7 +157,7 @@ Result<Value> import_file(const ImportRequest& request) {
     verified.emplace(kAverageStarted, "true: the average was begun");
   }
   if (keys.step) {
-    STRATA_TRY(made.update, read_counter(file, kAverageStep));
+    STRATA_TRY(update, read_counter(file, kAverageStep));
     verified.emplace(kAverageStep, "kept as the update of the weights");
   }
 
@@ -140,36 +167,38 @@ Result<Value> import_file(const ImportRequest& request) {
   std::optional<std::int64_t> pairs;
   if (keys.rotary) pairs = file.find(*keys.rotary)->second.numel();
   Object assumed;
-  STRATA_TRY(made.model, config_of_shapes(parameters, pairs, request.choices, "import", assumed));
+  STRATA_TRY(const ModelConfig model,
+             config_of_shapes(parameters, pairs, request.choices, "import", assumed));
   STRATA_TRY(const MelKind kind, parse_mel_kind(request.mel));
-  if (made.model.mel != mel_config(kind).bands) {
-    return fail(ErrorCode::kInvalid, "the model speaks {} mel bands, {} has {}", made.model.mel,
+  if (model.mel != mel_config(kind).bands) {
+    return fail(ErrorCode::kInvalid, "the model speaks {} mel bands, {} has {}", model.mel,
                 request.mel, mel_config(kind).bands);
   }
-  STRATA_CHECK_OK(check_complete(keys, shapes, shapes_of(*make_backbone(made.model))));
+  STRATA_CHECK_OK(check_complete(keys, shapes, shapes_of(*make_backbone(model))));
   if (keys.rotary) {
-    STRATA_CHECK_OK(
-        check_rotary(*keys.rotary, file.find(*keys.rotary)->second, made.model.dim_head));
+    STRATA_CHECK_OK(check_rotary(*keys.rotary, file.find(*keys.rotary)->second, model.dim_head));
     verified.emplace(*keys.rotary, "equal to ours, which is made anew");
   }
 
   // ---- the folder
-  STRATA_TRY(made.vocabulary,
-             read_vocabulary_text(request.tokenizer, request.vocabulary, made.model.vocabulary));
+  STRATA_TRY(Vocabulary vocabulary,
+             read_vocabulary(request.tokenizer, request.vocabulary, model.vocabulary));
   std::map<std::string, std::int64_t> types;
-  STRATA_TRY(made.tensors, take_parameters(keys, file, types));
-  STRATA_CHECK_OK(write_weights_folder(request.output, made));
+  STRATA_TRY(const NamedTensors tensors, take_parameters(keys, file, types));
+  STRATA_CHECK_OK(write_trained_model(
+      request.output, tensors, {.model = model, .vocabulary = std::move(vocabulary), .mel = kind},
+      update));
   std::int64_t count = 0;
-  for (const auto& [name, tensor] : made.tensors) count += tensor.numel();
+  for (const auto& [name, tensor] : tensors) count += tensor.numel();
   return Value(Object{{"tensors", std::ssize(file)},
                       {"prefix", keys.prefix},
-                      {"used", Object{{"tensors", std::ssize(made.tensors)},
+                      {"used", Object{{"tensors", std::ssize(tensors)},
                                       {"parameters", count},
                                       {"stored_as", object_of(types)}}},
                       {"verified", std::move(verified)},
                       {"dropped", object_of(keys.dropped)},
-                      {"update", made.update},
-                      {"model", to_value(made.model)},
+                      {"update", update},
+                      {"model", to_value(model)},
                       {"assumed", std::move(assumed)},
                       {"output", request.output}});
 }
@@ -198,17 +227,17 @@ Object arguments_of(const ModelConfig& model) {
   return arguments;
 }
 
-Array cautions(const WeightsFolder& weights) {
+Array cautions(const ModelDescription& about) {
   Array cautions;
-  if (weights.mean != 0 || weights.deviation != 1) {
+  if (about.normalise.mean != 0 || about.normalise.deviation != 1) {
     cautions.emplace_back(
         fmt::format("the model speaks (ln mel - {}) / {}: undo it before a vocoder; F5-TTS's own "
                     "programs expect raw logarithms",
-                    weights.mean, weights.deviation));
+                    about.normalise.mean, about.normalise.deviation));
   }
-  if (weights.mel_kind != "vocos" && weights.mel_kind != "bigvgan")
-    cautions.emplace_back(fmt::format("F5-TTS has no mel front end like {}", weights.mel_kind));
-  if (weights.model.masks == Masks::kOriginal) {
+  if (about.mel != MelKind::kVocos && about.mel != MelKind::kBigvgan)
+    cautions.emplace_back(fmt::format("F5-TTS has no mel front end like {}", name_of(about.mel)));
+  if (about.model.masks == Masks::kOriginal) {
     cautions.emplace_back(
         "masks: original: F5-TTS since 2025-06 masks padding, so that batches of different lengths "
         "come out otherwise there; one utterance alone does not");
@@ -218,34 +247,33 @@ Array cautions(const WeightsFolder& weights) {
 
 Result<Value> export_folder(const std::string& folder, const std::string& output,
                             const std::optional<std::string>& vocabulary) {
-  STRATA_TRY(const WeightsFolder weights, read_weights_folder(folder));
-  // A folder that is not whole is not passed on.
-  STRATA_CHECK_OK(load_weights(*make_backbone(weights.model), weights.tensors));
-  STRATA_TRY(const std::optional<std::string> lines, vocabulary_lines(weights.vocabulary));
+  STRATA_TRY(const TrainedModel trained, load_trained_model(folder));
+  const ModelDescription& about = trained.description;
+  const std::optional<std::string> lines = vocabulary_lines(about.vocabulary);
   if (vocabulary && !lines)
     return fail(ErrorCode::kInvalid, "export: a model of bytes has no vocabulary to write");
   NamedTensors file;
   std::int64_t count = 0;
-  for (const auto& [name, tensor] : weights.tensors) {
-    file.emplace(kAveragePrefix + name, tensor);
-    count += tensor.numel();
+  for (const auto& entry : trained.backbone->named_parameters()) {
+    file.emplace(kAveragePrefix + entry.key(), entry.value().detach());
+    count += entry.value().numel();
   }
   file.emplace(std::string(kAveragePrefix) + kRotaryBuffer,
-               rotary_frequencies(weights.model.dim_head));
+               rotary_frequencies(about.model.dim_head));
   file.emplace(kAverageStarted, at::scalar_tensor(true, at::kBool));
-  file.emplace(kAverageStep, at::scalar_tensor(weights.update, at::kLong));
+  file.emplace(kAverageStep, at::scalar_tensor(trained.update, at::kLong));
   STRATA_CHECK_OK(write_tensors(output, file, {{"format", "pt"}}));
   if (vocabulary) STRATA_CHECK_OK(write_file_atomic(*vocabulary, *lines));
-  const bool dit = weights.model.architecture == Architecture::kDit;
+  const bool dit = about.model.architecture == Architecture::kDit;
   return Value(Object{{"tensors", std::ssize(file)},
                       {"parameters", count},
-                      {"update", weights.update},
+                      {"update", trained.update},
                       {"class", dit ? "DiT" : "UNetT"},
-                      {"arguments", arguments_of(weights.model)},
-                      {"mel", Object{{"kind", weights.mel_kind},
-                                     {"mean", weights.mean},
-                                     {"deviation", weights.deviation}}},
-                      {"beware", cautions(weights)},
+                      {"arguments", arguments_of(about.model)},
+                      {"mel", Object{{"kind", name_of(about.mel)},
+                                     {"mean", about.normalise.mean},
+                                     {"deviation", about.normalise.deviation}}},
+                      {"beware", cautions(about)},
                       {"output", output}});
 }
 
@@ -271,13 +299,13 @@ Result<Value> forward_folder(const std::string& folder, const std::string& input
                              const std::string& output, BackboneInput input, bool drop_text,
                              at::ScalarType type) {
   const at::NoGradGuard no_gradients;
-  STRATA_TRY(const WeightsFolder weights, read_weights_folder(folder));
-  const std::shared_ptr<Backbone> backbone = make_backbone(weights.model);
-  STRATA_CHECK_OK(load_weights(*backbone, weights.tensors));
+  STRATA_TRY(const TrainedModel trained, load_trained_model(folder));
+  const std::shared_ptr<Backbone> backbone = trained.backbone;
+  const ModelConfig& model = trained.description.model;
   backbone->to(type);
   backbone->eval();
   STRATA_TRY(const NamedTensors inputs, read_tensors(inputs_file));
-  const std::int64_t mel = weights.model.mel;
+  const std::int64_t mel = model.mel;
   STRATA_TRY(input.noisy, take_input(inputs, "x", type, {-1, -1, mel}));  // (B, N, mel)
   const std::int64_t batch = input.noisy.size(0);
   const std::int64_t frames = input.noisy.size(1);
@@ -285,10 +313,9 @@ Result<Value> forward_folder(const std::string& folder, const std::string& input
              take_input(inputs, "cond", type, {batch, frames, mel}));
   STRATA_TRY(input.time, take_input(inputs, "time", type, {batch}));                      // (B)
   STRATA_TRY(const at::Tensor text, take_input(inputs, "text", at::kLong, {batch, -1}));  // (B, T)
-  if (text.min().item<std::int64_t>() < -1 ||
-      text.max().item<std::int64_t>() >= weights.model.vocabulary) {
+  if (text.min().item<std::int64_t>() < -1 || text.max().item<std::int64_t>() >= model.vocabulary) {
     return fail(ErrorCode::kInvalid, "input text holds ids outside of -1 to {}",
-                weights.model.vocabulary - 1);
+                model.vocabulary - 1);
   }
   if (inputs.contains("mask")) {
     STRATA_TRY(input.mask, take_input(inputs, "mask", at::kBool, {batch, frames}));  // (B, N)
