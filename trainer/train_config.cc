@@ -88,7 +88,7 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   options.draw.drop_both = real(fields, "drop_both", 0, 1, options.draw.drop_both);
   options.draw.span_least = real(fields, "span_least", 0.01, 1, options.draw.span_least);
   fields.choice("precision", {"fp32"}, "fp32");
-  options.draw.recompute = fields.flag("recompute", false);
+  options.recompute = fields.flag("recompute", false);
   options.progress_every = whole(fields, "progress_every", 1, kUpdatesMax, options.progress_every);
   options.checkpoint_every = whole(fields, "checkpoint_every", 0, kUpdatesMax, 0);
   options.validate_every = whole(fields, "validate_every", 0, kUpdatesMax, 0);

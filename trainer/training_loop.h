@@ -28,7 +28,8 @@ struct TrainOptions {
   // Of the mel, to count an utterance's frames by its seconds as the reference's sampler does.
   double frames_per_second = 93.75;
   Epochs epochs = Epochs::kShuffled;
-  double padding = 0;  // of mels
+  double padding = 0;      // of mels
+  bool recompute = false;  // Backbone::set_recompute
   // Utterances of one forward on a rank; 0: the whole share. No part of the result.
   std::int64_t micro_batch = 0;
   Schedule schedule{};

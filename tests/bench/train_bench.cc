@@ -172,7 +172,7 @@ int run(const Wanted& wanted) {
   options.batch = size.batch;
   options.schedule = {.base = 1e-4, .warmup = 1, .total = wanted.updates};
   options.draw.dropout = config.dropout;
-  options.draw.recompute = wanted.recompute;
+  options.recompute = wanted.recompute;
   options.progress_every = 1;
   const SystemClock clock;
   std::vector<double> seconds;

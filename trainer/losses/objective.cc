@@ -50,7 +50,6 @@ Draws draw(std::uint64_t seed, std::int64_t update, const Batch& batch,
   draws.time = at::empty({batch.size()}, batch.mel.options());        // (B)
   draws.span = at::zeros({batch.size(), batch.frames()}, at::kBool);  // (B, N)
   draws.dropout.rate = options.dropout;
-  draws.recompute = options.recompute;
   const auto lengths = to_vector(batch.lengths);
   for (std::size_t b = 0; b < batch.ids.size(); ++b) {
     const auto row = static_cast<std::int64_t>(b);
@@ -146,7 +145,6 @@ Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& dra
   input.time = draws.time;
   input.drop_audio = draws.drop_audio;
   input.dropout = draws.dropout;
-  input.recompute = draws.recompute;
   input.observe = observe;
   if (factor > 0) {
     for (const TextTap& tap : align.text) input.taps.insert(tap.layer);

@@ -20,7 +20,6 @@ struct Draws {
   bool drop_audio = false;  // for the whole global batch, as the reference has it
   bool drop_text = false;   // implies drop_audio
   RowDropout dropout{};
-  bool recompute = false;  // BackboneInput::recompute
 };
 
 // What a batch of updates may differ in.
@@ -29,7 +28,6 @@ struct DrawOptions {
   double drop_audio = 0.3;  // probability
   double drop_both = 0.2;
   double dropout = 0;
-  bool recompute = false;
 };
 
 // start and length of a span: length = trunc(fraction * frames), start = trunc((frames - length) *

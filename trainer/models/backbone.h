@@ -29,7 +29,6 @@ struct BackboneInput {
   // Masks::kOriginal training passes none.
   at::Tensor mask{};
   RowDropout dropout{};
-  bool recompute = false;         // blocks again in the backward pass (recompute.h)
   std::set<std::int64_t> taps{};  // layers whose output is wanted: that of block k, from 1
   Observer observe{};
 };
@@ -47,6 +46,14 @@ class Backbone : public torch::nn::Module {
   [[nodiscard]] virtual at::Tensor embed_text(const at::Tensor& text, std::int64_t frames,
                                               bool drop_text, const at::Tensor& mask = {}) = 0;
   [[nodiscard]] virtual BackboneOutput forward(const BackboneInput& input) = 0;
+
+  // Whether blocks, those of the text encoder too, are computed again in the backward pass
+  // (recompute.h).
+  void set_recompute(bool recompute) { recompute_ = recompute; }
+  [[nodiscard]] bool recomputes() const { return recompute_; }
+
+ private:
+  bool recompute_ = false;
 };
 
 // Freshly initialised from torch's global generator.

@@ -67,7 +67,7 @@ void Dit::zero_what_starts_at_zero() {
 at::Tensor Dit::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
                            const at::Tensor& mask) {
   const at::Tensor shown = config_.masks == Masks::kUpstream ? mask : at::Tensor();
-  return text_->forward(text, frames, drop_text, shown);
+  return text_->forward(text, frames, drop_text, shown, recomputes());
 }
 
 BackboneOutput Dit::forward(const BackboneInput& input) {
@@ -89,7 +89,7 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
                                                                const at::Tensor& t) {
       return one->forward(h, t, table, input, layer - 1);
     };
-    x = input.recompute ? recomputed(block, x, time) : block(x, time);
+    x = recomputes() ? recomputed(block, x, time) : block(x, time);
     if (input.taps.contains(layer)) output.blocks.emplace(layer, x);
     observe(fmt::format("block{}", layer), x);
   }

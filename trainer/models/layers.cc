@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "trainer/models/recompute.h"
 
 namespace strata::trainer {
 namespace {
@@ -103,7 +104,7 @@ at::Tensor TextEmbedding::positions(std::int64_t width, std::int64_t frames, std
 }
 
 at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, bool drop_text,
-                                  const at::Tensor& shown) {
+                                  const at::Tensor& shown, bool recompute) {
   at::Tensor ids = text.slice(1, 0, frames) + 1;                 // 0 is filler and padding
   ids = at::constant_pad_nd(ids, {0, frames - ids.size(1)}, 0);  // (B, N)
   at::Tensor hidden;                                             // (B, N, 1)
@@ -119,8 +120,11 @@ at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, b
   if (blocks_.empty()) return x;
   if (mask_padding_) x = x.masked_fill(filler, 0);
   for (const auto& block : blocks_) {
-    x = block->forward(x);
-    if (mask_padding_) x = x.masked_fill(filler, 0);
+    const auto run = [this, block, filler](const at::Tensor& h, const at::Tensor&) {
+      const at::Tensor y = block->forward(h);
+      return mask_padding_ ? y.masked_fill(filler, 0) : y;
+    };
+    x = recompute ? recomputed(run, x, x.new_zeros({0}).requires_grad_()) : run(x, {});
   }
   return x;
 }

@@ -63,7 +63,7 @@ class TextEmbedding : public torch::nn::Module {
   // (B, T) ids padded with -1 -> (B, frames, text_dim). Longer texts are cut to `frames`. `shown`
   // (B, frames) bool or undefined: the other frames have no text, not even filler, and no position.
   at::Tensor forward(const at::Tensor& text, std::int64_t frames, bool drop_text,
-                     const at::Tensor& shown);
+                     const at::Tensor& shown, bool recompute);
   // (frames, width) float32; frames past the table's end share its last row.
   static at::Tensor positions(std::int64_t width, std::int64_t frames, std::int64_t rows);
   static constexpr std::int64_t kRows = 4096;

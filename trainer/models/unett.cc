@@ -60,7 +60,7 @@ Unett::Unett(const ModelConfig& config)
 
 at::Tensor Unett::embed_text(const at::Tensor& text, std::int64_t frames, bool drop_text,
                              const at::Tensor&) {
-  return text_->forward(text, frames, drop_text, {});
+  return text_->forward(text, frames, drop_text, {}, recomputes());
 }
 
 BackboneOutput Unett::forward(const BackboneInput& input) {
@@ -94,7 +94,7 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
       return one->forward(h, joins ? s : at::Tensor(), table, mask, input, layer - 1);
     };
     if (!joins) skip = x.new_zeros({0}).requires_grad_(x.requires_grad());
-    x = input.recompute ? recomputed(run, x, skip) : run(x, skip);
+    x = recomputes() ? recomputed(run, x, skip) : run(x, skip);
     const at::Tensor frames = x.slice(1, 1);  // (B, N, dim)
     if (input.taps.contains(layer)) output.blocks.emplace(layer, frames);
     observe(fmt::format("block{}", layer), frames);

@@ -179,15 +179,20 @@ def run(what, size, threads, steps):
     if what == "sample":
         return sample(model, mel, text, steps)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    average = [p.detach().clone() for p in model.parameters()]  # as the package's trainer keeps one
     model.train()
     took = []
-    for _ in range(steps):
+    for step in range(steps):
         began = time.perf_counter()
         loss = model.losses()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if step % 10 == 0:
+            with torch.no_grad():
+                for mean, p in zip(average, model.parameters()):
+                    mean.lerp_(p, 1e-4)
         took.append(time.perf_counter() - began)
     report(took, batch * FRAMES, sum(p.numel() for p in model.parameters()), before)
 
