@@ -1,9 +1,7 @@
 #include "base/audio/mel.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <numbers>
 
 #include "base/assert.h"
 
@@ -26,13 +24,6 @@ double to_hz(double mel, bool slaney) {
   if (!slaney) return 700 * (std::pow(10, mel / 2595) - 1);
   if (mel < kSlaneyBreakMel) return mel * kSlaneyHzPerMel;
   return kSlaneyBreakHz * std::exp(kSlaneyLogStep * (mel - kSlaneyBreakMel));
-}
-
-// The index into x of position i of x with its ends reflected, the edge sample not repeated.
-std::size_t reflected(std::int64_t i, std::int64_t length) {
-  if (i < 0) i = -i;
-  if (i >= length) i = 2 * (length - 1) - i;
-  return static_cast<std::size_t>(i);
 }
 
 }  // namespace
@@ -59,6 +50,10 @@ std::int64_t MelConfig::frames(std::int64_t samples) const {
   return padded < fft ? 0 : (padded - fft) / hop + 1;
 }
 
+std::int64_t MelConfig::samples(std::int64_t count) const {
+  return count < 1 ? 0 : std::max<std::int64_t>(0, (count - 1) * hop + fft - 2 * pad);
+}
+
 MelConfig mel_config(MelKind kind) {
   switch (kind) {
     case MelKind::kVocos:
@@ -75,23 +70,9 @@ MelConfig mel_config(MelKind kind) {
   STRATA_ASSERT(false);
 }
 
-MelFrontEnd::MelFrontEnd(const MelConfig& config) : config_(config) {
-  const int n = config_.fft;
-  STRATA_ASSERT(n >= 2);
-  STRATA_ASSERT(std::has_single_bit(static_cast<unsigned>(n)));
+MelFrontEnd::MelFrontEnd(const MelConfig& config)
+    : config_(config), dft_(config.fft), window_(hann_window(config.fft)) {
   STRATA_ASSERT(config_.high_hz <= config_.rate / 2.0);
-  const int bits = std::countr_zero(static_cast<unsigned>(n));
-  for (int i = 0; i < n; ++i) {
-    window_.push_back(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / n));
-    std::uint32_t index = 0;
-    for (int b = 0; b < bits; ++b)
-      index |= ((static_cast<std::uint32_t>(i) >> b) & 1U) << (bits - 1 - b);
-    reversed_.push_back(index);
-  }
-  for (int k = 0; k < n / 2; ++k) {
-    cos_.push_back(std::cos(-2 * std::numbers::pi * k / n));
-    sin_.push_back(std::sin(-2 * std::numbers::pi * k / n));
-  }
   make_bank();
 }
 
@@ -124,33 +105,10 @@ double MelFrontEnd::weight(int band, int bin) const {
              : found.weights[static_cast<std::size_t>(i)];
 }
 
-// Radix-2 decimation in time. One frame costs about 50k multiplications, a minute of speech about
-// 0.2 s: the model dwarfs it, so no faster transform is worth a library.
 void MelFrontEnd::transform(std::vector<double>& re, std::vector<double>& im) const {
-  const auto n = static_cast<std::size_t>(config_.fft);
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t j = reversed_[i];
-    if (i < j) std::swap(re[i], re[j]);  // the imaginary part is zero before the first pass
-  }
   std::fill(im.begin(), im.end(), 0.0);
-  for (std::size_t half = 1; half < n; half *= 2) {
-    const std::size_t stride = n / (2 * half);
-    for (std::size_t start = 0; start < n; start += 2 * half) {
-      for (std::size_t k = 0; k < half; ++k) {
-        const std::size_t low = start + k;
-        const std::size_t high = low + half;
-        const double wr = cos_[k * stride];
-        const double wi = sin_[k * stride];
-        const double tr = re[high] * wr - im[high] * wi;
-        const double ti = re[high] * wi + im[high] * wr;
-        re[high] = re[low] - tr;
-        im[high] = im[low] - ti;
-        re[low] += tr;
-        im[low] += ti;
-      }
-    }
-  }
-  for (std::size_t k = 0; k <= n / 2; ++k)
+  dft_.forward(re, im);
+  for (std::size_t k = 0; k <= re.size() / 2; ++k)
     re[k] = std::sqrt(re[k] * re[k] + im[k] * im[k] + config_.magnitude_floor);
 }
 

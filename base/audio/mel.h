@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/audio/dft.h"
 #include "base/result.h"
 
 namespace strata {
@@ -38,6 +39,9 @@ struct MelConfig {
   [[nodiscard]] double frames_per_second() const { return static_cast<double>(rate) / hop; }
   // Frames of n samples.
   [[nodiscard]] std::int64_t frames(std::int64_t samples) const;
+  // The fewest samples of which that many frames are made, and what a vocoder gives for them: hop *
+  // frames, or for the centred frames of vocos hop * (frames - 1).
+  [[nodiscard]] std::int64_t samples(std::int64_t frames) const;
 };
 [[nodiscard]] MelConfig mel_config(MelKind kind);
 
@@ -76,10 +80,8 @@ class MelFrontEnd {
   void transform(std::vector<double>& re, std::vector<double>& im) const;
 
   MelConfig config_;
+  Dft dft_;
   std::vector<double> window_;
-  std::vector<double> cos_;  // of -2 pi k / fft, for k < fft / 2
-  std::vector<double> sin_;
-  std::vector<std::uint32_t> reversed_;  // bit-reversed index
   std::vector<Band> bank_;
 };
 
