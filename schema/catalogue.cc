@@ -8,6 +8,9 @@
 namespace strata {
 namespace {
 
+// The interface of what a program of ours does itself: nothing is exported, nothing was trained.
+constexpr const char* kBuiltIn = "built-in";
+
 bool is_digest(const Value* value) {
   const std::string* text = value == nullptr ? nullptr : value->if_string();
   return text != nullptr && text->size() == 64 &&
@@ -36,8 +39,10 @@ Result<CatalogueModel> parse_model(const Value& entry, std::string_view file_nam
   const Value* settings = entry.find("settings");
   if (settings == nullptr || settings->if_object() == nullptr) return bad("settings must be a map");
   const Value* sources = entry.find("sources");
-  if (sources == nullptr || sources->if_array() == nullptr || sources->if_array()->empty())
-    return bad("sources must be a list");
+  if (sources == nullptr || sources->if_array() == nullptr) return bad("sources must be a list");
+  const Value* interface = entry.find("interface");
+  if (sources->if_array()->empty() && (interface == nullptr || *interface != Value(kBuiltIn)))
+    return bad("only what is built in has no sources");
   Array digests;
   for (const Value& source : *sources->if_array()) {
     const Value* digest = source.find("sha256");

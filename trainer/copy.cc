@@ -16,7 +16,7 @@ namespace {
 struct CopyOptions {
   std::optional<std::int64_t> items{};
   bool other_speakers = true;
-  ModelChoice vocoder{};
+  VocoderChoice vocoder{};
 };
 
 Result<CopyOptions> read_options(const Value& parameters) {
@@ -30,7 +30,7 @@ Result<CopyOptions> read_options(const Value& parameters) {
   copy.require(options.items.value_or(1) > 0, "items",
                "expected a positive count, or null for all");
   options.other_speakers = copy.flag("other_speakers", true);
-  options.vocoder = read_model_choice(vocoder);
+  options.vocoder = read_vocoder_choice(vocoder);
   STRATA_CHECK_OK(copy.finish());
   STRATA_CHECK_OK(vocoder.finish());
   return options;

@@ -4,7 +4,7 @@
 //   vocoder_copies  the same through mel and vocoder: what a perfect model could sound like
 //   other_speaker   for each item a clip of somebody else, without a text: where similarity begins
 //   parameters = {"copy": {"items": 24 or null for all, "other_speakers": true}, "vocoder":
-//   {"name", "identity"}}
+//   {"name", "identity"}}      (vocoder.h)
 #pragma once
 
 #include "base/result.h"

@@ -36,7 +36,7 @@ struct SynthesizeOptions {
   SamplingOptions sampling{};
   SpeechRules speech{};
   std::optional<std::int64_t> items{};
-  ModelChoice vocoder{};
+  VocoderChoice vocoder{};
 };
 
 bool is_there(const Value* value) { return value != nullptr && !value->is_null(); }
@@ -103,7 +103,7 @@ Result<SynthesizeOptions> read_options(const Value& parameters) {
                    fmt::format("expected 0 to {}", kGuidanceMax));
   sampling.require(options.items.value_or(1) > 0, "items",
                    "expected a positive count, or null for all");
-  options.vocoder = read_model_choice(vocoder);
+  options.vocoder = read_vocoder_choice(vocoder);
   STRATA_CHECK_OK(sampling.finish());
   STRATA_CHECK_OK(vocoder.finish());
   return options;

@@ -131,7 +131,7 @@ def write(path, model, module, inputs, tolerance, extra):
         **description(model),
         "torch_version": torch.__version__,
         "sources": [
-            {"wheel": source.wheel, "file": source.file, "sha256": source.sha256}
+            {**source.origin, "file": source.file, "sha256": source.sha256}
             for source in model.sources
         ],
         "self_test": {**listed, "tolerance": tolerance},

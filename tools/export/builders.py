@@ -14,6 +14,7 @@ import dnsmos
 import ge2e
 import hifigan
 import signals
+import vocos
 import whisper_weights
 
 SPEECH_RATE = 16000
@@ -45,10 +46,14 @@ def _vocabulary(model, folder):
     }
 
 
-def _vocoder_inputs(module):
-    wave = _wave(signals.two_tones(VOCODER_TEST_SAMPLES, hifigan.SAMPLE_RATE), VOCODER_TEST_SAMPLES)
-    with torch.no_grad():
-        return [module.mel(wave)]
+def _vocoder_inputs(sample_rate):
+    wave = _wave(signals.two_tones(VOCODER_TEST_SAMPLES, sample_rate), VOCODER_TEST_SAMPLES)
+
+    def inputs(module):
+        with torch.no_grad():
+            return [module.mel(wave)]
+
+    return inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,9 @@ class Builder:
     tolerance: float  # of |got - wanted| / max(1, |wanted|)
     extra: Callable = lambda model, folder: {}
 
+
+# Of every Vocos, of the catalogue or not.
+VOCOS = Builder(vocos.vocoder, _vocoder_inputs(vocos.SAMPLE_RATE), 1e-3)
 
 BUILDERS = {
     "whisper-base": Builder(
@@ -85,5 +93,6 @@ BUILDERS = {
         ],
         1e-3,
     ),
-    "hifigan-universal": Builder(hifigan.vocoder, _vocoder_inputs, 1e-3),
+    "hifigan-universal": Builder(hifigan.vocoder, _vocoder_inputs(hifigan.SAMPLE_RATE), 1e-3),
+    "vocos-mel-24khz": VOCOS,
 }

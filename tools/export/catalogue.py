@@ -18,6 +18,10 @@ ROLES = ("asr", "teacher", "speaker", "mos", "vocoder")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 USES = ("weights", "config", "vocabulary")
+# The interface of what a program of ours does itself: no source, no archive.
+BUILT_IN = "built-in"
+WHEEL_FIELDS = {"wheel", "wheel_sha256", "file", "sha256", "use"}
+URL_FIELDS = {"url", "file", "sha256", "use"}
 PATH = pathlib.Path(__file__).resolve().parent / "catalogue.json"
 READ_BYTES = 1 << 20
 
@@ -28,11 +32,18 @@ class CatalogueError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
+    """A file of a wheel, which scripts/bootstrap fetches, or behind a URL, which a person fetches."""
+
     wheel: str
     wheel_sha256: str
     file: str
     sha256: str
     use: str
+    url: str = ""
+
+    @property
+    def origin(self):
+        return {"url": self.url} if self.url else {"wheel": self.wheel}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +57,15 @@ class Model:
     licence: str
     sources: tuple
     settings: dict
+
+    @property
+    def built_in(self):
+        return self.interface == BUILT_IN
+
+    @property
+    def by_hand(self):
+        """Whether somebody has to fetch a source first: no package registry has it."""
+        return any(source.url for source in self.sources)
 
     def paths(self, models_folder, use):
         return [models_folder / source.file for source in self.sources if source.use == use]
@@ -82,15 +102,19 @@ def _is_plain(value):
 
 def _source(entry, where):
     _check(
-        isinstance(entry, dict)
-        and set(entry) == {"wheel", "wheel_sha256", "file", "sha256", "use"},
+        isinstance(entry, dict) and set(entry) in (WHEEL_FIELDS, URL_FIELDS),
         where,
-        "a source has wheel, wheel_sha256, file, sha256 and use",
+        "a source has file, sha256 and use, and either wheel and wheel_sha256 or url",
     )
     _check(
-        SHA256.fullmatch(entry["sha256"]) and SHA256.fullmatch(entry["wheel_sha256"]),
+        all(SHA256.fullmatch(entry[key]) for key in entry if key.endswith("sha256")),
         where,
         f"{entry['file']}: a sha256 is 64 hex digits",
+    )
+    _check(
+        entry.get("url", "https://").startswith("https://"),
+        where,
+        f"{entry['file']}: a url begins with https://",
     )
     _check(entry["use"] in USES, where, f"{entry['file']}: use is one of {', '.join(USES)}")
     path = pathlib.PurePosixPath(entry["file"])
@@ -99,7 +123,7 @@ def _source(entry, where):
         where,
         f"{entry['file']} leaves the folder of wheels",
     )
-    return Source(**entry)
+    return Source(**{"wheel": "", "wheel_sha256": "", **entry})
 
 
 def parse(text, name="catalogue.json"):
@@ -134,7 +158,13 @@ def parse(text, name="catalogue.json"):
                 f"settings.{key}: only ASCII strings, integers, and lists of one of the two",
             )
         sources = tuple(_source(source, where) for source in entry["sources"])
-        _check(any(source.use == "weights" for source in sources), where, "no source of weights")
+        _check(
+            any(source.use == "weights" for source in sources)
+            if entry["interface"] != BUILT_IN
+            else not sources,
+            where,
+            "no source of weights, or sources of what is built in",
+        )
         models.append(Model(**{**entry, "sources": sources}))
     names = [model.name for model in models]
     _check(len(set(names)) == len(names), name, "two models have one name")
@@ -159,12 +189,21 @@ def verify_sources(model, models_folder):
     """
     for source in model.sources:
         path = models_folder / source.file
+        if not path.is_file() and source.url:
+            raise FileNotFoundError(
+                f"{path} is missing. No package registry has it: fetch {source.url} and put it there, or name the "
+                "folder above with --models."
+            )
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing: it comes with the wheel {source.wheel}. Run scripts/bootstrap run (STRATA_DEPS says "
                 "where it unpacks), or name the folder of unpacked wheels with --models."
             )
         found = file_sha256(path)
+        if found != source.sha256 and source.url:
+            raise ValueError(
+                f"{path} has sha256 {found}, pinned is {source.sha256}: it is not the file of {source.url}."
+            )
         if found != source.sha256:
             raise ValueError(
                 f"{path} has sha256 {found}, pinned is {source.sha256}. Remove the file and the wheel's stamp in "

@@ -4,8 +4,9 @@ inside.
 
     tools/export/export.py [--models DIR] [--out DIR] [--force] [NAME ...]      default: all models
 
-Archives that are there already and whose metadata match the catalogue are left alone. See README.md
-beside this file.
+Archives that are there already and whose metadata match the catalogue are left alone; what is built
+in needs none. Models whose weights no package registry has are left out, unless they are named or
+their file is there. See README.md beside this file.
 """
 
 import argparse
@@ -68,6 +69,26 @@ def chosen(models, names):
     return [known[name] for name in names] if names else models
 
 
+def has_sources(model, models_folder):
+    return all((models_folder / source.file).is_file() for source in model.sources)
+
+
+def is_due(model, options, path):
+    """Whether there is something to export; says why where there is not."""
+    import archive
+
+    if model.built_in:
+        say(f"{model.name}: built into strata-trainer, there is nothing to export")
+        return False
+    if not options.force and archive.is_current(path, model):
+        say(f"{model.name}: {path} is up to date")
+        return False
+    if model.by_hand and not options.names and not has_sources(model, options.models):
+        say(f"{model.name}: left out, its weights are fetched by hand (README.md)")
+        return False
+    return True
+
+
 def export_one(model, builder, models_folder, path):
     """Verifies, builds, writes; raises on anything wrong."""
     import archive
@@ -97,7 +118,7 @@ def main(arguments):
     if wanted is None:
         return EXIT_USAGE
     try:
-        import archive
+        import archive  # noqa: F401
         from builders import BUILDERS
         from torch.jit import Error as ScriptError
     except ModuleNotFoundError as error:
@@ -110,8 +131,7 @@ def main(arguments):
     failed = []
     for model in wanted:
         path = options.out / f"{model.name}.pt"
-        if not options.force and archive.is_current(path, model):
-            say(f"{model.name}: {path} is up to date")
+        if not is_due(model, options, path):
             continue
         try:
             export_one(model, BUILDERS[model.name], options.models, path)

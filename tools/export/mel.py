@@ -1,9 +1,9 @@
-"""Mel filter banks, Slaney scale and Slaney area norm: the bank of Whisper, GE2E and HiFi-GAN
-alike.
+"""Mel filter banks. Slaney scale and Slaney area norm: the bank of Whisper, GE2E and HiFi-GAN
+alike. HTK scale without area norm: that of Vocos.
 
-Below 1 kHz the scale is linear (200/3 Hz a mel), above it logarithmic (27 mels a factor of 6.4).
-Each filter is a triangle between its neighbours' centres with area 1 (weights 2 / (high - low) at
-the peak). Computed in double, stored as float32, as librosa does.
+Slaney: below 1 kHz the scale is linear (200/3 Hz a mel), above it logarithmic (27 mels a factor of
+6.4). Each filter is a triangle between its neighbours' centres with area 1 (weights 2 / (high - low)
+at the peak). Computed in double, stored as float32, as librosa does.
 """
 
 import math
@@ -37,3 +37,15 @@ def slaney_bank(sample_rate, n_fft, bands, low_hz, high_hz):
     falling = (edges[2:, None] - bins[None, :]) / (edges[2:] - edges[1:-1])[:, None]
     triangles = numpy.maximum(0.0, numpy.minimum(rising, falling))
     return (triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]).astype(numpy.float32)
+
+
+def htk_bank(sample_rate, n_fft, bands, low_hz, high_hz):
+    """-> float32 array (bands, n_fft // 2 + 1); m = 2595 log10(1 + f / 700), triangles of height
+    1, as torchaudio makes them by default.
+    """
+    bins = numpy.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
+    low, high = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (low_hz, high_hz))
+    edges = 700.0 * (10.0 ** (numpy.linspace(low, high, bands + 2) / 2595.0) - 1.0)
+    rising = (bins[None, :] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins[None, :]) / (edges[2:] - edges[1:-1])[:, None]
+    return numpy.maximum(0.0, numpy.minimum(rising, falling)).astype(numpy.float32)

@@ -147,6 +147,26 @@ class Command(unittest.TestCase):
         self.assertRegex(err, "has sha256 [0-9a-f]{64}, pinned is 39373b86")
         self.assertEqual(list(pathlib.Path(self.folder.name, "out").iterdir()), [])
 
+    def test_weights_that_no_registry_has_are_left_out_or_named_with_where_they_are(self):
+        _, out, err = self.run_export()
+        self.assertIn("vocos-mel-24khz: left out, its weights are fetched by hand", out)
+        self.assertNotIn("vocos", err)
+        code, _, err = self.run_export("vocos-mel-24khz")
+        self.assertEqual(code, 1)
+        self.assertIn("fetch https://huggingface.co/charactr/vocos-mel-24khz/resolve/", err)
+        path = pathlib.Path(self.folder.name, "vocos_mel_24khz", "pytorch_model.bin")
+        path.parent.mkdir()
+        path.write_bytes(b"not the weights")
+        code, _, err = self.run_export("vocos-mel-24khz")
+        self.assertEqual(code, 1)
+        self.assertRegex(err, "pinned is 97ec976a[0-9a-f]+: it is not the file of https://")
+
+    def test_what_is_built_in_needs_no_archive(self):
+        code, out, err = self.run_export("griffin-lim-vocos")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("there is nothing to export", out)
+        self.assertEqual(list(pathlib.Path(self.folder.name, "out").iterdir()), [])
+
     def test_the_list_has_one_line_a_model_with_its_identity(self):
         code, out, _ = self.run_export("--list")
         self.assertEqual(code, 0)

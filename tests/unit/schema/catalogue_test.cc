@@ -18,7 +18,8 @@ TEST(Catalogue, TheShippedOneHasTheModelsOfThePipeline) {
   const auto catalogue = parse_catalogue(*text, "catalogue.json");
   ASSERT_TRUE(catalogue) << catalogue.error().message;
   for (const char* name :
-       {"whisper-base", "whisper-tiny-en-encoder", "ge2e", "distill-mos", "hifigan-universal"}) {
+       {"whisper-base", "whisper-tiny-en-encoder", "ge2e", "distill-mos", "hifigan-universal",
+        "griffin-lim-vocos", "griffin-lim-bigvgan", "griffin-lim-hifigan", "vocos-mel-24khz"}) {
     ASSERT_NE(catalogue->find(name), nullptr) << name;
     EXPECT_EQ(catalogue->find(name)->identity.size(), 64U);
   }
@@ -41,6 +42,11 @@ TEST(Catalogue, SaysWhatIsWrong) {
           R"({"catalogue": 1, "models": [{"name": "m", "role": "r", "family": "f", "exporter_version": 1, "settings": {},
                      "sources": [{"sha256": "12"}]}]})"),
       "c.json: model m: every source needs a sha256 of 64 hex digits");
+  EXPECT_EQ(
+      error_of(
+          R"({"catalogue": 1, "models": [{"name": "m", "role": "r", "family": "f", "exporter_version": 1, "settings": {},
+                     "interface": "r-1", "sources": []}]})"),
+      "c.json: model m: only what is built in has no sources");
 }
 
 }  // namespace

@@ -5,12 +5,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/script.h>
 
 #include <csignal>
-#include <cstring>
 
 #include "tests/unit/trainer/data/corpus_fixture.h"
+#include "tests/unit/trainer/toy_archive.h"
 #include "trainer/copy.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/extract.h"
@@ -26,53 +25,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using Stage = Result<int> (*)(const StageSpec&);
-
-std::string bytes_of(const at::Tensor& tensor) {
-  const at::Tensor plain = tensor.contiguous();
-  return {static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()};
-}
-
-Object listed(const char* file, const at::Tensor& tensor) {
-  Array shape;
-  for (const std::int64_t size : tensor.sizes()) shape.emplace_back(size);
-  return {{"file", file},
-          {"shape", std::move(shape)},
-          {"dtype", tensor.scalar_type() == at::kLong ? "int64" : "float32"}};
-}
-
-// An archive with one input tensor, and a layer where it is a teacher.
-void write_archive(const std::filesystem::path& path, const std::string& role,
-                   const std::string& code, const at::Tensor& input, Object settings) {
-  torch::jit::Module module(role);
-  module.define(code);
-  const bool teacher = role == "teacher";
-  std::vector<c10::IValue> values{input};
-  if (teacher) values.emplace_back(std::int64_t{2});
-  const at::Tensor output = module.forward(values).toTensor();
-  const at::Tensor layer = at::scalar_tensor(2, at::kLong);
-  Array inputs{listed("self_test/input0", input)};
-  if (teacher) inputs.emplace_back(listed("self_test/input1", layer));
-  torch::jit::ExtraFilesMap extra;
-  extra["self_test/input0"] = bytes_of(input);
-  extra["self_test/input1"] = bytes_of(layer);
-  extra["self_test/output0"] = bytes_of(output);
-  extra["strata.json"] = to_canonical_json(
-      Object{{"name", "toy"},
-             {"role", role},
-             {"family", "toy"},
-             {"version", 1},
-             {"exporter_version", 1},
-             {"identity", "toy-" + role},
-             {"interface", role + "-1"},
-             {"licence", "none"},
-             {"settings", std::move(settings)},
-             {"sources", Array{}},
-             {"torch_version", "1.13.0"},
-             {"self_test", Object{{"tolerance", 1e-4},
-                                  {"inputs", std::move(inputs)},
-                                  {"outputs", Array{listed("self_test/output0", output)}}}}});
-  module.save(path.string(), extra);
-}
 
 class Stages : public CorpusFixture {
  protected:
@@ -327,6 +279,39 @@ TEST_F(Stages, CopyWritesThreeSetsAndOtherSpeakersHaveNoText) {
   }
   EXPECT_EQ(sets, (std::map<std::string, int>{
                       {"other_speaker", 2}, {"recordings", 2}, {"vocoder_copies", 2}}));
+}
+
+TEST_F(Stages, GriffinLimTakesThePlaceOfAnExportedVocoder) {
+  std::filesystem::remove_all(folder_ / "models");
+  const auto seconds = [&](Stage stage, StageSpec spec, const std::string& name) {
+    spec.parameters.if_object()->insert_or_assign(
+        "vocoder", Object{{"name", name}, {"identity", ""}, {"iterations", 2}});
+    spec.outputs["audio"] = folder_ / "audio";
+    std::filesystem::remove_all(folder_ / "audio");
+    std::filesystem::remove_all("partial");
+    const auto code = stage(spec);
+    EXPECT_TRUE(code.has_value()) << code.error().message;
+    std::map<std::string, double> sums;
+    const auto rows = read_json_lines(folder_ / "audio" / "list.jsonl");
+    for (const Value& row : *rows)
+      sums[*row.find("set")->if_string()] += row.find("seconds")->to_double().value();
+    return sums;
+  };
+  // A copy is cut to whole frames, of 256 samples.
+  for (const char* name : {"griffin-lim-vocos", "griffin-lim-bigvgan", "griffin-lim-hifigan"}) {
+    const auto copied = seconds(run_copy, copy_spec(), name);
+    EXPECT_LE(copied.at("vocoder_copies"), copied.at("recordings")) << name;
+    EXPECT_GT(copied.at("vocoder_copies"), copied.at("recordings") - 2 * 256.0 / 22'050) << name;
+  }
+  EXPECT_GT(seconds(run_synthesize, synthesize_spec(), "griffin-lim-hifigan").at("generated"), 1);
+  StageSpec other = synthesize_spec();
+  other.outputs["audio"] = folder_ / "audio";
+  ASSERT_TRUE(other.parameters.set("vocoder.name", "griffin-lim-vocos").has_value());
+  ASSERT_TRUE(other.parameters.set("vocoder.identity", "").has_value());
+  const auto refused = run_synthesize(other);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(exit_code_of(refused.error()), exit_code::kInvalid);
+  EXPECT_THAT(refused.error().message, HasSubstr("the vocoder griffin-lim-vocos speaks \"vocos\""));
 }
 
 TEST_F(Stages, WrongInputsAreNamedAndGiveExitCodeTwo) {
