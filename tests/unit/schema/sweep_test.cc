@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include <algorithm>
 
 #include "base/files.h"
@@ -79,6 +81,37 @@ TEST(ShippedSweeps, AListsHashMakesItsKeyAndItsAbsenceNone) {
   EXPECT_NE(key_of_prepare(", rate: 24000"), key);
   EXPECT_NE(key_of_prepare(", sha256: \"00\""), key);
   EXPECT_EQ(key_of_prepare(", sha256: \"00\"").size(), 64U);
+}
+
+TEST(ShippedSweeps, AVocoderIsInTheKeysOfWhatSpeaksThroughItAndInNoOther) {
+  const auto keys = [](const std::string& vocoder) {
+    const std::string text =
+        "sweep: s\npipeline: p.yaml\nbase:\n  corpus: {kind: flite-digits}\n"
+        "  train: {updates: 10, batch: 2}\n" +
+        vocoder;
+    const auto definition =
+        read_sweep("s.yaml", [&](const std::string& path) -> Result<std::string> {
+          if (path == "s.yaml") return text;
+          const std::string folder = STRATA_SOURCE_DIR "/sweeps/pipelines/";
+          return read_file(folder + (path == "p.yaml" ? "tts_alignment.yaml" : path));
+        });
+    std::map<std::string, std::string> by_stage;
+    EXPECT_TRUE(definition) << definition.error().message;
+    const auto expansion = expand(*definition);
+    EXPECT_TRUE(expansion) << expansion.error().message;
+    for (const TaskSpec& task : expansion->tasks) by_stage[task.stage] = task.key.hex();
+    return by_stage;
+  };
+  const auto trained = keys("");
+  const auto griffin_lim = keys("  vocoder: !model griffin-lim-hifigan\n");
+  EXPECT_EQ(griffin_lim.at("train"), trained.at("train"));
+  for (const char* stage : {"synthesize", "copy", "score", "score_references"})
+    EXPECT_NE(griffin_lim.at(stage), trained.at(stage)) << stage;
+  EXPECT_NE(keys("  vocoder: !model griffin-lim-vocos\n").at("copy"), griffin_lim.at("copy"));
+  const std::string more = "  vocoder: !model griffin-lim-hifigan\n  vocoder.iterations: ";
+  EXPECT_EQ(keys(more + "60\n"), griffin_lim) << "the catalogue's own number";
+  EXPECT_NE(keys(more + "32\n").at("copy"), griffin_lim.at("copy"));
+  EXPECT_EQ(keys(more + "32\n").at("train"), griffin_lim.at("train"));
 }
 
 TEST(ShippedSweeps, TheDemoSharesCorpusFeaturesAndReferences) {
