@@ -21,8 +21,7 @@ Result<MelConfig> front_end_of(const Archive& archive) {
     const Value* mel = info.settings.find("mel");
     if (mel == nullptr || mel->if_string() == nullptr) {
       return fail(ErrorCode::kInvalid,
-                  "the vocoder {} has the interface vocoder-2, but no text "
-                  "settings.mel",
+                  "the vocoder {} has the interface vocoder-2, but no text settings.mel",
                   info.name);
     }
     kind = *mel->if_string();

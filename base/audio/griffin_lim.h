@@ -13,8 +13,8 @@
 // gives.
 //
 // The phases are drawn from the seed, so the same mel and seed give the same sound. Speech is
-// understandable and metallic; judges of naturalness mark it down, and not by the same amount for
-// all models. To see that a sweep works, not for numbers to publish.
+// understood as well as before, sounds metallic, and is marked down by judges of naturalness
+// (docs/models.md): to see that a sweep works, not for numbers to publish.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@
 
 namespace strata {
 
-inline constexpr std::int64_t kGriffinLimFramesMax = 1 << 15;  // 20 kB of memory each
+inline constexpr std::int64_t kGriffinLimFramesMax = 1 << 15;  // 29 kB of memory each
 inline constexpr int kGriffinLimIterationsMax = 10'000;
 // Louder values count as this: a band of a sine at full scale has about 9.
 inline constexpr float kGriffinLimLogMelMax = 20;
