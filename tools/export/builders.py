@@ -13,14 +13,17 @@ import distillmos
 import dnsmos
 import ge2e
 import hifigan
+import hubert
 import signals
 import vocos
 import whisper_weights
+import wavlm
 
 SPEECH_RATE = 16000
 WHISPER_TEST_SAMPLES = 16000
 SPEAKER_TEST_SAMPLES = 40000
 MOS_TEST_SAMPLES = 16000
+TEACHER_TEST_SAMPLES = 16000
 # Doubled once by the model this is exactly one window.
 DNSMOS_TEST_SAMPLES = 72080
 VOCODER_TEST_SAMPLES = 2560
@@ -96,3 +99,20 @@ BUILDERS = {
     "hifigan-universal": Builder(hifigan.vocoder, _vocoder_inputs(hifigan.SAMPLE_RATE), 1e-3),
     "vocos-mel-24khz": VOCOS,
 }
+
+
+def _utterance(module):
+    """Through all blocks."""
+    wave = signals.voice_like(TEACHER_TEST_SAMPLES, SPEECH_RATE)
+    return [_wave(wave, TEACHER_TEST_SAMPLES), module.count]
+
+
+# Models of local.json, by their settings' `network`: any checkpoint of the family is one entry there.
+NETWORKS = {
+    "hubert": Builder(hubert.teacher, _utterance, 2e-3),
+    "wavlm": Builder(wavlm.teacher, _utterance, 2e-3),
+}
+
+
+def builder_of(model):
+    return BUILDERS[model.name] if model.name in BUILDERS else NETWORKS[model.settings["network"]]

@@ -23,6 +23,9 @@ BUILT_IN = "built-in"
 WHEEL_FIELDS = {"wheel", "wheel_sha256", "file", "sha256", "use"}
 URL_FIELDS = {"url", "file", "sha256", "use"}
 PATH = pathlib.Path(__file__).resolve().parent / "catalogue.json"
+# Models whose weights no wheel has: the user fetches a file.
+LOCAL_PATH = PATH.with_name("local.json")
+LOCAL_WHEEL = "a local file"
 READ_BYTES = 1 << 20
 
 
@@ -173,6 +176,64 @@ def parse(text, name="catalogue.json"):
 
 def load(path=PATH):
     return parse(pathlib.Path(path).read_text(encoding="utf-8"), str(path))
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalModel:
+    """An entry of local.json: a Model without sources, and where its weights are to be had."""
+
+    origin: str
+    entry: dict
+
+
+def load_local(path=LOCAL_PATH):
+    """-> {name: LocalModel}, in the order of the file."""
+    document = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    _check(document.get("catalogue") == FORMAT, str(path), f"format {FORMAT} expected")
+    models = {}
+    for entry in document["models"]:
+        origin = entry.get("weights_from")
+        _check(isinstance(origin, str), f"model '{entry.get('name', '?')}'", "weights_from says where from")
+        models[entry["name"]] = LocalModel(
+            origin, {key: value for key, value in entry.items() if key != "weights_from"}
+        )
+    return models
+
+
+def with_weights(local, path):
+    """A model of local.json with the file that the user has: its hash is in the identity as that of
+    a pinned wheel's file is. It counts as its own wheel.
+    """
+    digest = file_sha256(path)
+    source = {
+        "wheel": LOCAL_WHEEL,
+        "wheel_sha256": digest,
+        "file": path.name,
+        "sha256": digest,
+        "use": "weights",
+    }
+    entry = {**local.entry, "sources": [source]}
+    return parse(json.dumps({"catalogue": FORMAT, "models": [entry]}), path.name)[0]
+
+
+def add_to_listing(path, model):
+    """Writes a catalogue of the models that ship, those that `path` has besides, and `model`: a
+    sweep that names it knows all of them. -> path
+    """
+    shipped = json.loads(PATH.read_text(encoding="utf-8"))["models"]
+    names = {entry["name"] for entry in shipped} | {model.name}
+    others = json.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else []
+    others = [entry for entry in others if entry["name"] not in names]
+    keys = ("wheel", "wheel_sha256", "file", "sha256", "use")
+    sources = [{key: getattr(source, key) for key in keys} for source in model.sources]
+    added = {**dataclasses.asdict(model), "sources": sources}
+    document = {"catalogue": FORMAT, "models": shipped + others + [added]}
+    text = json.dumps(document, indent=1) + "\n"
+    parse(text, str(path))
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
 
 
 def file_sha256(path):

@@ -3,6 +3,7 @@
 inside.
 
     tools/export/export.py [--models DIR] [--out DIR] [--force] [NAME ...]      default: all models
+    tools/export/export.py --weights FILE [--out DIR] NAME       a model of local.json, from a file
 
 Archives that are there already and whose metadata match the catalogue are left alone; what is built
 in needs none. Models whose weights no package registry has are left out, unless they are named or
@@ -51,6 +52,12 @@ def parse_arguments(arguments):
         default=deps / "exported",
         help="folder of archives (%(default)s)",
     )
+    parser.add_argument(
+        "--weights",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="a file of weights that you have fetched, for one model of local.json",
+    )
     parser.add_argument("--force", action="store_true", help="export again what is there already")
     parser.add_argument(
         "--list",
@@ -60,7 +67,24 @@ def parse_arguments(arguments):
     return parser.parse_args(arguments)
 
 
+def chosen_local(names, weights):
+    """The one model of local.json that is to be made from a file of the user's, or None."""
+    local = catalogue.load_local()
+    if len(names) != 1 or names[0] not in local:
+        complain(f"--weights goes with one NAME of local.json, which has {', '.join(local)}")
+        return None
+    if not weights.is_file():
+        complain(f"{names[0]}: {weights} is missing: fetch it from {local[names[0]].origin}")
+        return None
+    return catalogue.with_weights(local[names[0]], weights)
+
+
 def chosen(models, names):
+    local = catalogue.load_local()
+    for name in names:
+        if name in local:
+            complain(f"{name} needs --weights FILE: fetch it from {local[name].origin}")
+            return None
     known = {model.name: model for model in models}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -114,12 +138,18 @@ def main(arguments):
         for model in models:
             print(f"{model.name}\t{model.role}\t{model.family}\t{catalogue.identity(model)}")
         return 0
-    wanted = chosen(models, options.names)
+    folder = options.models
+    if options.weights is not None:
+        one = chosen_local(options.names, options.weights)
+        wanted = None if one is None else [one]
+        folder = options.weights.parent
+    else:
+        wanted = chosen(models, options.names)
     if wanted is None:
         return EXIT_USAGE
     try:
         import archive  # noqa: F401
-        from builders import BUILDERS
+        from builders import builder_of
         from torch.jit import Error as ScriptError
     except ModuleNotFoundError as error:
         complain(
@@ -134,10 +164,13 @@ def main(arguments):
         if not is_due(model, options, path):
             continue
         try:
-            export_one(model, BUILDERS[model.name], options.models, path)
+            export_one(model, builder_of(model), folder, path)
         except (OSError, ValueError, RuntimeError, ScriptError) as error:
             complain(f"{model.name}: {error}")
             failed.append(model.name)
+    if options.weights is not None and not failed:
+        listing = catalogue.add_to_listing(options.out / "catalogue.json", wanted[0])
+        say(f"{wanted[0].name}: name {listing} under `models:` of the sweep, and !model {wanted[0].name} in it")
     if failed:
         complain(f"not exported: {', '.join(failed)}")
         return EXIT_FAILED
