@@ -20,6 +20,8 @@ namespace {
 // Set by a worker, which copies the checkpoints that it is told of (docs/stages.md).
 constexpr const char* kWorkerVariable = "STRATA_ATTEMPT";
 
+}  // namespace
+
 Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
   if (!started_by_mpirun() && spec.ranks == 1) return make_single_communicator();
   if (!started_by_mpirun()) {
@@ -33,6 +35,8 @@ Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec) {
   }
   return communicator;
 }
+
+namespace {
 
 Status write_outputs(const StageSpec& spec, const ModelDescription& description,
                      const TrainOptions& options, TrainingLoop& loop) {

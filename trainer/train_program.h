@@ -2,10 +2,15 @@
 // parameters.
 #pragma once
 
+#include <memory>
+
 #include "trainer/collective/communicator.h"
 #include "trainer/stage_spec.h"
 
 namespace strata::trainer {
+
+// The gang that the spec asks for: this process alone, or MPI's.
+[[nodiscard]] Result<std::unique_ptr<Communicator>> connect(const StageSpec& spec);
 
 // What every rank of a gang does with its result. An error may be this rank's alone, with the
 // others waiting for it in a collective: it is said on standard error and ends them all with its

@@ -118,21 +118,22 @@ Result<AudioLength> read_audio_length(const std::filesystem::path& path) {
   return AudioLength{.samples = std::ssize(audio.samples), .rate = audio.rate};
 }
 
-Result<Audio> read_audio(const std::filesystem::path& path) {
+Result<Audio> read_audio(const std::filesystem::path& path, Channels which) {
   STRATA_TRY(const Sound sound, open_sound(path));
   const SF_INFO& info = sound.info;
   Audio audio{.rate = info.samplerate};
   if (length_is_exact(info)) audio.samples.reserve(static_cast<std::size_t>(info.frames));
   const auto channels = static_cast<std::size_t>(info.channels);
+  const std::size_t kept = which == Channels::kFirst ? 1 : channels;
   std::vector<float> block(kReadFrames * channels);
   // Not every header knows the length, so read until nothing comes, and compare.
   for (sf_count_t got = 0;
        (got = sf_readf_float(sound.file.get(), block.data(), kReadFrames)) > 0;) {
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(got); ++frame) {
       double sum = 0;
-      for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t c = 0; c < kept; ++c)
         sum += static_cast<double>(block[frame * channels + c]);
-      audio.samples.push_back(static_cast<float>(sum / static_cast<double>(channels)));
+      audio.samples.push_back(static_cast<float>(sum / static_cast<double>(kept)));
     }
     if (std::ssize(audio.samples) > kAudioSamplesMax) {
       return fail(ErrorCode::kTooLarge,

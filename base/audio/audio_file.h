@@ -24,11 +24,15 @@ struct Audio {
   }
 };
 
-// Reads what libsndfile reads (wav, flac, ogg, mp3). Channels are averaged. An error names the
-// file; a file without a sample, longer than kAudioSamplesMax, or holding NaN or infinity is
-// refused. kDamaged where fewer samples come than the header announces; a cut ogg or mp3 cannot be
-// told from a short one, nor a WAV whose writer never filled in its length.
-[[nodiscard]] Result<Audio> read_audio(const std::filesystem::path& path);
+// What becomes of several channels.
+enum class Channels { kAverage, kFirst };
+
+// Reads what libsndfile reads (wav, flac, ogg, mp3). An error names the file; a file without a
+// sample, longer than kAudioSamplesMax, or holding NaN or infinity is refused. kDamaged where fewer
+// samples come than the header announces; a cut ogg or mp3 cannot be told from a short one, nor a
+// WAV whose writer never filled in its length.
+[[nodiscard]] Result<Audio> read_audio(const std::filesystem::path& path,
+                                       Channels channels = Channels::kAverage);
 
 struct AudioLength {
   std::int64_t samples = 0;  // of one channel

@@ -2,220 +2,396 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <vector>
 
 #include "base/audio/audio_file.h"
-#include "base/audio/resample.h"
-#include "base/fields.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "base/torch/archive.h"
 #include "base/torch/guard.h"
 #include "base/torch/torch.h"
+#include "trainer/data/feature_statistics.h"
 #include "trainer/data/features.h"
 #include "trainer/data/item_store.h"
 #include "trainer/data/manifest.h"
-#include "trainer/model_choice.h"
+#include "trainer/data/teacher.h"
 #include "trainer/progress.h"
 #include "trainer/tensor_file.h"
+#include "trainer/train_program.h"
 
 namespace strata::trainer {
 namespace {
 
-constexpr const char* kInterface = "teacher-1";
-constexpr std::int64_t kLayerMax = 1000;
+constexpr const char* kStoreFolder = "partial";
+constexpr const char* kTensor = "features";
+// Ranks meet this often to count together and to look for a request to stop.
+constexpr double kRoundSeconds = 5;
+// A checkpoint links and hashes everything that is finished: with pauses that grow with the work,
+// all of them together cost as much as a few passes over the output.
+constexpr double kCheckpointShare = 0.25;
 
 using SteadyClock = std::chrono::steady_clock;
 
-struct TeacherOptions {
-  ModelChoice model{};
-  std::int64_t layer = 0;
-  bool half = true;
-
-  [[nodiscard]] Object describe() const {
-    return {{"name", model.name},
-            {"identity", model.identity},
-            {"layer", layer},
-            {"dtype", half ? "fp16" : "fp32"}};
-  }
-};
-
-Result<TeacherOptions> read_options(const Value& parameters) {
-  Fields fields(parameters, "parameters");
-  Fields teacher(fields.required_child("teacher"), "parameters.teacher");
-  STRATA_CHECK_OK(fields.finish());
-  TeacherOptions options{.layer = teacher.integer("layer")};
-  Fields model(teacher.required_child("model"), "parameters.teacher.model");
-  options.model = read_model_choice(model);
-  STRATA_CHECK_OK(model.finish());
-  options.half = teacher.choice("dtype", {"fp16", "fp32"}, "fp16") == "fp16";
-  teacher.require(options.layer >= 1 && options.layer <= kLayerMax, "layer",
-                  "expected a layer's number, counted from 1");
-  STRATA_CHECK_OK(teacher.finish());
-  return options;
+double seconds_since(SteadyClock::time_point then) {
+  return std::chrono::duration<double>(SteadyClock::now() - then).count();
 }
-
-class Teacher {
- public:
-  static Result<Teacher> load(const StageSpec& spec, const TeacherOptions& options) {
-    STRATA_TRY(const auto path, Archive::path_of(spec.models, options.model.name));
-    STRATA_TRY(Archive archive, Archive::load(path, {.role = "teacher",
-                                                     .interface = kInterface,
-                                                     .identity = options.model.identity}));
-    Teacher teacher(std::move(archive), options);
-    STRATA_TRY(teacher.rate_, teacher.archive_.setting("sample_rate"));
-    STRATA_TRY(teacher.window_, teacher.archive_.setting("window_samples"));
-    STRATA_TRY(teacher.frames_per_second_, teacher.archive_.setting("frames_per_second"));
-    STRATA_TRY(teacher.width_, teacher.archive_.setting("width"));
-    STRATA_TRY(const std::int64_t layers, teacher.archive_.setting("encoder_layers"));
-    if (teacher.rate_ <= 0 || teacher.window_ <= 0 || teacher.frames_per_second_ <= 0 ||
-        teacher.width_ <= 0) {
-      return fail(ErrorCode::kInvalid, "exported model {}: its settings are not positive",
-                  path.string());
-    }
-    if (options.layer > layers) {
-      return fail(ErrorCode::kInvalid,
-                  "parameters.teacher.layer: the teacher {} has {} layers, {} was asked for",
-                  options.model.name, layers, options.layer);
-    }
-    return teacher;
-  }
-
-  // (frames, width) in the type to store.
-  Result<at::Tensor> hear(const std::string& id, const std::filesystem::path& recording) {
-    STRATA_TRY(const Audio audio, read_audio(recording));
-    const std::vector<float> samples = resample(audio.samples, audio.rate, static_cast<int>(rate_));
-    std::vector<at::Tensor> windows;
-    for (std::int64_t start = 0; start < std::ssize(samples); start += window_) {
-      const std::int64_t count = std::min(window_, std::ssize(samples) - start);
-      // (1, samples), silence after the speech.
-      at::Tensor window = at::zeros({1, window_}, at::kFloat);
-      std::memcpy(window.data_ptr(), samples.data() + start,
-                  static_cast<std::size_t>(count) * sizeof(float));
-      auto ran = archive_.run_one({window, options_.layer});
-      if (!ran) return tl::unexpected(ran.error().while_doing("hearing " + id));
-      const at::Tensor heard = std::move(*ran);
-      if (heard.dim() != 3 || heard.size(0) != 1 || heard.size(2) != width_) {
-        return fail(ErrorCode::kInvalid,
-                    "the teacher {} gave a tensor of another shape than (1, frames, {})",
-                    options_.model.name, width_);
-      }
-      const std::int64_t frames = teacher_frames(count, rate_, frames_per_second_);
-      windows.push_back(heard[0].slice(0, 0, std::min(frames, heard.size(1))));
-    }
-    const at::Tensor all = at::cat(windows, 0);
-    at::Tensor stored = all.to(options_.half ? at::kHalf : at::kFloat).contiguous();
-    if (stored.isfinite().all().item<bool>()) return stored;
-    if (!all.isfinite().all().item<bool>()) {
-      return fail(ErrorCode::kInvalid, "the teacher {} gave values that are not finite for {} ({})",
-                  options_.model.name, id, recording.string());
-    }
-    return fail(ErrorCode::kInvalid,
-                "the teacher {} gave values up to {:.4g} for {} ({}), which fp16 cannot hold: set "
-                "teacher.dtype to fp32",
-                options_.model.name, all.abs().max().item<double>(), id, recording.string());
-  }
-
-  [[nodiscard]] Object report() const {
-    return {{"teacher", options_.describe()},
-            {"width", width_},
-            {"frames_per_second", frames_per_second_}};
-  }
-
- private:
-  Teacher(Archive archive, TeacherOptions options)
-      : archive_(std::move(archive)), options_(std::move(options)) {}
-  Archive archive_;
-  TeacherOptions options_;
-  std::int64_t rate_ = 0;
-  std::int64_t window_ = 0;
-  std::int64_t frames_per_second_ = 0;
-  std::int64_t width_ = 0;
-};
 
 // Items are stored under the hash of their recording: another corpus that shares recordings may
 // resume from them too.
 std::string store_name(const Item& item) { return item.sha256 + ".safetensors"; }
+std::string reject_name(const Item& item) { return item.sha256 + ".reject.txt"; }
 
-Status extract_item(const Corpus& corpus, const Item& item, Teacher& teacher,
-                    const ItemStore& store) {
-  STRATA_TRY(at::Tensor features, teacher.hear(item.id, corpus.audio_path(item)));
-  NamedTensors tensors;
-  tensors.emplace("features", std::move(features));
-  return write_tensors(store.path(store_name(item)), tensors);
+// It is the recording, not this machine or this teacher.
+bool is_rejectable(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kInvalid:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kDamaged:
+    case ErrorCode::kTooLarge: return true;
+    case ErrorCode::kConflict:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kInternal: return false;
+  }
+  return false;
 }
 
-Status assemble(const std::vector<const Item*>& items, const ItemStore& store,
-                const Teacher& teacher, const std::filesystem::path& output) {
-  STRATA_CHECK_OK(make_folder(output));
-  FeatureWriter writer(output);
-  for (const Item* item : items) {
-    STRATA_TRY(NamedTensors tensors, read_tensors(store.path(store_name(*item))));
-    const auto found = tensors.find("features");
-    if (found == tensors.end() || found->second.dim() != 2) {
-      return fail(ErrorCode::kDamaged, "{} holds no features: remove it",
-                  store.path(store_name(*item)).string());
-    }
-    STRATA_CHECK_OK(writer.add(item->id, found->second, item->sha256));
+class Extraction {
+ public:
+  Extraction(const Corpus& corpus, Teacher& teacher, ItemStore store, Communicator& ranks,
+             std::filesystem::path output)
+      : corpus_(corpus),
+        teacher_(teacher),
+        store_(std::move(store)),
+        ranks_(ranks),
+        output_(std::move(output)) {}
+
+  Result<int> run();
+
+ private:
+  // What the ranks tell each other; numbers are sums over all of them.
+  struct Tally {
+    double left = 0;      // items that nobody has tried
+    double computed = 0;  // items of this attempt
+    double seconds = 0;   // of their recordings
+    double rejected = 0;
+    double stop = 0;  // ranks that were asked to
+    double due = 0;   // ranks that want a checkpoint
+  };
+  static_assert(sizeof(Tally) == 6 * sizeof(double));
+
+  void choose();
+  [[nodiscard]] bool first() const { return ranks_.rank() == 0; }
+  [[nodiscard]] bool is_mine(std::size_t index) const {
+    return index % static_cast<std::size_t>(ranks_.size()) ==
+           static_cast<std::size_t>(ranks_.rank());
   }
-  return writer.finish(teacher.report());
+  Result<std::optional<int>> map();
+  Status work();
+  Status extract_item(std::size_t index);
+  Result<Tally> meet();
+  Status say(const Tally& all);
+  Status checkpoint();
+  Status check_rejects(const Tally& all) const;
+
+  Status assemble();
+  Status find_frames();
+  void lay_out();
+  Status write_shard(std::int64_t shard, FeatureStatistics& statistics);
+  Status write_lists(const FeatureStatistics& statistics);
+  Status record_speed(const Tally& all) const;
+
+  const Corpus& corpus_;
+  Teacher& teacher_;
+  ItemStore store_;
+  Communicator& ranks_;
+  std::filesystem::path output_;
+  std::optional<Progress> progress_{};  // of rank 0
+
+  std::vector<const Item*> items_{};
+  std::int64_t allowed_ = 0;            // rejects
+  std::vector<std::size_t> pending_{};  // mine, the last one first
+  Tally mine_{};
+  std::int64_t done_ = 0;  // items, by all
+  SteadyClock::time_point began_ = SteadyClock::now();
+  SteadyClock::time_point saved_ = SteadyClock::now();
+
+  std::vector<double> frames_{};          // of every item; 0 of those without features
+  std::vector<std::int64_t> shard_of_{};  // of every item
+  std::int64_t shards_ = 0;
+};
+
+void Extraction::choose() {
+  for (const Item& item : corpus_.items) {
+    if (item.split == Split::kTrain || item.split == Split::kHeldout) items_.push_back(&item);
+  }
+  allowed_ = teacher_.options().rejects_allowed(std::ssize(items_));
+  frames_.resize(items_.size());
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (!is_mine(i) || store_.has(store_name(*items_[i]))) continue;
+    if (allowed_ > 0 && store_.has(reject_name(*items_[i]))) {
+      ++mine_.rejected;
+    } else {
+      pending_.push_back(i);
+    }
+  }
+  std::ranges::reverse(pending_);
+}
+
+Status Extraction::extract_item(std::size_t index) {
+  const Item& item = *items_[index];
+  const std::filesystem::path path = corpus_.audio_path(item);
+  const Channels channels =
+      teacher_.options().first_channel ? Channels::kFirst : Channels::kAverage;
+  auto heard =
+      read_audio(path, channels).and_then([&](const Audio& audio) { return teacher_.hear(audio); });
+  if (heard) {
+    frames_[index] = static_cast<double>(heard->size(0));
+    NamedTensors tensors;
+    tensors.emplace(kTensor, std::move(*heard));
+    return write_tensors(store_.path(store_name(item)), tensors);
+  }
+  if (allowed_ == 0 || !is_rejectable(heard.error())) {
+    return tl::unexpected(
+        heard.error().while_doing(fmt::format("hearing {} ({})", item.id, path.string())));
+  }
+  ++mine_.rejected;
+  // Whoever reads it elsewhere has the corpus in another folder.
+  std::string reason = heard.error().message;
+  if (const auto at = reason.find(path.string()); at != std::string::npos)
+    reason.replace(at, path.string().size(), item.audio);
+  log_info("extract", "{} is rejected: {}", item.id, reason);
+  return write_file_atomic(store_.path(reject_name(item)), reason);
+}
+
+// One item at least, where there is one: so every attempt, however often it is stopped, brings the
+// task forward. A rank without others meets nobody, so its rounds are single items.
+Status Extraction::work() {
+  const auto began = SteadyClock::now();
+  do {
+    if (pending_.empty()) return {};
+    const std::size_t index = pending_.back();
+    pending_.pop_back();
+    // Two items may be one recording.
+    if (store_.has(store_name(*items_[index]))) continue;
+    STRATA_CHECK_OK(extract_item(index));
+    ++mine_.computed;
+    mine_.seconds += items_[index]->seconds();
+  } while (ranks_.size() > 1 && !stop_requested() && seconds_since(began) < kRoundSeconds);
+  return {};
+}
+
+Result<Extraction::Tally> Extraction::meet() {
+  const double pause = std::max(kItemCheckpointSeconds, kCheckpointShare * seconds_since(began_));
+  mine_.left = static_cast<double>(pending_.size());
+  mine_.stop = stop_requested() ? 1 : 0;
+  mine_.due = first() && seconds_since(saved_) > pause ? 1 : 0;
+  double numbers[] = {mine_.left,     mine_.computed, mine_.seconds,
+                      mine_.rejected, mine_.stop,     mine_.due};
+  STRATA_CHECK_OK(ranks_.all_reduce_sum(std::span<double>(numbers)));
+  return Tally{.left = numbers[0],
+               .computed = numbers[1],
+               .seconds = numbers[2],
+               .rejected = numbers[3],
+               .stop = numbers[4],
+               .due = numbers[5]};
+}
+
+Status Extraction::say(const Tally& all) {
+  done_ = std::ssize(items_) - static_cast<std::int64_t>(all.left);
+  if (!progress_) return {};
+  const double speed = all.computed / std::max(seconds_since(began_), 1e-9);
+  Metrics metrics{{"items_per_second", speed},
+                  {"audio_seconds_per_second", all.seconds / std::max(seconds_since(began_), 1e-9)},
+                  {"rejected", all.rejected}};
+  if (all.computed > 0) metrics["eta_seconds"] = all.left / speed;
+  return progress_->report(done_, std::ssize(items_), metrics);
+}
+
+Status Extraction::check_rejects(const Tally& all) const {
+  if (all.rejected <= static_cast<double>(allowed_)) return {};
+  std::string example;
+  for (const Item* item : items_) {
+    const auto reason = read_file(store_.path(reject_name(*item)));
+    if (!reason || store_.has(store_name(*item))) continue;
+    example = fmt::format("; the first: {}: {}", item->id, *reason);
+    break;
+  }
+  return fail(ErrorCode::kInvalid,
+              "{} of {} recordings are rejected, parameters.teacher.rejects_max allows {}{}",
+              all.rejected, items_.size(), allowed_, example);
+}
+
+Status Extraction::checkpoint() {
+  if (first()) STRATA_CHECK_OK(store_.checkpoint(done_, *progress_));
+  // Nobody writes into the folder that is being copied.
+  return ranks_.barrier();
+}
+
+Result<std::optional<int>> Extraction::map() {
+  // Nobody begins before all have seen what is there.
+  STRATA_TRY(Tally all, meet());
+  STRATA_CHECK_OK(say(all));
+  while (all.left > 0) {
+    STRATA_CHECK_OK(work());
+    STRATA_TRY(all, meet());
+    STRATA_CHECK_OK(check_rejects(all));
+    STRATA_CHECK_OK(say(all));
+    if (all.left == 0 || (all.stop == 0 && all.due == 0)) continue;
+    STRATA_CHECK_OK(checkpoint());
+    saved_ = SteadyClock::now();
+    if (all.stop > 0) return exit_code::kStopped;
+  }
+  STRATA_CHECK_OK(check_rejects(all));
+  if (first()) {
+    STRATA_CHECK_OK(record_speed(all));
+    log_info("extract", "{} items, {} of them computed now, {} rejected, in {:.1f} s",
+             items_.size(), all.computed, all.rejected, seconds_since(began_));
+  }
+  return std::optional<int>{};
+}
+
+Status Extraction::find_frames() {
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const Item& item = *items_[i];
+    if (!is_mine(i) || frames_[i] > 0 || !store_.has(store_name(item))) continue;
+    STRATA_TRY(const NamedTensors tensors, read_tensors(store_.path(store_name(item))));
+    const auto found = tensors.find(kTensor);
+    if (found == tensors.end() || found->second.dim() != 2 ||
+        found->second.size(1) != teacher_.width() || found->second.size(0) == 0) {
+      return fail(ErrorCode::kDamaged, "{} holds no features: remove it",
+                  store_.path(store_name(item)).string());
+    }
+    frames_[i] = static_cast<double>(found->second.size(0));
+  }
+  // Exact: each number is one rank's.
+  return ranks_.all_reduce_sum(std::span(frames_));
+}
+
+// Shards of at most kFeatureShardBytes (or one item), in the order of the ids.
+void Extraction::lay_out() {
+  const double of_frame = static_cast<double>(teacher_.width()) * (teacher_.options().half ? 2 : 4);
+  shard_of_.assign(items_.size(), 0);
+  double held = 0;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const double bytes = frames_[i] * of_frame;
+    if (held > 0 && bytes > 0 && held + bytes > static_cast<double>(kFeatureShardBytes)) {
+      ++shards_;
+      held = 0;
+    }
+    held += bytes;
+    shard_of_[i] = shards_;
+  }
+  if (held > 0) ++shards_;
+}
+
+Status Extraction::write_shard(std::int64_t shard, FeatureStatistics& statistics) {
+  NamedTensors tensors;
+  const auto [begin, end] = std::ranges::equal_range(shard_of_, shard);
+  for (auto at = begin; at != end; ++at) {
+    const auto index = static_cast<std::size_t>(at - shard_of_.begin());
+    if (frames_[index] == 0) continue;
+    const std::filesystem::path path = store_.path(store_name(*items_[index]));
+    STRATA_TRY(NamedTensors stored, read_tensors(path));
+    const auto found = stored.find(kTensor);
+    if (found == stored.end() || found->second.dim() != 2 ||
+        static_cast<double>(found->second.size(0)) != frames_[index]) {
+      return fail(ErrorCode::kDamaged, "{} holds no features: remove it", path.string());
+    }
+    statistics.add(static_cast<std::int64_t>(index), shard, found->second);
+    tensors.emplace(items_[index]->id, std::move(found->second));
+  }
+  return write_tensors(output_ / feature_shard_name(shard), tensors);
+}
+
+Status Extraction::write_lists(const FeatureStatistics& statistics) {
+  FeatureIndex index;
+  FeatureRejects rejects;
+  double seconds = 0;
+  double lost = 0;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const Item& item = *items_[i];
+    if (frames_[i] > 0) {
+      index[item.id] = {.file = feature_shard_name(shard_of_[i]),
+                        .frames = static_cast<std::int64_t>(frames_[i]),
+                        .sha256 = item.sha256};
+      seconds += item.seconds();
+    } else {
+      STRATA_TRY(rejects[item.id], read_file(store_.path(reject_name(item))));
+      lost += item.seconds();
+    }
+  }
+  Object about = statistics.describe();
+  about["seconds"] = seconds;
+  about["frames_per_second"] = static_cast<double>(statistics.frames()) / seconds;
+  about["rejected"] = static_cast<std::int64_t>(rejects.size());
+  about["coverage"] =
+      Object{{"items", static_cast<double>(index.size()) / static_cast<double>(items_.size())},
+             {"seconds", seconds / (seconds + lost)}};
+  Object report = teacher_.report();
+  report["statistics"] = std::move(about);
+  const std::int64_t bytes =
+      statistics.frames() * teacher_.width() * (teacher_.options().half ? 2 : 4);
+  return write_feature_lists(output_, index, allowed_ > 0 ? &rejects : nullptr, bytes,
+                             std::move(report));
+}
+
+Status Extraction::assemble() {
+  STRATA_CHECK_OK(find_frames());
+  lay_out();
+  if (shards_ == 0)
+    return fail(ErrorCode::kInvalid, "{}: there is no recording with features",
+                corpus_.folder.string());
+  STRATA_CHECK_OK(make_folder(output_));
+  FeatureStatistics statistics(std::ssize(items_), shards_, teacher_.width());
+  for (std::int64_t shard = ranks_.rank(); shard < shards_; shard += ranks_.size())
+    STRATA_CHECK_OK(write_shard(shard, statistics));
+  STRATA_CHECK_OK(statistics.sum_over(ranks_));
+  if (first()) STRATA_CHECK_OK(write_lists(statistics));
+  return ranks_.barrier();
+}
+
+Status Extraction::record_speed(const Tally& all) const {
+  const double seconds = std::max(seconds_since(began_), 1e-9);
+  return write_file_atomic(
+      "recorded.json", to_pretty_json(Object{{"items_computed", all.computed},
+                                             {"items_per_second", all.computed / seconds},
+                                             {"audio_seconds_per_second", all.seconds / seconds}}) +
+                           "\n");
+}
+
+Result<int> Extraction::run() {
+  if (first()) {
+    STRATA_TRY(progress_, Progress::open(std::filesystem::current_path()));
+  }
+  choose();
+  STRATA_TRY(const std::optional<int> ended, map());
+  if (ended) return *ended;
+  auto assembled = from_torch("assembling features", [&] { return assemble(); });
+  if (!assembled) return tl::unexpected(assembled.error());
+  if (first()) store_.discard();
+  return exit_code::kSucceeded;
+}
+
+Result<int> extract(const StageSpec& spec, Communicator& ranks) {
+  STRATA_TRY(TeacherOptions options, read_teacher_options(spec.parameters));
+  STRATA_TRY(const auto corpus_folder, spec.input("corpus"));
+  STRATA_TRY(const auto output, spec.output("features"));
+  STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
+  STRATA_TRY(Teacher teacher, Teacher::load(spec.models, std::move(options)));
+  ItemStore store = ItemStore::join(kStoreFolder);
+  if (ranks.rank() == 0) {
+    STRATA_TRY(store, ItemStore::open(kStoreFolder, spec, teacher.options().describe()));
+  }
+  STRATA_CHECK_OK(ranks.barrier());
+  return Extraction(corpus, teacher, std::move(store), ranks, output).run();
 }
 
 }  // namespace
 
-std::int64_t teacher_frames(std::int64_t samples, std::int64_t rate,
-                            std::int64_t frames_per_second) {
-  return (samples * frames_per_second + rate - 1) / rate;
-}
-
 Result<int> run_extract(const StageSpec& spec) {
-  STRATA_TRY(const TeacherOptions options, read_options(spec.parameters));
-  STRATA_TRY(const auto corpus_folder, spec.input("corpus"));
-  STRATA_TRY(const auto output, spec.output("features"));
-  STRATA_TRY(const Corpus corpus, read_corpus(corpus_folder));
-  STRATA_TRY(Teacher teacher, Teacher::load(spec, options));
-  STRATA_TRY(ItemStore store, ItemStore::open("partial", spec, options.describe()));
-  STRATA_TRY(Progress progress, Progress::open(std::filesystem::current_path()));
-
-  std::vector<const Item*> items;
-  for (const Item& item : corpus.items) {
-    if (item.split == Split::kTrain || item.split == Split::kHeldout) items.push_back(&item);
-  }
-  const std::int64_t total = std::ssize(items);
-  std::int64_t step = 0;
-  std::int64_t computed = 0;
-  const auto began = SteadyClock::now();
-  auto saved = began;
-  const auto seconds_since = [](SteadyClock::time_point then) {
-    return std::chrono::duration<double>(SteadyClock::now() - then).count();
-  };
-  for (const Item* item : items) {
-    const bool fresh = !store.has(store_name(*item));
-    if (fresh) {
-      STRATA_CHECK_OK(extract_item(corpus, *item, teacher, store));
-      ++computed;
-    }
-    ++step;
-    STRATA_CHECK_OK(
-        progress.report(step, total,
-                        {{"items_per_second",
-                          static_cast<double>(computed) / std::max(seconds_since(began), 1e-9)}}));
-    // Only after work of its own: so every attempt, however often it is stopped, brings the task
-    // forward.
-    const bool due = stop_requested() || seconds_since(saved) > kItemCheckpointSeconds;
-    if (fresh && due && step < total) {
-      STRATA_CHECK_OK(store.checkpoint(step, progress));
-      saved = SteadyClock::now();
-      if (stop_requested()) return exit_code::kStopped;
-    }
-  }
-  auto assembled =
-      from_torch("assembling features", [&] { return assemble(items, store, teacher, output); });
-  if (!assembled) return tl::unexpected(assembled.error());
-  store.discard();
-  log_info("extract", "{} items, {} of them computed now, in {:.1f} s", total, computed,
-           seconds_since(began));
-  return exit_code::kSucceeded;
+  STRATA_TRY(const auto ranks, connect(spec));
+  return end_together(extract(spec, *ranks), *ranks);
 }
 
 }  // namespace strata::trainer

@@ -11,6 +11,7 @@ namespace strata::trainer {
 namespace {
 
 constexpr const char* kIndexFile = "index.jsonl";
+constexpr const char* kRejectsFile = "rejects.jsonl";
 constexpr const char* kReportFile = "report.json";
 
 Result<std::int64_t> read_width(const std::filesystem::path& folder) {
@@ -23,6 +24,20 @@ Result<std::int64_t> read_width(const std::filesystem::path& folder) {
   if (!number || *number <= 0)
     return fail(ErrorCode::kInvalid, "{}: no width in it", (folder / kReportFile).string());
   return *number;
+}
+
+Result<FeatureRejects> read_rejects(const std::filesystem::path& path) {
+  FeatureRejects rejects;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return rejects;
+  STRATA_TRY(const std::vector<Value> lines, read_json_lines(path));
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    Fields fields(lines[i], fmt::format("{}: entry {}", path.string(), i + 1));
+    const std::string id = fields.text("id");
+    rejects[id] = fields.text("reason");
+    STRATA_CHECK_OK(fields.finish());
+  }
+  return rejects;
 }
 
 }  // namespace
@@ -44,11 +59,19 @@ Result<FeatureFolder> FeatureFolder::open(const std::filesystem::path& folder) {
     STRATA_CHECK_OK(fields.finish());
     features.index_[id] = std::move(entry);
   }
+  STRATA_TRY(features.rejects_, read_rejects(folder / kRejectsFile));
   return features;
 }
 
 Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string& sha256) {
   const auto found = index_.find(id);
+  if (const auto rejected = rejects_.find(id);
+      found == index_.end() && rejected != rejects_.end()) {
+    return fail(ErrorCode::kInvalid,
+                "{}: the item {} has no features, `extract` rejected it ({}): take it out of the "
+                "corpus, or mend its recording",
+                folder_.string(), id, rejected->second);
+  }
   if (found == index_.end())
     return fail(ErrorCode::kInvalid, "{}: no features of the item {}: extract them again",
                 folder_.string(), id);
@@ -76,8 +99,29 @@ Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string&
   return stored.to(at::kFloat);
 }
 
-std::string FeatureWriter::shard_name() const {
-  return fmt::format("features-{:05}.safetensors", shards_);
+std::string feature_shard_name(std::int64_t shard) {
+  return fmt::format("features-{:05}.safetensors", shard);
+}
+
+Status write_feature_lists(const std::filesystem::path& folder, const FeatureIndex& index,
+                           const FeatureRejects* rejects, std::int64_t bytes, Object report) {
+  std::string lines;
+  for (const auto& [id, entry] : index) {
+    lines +=
+        to_canonical_json(Object{
+            {"id", id}, {"file", entry.file}, {"frames", entry.frames}, {"sha256", entry.sha256}}) +
+        "\n";
+  }
+  STRATA_CHECK_OK(write_file_atomic(folder / kIndexFile, lines));
+  if (rejects != nullptr) {
+    lines.clear();
+    for (const auto& [id, reason] : *rejects)
+      lines += to_canonical_json(Object{{"id", id}, {"reason", reason}}) + "\n";
+    STRATA_CHECK_OK(write_file_atomic(folder / kRejectsFile, lines));
+  }
+  report["items"] = static_cast<std::int64_t>(index.size());
+  report["bytes"] = bytes;
+  return write_file_atomic(folder / kReportFile, to_pretty_json(report) + "\n");
 }
 
 Status FeatureWriter::add(const std::string& id, at::Tensor features, const std::string& sha256) {
@@ -85,7 +129,7 @@ Status FeatureWriter::add(const std::string& id, at::Tensor features, const std:
   STRATA_ASSERT(features.dim() == 2);
   const auto bytes = static_cast<std::int64_t>(features.nbytes());
   if (!shard_.empty() && bytes_in_shard_ + bytes > shard_bytes_) STRATA_CHECK_OK(close_shard());
-  index_[id] = {.file = shard_name(), .frames = features.size(0), .sha256 = sha256};
+  index_[id] = {.file = feature_shard_name(shards_), .frames = features.size(0), .sha256 = sha256};
   bytes_in_shard_ += bytes;
   bytes_ += bytes;
   shard_.emplace(id, std::move(features));
@@ -93,7 +137,7 @@ Status FeatureWriter::add(const std::string& id, at::Tensor features, const std:
 }
 
 Status FeatureWriter::close_shard() {
-  STRATA_CHECK_OK(write_tensors(folder_ / shard_name(), shard_));
+  STRATA_CHECK_OK(write_tensors(folder_ / feature_shard_name(shards_), shard_));
   shard_.clear();
   bytes_in_shard_ = 0;
   ++shards_;
@@ -102,17 +146,7 @@ Status FeatureWriter::close_shard() {
 
 Status FeatureWriter::finish(Object report) {
   if (!shard_.empty()) STRATA_CHECK_OK(close_shard());
-  std::string index;
-  for (const auto& [id, entry] : index_) {
-    index +=
-        to_canonical_json(Object{
-            {"id", id}, {"file", entry.file}, {"frames", entry.frames}, {"sha256", entry.sha256}}) +
-        "\n";
-  }
-  report["items"] = static_cast<std::int64_t>(index_.size());
-  report["bytes"] = bytes_;
-  STRATA_CHECK_OK(write_file_atomic(folder_ / kIndexFile, index));
-  return write_file_atomic(folder_ / kReportFile, to_pretty_json(report) + "\n");
+  return write_feature_lists(folder_, index_, nullptr, bytes_, std::move(report));
 }
 
 }  // namespace strata::trainer

@@ -6,9 +6,13 @@
 //   index.jsonl
 //       {"id", "file", "frames", "sha256"} ordered by id; sha256 is that of the recording
 //
+//   rejects.jsonl
+//       {"id", "reason"} ordered by id: recordings without features; only where `extract` was
+//       allowed to go on without them
+//
 //   report.json
 //       {"teacher": {"name", "identity", "layer", "dtype"}, "width", "frames_per_second", "items",
-//       "bytes"}
+//       "bytes", "statistics"}
 #pragma once
 
 #include <cstdint>
@@ -32,6 +36,15 @@ struct FeatureEntry {
   std::int64_t frames = 0;
   std::string sha256{};
 };
+using FeatureIndex = std::map<std::string, FeatureEntry>;   // by id
+using FeatureRejects = std::map<std::string, std::string>;  // id -> reason
+
+[[nodiscard]] std::string feature_shard_name(std::int64_t shard);
+// Index, rejects (unless there is nothing to say: no map) and report, which is completed with items
+// and bytes, in this order: without a report there is no folder.
+[[nodiscard]] Status write_feature_lists(const std::filesystem::path& folder,
+                                         const FeatureIndex& index, const FeatureRejects* rejects,
+                                         std::int64_t bytes, Object report);
 
 // Reads; one shard is held in memory at a time, so asking in the order of the ids reads every byte
 // once.
@@ -41,12 +54,13 @@ class FeatureFolder {
 
   [[nodiscard]] std::int64_t width() const { return width_; }
   // (frames, width) float32. An error where the item is missing, or its features are those of
-  // another recording.
+  // another recording; it says why the item was rejected, where it was.
   [[nodiscard]] Result<at::Tensor> load(const std::string& id, const std::string& sha256);
 
  private:
   std::filesystem::path folder_{};
-  std::map<std::string, FeatureEntry> index_{};
+  FeatureIndex index_{};
+  FeatureRejects rejects_{};
   std::int64_t width_ = 0;
   std::string open_shard_{};
   NamedTensors tensors_{};
@@ -66,16 +80,15 @@ class FeatureWriter {
   [[nodiscard]] Status finish(Object report);
 
  private:
-  [[nodiscard]] std::string shard_name() const;
   [[nodiscard]] Status close_shard();
 
   std::filesystem::path folder_;
   std::int64_t shard_bytes_;
-  std::map<std::string, FeatureEntry> index_{};
+  FeatureIndex index_{};
   NamedTensors shard_{};
   std::int64_t bytes_in_shard_ = 0;
   std::int64_t bytes_ = 0;
-  int shards_ = 0;
+  std::int64_t shards_ = 0;
 };
 
 }  // namespace strata::trainer

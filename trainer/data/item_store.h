@@ -21,6 +21,11 @@ class ItemStore {
   [[nodiscard]] static Result<ItemStore> open(const std::filesystem::path& folder,
                                               const StageSpec& spec, const Value& settings);
 
+  // The folder as another rank opened it; REQUIRES: that was done.
+  [[nodiscard]] static ItemStore join(const std::filesystem::path& folder) {
+    return ItemStore(folder);
+  }
+
   // A finished item is a file that was written atomically under this path.
   [[nodiscard]] std::filesystem::path path(const std::string& file) const { return folder_ / file; }
   [[nodiscard]] bool has(const std::string& file) const;

@@ -15,6 +15,7 @@
 #include "trainer/data/extract.h"
 #include "trainer/data/features.h"
 #include "trainer/data/manifest.h"
+#include "trainer/data/teacher.h"
 #include "trainer/models/backbone.h"
 #include "trainer/probe.h"
 #include "trainer/progress.h"
@@ -180,7 +181,8 @@ TEST_F(Stages, ValuesThatFp16CannotHoldAreRefusedWithTheItemsName) {
   const auto half = run_extract(spec);
   ASSERT_FALSE(half.has_value());
   EXPECT_EQ(exit_code_of(half.error()), exit_code::kInvalid);
-  EXPECT_THAT(half.error().message, HasSubstr("7e+04 for clip"));
+  EXPECT_THAT(half.error().message, HasSubstr("values up to 7e+04"));
+  EXPECT_THAT(half.error().message, HasSubstr("hearing clip"));
   EXPECT_THAT(half.error().message, HasSubstr("fp32"));
   ASSERT_TRUE(spec.parameters.set("teacher.dtype", "fp32").has_value());
   enter("whole");
