@@ -3,6 +3,7 @@
 #include <map>
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/files.h"
 #include "base/json.h"
@@ -155,6 +156,45 @@ TEST(ShippedSweeps, ThePaperSizedSweepsShareTheirTrainings) {
     return task.stage == "train" && std::ranges::binary_search(of_table, task.key.hex());
   });
   EXPECT_EQ(shared, 6);  // no tap and (8, 12) at full length, three seeds each
+}
+
+TEST(ShippedSweeps, ATeachersNewSettingsAreInNoKeyUntilTheyAreUsed) {
+  // The pipeline as it is, or with the teacher's settings as they were before there were more.
+  const auto key_of_extract = [](const std::string& more, bool before) -> std::string {
+    const std::string text =
+        "sweep: s\npipeline: p.yaml\nbase: {corpus: {kind: list, file: l.tsv}, "
+        "train: {updates: 10, batch: 2}, align.speech.layer: 4" +
+        more + "}\n";
+    const auto definition =
+        read_sweep("s.yaml", [&](const std::string& path) -> Result<std::string> {
+          if (path == "s.yaml") return text;
+          const std::string folder = STRATA_SOURCE_DIR "/sweeps/pipelines/";
+          auto file = read_file(folder + (path == "p.yaml" ? "tts_alignment.yaml" : path));
+          if (!before || path != "p.yaml") return file;
+          std::string kept;
+          std::istringstream lines(*file);
+          for (std::string line; std::getline(lines, line);) {
+            const bool added = line.starts_with("    average:") ||
+                               line.starts_with("    rejects_max:") ||
+                               line.starts_with("    compat:") || line.starts_with("  teacher.");
+            if (!added) kept += line + "\n";
+          }
+          return kept;
+        });
+    if (!definition) return definition.error().message;
+    const auto expansion = expand(*definition);
+    if (!expansion) return expansion.error().message;
+    return std::ranges::find(expansion->tasks, "extract", &TaskSpec::stage)->key.hex();
+  };
+  const std::string key = key_of_extract("", true);
+  EXPECT_EQ(key.size(), 64U) << key;
+  EXPECT_EQ(key_of_extract("", false), key);
+  for (const char* more :
+       {", teacher.layer: average", ", teacher.rejects_max: 0.01",
+        ", teacher.compat.first_channel: true", ", teacher: {layer: average, average.from: 0}"}) {
+    EXPECT_EQ(key_of_extract(more, false).size(), 64U) << key_of_extract(more, false);
+    EXPECT_NE(key_of_extract(more, false), key) << more;
+  }
 }
 
 TEST(ShippedSweeps, FlopsAgreeWithTheMeasuredCostOfTheModel) {
