@@ -59,12 +59,13 @@ bool is_rejectable(const Error& error) {
 class Extraction {
  public:
   Extraction(const Corpus& corpus, Teacher& teacher, ItemStore store, Communicator& ranks,
-             std::filesystem::path output)
+             std::filesystem::path output, std::int64_t shard_bytes)
       : corpus_(corpus),
         teacher_(teacher),
         store_(std::move(store)),
         ranks_(ranks),
-        output_(std::move(output)) {}
+        output_(std::move(output)),
+        shard_bytes_(shard_bytes) {}
 
   Result<int> run();
 
@@ -106,6 +107,7 @@ class Extraction {
   ItemStore store_;
   Communicator& ranks_;
   std::filesystem::path output_;
+  std::int64_t shard_bytes_;
   std::optional<Progress> progress_{};  // of rank 0
 
   std::vector<const Item*> items_{};
@@ -268,14 +270,14 @@ Status Extraction::find_frames() {
   return ranks_.all_reduce_sum(std::span(frames_));
 }
 
-// Shards of at most kFeatureShardBytes (or one item), in the order of the ids.
+// Shards of at most so many bytes (or one item), in the order of the ids.
 void Extraction::lay_out() {
   const double of_frame = static_cast<double>(teacher_.width()) * (teacher_.options().half ? 2 : 4);
   shard_of_.assign(items_.size(), 0);
   double held = 0;
   for (std::size_t i = 0; i < items_.size(); ++i) {
     const double bytes = frames_[i] * of_frame;
-    if (held > 0 && bytes > 0 && held + bytes > static_cast<double>(kFeatureShardBytes)) {
+    if (held > 0 && bytes > 0 && held + bytes > static_cast<double>(shard_bytes_)) {
       ++shards_;
       held = 0;
     }
@@ -373,7 +375,9 @@ Result<int> Extraction::run() {
   return exit_code::kSucceeded;
 }
 
-Result<int> extract(const StageSpec& spec, Communicator& ranks) {
+}  // namespace
+
+Result<int> extract_as_rank(const StageSpec& spec, Communicator& ranks, std::int64_t shard_bytes) {
   STRATA_TRY(TeacherOptions options, read_teacher_options(spec.parameters));
   STRATA_TRY(const auto corpus_folder, spec.input("corpus"));
   STRATA_TRY(const auto output, spec.output("features"));
@@ -384,14 +388,12 @@ Result<int> extract(const StageSpec& spec, Communicator& ranks) {
     STRATA_TRY(store, ItemStore::open(kStoreFolder, spec, teacher.options().describe()));
   }
   STRATA_CHECK_OK(ranks.barrier());
-  return Extraction(corpus, teacher, std::move(store), ranks, output).run();
+  return Extraction(corpus, teacher, std::move(store), ranks, output, shard_bytes).run();
 }
-
-}  // namespace
 
 Result<int> run_extract(const StageSpec& spec) {
   STRATA_TRY(const auto ranks, connect(spec));
-  return end_together(extract(spec, *ranks), *ranks);
+  return end_together(extract_as_rank(spec, *ranks), *ranks);
 }
 
 }  // namespace strata::trainer

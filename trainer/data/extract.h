@@ -11,12 +11,20 @@
 // and "rejected"; recorded.json with the speed of the whole stage.
 #pragma once
 
+#include <cstdint>
+
 #include "base/result.h"
+#include "trainer/collective/communicator.h"
+#include "trainer/data/features.h"
 #include "trainer/stage_spec.h"
 
 namespace strata::trainer {
 
-// The value is the exit code: 0, or 4 when asked to stop.
+// One rank's part. The value is the exit code: 0, or 4 when asked to stop.
+[[nodiscard]] Result<int> extract_as_rank(const StageSpec& spec, Communicator& ranks,
+                                          std::int64_t shard_bytes = kFeatureShardBytes);
+
+// As the rank that this process is.
 [[nodiscard]] Result<int> run_extract(const StageSpec& spec);
 
 }  // namespace strata::trainer
