@@ -23,6 +23,8 @@ struct Case {
   double factor = 1;
 };
 
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
 class Gradient : public testing::TestWithParam<Case> {};
 
 TEST_P(Gradient, OfEveryTensorIsWhatTheLossDoesWhenItMoves) {
