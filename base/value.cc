@@ -194,4 +194,18 @@ Status Value::set(std::string_view path, Value value) {
   return {};
 }
 
+void Value::unset(std::string_view path) {
+  Object* object = if_object();
+  if (object == nullptr) return;
+  const std::size_t dot = path.find('.');
+  const auto it = object->find(path.substr(0, dot));
+  if (it == object->end()) return;
+  if (dot != std::string_view::npos) {
+    it->second.unset(path.substr(dot + 1));
+    const Object* rest = it->second.if_object();
+    if (rest == nullptr || !rest->empty()) return;
+  }
+  object->erase(it);
+}
+
 }  // namespace strata

@@ -76,6 +76,8 @@ class Value {
   // Sets the value at a dotted path, making maps on the way. An error where a step exists and is no
   // map.
   Status set(std::string_view path, Value value);
+  // Removes what is at the path, and the maps that this leaves empty: as if it had never been set.
+  void unset(std::string_view path);
 
   bool operator==(const Value&) const = default;
 

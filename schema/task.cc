@@ -5,22 +5,6 @@
 namespace strata {
 namespace {
 
-// Also removes the maps that this leaves empty: before the parameter was added they were not there
-// either.
-void drop(Value& value, std::string_view path) {
-  Object* object = value.if_object();
-  if (object == nullptr) return;
-  const std::size_t dot = path.find('.');
-  const auto it = object->find(path.substr(0, dot));
-  if (it == object->end()) return;
-  if (dot != std::string_view::npos) {
-    drop(it->second, path.substr(dot + 1));
-    const Object* rest = it->second.if_object();
-    if (rest == nullptr || !rest->empty()) return;
-  }
-  object->erase(it);
-}
-
 // Canonical JSON put together by hand, in the order of the sorted keys: tests/golden/schema keeps
 // it honest.
 std::string material(const TaskSpec& spec, std::string_view key_parameters) {
@@ -49,7 +33,7 @@ std::string material(const TaskSpec& spec, std::string_view key_parameters) {
 std::string canonical_key_parameters(const TaskSpec& spec) {
   if (spec.neutral.empty()) return to_canonical_json(spec.parameters);
   Value parameters = spec.parameters;
-  for (const std::string& name : spec.neutral) drop(parameters, name);
+  for (const std::string& name : spec.neutral) parameters.unset(name);
   return to_canonical_json(parameters);
 }
 

@@ -7,30 +7,15 @@ namespace {
 
 constexpr std::size_t kShownMax = 80;  // characters of a value in a message
 
-// Maps that are empty then go too, so that no trace of the path is left.
-void drop(Value& value, std::string_view path) {
-  Object* object = value.if_object();
-  if (object == nullptr) return;
-  const std::size_t dot = path.find('.');
-  const auto it = object->find(path.substr(0, dot));
-  if (it == object->end()) return;
-  if (dot != std::string_view::npos) {
-    drop(it->second, path.substr(dot + 1));
-    const Object* rest = it->second.if_object();
-    if (rest == nullptr || !rest->empty()) return;
-  }
-  object->erase(it);
-}
-
 Value normal_form(Value recipe) {
   Object* object = recipe.if_object();
   const auto it = object != nullptr ? object->find("parameters") : Object::iterator{};
   if (object == nullptr || it == object->end()) return recipe;
   Value& parameters = it->second;
-  for (const std::string_view path : kNoPartOfTheResult) drop(parameters, path);
+  for (const std::string_view path : kNoPartOfTheResult) parameters.unset(path);
   for (const auto& [path, neutral] : kNeutral) {
     const Value* value = parameters.find(path);
-    if (value != nullptr && *value == parse_json(neutral).value()) drop(parameters, path);
+    if (value != nullptr && *value == parse_json(neutral).value()) parameters.unset(path);
   }
   return recipe;
 }

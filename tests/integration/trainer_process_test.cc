@@ -468,6 +468,35 @@ TEST_F(TrainerProcess, StartedAgainInItsOwnFolderItGoesOnFromItsNewestWholeCheck
   EXPECT_EQ(names_in(attempt("again") / "checkpoints"), kept);
 }
 
+// Whether what a parameter says comes to the loop: by the losses that it changes, or does not.
+TEST_F(TrainerProcess, SwitchesOfDataAndMemoryReachTheLoop) {
+  constexpr std::int64_t kFew = 5;  // two batches an epoch, so three epochs are begun
+  const auto losses = [&](const std::string& name, Object changes) {
+    changes.emplace("updates", kFew);
+    changes.emplace("warmup", 1);
+    train(name, {}, 1, changes);
+    EXPECT_EQ(wait(name).code, 0) << name;
+    std::vector<double> values;
+    for (const auto& [step, metrics] : series_of(attempt(name)))
+      values.push_back(metrics.find("loss")->to_double().value());
+    EXPECT_EQ(std::ssize(values), kFew) << name;
+    return values;
+  };
+  const auto plain = losses("plain", {});
+  const auto zero = losses("zero", {{"compat", Object{{"zero_padding", true}}}});
+  EXPECT_EQ(zero[0], plain[0]) << "a new model says 0 whatever it sees";
+  EXPECT_NE(zero.back(), plain.back()) << "padding is not silence, or not zero where asked for";
+  const auto raw = losses("raw", {{"normalise", "none"}});
+  EXPECT_GT(raw[0], 2 * plain[0]) << "raw logarithms have a far larger scale";
+  const auto about = parse_json(read_file(attempt("raw") / "out/weights/model.json").value_or(""));
+  EXPECT_EQ(*about->find("mel.deviation"), Value(1));
+  const auto repeated = losses("repeated", {{"compat", Object{{"repeated_order", true}}}});
+  EXPECT_EQ(repeated[0], plain[0]) << "the first epoch is the same";
+  EXPECT_EQ(repeated[1], plain[1]);
+  EXPECT_NE(repeated[2], plain[2]) << "the second one is not";
+  EXPECT_EQ(losses("again", {{"recompute", true}}), plain) << "without heads, bit for bit";
+}
+
 TEST_F(TrainerProcess, WithoutBeingAskedItDoesNotGoOnButSaysWhatItLeavesBehind) {
   train("first");
   ASSERT_NO_FATAL_FAILURE(wait_for_step("first", kCheckpointEvery + 1));

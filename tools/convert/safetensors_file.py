@@ -18,6 +18,7 @@ TYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+HEADER_BYTES_MAX = 100 << 20
 NAMES = {type: name for name, type in TYPES.items()}
 
 
@@ -52,17 +53,26 @@ def write(path, tensors, metadata=None):
 
 
 def read(path):
-    """Files of our own making: a stranger's is for readers that trust less."""
+    """Tensors by name. What is no whole file of this kind is a ValueError that names it."""
     with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = file.read()
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(HEADER_BYTES_MAX, len(data) - 8):
+        raise ValueError(f"{path}: not a whole safetensors file")
+    header = json.loads(data[8 : 8 + length])
+    body = memoryview(data)[8 + length :]
     tensors = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        if entry["dtype"] not in TYPES:
+            raise ValueError(f"{path}: {name} has the type {entry['dtype']}, which is not read here")
+        kind = TYPES[entry["dtype"]]
         begin, end = entry["data_offsets"]
-        flat = torch.empty(math.prod(entry["shape"]), dtype=TYPES[entry["dtype"]])
-        if end > begin:
-            flat = torch.frombuffer(bytearray(data[begin:end]), dtype=flat.dtype)
+        count = math.prod(entry["shape"])
+        size = count * torch.empty(0, dtype=kind).element_size()
+        if end - begin != size or not 0 <= begin <= end <= len(body):
+            raise ValueError(f"{path}: {name} lies outside the file, or has another length than its shape")
+        flat = torch.frombuffer(bytearray(body[begin:end]), dtype=kind) if count else torch.empty(0, dtype=kind)
         tensors[name] = flat.reshape(entry["shape"])
     return tensors

@@ -62,7 +62,7 @@ class AcousticModel : public torch::nn::Module {
   ModelConfig config_;
   AlignConfig align_;
   std::shared_ptr<Backbone> backbone_;
-  std::vector<std::shared_ptr<TextAligner>> text_;  // as config().text has them
+  std::vector<std::shared_ptr<TextAligner>> text_;  // as align().text has them
   std::vector<std::shared_ptr<SpeechAligner>> speech_;
 };
 

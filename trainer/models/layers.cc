@@ -80,7 +80,9 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
 
 TextEmbedding::TextEmbedding(const ModelConfig& config)
     : mask_padding_(config.text_mask_padding),
-      rows_(config.masks == Masks::kUpstream ? kUpstreamRows : kRows),
+      rows_(config.architecture == Architecture::kDit && config.masks == Masks::kUpstream
+                ? kUpstreamRows
+                : kRows),
       width_(config.text_dim),
       embedding_(register_module("text_embed",
                                  torch::nn::Embedding(config.vocabulary + 1, config.text_dim))) {

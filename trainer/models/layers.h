@@ -67,7 +67,7 @@ class TextEmbedding : public torch::nn::Module {
   // (frames, width) float32; frames past the table's end share its last row.
   static at::Tensor positions(std::int64_t width, std::int64_t frames, std::int64_t rows);
   static constexpr std::int64_t kRows = 4096;
-  static constexpr std::int64_t kUpstreamRows = 8192;  // with Masks::kUpstream
+  static constexpr std::int64_t kUpstreamRows = 8192;  // DiT with Masks::kUpstream
 
  private:
   bool mask_padding_;

@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""The published model classes beside strata-bench-train and strata-bench-sample: DiT of the f5-tts
-package with A-DMA heads of this script's own (the package has none), in a minimal loop, with the
-very build of torch that Strata links.
+"""The published model classes beside strata-bench-train: DiT of the f5-tts package with A-DMA heads
+of this script's own (the package has none), in a minimal loop, with the very build of torch that
+Strata links.
 
   tests/bench/peers/f5_tts_peer.py --install FOLDER        an environment with what they need
   tests/bench/peers/f5_tts_peer.py --in FOLDER train --size middle --threads 1 --steps 10
-  tests/bench/peers/f5_tts_peer.py --in FOLDER sample --size middle --threads 1
 
 --torch names the folder that holds torch (by default .deps/libtorch of this checkout).
-What the package imports and does not use in training is put in place by empty modules: torchaudio,
-librosa, and what reads Chinese.
+f5_tts_package.py beside this script says what of the package is left out.
 """
 import argparse
 import glob
@@ -19,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-import types
 import venv
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -74,25 +71,15 @@ def memory(field):
 
 
 def package_model():
-    def module(name, **what):
-        made = types.ModuleType(name)
-        made.__dict__.update(what)
-        sys.modules[name] = made
-
-    for name in ["librosa", "librosa.filters", "torchaudio", "rjieba", "jieba", "pypinyin"]:
-        module(name, mel=None, lazy_pinyin=None, Style=None)
     import importlib.util
 
-    # The packages' own __init__ files import a trainer and its trackers.
+    import f5_tts_package
+
     where = importlib.util.find_spec("f5_tts").submodule_search_locations[0]
-    for name, path in [("f5_tts", where), ("f5_tts.model", where + "/model"), ("f5_tts.model.backbones", where + "/model/backbones")]:
-        module(name, __path__=[path])
-    from f5_tts.model.backbones.dit import DiT
-
-    return DiT
+    return f5_tts_package.load(os.path.dirname(where))[0]
 
 
-def run(what, size, threads, steps):
+def train(size, threads, steps):
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -176,8 +163,6 @@ def run(what, size, threads, steps):
             return flow + speech + 0.1 * ctc
 
     model = Model()
-    if what == "sample":
-        return sample(model, mel, text, steps)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     average = [p.detach().clone() for p in model.parameters()]  # as the package's trainer keeps one
     model.train()
@@ -197,30 +182,6 @@ def run(what, size, threads, steps):
     report(took, batch * FRAMES, sum(p.numel() for p in model.parameters()), before)
 
 
-def sample(model, mel, text, steps):
-    """One utterance, 16 steps, guidance packed in one batch, as CFM.sample does it."""
-    import torch
-
-    before = memory("VmRSS")
-    backbone = model.backbone.eval()
-    cond = torch.zeros(1, FRAMES, MEL)
-    cond[:, :150] = mel[:1, :150]
-    took = []
-    for _ in range(steps):
-        began = time.perf_counter()
-        with torch.inference_mode():
-            y = torch.randn(1, FRAMES, MEL)
-            t = torch.linspace(0, 1, 17)
-            t = t - (torch.cos(torch.pi / 2 * t) - 1 + t)
-            for i in range(16):
-                both = backbone(x=y, cond=cond, text=text[:1], time=t[i], cfg_infer=True, cache=True)
-                with_text, without = both.chunk(2)
-                y = y + (t[i + 1] - t[i]) * (with_text + 2 * (with_text - without))
-            backbone.clear_cache()
-        took.append(time.perf_counter() - began)
-    report(took, FRAMES, sum(p.numel() for p in backbone.parameters()), before)
-
-
 def report(took, frames, parameters, before):
     median = statistics.median(sorted(took))
     print(f"seconds a step        {median:10.4f}")
@@ -237,7 +198,7 @@ def main():
     parser.add_argument("--in", dest="folder", metavar="FOLDER")
     parser.add_argument("--torch", default=str(ROOT / ".deps" / "libtorch"))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("what", nargs="?", choices=["train", "sample"])
+    parser.add_argument("what", nargs="?", choices=["train"])
     parser.add_argument("--size", choices=sorted(SIZES), default="middle")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=10)
@@ -245,9 +206,9 @@ def main():
     if options.install:
         return install(options.install)
     if options.what is None or not (options.inside or options.folder):
-        parser.error("say --install FOLDER, or --in FOLDER and train or sample")
+        parser.error("say --install FOLDER, or --in FOLDER and train")
     if options.inside:
-        return run(options.what, options.size, options.threads, options.steps)
+        return train(options.size, options.threads, options.steps)
     words = [options.what, "--size", options.size, "--threads", str(options.threads), "--steps", str(options.steps)]
     return run_inside(options.folder, options.torch, words)
 

@@ -109,5 +109,19 @@ TEST(Value, PathsFindAndSet) {
   EXPECT_FALSE(v.set("align..x", 1).has_value());
 }
 
+TEST(Value, UnsetLeavesNoTraceOfThePath) {
+  Value value = Object{{"a", Object{{"b", Object{{"c", 1}}}, {"d", 2}}}, {"e", 3}};
+  value.unset("a.b.c");
+  EXPECT_EQ(value, Value(Object{{"a", Object{{"d", 2}}}, {"e", 3}})) << "the empty map goes, too";
+  value.unset("a.x");
+  value.unset("e.x");
+  value.unset("x.y");
+  EXPECT_EQ(value, Value(Object{{"a", Object{{"d", 2}}}, {"e", 3}}))
+      << "what is not there stays so";
+  value.unset("a.d");
+  value.unset("e");
+  EXPECT_EQ(value, Value(Object{}));
+}
+
 }  // namespace
 }  // namespace strata

@@ -227,34 +227,41 @@ TEST_F(Stages, SynthesizeSpeaksEveryHeldOutTextForAsLongAsTheRecording) {
   }
 }
 
+// Each rule is heard: none of them is read and then forgotten.
 TEST_F(Stages, SynthesizeKeepsTheRulesOfTheReferenceWhereAsked) {
-  const auto seconds = [&](const std::function<void(Value&)>& change) {
+  struct Spoken {
+    std::map<std::string, std::string> wavs{};
+    double seconds = 0;
+  };
+  using Change = std::pair<const char*, Value>;
+  const auto speak = [&](const std::vector<Change>& changes) {
     StageSpec spec = synthesize_spec("rule");
-    change(spec.parameters);
+    EXPECT_TRUE(spec.parameters.set("sampling.steps", 5).has_value());
+    for (const auto& [path, value] : changes)
+      EXPECT_TRUE(spec.parameters.set(path, value).has_value());
     spec.outputs["audio"] = folder_ / "audio";
     std::filesystem::remove_all(folder_ / "audio");
     std::filesystem::remove_all("partial");
     const auto code = run_synthesize(spec);
     EXPECT_TRUE(code.has_value()) << code.error().message;
-    double sum = 0;
+    Spoken spoken{.wavs = all_files(folder_ / "audio" / "wavs")};
     const auto rows = read_json_lines(folder_ / "audio" / "list.jsonl");
-    for (const Value& row : *rows) sum += row.find("seconds")->to_double().value();
-    return sum;
+    for (const Value& row : *rows) spoken.seconds += row.find("seconds")->to_double().value();
+    return spoken;
   };
-  const auto set = [](const char* path, const Value& value) {
-    return [=](Value& parameters) { EXPECT_TRUE(parameters.set(path, value).has_value()); };
-  };
-  const double plain = seconds([](Value&) {});
-  EXPECT_EQ(seconds(set("sampling.speed", 4)), plain) << "so short texts have a speed of their own";
-  const double louder = seconds(set("sampling.prompt_rms", 1));
-  EXPECT_EQ(louder, plain) << "loudness is no matter of length";
+  const Spoken plain = speak({});
+  EXPECT_EQ(speak({}).wavs, plain.wavs);
+  EXPECT_NE(speak({{"sampling.grid", "epss"}}).wavs, plain.wavs);
+  EXPECT_NE(speak({{"sampling.join", "eval"}}).wavs, plain.wavs);
+  EXPECT_EQ(speak({{"sampling.speed", 4}}).wavs, plain.wavs)
+      << "so short texts have a speed of their own";
+  const Spoken louder = speak({{"sampling.prompt_rms", 1}});
+  EXPECT_NE(louder.wavs, plain.wavs);
+  EXPECT_EQ(louder.seconds, plain.seconds) << "loudness is no matter of length";
   // Three utterances of three seconds, with their prompts.
-  const double fixed = seconds([](Value& parameters) {
-    EXPECT_TRUE(parameters.set("sampling.duration", "seconds").has_value());
-    EXPECT_TRUE(parameters.set("sampling.seconds", 3).has_value());
-  });
-  EXPECT_LT(fixed, 9);
-  EXPECT_GT(fixed, 3);
+  const Spoken fixed = speak({{"sampling.duration", "seconds"}, {"sampling.seconds", 3}});
+  EXPECT_LT(fixed.seconds, 9);
+  EXPECT_GT(fixed.seconds, 3);
   StageSpec refused = synthesize_spec("true");
   refused.outputs["audio"] = folder_ / "audio";
   ASSERT_TRUE(refused.parameters.set("sampling.chunk_seconds", 22).has_value());

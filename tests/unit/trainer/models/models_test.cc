@@ -237,6 +237,24 @@ TEST(Objective, TheGradientOfTheTotalIsTheWeightedSumOfItsParts) {
   EXPECT_LT((total - sum).norm().item<double>(), 1e-5 * total.norm().item<double>());
 }
 
+// F5-TTS's DiT has 8,192 rows of positions since then, its UNetT 4,096 as before. Frames without
+// text that share a row, and whose neighbours do, have the same features.
+TEST(Layers, OnlyTheLaterDitKnowsPositionsBehind4096) {
+  const auto rows_differ = [](Architecture architecture, Masks masks) {
+    ModelConfig config = tiny_config();
+    config.architecture = architecture;
+    config.masks = masks;
+    config.conv_layers = 1;
+    TextEmbedding text(config);
+    const torch::NoGradGuard no_grad;
+    const at::Tensor x = text.forward(torch::full({1, 1}, -1, at::kLong), 4120, false, {}, false);
+    return (x[0][4105] - x[0][4106]).abs().max().item<double>() > 1e-4;
+  };
+  EXPECT_FALSE(rows_differ(Architecture::kDit, Masks::kOriginal));
+  EXPECT_TRUE(rows_differ(Architecture::kDit, Masks::kUpstream));
+  EXPECT_FALSE(rows_differ(Architecture::kUnett, Masks::kUpstream));
+}
+
 TEST(Objective, ABatchOfEqualUtterancesHasTheLossOfOne) {
   const auto utterances = synthetic_utterances(1, 1);
   AcousticModel model(tiny_config(), tiny_align(), 1);
