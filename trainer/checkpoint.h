@@ -1,8 +1,7 @@
 // A checkpoint folder: everything from which training resumes exactly.
 //
 //   state.safetensors
-//       "model.*", "moment1.*", "moment2.*", "average.*", and "early.*" once the early weights
-//       were taken
+//       the tensors of a TrainingState (training_state.h)
 //
 //   checkpoint.json
 //       {"format": 3, "update", "average_calls", "recipe", "early": [lines], "describes": what the
@@ -11,7 +10,6 @@
 //       "sha256" of state.safetensors, "own_sha256" of this map's canonical text without itself}
 //       (still read: format 2, without "describes", "metrics", "validation_due"; format 1, also
 //       without "own_sha256")
-// Random numbers need no state: they are a function of (seed, update, utterance).
 //
 // Beside it, while it is written or replaced, and after a kill:
 //
@@ -24,21 +22,13 @@
 #include <string>
 
 #include "base/value.h"
-#include "trainer/tensor_file.h"
+#include "trainer/training_state.h"
 
 namespace strata::trainer {
 
 inline constexpr std::int64_t kCheckpointFormat = 3;
 inline constexpr std::string_view kWritingPrefix = ".writing-";
 inline constexpr std::string_view kReplacedPrefix = ".replaced-";
-
-struct TrainingState {
-  std::int64_t update = 0;  // updates done
-  std::int64_t average_calls = 0;
-  NamedTensors tensors{};
-  Array early{};                // validation lines of the early weights
-  bool validation_due = false;  // stopped before or in the held-out losses of this update
-};
 
 // What a checkpoint says beside the state.
 struct CheckpointNotes {

@@ -6,100 +6,24 @@
 
 #include "base/assert.h"
 #include "base/torch/guard.h"
-#include "trainer/data/order.h"
 
 namespace strata::trainer {
-namespace {
 
-constexpr std::string_view kBackbonePrefix = "backbone.";
-
-Array to_lines(const std::vector<HeldOutLoss>& losses, std::int64_t update, const char* which) {
-  Array lines;
-  for (const HeldOutLoss& item : losses) {
-    lines.emplace_back(Object{{"id", item.id},
-                              {"update", update},
-                              {"which", which},
-                              {"loss", item.loss},
-                              {"loss_permuted", item.permuted}});
-  }
-  return lines;
-}
-
-// The sum over the taps of a kind; and that of each layer, where there are several.
-template <class Tap>
-void add_terms(Metrics& metrics, const std::string& name, const std::vector<Tap>& taps,
-               const std::vector<double>& terms) {
-  if (taps.empty()) return;
-  metrics.emplace(name, std::accumulate(terms.begin(), terms.end(), 0.0));
-  for (std::size_t i = 0; taps.size() > 1 && i < taps.size(); ++i)
-    metrics.emplace(fmt::format("{}_{}", name, taps[i].layer), terms[i]);
-}
-
-// The backbone's tensors without their prefix, in memory of their own.
-NamedTensors backbone_only(const NamedTensors& named) {
-  NamedTensors weights;
-  for (const auto& [name, tensor] : named) {
-    if (name.starts_with(kBackbonePrefix))
-      weights.emplace(name.substr(kBackbonePrefix.size()), tensor.clone());
-  }
-  return weights;
-}
-
-}  // namespace
-
-TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
-                           const std::vector<Utterance>& heldout, Communicator& communicator,
-                           const Clock& clock, const TrainOptions& options, TrainHooks hooks)
-    : model_(model),
-      train_(train),
-      heldout_(heldout),
-      communicator_(communicator),
-      clock_(clock),
-      options_(options),
-      order_(order_of(options, train)),
-      hooks_(std::move(hooks)),
-      parameters_(model),
-      reducer_(parameters_, communicator),
-      optimizer_(options.adamw, parameters_.total()),
-      average_(options.ema, parameters_.values()) {
-  STRATA_ASSERT(heldout_.size() >= 2);
-  model_.backbone().set_recompute(options_.recompute);
-}
-
-std::vector<double> lengths_of(const TrainOptions& options, const std::vector<Utterance>& train) {
-  std::vector<double> lengths;
-  for (const Utterance& utterance : train)
-    lengths.push_back(utterance.seconds * options.frames_per_second);
-  return lengths;
-}
-
-BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train) {
-  const auto most = static_cast<std::size_t>(options.batch);
-  if (options.batch_frames == 0)
-    return BatchOrder::of_fixed_size(options.seed_data, train.size(), most, options.epochs);
-  return BatchOrder::of_like_length(
-      options.seed_data, lengths_of(options, train),
-      {.frames = static_cast<double>(options.batch_frames), .utterances = most}, options.epochs);
-}
-
+// The algorithm of F5-TTS and A-DMA: conditional flow matching on a masked span of mels, with text
+// and speech alignment in between (docs/models.md "Objective", "Optimizer", "Held-out loss";
+// A-DMA's cfm_adma.py and trainer_adma.py).
 Result<Ending> TrainingLoop::run() {
-  reported_at_ = clock_.now();
-  Next next = Next::kGoOn;
-  // A run that was stopped while it measured held-out losses.
-  if (done_ == options_.early_update() && lines_.empty()) {
-    STRATA_TRY(next, keep_early_weights());
-  }
-  if (next == Next::kGoOn && validation_due_) {
-    STRATA_TRY(next, validate_on_the_way());
-  }
+  // ---- held-out losses in the middle of which an earlier attempt was stopped
+  STRATA_TRY(Next next, measure_held_out());
   while (next == Next::kGoOn && done_ < options_.updates) {
+    meter_.begin();
     Step step;
     STRATA_CHECK_OK(from_torch("forward and backward", [&] {
       // ---- which utterances: the same global batch whatever the number of ranks
-      step = choose(done_);
-      // ---- forward and backward over this rank's share
+      step = choose();
+      // ---- noise, time and span; x_t; velocity and losses; their gradients: of this rank's share
       reducer_.start();
-      forward_and_backward(step, done_);
+      forward_and_backward(step);
     }));
     // ---- one gradient and one loss for all ranks
     STRATA_CHECK_OK(reducer_.finish());
@@ -108,46 +32,41 @@ Result<Ending> TrainingLoop::run() {
     // ---- a loss that is no number ends the run on every rank: a result, not a failure
     if (!std::isfinite(step.total)) return Ending::kDiverged;
     // ---- clip, AdamW, average
-    STRATA_CHECK_OK(from_torch("optimizer", [&] { apply(step, done_); }));
+    STRATA_CHECK_OK(from_torch("optimizer", [&] { apply(step); }));
     if (!std::isfinite(step.norm)) return Ending::kDiverged;
     ++done_;
-    // ---- tell, validate, keep
-    STRATA_TRY(next, after_update(step));
-    if (next == Next::kGoOn && step.stop && done_ < options_.updates) next = Next::kStop;
-  }
-  if (next == Next::kGoOn) {
-    STRATA_TRY(next, keep_last_lines());
+    meter_.end(step.frames);
+    // ---- tell, measure on held-out utterances, keep
+    STRATA_TRY(next, tell_measure_and_keep(step));
   }
   if (next == Next::kDiverged) return Ending::kDiverged;
   return next == Next::kStop ? stop() : Ending::kFinished;
 }
 
-Result<Ending> TrainingLoop::stop() {
-  if (hooks_.checkpoint && saved_ != done_) STRATA_CHECK_OK(hooks_.checkpoint(state()));
-  saved_ = done_;
-  return Ending::kStopped;
-}
+// ==== Which utterances
 
-TrainingLoop::Step TrainingLoop::choose(std::int64_t update) {
-  const auto indices = order_.batch(update);
+TrainingLoop::Step TrainingLoop::choose() {
+  Step step{.update = done_, .rate = learning_rate(options_.schedule, done_)};
+  const auto indices = order_.batch(step.update);
   STRATA_ASSERT(indices.size() >= static_cast<std::size_t>(communicator_.size()));
-  Step step;
   for (const std::size_t i : indices) step.batch.push_back(&train_[i]);
   for (const std::size_t i : share_of_rank(indices, communicator_.rank(), communicator_.size()))
     step.share.push_back(&train_[i]);
+  // What the losses of a share are divided by: every rank knows the spans of the whole batch.
   step.sizes = padded_sizes(step.batch);
   step.counts.utterances = static_cast<double>(step.batch.size());
   for (const Utterance* utterance : step.batch) {
     const Chance chance =
-        chance_of(options_.seed, update, utterance->id, utterance->frames(), options_.draw);
+        chance_of(options_.seed, step.update, utterance->id, utterance->frames(), options_.draw);
     step.counts.span_elements += static_cast<double>(chance.span.length * utterance->mel.size(1));
     step.frames += static_cast<double>(utterance->frames());
   }
-  step.rate = learning_rate(options_.schedule, update);
   return step;
 }
 
-void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
+// ==== Draw, predict, compare, differentiate
+
+void TrainingLoop::forward_and_backward(Step& step) {
   step.text.assign(model_.align().text.size(), 0);
   step.speech.assign(model_.align().speech.size(), 0);
   const std::size_t most =
@@ -157,14 +76,17 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
       step.unfinished = true;
       return;
     }
-    const std::size_t end = std::min(step.share.size(), begin + most);
-    const std::vector<const Utterance*> utterances(
-        step.share.begin() + static_cast<std::ptrdiff_t>(begin),
-        step.share.begin() + static_cast<std::ptrdiff_t>(end));
-    const Batch batch = collate(utterances, step.sizes, options_.padding);  // mel (B, N, mel)
-    // Noise (B, N, mel), span (B, N).
-    const Draws draws = draw(options_.seed, update, batch, options_.draw);
-    step.factor = align_factor(model_.align(), update, draws.drop_text, draws.drop_audio);
+    const auto first = step.share.begin() + static_cast<std::ptrdiff_t>(begin);
+    const std::size_t size = std::min(most, step.share.size() - begin);
+    // ---- the speech x1, its text, what the teacher heard: padded to the longest of all ranks'
+    // mel (B, N, mel), lengths (B), text (B, T), features (B, Z, width)
+    const Batch batch =
+        collate({first, first + static_cast<std::ptrdiff_t>(size)}, step.sizes, options_.padding);
+    // ---- chance: noise x0 (B, N, mel), time t (B), span (B, N), what guidance hides
+    const Draws draws = draw(options_.seed, step.update, batch, options_.draw);
+    step.factor = align_factor(model_.align(), step.update, draws.drop_text, draws.drop_audio);
+    // ---- the velocity at x_t = (1 - t) x0 + t x1 against x1 - x0 inside of the spans, and the
+    // heads' losses at their blocks: scalars
     const Losses losses = compute_losses(model_, batch, draws, step.counts, step.factor);
     losses.total.backward();
     step.flow += losses.flow.item<double>();
@@ -174,6 +96,8 @@ void TrainingLoop::forward_and_backward(Step& step, std::int64_t update) {
       step.speech[i] += losses.speech[i].item<double>();
   }
 }
+
+// ==== One loss for all ranks, and one decision whether to stop
 
 Status TrainingLoop::sum_over_ranks(Step& step) {
   const bool stop = step.unfinished || stop_requested();
@@ -191,42 +115,49 @@ Status TrainingLoop::sum_over_ranks(Step& step) {
   return {};
 }
 
-void TrainingLoop::apply(Step& step, std::int64_t update) {
+// ==== Clip, AdamW, average: each over flat buffers of all parameters, (total)
+
+void TrainingLoop::apply(Step& step) {
   step.norm = clip_gradients(parameters_.gradients(), options_.clip);
   if (!std::isfinite(step.norm)) return;
-  optimizer_.step(parameters_.values(), parameters_.gradients(), step.rate, update);
+  optimizer_.step(parameters_.values(), parameters_.gradients(), step.rate, step.update);
   average_.after_update(parameters_.values());
 }
 
-Result<TrainingLoop::Next> TrainingLoop::after_update(const Step& step) {
-  frames_since_report_ += step.frames;
-  Next next = Next::kGoOn;
+// ==== Tell, measure, keep
+
+Result<TrainingLoop::Next> TrainingLoop::tell_measure_and_keep(const Step& step) {
+  held_out_.after_update(done_);
   const bool last = done_ == options_.updates;
-  validation_due_ = options_.validate_every > 0 && done_ % options_.validate_every == 0 && !last;
-  if (done_ == options_.early_update()) {
-    STRATA_TRY(next, keep_early_weights());
-  }
-  if (done_ % options_.progress_every == 0 || last || step.stop) STRATA_CHECK_OK(report(step));
-  if (next != Next::kGoOn) return next;
-  if (validation_due_) {
-    STRATA_TRY(next, validate_on_the_way());
-    if (next != Next::kGoOn) return next;
-  }
-  const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0 &&
-                   !last && !step.stop;
+  // ---- tell
+  if (done_ % options_.progress_every == 0 || last || step.stop) STRATA_CHECK_OK(tell(step));
+  // ---- measure
+  STRATA_TRY(const Next next, measure_held_out());
+  if (next != Next::kGoOn || last) return next;
+  if (step.stop) return Next::kStop;
+  // ---- keep
+  const bool due = options_.checkpoint_every > 0 && done_ % options_.checkpoint_every == 0;
   if (!due || !hooks_.checkpoint) return next;
-  STRATA_CHECK_OK(hooks_.checkpoint(state()));
+  STRATA_CHECK_OK(hooks_.checkpoint(state_of(parts(), done_)));
   saved_ = done_;
   return next;
 }
 
-Status TrainingLoop::report_validation(const std::vector<HeldOutLoss>& losses) {
-  if (!hooks_.progress) return {};
-  return hooks_.progress(
-      done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}});
+namespace {
+
+// The sum over the taps of a kind; and that of each layer, where there are several.
+template <class Tap>
+void add_terms(Metrics& metrics, const std::string& name, const std::vector<Tap>& taps,
+               const std::vector<double>& terms) {
+  if (taps.empty()) return;
+  metrics.emplace(name, std::accumulate(terms.begin(), terms.end(), 0.0));
+  for (std::size_t i = 0; taps.size() > 1 && i < taps.size(); ++i)
+    metrics.emplace(fmt::format("{}_{}", name, taps[i].layer), terms[i]);
 }
 
-Status TrainingLoop::report(const Step& step) {
+}  // namespace
+
+Status TrainingLoop::tell(const Step& step) {
   if (!hooks_.progress) return {};
   Metrics metrics{{"loss", step.total},
                   {"loss_flow", step.flow},
@@ -236,11 +167,24 @@ Status TrainingLoop::report(const Step& step) {
     add_terms(metrics, "loss_text", model_.align().text, step.text);
     add_terms(metrics, "loss_speech", model_.align().speech, step.speech);
   }
-  const double seconds = std::chrono::duration<double>(clock_.now() - reported_at_).count();
-  if (seconds > 0) metrics.emplace("frames_per_second", frames_since_report_ / seconds);
-  frames_since_report_ = 0;
-  reported_at_ = clock_.now();
+  metrics.merge(meter_.take());
   return hooks_.progress(done_, metrics);
+}
+
+Result<TrainingLoop::Next> TrainingLoop::measure_held_out() {
+  const HeldOutRecord::Due due = held_out_.due(done_);
+  if (!due.any()) return Next::kGoOn;
+  STRATA_TRY(const auto losses, validate_average());
+  if (losses.empty()) return Next::kStop;
+  if (!all_finite(losses)) return Next::kDiverged;
+  STRATA_CHECK_OK(from_torch("keeping held-out losses", [&] {
+    held_out_.keep(due, done_, losses, parameters_.named(average_.average()));
+  }));
+  if ((due.periodic || due.last) && hooks_.progress) {
+    STRATA_CHECK_OK(hooks_.progress(
+        done_, {{"validation_loss", mean_loss(losses)}, {"text_use", mean_text_use(losses)}}));
+  }
+  return Next::kGoOn;
 }
 
 // Weights and average change places meanwhile: a third copy would be a fifth of all that a run of a
@@ -257,89 +201,66 @@ Result<std::vector<HeldOutLoss>> TrainingLoop::validate_average() {
   return losses;
 }
 
-TrainingLoop::Next TrainingLoop::judge(const std::vector<HeldOutLoss>& losses) {
-  if (losses.empty()) return Next::kStop;
-  return all_finite(losses) ? Next::kGoOn : Next::kDiverged;
+// ==== Begin, stop, go on
+
+std::vector<double> lengths_of(const TrainOptions& options, const std::vector<Utterance>& train) {
+  std::vector<double> lengths;
+  for (const Utterance& utterance : train)
+    lengths.push_back(utterance.seconds * options.frames_per_second);
+  return lengths;
 }
 
-Result<TrainingLoop::Next> TrainingLoop::validate_on_the_way() {
-  STRATA_TRY(const auto losses, validate_average());
-  const Next next = judge(losses);
-  if (next != Next::kGoOn) return next;
-  validation_due_ = false;
-  STRATA_CHECK_OK(report_validation(losses));
-  return next;
+BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& train) {
+  const auto most = static_cast<std::size_t>(options.batch);
+  if (options.batch_frames == 0)
+    return BatchOrder::of_fixed_size(options.seed_data, train.size(), most, options.epochs);
+  return BatchOrder::of_like_length(
+      options.seed_data, lengths_of(options, train),
+      {.frames = static_cast<double>(options.batch_frames), .utterances = most}, options.epochs);
 }
 
-// Weights and lines together or neither: a checkpoint between them could not be gone on from.
-Result<TrainingLoop::Next> TrainingLoop::keep_early_weights() {
-  STRATA_TRY(const auto losses, validate_average());
-  const Next next = judge(losses);
-  if (next != Next::kGoOn) return next;
-  early_weights_ = backbone_only(parameters_.named(average_.average()));
-  lines_ = to_lines(losses, done_, "early");
-  return next;
+TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
+                           const std::vector<Utterance>& heldout, Communicator& communicator,
+                           const Clock& clock, const TrainOptions& options, TrainHooks hooks)
+    : model_(model),
+      train_(train),
+      heldout_(heldout),
+      communicator_(communicator),
+      options_(options),
+      order_(order_of(options, train)),
+      hooks_(std::move(hooks)),
+      parameters_(model),
+      reducer_(parameters_, communicator),
+      optimizer_(options.adamw, parameters_.total()),
+      average_(options.ema, parameters_.values()),
+      held_out_({.updates = options.updates,
+                 .early = options.early_update(),
+                 .every = options.validate_every}),
+      meter_(clock) {
+  STRATA_ASSERT(heldout_.size() >= 2);
+  model_.backbone().set_recompute(options_.recompute);
 }
 
-Result<TrainingLoop::Next> TrainingLoop::keep_last_lines() {
-  STRATA_TRY(const auto losses, validate_average());
-  const Next next = judge(losses);
-  if (next != Next::kGoOn) return next;
-  for (Value& line : to_lines(losses, done_, "last")) lines_.push_back(std::move(line));
-  STRATA_CHECK_OK(report_validation(losses));
-  return next;
+Status TrainingLoop::restore(const TrainingState& state) {
+  // Equal: only the last held-out losses are missing.
+  if (state.update > options_.updates) {
+    return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}",
+                state.update, options_.updates);
+  }
+  STRATA_CHECK_OK(restore_state(parts(), state));
+  done_ = state.update;
+  return {};
+}
+
+Result<Ending> TrainingLoop::stop() {
+  if (hooks_.checkpoint && saved_ != done_)
+    STRATA_CHECK_OK(hooks_.checkpoint(state_of(parts(), done_)));
+  saved_ = done_;
+  return Ending::kStopped;
 }
 
 NamedTensors TrainingLoop::last_weights() {
   return backbone_only(parameters_.named(average_.average()));
-}
-
-TrainingState TrainingLoop::state() {
-  TrainingState state{.update = done_, .average_calls = average_.calls()};
-  const auto add = [&](const std::string& prefix, const NamedTensors& named) {
-    for (const auto& [name, tensor] : named) state.tensors.emplace(prefix + name, tensor);
-  };
-  add("model.", parameters_.named(parameters_.values()));
-  add("moment1.", parameters_.named(optimizer_.first_moment()));
-  add("moment2.", parameters_.named(optimizer_.second_moment()));
-  add("average.", parameters_.named(average_.average()));
-  add("early.", early_weights_);
-  state.early = lines_;
-  state.validation_due = validation_due_;
-  return state;
-}
-
-Status TrainingLoop::restore(const TrainingState& saved) {
-  return from_torch("restoring a checkpoint", [&]() -> Status {
-    const torch::NoGradGuard no_grad;
-    // Equal: only the last held-out losses are missing.
-    if (saved.update > options_.updates) {
-      return fail(ErrorCode::kInvalid, "the checkpoint is of update {}, the run ends at {}",
-                  saved.update, options_.updates);
-    }
-    TrainingState own = state();
-    early_weights_.clear();
-    for (const auto& [name, tensor] : saved.tensors) {
-      if (name.starts_with("early.")) {
-        early_weights_.emplace(name.substr(6), tensor);
-        continue;
-      }
-      const auto it = own.tensors.find(name);
-      if (it == own.tensors.end() || it->second.sizes() != tensor.sizes()) {
-        return fail(ErrorCode::kInvalid, "the checkpoint's tensor {} does not fit the model", name);
-      }
-      it->second.copy_(tensor);  // a view of the flat buffers
-      own.tensors.erase(it);
-    }
-    if (!own.tensors.empty())
-      return fail(ErrorCode::kInvalid, "the checkpoint lacks tensor {}",
-                  own.tensors.begin()->first);
-    done_ = saved.update;
-    average_.set_calls(saved.average_calls);
-    lines_ = saved.early;
-    validation_due_ = saved.validation_due && options_.validate_every > 0;
-    return {};
-  });
 }
 
 }  // namespace strata::trainer

@@ -5,17 +5,12 @@
 
 #include <algorithm>
 #include <functional>
-#include <string>
 #include <vector>
 
-#include "base/clock.h"
-#include "trainer/checkpoint.h"
-#include "trainer/collective/gradient_reducer.h"
 #include "trainer/data/order.h"
 #include "trainer/losses/objective.h"
-#include "trainer/optim/optimizer.h"
-#include "trainer/progress.h"
-#include "trainer/validation.h"
+#include "trainer/training_state.h"
+#include "trainer/update_meter.h"
 
 namespace strata::trainer {
 
@@ -81,50 +76,48 @@ class TrainingLoop {
   // After kFinished: averaged weights of the backbone, as load_weights takes them, and their
   // held-out losses.
   [[nodiscard]] NamedTensors last_weights();
-  [[nodiscard]] const NamedTensors& early_weights() const { return early_weights_; }
-  // {"id", "update", "which": "early" | "last", "loss", "loss_permuted"}
-  [[nodiscard]] const Array& validation_lines() const { return lines_; }
+  [[nodiscard]] const NamedTensors& early_weights() const { return held_out_.early_weights(); }
+  [[nodiscard]] const Array& validation_lines() const { return held_out_.lines(); }
 
  private:
   enum class Next { kGoOn, kStop, kDiverged };
-  struct Step {                             // what one update was
-    std::vector<const Utterance*> batch{};  // global
-    std::vector<const Utterance*> share{};  // this rank's
-    PaddedSizes sizes{};
-    Counts counts{};
-    double flow = 0, total = 0;
-    double factor = 0;                     // of the taps' weights
+  struct Step {  // what one update is
+    std::int64_t update = 0;
+    // ---- which utterances
+    std::vector<const Utterance*> batch{};  // of all ranks
+    std::vector<const Utterance*> share{};  // of this rank
+    PaddedSizes sizes{};                    // of the whole batch
+    Counts counts{};                        // of the whole batch
+    double frames = 0;                      // of the whole batch, without padding
+    // ---- losses: this rank's part, then their sums over ranks
+    double flow = 0;
     std::vector<double> text{}, speech{};  // of each tap, without its weight
+    double factor = 0;                     // of the taps' weights
+    double total = 0;
     bool stop = false;
     bool unfinished = false;  // stopped between micro-batches: its sums mean nothing
+    // ---- the optimizer
     double norm = 0;
     double rate = 0;
-    double frames = 0;
   };
-  Step choose(std::int64_t update);
-  void forward_and_backward(Step& step, std::int64_t update);
+  Step choose();
+  void forward_and_backward(Step& step);
   Status sum_over_ranks(Step& step);
-  void apply(Step& step, std::int64_t update);
-  Result<Next> after_update(const Step& step);
-  Status report(const Step& step);
+  void apply(Step& step);
+  Result<Next> tell_measure_and_keep(const Step& step);
+  Status tell(const Step& step);
+  Result<Next> measure_held_out();
+  Result<std::vector<HeldOutLoss>> validate_average();
   Result<Ending> stop();
   [[nodiscard]] bool stop_requested() const {
     return hooks_.stop_requested && hooks_.stop_requested();
   }
-  Result<std::vector<HeldOutLoss>> validate_average();
-  // What held-out losses mean for the run: none is a stop, one that is no number is divergence.
-  static Next judge(const std::vector<HeldOutLoss>& losses);
-  Status report_validation(const std::vector<HeldOutLoss>& losses);
-  Result<Next> validate_on_the_way();
-  Result<Next> keep_early_weights();
-  Result<Next> keep_last_lines();
-  TrainingState state();
+  [[nodiscard]] TrainingParts parts() { return {parameters_, optimizer_, average_, held_out_}; }
 
   AcousticModel& model_;
   const std::vector<Utterance>& train_;
   const std::vector<Utterance>& heldout_;
   Communicator& communicator_;
-  const Clock& clock_;
   TrainOptions options_;
   BatchOrder order_;
   TrainHooks hooks_;
@@ -132,13 +125,10 @@ class TrainingLoop {
   GradientReducer reducer_;
   AdamW optimizer_;
   WeightAverage average_;
-  std::int64_t done_ = 0;        // updates
-  std::int64_t saved_ = -1;      // the update of the last checkpoint of this run
-  bool validation_due_ = false;  // of the update that was done last
-  double frames_since_report_ = 0;
-  Instant reported_at_{};
-  NamedTensors early_weights_{};
-  Array lines_{};
+  HeldOutRecord held_out_;
+  UpdateMeter meter_;
+  std::int64_t done_ = 0;    // updates
+  std::int64_t saved_ = -1;  // the update of the last checkpoint of this run
 };
 
 }  // namespace strata::trainer

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "tests/unit/trainer/synthetic.h"
+#include "trainer/checkpoint.h"
 
 namespace strata::trainer {
 namespace {

@@ -1,0 +1,56 @@
+#include "trainer/update_meter.h"
+
+#include <gtest/gtest.h>
+
+namespace strata::trainer {
+namespace {
+
+class HandClock final : public Clock {
+ public:
+  [[nodiscard]] Instant now() const override { return now_; }
+  [[nodiscard]] WallTime wall() const override { return {}; }
+  void pass(std::chrono::seconds seconds) { now_ = now_ + seconds; }
+
+ private:
+  Instant now_{};
+};
+
+TEST(UpdateMeter, CountsTheTimeInsideOfUpdatesAlone) {
+  HandClock clock;
+  UpdateMeter meter(clock);
+  meter.begin();
+  clock.pass(std::chrono::seconds(2));
+  meter.end(300);
+  clock.pass(std::chrono::seconds(100));  // a validation, a checkpoint
+  meter.begin();
+  clock.pass(std::chrono::seconds(4));
+  meter.end(600);
+  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 150}, {"seconds_per_update", 3}}));
+}
+
+TEST(UpdateMeter, BeginsAnewAfterEveryTake) {
+  HandClock clock;
+  UpdateMeter meter(clock);
+  EXPECT_TRUE(meter.take().empty());
+  for (const double frames : {100.0, 700.0}) {
+    meter.begin();
+    clock.pass(std::chrono::seconds(1));
+    meter.end(frames);
+    EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", frames}, {"seconds_per_update", 1}}));
+  }
+  EXPECT_TRUE(meter.take().empty());
+}
+
+TEST(UpdateMeter, AnUpdateThatIsNotFinishedIsNotCounted) {
+  HandClock clock;
+  UpdateMeter meter(clock);
+  meter.begin();
+  clock.pass(std::chrono::seconds(50));
+  meter.begin();
+  clock.pass(std::chrono::seconds(1));
+  meter.end(10);
+  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 10}, {"seconds_per_update", 1}}));
+}
+
+}  // namespace
+}  // namespace strata::trainer

@@ -1,0 +1,23 @@
+#include "trainer/update_meter.h"
+
+#include <utility>
+
+namespace strata::trainer {
+
+void UpdateMeter::begin() { begun_ = clock_.now(); }
+
+void UpdateMeter::end(double frames) {
+  seconds_ += std::chrono::duration<double>(clock_.now() - begun_).count();
+  frames_ += frames;
+  updates_ += 1;
+}
+
+Metrics UpdateMeter::take() {
+  const double seconds = std::exchange(seconds_, 0);
+  const double frames = std::exchange(frames_, 0);
+  const double updates = std::exchange(updates_, 0);
+  if (seconds <= 0) return {};
+  return {{"frames_per_second", frames / seconds}, {"seconds_per_update", seconds / updates}};
+}
+
+}  // namespace strata::trainer

@@ -1,0 +1,29 @@
+// How fast updates are made. Counts the time inside of updates alone: validations, checkpoints and
+// what is told between them are none of it, nor is an update that a stop left unfinished.
+#pragma once
+
+#include "base/clock.h"
+#include "trainer/progress.h"
+
+namespace strata::trainer {
+
+class UpdateMeter {
+ public:
+  explicit UpdateMeter(const Clock& clock) : clock_(clock) {}  // which outlives it
+
+  void begin();
+  // The update that was begun last is made. `frames`: of all ranks' utterances, without padding.
+  void end(double frames);
+  // Of the updates since the last call: "frames_per_second" (mel frames of all ranks together) and
+  // "seconds_per_update" (mean). Nothing where there is no update or no time.
+  [[nodiscard]] Metrics take();
+
+ private:
+  const Clock& clock_;
+  Instant begun_{};
+  double seconds_ = 0;
+  double frames_ = 0;
+  double updates_ = 0;
+};
+
+}  // namespace strata::trainer
