@@ -18,8 +18,9 @@
 
 namespace strata::trainer {
 
-inline constexpr std::array<std::string_view, 4> kNoPartOfTheResult{
-    "train.progress_every", "train.checkpoint_every", "train.checkpoints", "train.validate_every"};
+inline constexpr std::array<std::string_view, 5> kNoPartOfTheResult{
+    "train.progress_every", "train.checkpoint_every", "train.checkpoints", "train.loading",
+    "train.validate_every"};
 
 // The value in JSON at which the parameter means what its absence means. Those of `neutral:` in
 // sweeps/pipelines/tts_alignment.yaml that `train` reads are all here; a test compares.

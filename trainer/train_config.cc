@@ -2,6 +2,7 @@
 
 #include "base/fields.h"
 #include "base/log.h"
+#include "trainer/data/batch_feed.h"
 #include "trainer/data/order.h"
 
 namespace strata::trainer {
@@ -10,6 +11,8 @@ namespace {
 constexpr std::int64_t kUpdatesMax = 100'000'000;
 constexpr std::int64_t kBatchMax = 1 << 16;
 constexpr std::int64_t kBatchFramesMax = 1 << 30;
+constexpr std::int64_t kGibibyte = 1LL << 30;
+constexpr double kMemoryGibMax = 1 << 20;
 
 std::int64_t whole(Fields& fields, std::string_view key, std::int64_t least, std::int64_t most,
                    std::optional<std::int64_t> fallback = {}) {
@@ -47,6 +50,21 @@ Status read_compat(const Value* value, TrainConfig& config) {
   config.zero_padding = fields.flag("zero_padding", false);
   if (fields.flag("repeated_order", false)) config.options.epochs = Epochs::kRepeated;
   return fields.finish();
+}
+
+// Null: as the machine is.
+Result<LoadingOptions> read_loading(const Value* value) {
+  LoadingOptions loading;
+  if (value == nullptr || value->is_null()) return loading;
+  Fields fields(*value, "parameters.train.loading");
+  if (const Value* memory = fields.child("memory_gib"); memory != nullptr && !memory->is_null()) {
+    loading.memory = static_cast<std::int64_t>(real(fields, "memory_gib", 0, kMemoryGibMax) *
+                                               static_cast<double>(kGibibyte));
+  }
+  loading.threads = static_cast<int>(whole(fields, "threads", 1, kFeedThreadsMax, 1));
+  loading.batches = static_cast<int>(whole(fields, "batches", 1, kFeedBatchesMax, loading.batches));
+  STRATA_CHECK_OK(fields.finish());
+  return loading;
 }
 
 // Null: all are kept.
@@ -100,7 +118,9 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   const Value* ema = fields.child("ema");
   const Value* compat = fields.child("compat");
   const Value* checkpoints = fields.child("checkpoints");
+  const Value* loading = fields.child("loading");
   STRATA_CHECK_OK(fields.finish());
+  STRATA_TRY(config.loading, read_loading(loading));
   STRATA_TRY(options.ema, read_ema(ema));
   STRATA_TRY(config.keep, read_keep_policy(checkpoints, options));
   return read_compat(compat, config);

@@ -2,12 +2,22 @@
 // against the corpus. trainer/README.md lists them.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "trainer/checkpoint_folder.h"
 #include "trainer/data/dataset.h"
 #include "trainer/stage_spec.h"
 #include "trainer/training_loop.h"
 
 namespace strata::trainer {
+
+// How the corpus is brought into memory and the batches out of it: no part of the result.
+struct LoadingOptions {
+  std::optional<std::int64_t> memory{};  // bytes of mels and features; none: dataset_memory()
+  int threads = 1;
+  int batches = 2;  // that are made ahead
+};
 
 struct TrainConfig {  // before the corpus is known
   Value model{Object{}};
@@ -17,6 +27,7 @@ struct TrainConfig {  // before the corpus is known
   bool zero_padding = false;  // else mels are padded with silence
   TrainOptions options{};
   KeepPolicy keep{};
+  LoadingOptions loading{};
 };
 [[nodiscard]] Result<TrainConfig> read_train_config(const StageSpec& spec);
 

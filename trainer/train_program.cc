@@ -11,6 +11,7 @@
 #include "trainer/checkpoint_choice.h"
 #include "trainer/checkpoint_recipe.h"
 #include "trainer/data/dataset.h"
+#include "trainer/data/memory_budget.h"
 #include "trainer/train_config.h"
 #include "trainer/trained_model.h"
 
@@ -101,11 +102,22 @@ Status resume(const StageSpec& spec, const Value& recipe, Communicator& communic
 }
 
 Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& communicator) {
-  // ---- the corpus, whole in every rank's memory
+  // ---- the corpus, in every rank's memory as far as it fits
   STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
   const auto given = spec.inputs.find("features");
   const auto features = given == spec.inputs.end() ? std::nullopt : std::optional(given->second);
-  STRATA_TRY(const Dataset data, Dataset::load(corpus, features, config.mel, config.normalise));
+  const std::int64_t memory = config.loading.memory.value_or(dataset_memory());
+  STRATA_TRY(const Dataset data, Dataset::load(corpus, features,
+                                               {.mel = config.mel,
+                                                .normalise = config.normalise,
+                                                .memory = memory,
+                                                .threads = config.loading.threads,
+                                                .ranks = &communicator}));
+  if (!data.is_resident()) {
+    return fail(ErrorCode::kTooLarge,
+                "{}: mels and features need more than {} bytes of memory; set corpus.limit",
+                corpus.string(), memory);
+  }
   STRATA_TRY(const TrainSettings settings, check_against(data, spec, config, communicator.size()));
   config.options.draw.dropout = settings.model.dropout;
   if (!config.zero_padding) config.options.padding = data.normalise().silence();

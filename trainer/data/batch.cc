@@ -41,6 +41,7 @@ Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes
   }
   for (std::int64_t b = 0; b < count; ++b) {
     const Utterance& utterance = *utterances[static_cast<std::size_t>(b)];
+    STRATA_ASSERT(utterance.is_whole());
     STRATA_ASSERT(utterance.mel.size(1) == first.mel.size(1));
     STRATA_ASSERT(utterance.features.defined() == first.features.defined());
     const auto letters = static_cast<std::int64_t>(utterance.text.size());
@@ -56,6 +57,16 @@ Batch collate(const std::vector<const Utterance*>& utterances, const PaddedSizes
     }
   }
   return batch;
+}
+
+Result<Utterance> whole_utterance(const Utterance& utterance, const UtteranceSource* source) {
+  if (utterance.is_whole()) return utterance;
+  STRATA_ASSERT(source != nullptr);
+  STRATA_TRY(Utterance whole, source->load(utterance));
+  STRATA_ASSERT(whole.is_whole());
+  STRATA_ASSERT(whole.frames() == utterance.frames());
+  STRATA_ASSERT(whole.feature_frames() == utterance.feature_frames());
+  return whole;
 }
 
 }  // namespace strata::trainer

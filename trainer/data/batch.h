@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "base/torch/tensor.h"
 
 namespace strata::trainer {
@@ -13,13 +14,33 @@ struct Utterance {
   std::string id{};
   at::Tensor mel{};                  // (frames, mel) float32, normalised
   std::vector<std::int64_t> text{};  // token ids 0..vocabulary-1, one per code point
-  at::Tensor features{};             // (teacher frames, width) float32, or undefined
+  at::Tensor features{};             // (teacher frames, width) float32 or float16, or undefined
   double seconds = 0;
+  // Sizes of what is not in memory: its tensor is undefined, an UtteranceSource gives it.
+  struct Absent {
+    std::int64_t frames = 0;
+    std::int64_t bands = 0;
+    std::int64_t feature_frames = 0;
+  } absent{};
 
-  [[nodiscard]] std::int64_t frames() const { return mel.size(0); }
+  [[nodiscard]] std::int64_t frames() const { return mel.defined() ? mel.size(0) : absent.frames; }
+  [[nodiscard]] std::int64_t bands() const { return mel.defined() ? mel.size(1) : absent.bands; }
   [[nodiscard]] std::int64_t feature_frames() const {
-    return features.defined() ? features.size(0) : 0;
+    return features.defined() ? features.size(0) : absent.feature_frames;
   }
+  // Whether all that it has is in memory.
+  [[nodiscard]] bool is_whole() const {
+    return mel.defined() && (features.defined() || absent.feature_frames == 0);
+  }
+};
+
+// Where the mels and features come from that are not in memory. Safe to call from several threads.
+class UtteranceSource {
+ public:
+  virtual ~UtteranceSource() = default;
+  // The utterance with its tensors, of the sizes that it says. They may be shared with other
+  // callers: nobody writes into them. An error names the item and its file.
+  [[nodiscard]] virtual Result<Utterance> load(const Utterance& utterance) const = 0;
 };
 
 struct Batch {
@@ -43,11 +64,16 @@ struct PaddedSizes {
   std::int64_t text = 0;            // T
   std::int64_t feature_frames = 0;  // Z
 };
+// Needs no tensors.
 [[nodiscard]] PaddedSizes padded_sizes(const std::vector<const Utterance*>& utterances);
 
-// Mels are padded with `padding`. REQUIRES: at least one utterance; all have the same mel width;
-// features either in all of them, of one width, or in none.
+// Mels are padded with `padding`. REQUIRES: at least one utterance; all are whole and have the same
+// mel width; features either in all of them, of one width, or in none.
 [[nodiscard]] Batch collate(const std::vector<const Utterance*>& utterances,
                             const PaddedSizes& at_least = {}, double padding = 0);
+
+// The same utterance, whole. REQUIRES: a source, where it is not whole already.
+[[nodiscard]] Result<Utterance> whole_utterance(const Utterance& utterance,
+                                                const UtteranceSource* source);
 
 }  // namespace strata::trainer

@@ -60,18 +60,28 @@ Result<FeatureFolder> FeatureFolder::open(const std::filesystem::path& folder) {
     features.index_[id] = std::move(entry);
   }
   STRATA_TRY(features.rejects_, read_rejects(folder / kRejectsFile));
+  for (const auto& [id, entry] : features.index_) {
+    if (features.shards_.contains(entry.file)) continue;
+    STRATA_TRY(TensorFile shard, TensorFile::open(folder / entry.file));
+    features.shards_.emplace(entry.file, std::move(shard));
+  }
   return features;
 }
 
-Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string& sha256) {
-  const auto found = index_.find(id);
-  if (const auto rejected = rejects_.find(id);
-      found == index_.end() && rejected != rejects_.end()) {
+const std::string* FeatureFolder::rejected(const std::string& id) const {
+  const auto found = rejects_.find(id);
+  return found == rejects_.end() || index_.contains(id) ? nullptr : &found->second;
+}
+
+Result<FeatureFolder::Stored> FeatureFolder::find(const std::string& id,
+                                                  const std::string& sha256) const {
+  if (const std::string* reason = rejected(id)) {
     return fail(ErrorCode::kInvalid,
                 "{}: the item {} has no features, `extract` rejected it ({}): take it out of the "
                 "corpus, or mend its recording",
-                folder_.string(), id, rejected->second);
+                folder_.string(), id, *reason);
   }
+  const auto found = index_.find(id);
   if (found == index_.end())
     return fail(ErrorCode::kInvalid, "{}: no features of the item {}: extract them again",
                 folder_.string(), id);
@@ -81,22 +91,21 @@ Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string&
                 "{}: the features of {} belong to another recording: extract them again",
                 folder_.string(), id);
   }
-  if (open_shard_ != entry.file) {
-    tensors_.clear();
-    open_shard_.clear();
-    STRATA_TRY(tensors_, read_tensors(folder_ / entry.file));
-    open_shard_ = entry.file;
-  }
-  const auto tensor = tensors_.find(id);
-  if (tensor == tensors_.end())
+  const TensorFile& shard = shards_.at(entry.file);
+  const Stored stored{.file = &shard, .entry = shard.find(id)};
+  if (stored.entry == nullptr)
     return fail(ErrorCode::kDamaged, "{}: {} does not hold the item {}", folder_.string(),
                 entry.file, id);
-  const at::Tensor& stored = tensor->second;
-  if (stored.dim() != 2 || stored.size(0) != entry.frames || stored.size(1) != width_) {
+  if (stored.entry->shape != std::vector<std::int64_t>{entry.frames, width_}) {
     return fail(ErrorCode::kDamaged, "{}: the features of {} do not have {} frames of {} values",
                 folder_.string(), id, entry.frames, width_);
   }
-  return stored.to(at::kFloat);
+  return stored;
+}
+
+Result<at::Tensor> FeatureFolder::load(const std::string& id, const std::string& sha256) const {
+  STRATA_TRY(const Stored stored, find(id, sha256));
+  return stored.file->read(*stored.entry);
 }
 
 std::string feature_shard_name(std::int64_t shard) {

@@ -46,24 +46,33 @@ using FeatureRejects = std::map<std::string, std::string>;  // id -> reason
                                          const FeatureIndex& index, const FeatureRejects* rejects,
                                          std::int64_t bytes, Object report);
 
-// Reads; one shard is held in memory at a time, so asking in the order of the ids reads every byte
-// once.
+// Reads one item at a time: what train has no memory for stays in the files. open() reads the lists
+// and the headers of all shards. Safe to call from several threads.
 class FeatureFolder {
  public:
   [[nodiscard]] static Result<FeatureFolder> open(const std::filesystem::path& folder);
 
   [[nodiscard]] std::int64_t width() const { return width_; }
-  // (frames, width) float32. An error where the item is missing, or its features are those of
-  // another recording; it says why the item was rejected, where it was.
-  [[nodiscard]] Result<at::Tensor> load(const std::string& id, const std::string& sha256);
+  // Why `extract` gave the item no features; nothing where it did, or does not know it.
+  [[nodiscard]] const std::string* rejected(const std::string& id) const;
+  struct Stored {
+    const TensorFile* file = nullptr;
+    const TensorFile::Entry* entry = nullptr;  // (frames, width), F16 or F32
+    [[nodiscard]] std::int64_t frames() const { return entry->shape.front(); }
+  };
+  // An error where the item is missing, its shard does not hold what the index says, or its
+  // features are those of another recording; it says why the item was rejected, where it was.
+  // Valid as long as the folder.
+  [[nodiscard]] Result<Stored> find(const std::string& id, const std::string& sha256) const;
+  // (frames, width), of the type in which it is stored.
+  [[nodiscard]] Result<at::Tensor> load(const std::string& id, const std::string& sha256) const;
 
  private:
   std::filesystem::path folder_{};
   FeatureIndex index_{};
   FeatureRejects rejects_{};
   std::int64_t width_ = 0;
-  std::string open_shard_{};
-  NamedTensors tensors_{};
+  std::map<std::string, TensorFile> shards_{};  // by file name
 };
 
 // Writes; items come in the order of their ids. finish() writes index and report last: without them

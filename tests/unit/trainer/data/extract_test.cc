@@ -6,13 +6,12 @@
 #include <gtest/gtest.h>
 #include <torch/script.h>
 
-#include <barrier>
 #include <csignal>
-#include <thread>
 
 #include "base/audio/resample.h"
 #include "base/subprocess.h"
 #include "tests/unit/trainer/data/corpus_fixture.h"
+#include "tests/unit/trainer/data/thread_gang.h"
 #include "trainer/data/features.h"
 #include "trainer/data/manifest.h"
 #include "trainer/data/teacher.h"
@@ -107,65 +106,16 @@ void write_stereo(const std::filesystem::path& path, const std::vector<float>& l
   ASSERT_TRUE(write_file_atomic(path, wav).has_value());
 }
 
-// Ranks that are threads of this process.
-class Gang {
- public:
-  explicit Gang(int size) : size_(size), barrier_(size), sums_(static_cast<std::size_t>(size)) {}
-
-  class Rank final : public Communicator {
-   public:
-    Rank(Gang& gang, int rank) : gang_(gang), rank_(rank) {}
-    [[nodiscard]] int rank() const override { return rank_; }
-    [[nodiscard]] int size() const override { return gang_.size_; }
-    Status all_reduce_sum(std::span<float>) override {
-      return fail(ErrorCode::kUnsupported, "no floats here");
-    }
-    Status all_reduce_sum(std::span<double> values) override {
-      gang_.sums_[static_cast<std::size_t>(rank_)].assign(values.begin(), values.end());
-      gang_.barrier_.arrive_and_wait();
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = 0;
-        for (const std::vector<double>& one : gang_.sums_) values[i] += one.at(i);
-      }
-      gang_.barrier_.arrive_and_wait();
-      return {};
-    }
-    Status broadcast(std::span<char>, int) override {
-      return fail(ErrorCode::kUnsupported, "no broadcast here");
-    }
-    Status barrier() override {
-      gang_.barrier_.arrive_and_wait();
-      return {};
-    }
-    void abandon(int) override {}
-
-   private:
-    Gang& gang_;
-    int rank_;
-  };
-
-  // The exit code of all, or -1 where they do not agree.
-  static int run(int size, const StageSpec& spec, std::int64_t shard_bytes) {
-    Gang gang(size);
-    std::vector<int> codes(static_cast<std::size_t>(size), -1);
-    std::vector<std::jthread> threads;
-    for (int r = 0; r < size; ++r) {
-      threads.emplace_back([&, r] {
-        Rank rank(gang, r);
-        const auto code = extract_as_rank(spec, rank, shard_bytes);
-        EXPECT_TRUE(code.has_value()) << code.error().message;
-        codes[static_cast<std::size_t>(r)] = code.value_or(-1);
-      });
-    }
-    threads.clear();
-    return std::ranges::count(codes, codes.front()) == size ? codes.front() : -1;
-  }
-
- private:
-  int size_;
-  std::barrier<> barrier_;
-  std::vector<std::vector<double>> sums_;
-};
+// The exit code of all ranks, or -1 where they do not agree.
+int run_as_gang(int size, const StageSpec& spec, std::int64_t shard_bytes) {
+  std::vector<int> codes(static_cast<std::size_t>(size), -1);
+  ThreadGang::run(size, [&](Communicator& rank) {
+    const auto code = extract_as_rank(spec, rank, shard_bytes);
+    EXPECT_TRUE(code.has_value()) << code.error().message;
+    codes[static_cast<std::size_t>(rank.rank())] = code.value_or(-1);
+  });
+  return std::ranges::count(codes, codes.front()) == size ? codes.front() : -1;
+}
 
 class Extract : public CorpusFixture {
  protected:
@@ -492,13 +442,13 @@ TEST_F(Extract, AnyNumberOfRanksWritesTheSameShardsAndStopsTogether) {
   cut(heard()[4]);
   const StageSpec spec = spec_of("whole", {{"rejects_max", 1}});
   enter("one");
-  ASSERT_EQ(Gang::run(1, spec, kTwoItems), 0);
+  ASSERT_EQ(run_as_gang(1, spec, kTwoItems), 0);
   const auto one = all_files(folder_ / "features");
   EXPECT_GT(one.size(), 5U) << "several shards, two lists and the report";
   for (const int ranks : {2, 3, 9}) {  // 9: more than items
     enter(std::to_string(ranks) + " ranks");
     std::filesystem::remove_all(folder_ / "features");
-    ASSERT_EQ(Gang::run(ranks, spec, kTwoItems), 0);
+    ASSERT_EQ(run_as_gang(ranks, spec, kTwoItems), 0);
     EXPECT_EQ(all_files(folder_ / "features"), one) << ranks;
   }
   // A stop leaves one item more from each.
@@ -507,12 +457,12 @@ TEST_F(Extract, AnyNumberOfRanksWritesTheSameShardsAndStopsTogether) {
   StageSpec rest = spec;
   std::filesystem::remove_all(folder_ / "features");
   const auto stopped = enter("stopped");
-  ASSERT_EQ(Gang::run(3, spec, kTwoItems), exit_code::kStopped);
+  ASSERT_EQ(run_as_gang(3, spec, kTwoItems), exit_code::kStopped);
   const Value last = read_json_lines(stopped / "progress.jsonl")->back();
   EXPECT_EQ(*last.find("step"), Value(3));
   rest.resume = stopped / *last.find("checkpoint")->if_string();
   enter("rest");
-  ASSERT_EQ(Gang::run(4, rest, kTwoItems), 0);
+  ASSERT_EQ(run_as_gang(4, rest, kTwoItems), 0);
   EXPECT_EQ(all_files(folder_ / "features"), one);
 }
 
