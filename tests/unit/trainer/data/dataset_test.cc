@@ -199,7 +199,7 @@ TEST_F(DatasetOfTones, WithoutMemoryItGivesTheSameBits) {
       const auto whole = Dataset::load(corpus, features, options);
       ASSERT_TRUE(whole.has_value()) << whole.error().message;
       EXPECT_TRUE(whole->is_resident());
-      for (const std::int64_t memory : {kNothing, std::int64_t{50'000}, std::int64_t{150'000}}) {
+      for (const std::int64_t memory : {kNothing, std::int64_t{50'000}, std::int64_t{100'000}}) {
         options.memory = memory;
         options.threads = memory == kNothing ? 1 : 3;
         const auto read = Dataset::load(corpus, features, options);
