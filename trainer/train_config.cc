@@ -121,6 +121,8 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   const Value* loading = fields.child("loading");
   STRATA_CHECK_OK(fields.finish());
   STRATA_TRY(config.loading, read_loading(loading));
+  options.loading_threads = config.loading.threads;
+  options.loading_batches = config.loading.batches;
   STRATA_TRY(options.ema, read_ema(ema));
   STRATA_TRY(config.keep, read_keep_policy(checkpoints, options));
   return read_compat(compat, config);

@@ -113,11 +113,6 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
                                                 .memory = memory,
                                                 .threads = config.loading.threads,
                                                 .ranks = &communicator}));
-  if (!data.is_resident()) {
-    return fail(ErrorCode::kTooLarge,
-                "{}: mels and features need more than {} bytes of memory; set corpus.limit",
-                corpus.string(), memory);
-  }
   STRATA_TRY(const TrainSettings settings, check_against(data, spec, config, communicator.size()));
   config.options.draw.dropout = settings.model.dropout;
   if (!config.zero_padding) config.options.padding = data.normalise().silence();
@@ -145,7 +140,7 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
              communicator.size());
   }
   TrainingLoop loop(*model, data.train(), data.heldout(), communicator, clock, config.options,
-                    make_hooks(reports, config.options.updates));
+                    make_hooks(reports, config.options.updates), &data.source());
   STRATA_CHECK_OK(resume(spec, recipe, communicator, loop));
   STRATA_TRY(const Ending ending, loop.run());
   // ---- leave

@@ -15,15 +15,17 @@ namespace strata::trainer {
 Result<Ending> TrainingLoop::run() {
   // ---- held-out losses in the middle of which an earlier attempt was stopped
   STRATA_TRY(Next next, measure_held_out());
+  // ---- batches are read and padded ahead of the updates
+  BatchFeed feed(train_, source_, order_, feed_options(), clock_, done_);
   while (next == Next::kGoOn && done_ < options_.updates) {
     meter_.begin();
     Step step;
-    STRATA_CHECK_OK(from_torch("forward and backward", [&] {
+    STRATA_CHECK_OK(from_torch("forward and backward", [&]() -> Status {
       // ---- which utterances: the same global batch whatever the number of ranks
       step = choose();
       // ---- noise, time and span; x_t; velocity and losses; their gradients: of this rank's share
       reducer_.start();
-      forward_and_backward(step);
+      return forward_and_backward(step, feed);
     }));
     // ---- one gradient and one loss for all ranks
     STRATA_CHECK_OK(reducer_.finish());
@@ -35,7 +37,7 @@ Result<Ending> TrainingLoop::run() {
     STRATA_CHECK_OK(from_torch("optimizer", [&] { apply(step); }));
     if (!std::isfinite(step.norm)) return Ending::kDiverged;
     ++done_;
-    meter_.end(step.frames);
+    meter_.end(step.frames, step.data_wait);
     // ---- tell, measure on held-out utterances, keep
     STRATA_TRY(next, tell_measure_and_keep(step));
   }
@@ -58,15 +60,26 @@ TrainingLoop::Step TrainingLoop::choose() {
   for (const Utterance* utterance : step.batch) {
     const Chance chance =
         chance_of(options_.seed, step.update, utterance->id, utterance->frames(), options_.draw);
-    step.counts.span_elements += static_cast<double>(chance.span.length * utterance->mel.size(1));
+    step.counts.span_elements += static_cast<double>(chance.span.length * utterance->bands());
     step.frames += static_cast<double>(utterance->frames());
   }
   return step;
 }
 
+FeedOptions TrainingLoop::feed_options() const {
+  return {.rank = communicator_.rank(),
+          .ranks = communicator_.size(),
+          .micro_batch = options_.micro_batch,
+          .padding = options_.padding,
+          .updates = options_.updates,
+          .threads = options_.loading_threads,
+          .batches = options_.loading_batches};
+}
+
 // ==== Draw, predict, compare, differentiate
 
-void TrainingLoop::forward_and_backward(Step& step) {
+Status TrainingLoop::forward_and_backward(Step& step, BatchFeed& feed) {
+  const Duration waited_before = feed.waited();
   step.text.assign(model_.align().text.size(), 0);
   step.speech.assign(model_.align().speech.size(), 0);
   const std::size_t most =
@@ -74,14 +87,13 @@ void TrainingLoop::forward_and_backward(Step& step) {
   for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
     if (begin > 0 && stop_requested()) {
       step.unfinished = true;
-      return;
+      return {};
     }
-    const auto first = step.share.begin() + static_cast<std::ptrdiff_t>(begin);
-    const std::size_t size = std::min(most, step.share.size() - begin);
     // ---- the speech x1, its text, what the teacher heard: padded to the longest of all ranks'
     // mel (B, N, mel), lengths (B), text (B, T), features (B, Z, width)
-    const Batch batch =
-        collate({first, first + static_cast<std::ptrdiff_t>(size)}, step.sizes, options_.padding);
+    STRATA_TRY(const Batch batch, feed.next());
+    STRATA_ASSERT(batch.ids.front() == step.share[begin]->id);
+    STRATA_ASSERT(batch.frames() == step.sizes.frames);
     // ---- chance: noise x0 (B, N, mel), time t (B), span (B, N), what guidance hides
     const Draws draws = draw(options_.seed, step.update, batch, options_.draw);
     step.factor = align_factor(model_.align(), step.update, draws.drop_text, draws.drop_audio);
@@ -95,13 +107,16 @@ void TrainingLoop::forward_and_backward(Step& step) {
     for (std::size_t i = 0; i < losses.speech.size(); ++i)
       step.speech[i] += losses.speech[i].item<double>();
   }
+  step.data_wait = std::chrono::duration<double>(feed.waited() - waited_before).count();
+  return {};
 }
 
 // ==== One loss for all ranks, and one decision whether to stop
 
 Status TrainingLoop::sum_over_ranks(Step& step) {
   const bool stop = step.unfinished || stop_requested();
-  std::vector<double> parts{step.flow, stop ? 1.0 : 0.0, step.unfinished ? 1.0 : 0.0};
+  std::vector<double> parts{step.flow, stop ? 1.0 : 0.0, step.unfinished ? 1.0 : 0.0,
+                            step.data_wait};
   const std::size_t terms = parts.size();
   parts.insert(parts.end(), step.text.begin(), step.text.end());
   parts.insert(parts.end(), step.speech.begin(), step.speech.end());
@@ -109,6 +124,7 @@ Status TrainingLoop::sum_over_ranks(Step& step) {
   step.flow = parts[0];
   step.stop = parts[1] > 0;
   step.unfinished = parts[2] > 0;
+  step.data_wait = parts[3] / communicator_.size();
   std::copy_n(parts.begin() + terms, step.text.size(), step.text.begin());
   std::copy_n(parts.begin() + terms + step.text.size(), step.speech.size(), step.speech.begin());
   step.total = total_loss(model_.align(), step.factor, step.flow, step.text, step.speech);
@@ -196,7 +212,7 @@ Result<std::vector<HeldOutLoss>> TrainingLoop::validate_average() {
     std::swap_ranges(values, values + parameters_.total(), average_.average().data_ptr<float>());
   };
   exchange();
-  auto losses = validate(model_, heldout_, communicator_, hooks_.stop_requested);
+  auto losses = validate(model_, heldout_, communicator_, hooks_.stop_requested, source_);
   exchange();
   return losses;
 }
@@ -221,11 +237,14 @@ BatchOrder order_of(const TrainOptions& options, const std::vector<Utterance>& t
 
 TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
                            const std::vector<Utterance>& heldout, Communicator& communicator,
-                           const Clock& clock, const TrainOptions& options, TrainHooks hooks)
+                           const Clock& clock, const TrainOptions& options, TrainHooks hooks,
+                           const UtteranceSource* source)
     : model_(model),
       train_(train),
       heldout_(heldout),
       communicator_(communicator),
+      clock_(clock),
+      source_(source),
       options_(options),
       order_(order_of(options, train)),
       hooks_(std::move(hooks)),

@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "trainer/data/batch_feed.h"
 #include "trainer/data/order.h"
 #include "trainer/losses/objective.h"
 #include "trainer/training_state.h"
@@ -34,6 +35,8 @@ struct TrainOptions {
   DrawOptions draw{};
   std::uint64_t seed = 0;       // initial weights, noise, spans, times, drops, dropout
   std::uint64_t seed_data = 0;  // order of the utterances
+  int loading_threads = 1;      // FeedOptions; no part of the result
+  int loading_batches = 2;
   std::int64_t progress_every = 10;
   std::int64_t checkpoint_every = 0;  // 0: only on request
   std::int64_t validate_every = 0;    // 0: only the early and the last weights
@@ -63,11 +66,13 @@ enum class Ending { kFinished, kStopped, kDiverged };
 
 class TrainingLoop {
  public:
-  // All references outlive the loop. REQUIRES: batch <= train.size() unless batch_frames > 0, every
-  // batch has an utterance for every rank, heldout.size() >= 2.
+  // All references outlive the loop. `source`: of utterances that are not whole. REQUIRES: batch <=
+  // train.size() unless batch_frames > 0, every batch has an utterance for every rank,
+  // heldout.size() >= 2.
   TrainingLoop(AcousticModel& model, const std::vector<Utterance>& train,
                const std::vector<Utterance>& heldout, Communicator& communicator,
-               const Clock& clock, const TrainOptions& options, TrainHooks hooks);
+               const Clock& clock, const TrainOptions& options, TrainHooks hooks,
+               const UtteranceSource* source = nullptr);
 
   // Goes on from `state`, which a run of the same recipe reached.
   [[nodiscard]] Status restore(const TrainingState& state);
@@ -99,9 +104,12 @@ class TrainingLoop {
     // ---- the optimizer
     double norm = 0;
     double rate = 0;
+    // ---- how long it waited for its batches: this rank, then the mean of all
+    double data_wait = 0;  // s
   };
   Step choose();
-  void forward_and_backward(Step& step);
+  [[nodiscard]] FeedOptions feed_options() const;
+  Status forward_and_backward(Step& step, BatchFeed& feed);
   Status sum_over_ranks(Step& step);
   void apply(Step& step);
   Result<Next> tell_measure_and_keep(const Step& step);
@@ -118,6 +126,8 @@ class TrainingLoop {
   const std::vector<Utterance>& train_;
   const std::vector<Utterance>& heldout_;
   Communicator& communicator_;
+  const Clock& clock_;
+  const UtteranceSource* source_;
   TrainOptions options_;
   BatchOrder order_;
   TrainHooks hooks_;

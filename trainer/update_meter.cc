@@ -6,18 +6,23 @@ namespace strata::trainer {
 
 void UpdateMeter::begin() { begun_ = clock_.now(); }
 
-void UpdateMeter::end(double frames) {
+void UpdateMeter::end(double frames, double data_wait) {
   seconds_ += std::chrono::duration<double>(clock_.now() - begun_).count();
   frames_ += frames;
+  data_wait_ += data_wait;
   updates_ += 1;
 }
 
 Metrics UpdateMeter::take() {
   const double seconds = std::exchange(seconds_, 0);
   const double frames = std::exchange(frames_, 0);
+  const double data_wait = std::exchange(data_wait_, 0);
   const double updates = std::exchange(updates_, 0);
   if (seconds <= 0) return {};
-  return {{"frames_per_second", frames / seconds}, {"seconds_per_update", seconds / updates}};
+  return {{"frames_per_second", frames / seconds},
+          {"seconds_per_update", seconds / updates},
+          {"data_wait_seconds", data_wait},
+          {"data_wait_share", data_wait / seconds}};
 }
 
 }  // namespace strata::trainer

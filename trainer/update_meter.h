@@ -13,9 +13,11 @@ class UpdateMeter {
 
   void begin();
   // The update that was begun last is made. `frames`: of all ranks' utterances, without padding.
-  void end(double frames);
-  // Of the updates since the last call: "frames_per_second" (mel frames of all ranks together) and
-  // "seconds_per_update" (mean). Nothing where there is no update or no time.
+  // `data_wait`: seconds of it in which a rank waited for its batches, the mean of all ranks.
+  void end(double frames, double data_wait);
+  // Of the updates since the last call: "frames_per_second" (mel frames of all ranks together)
+  // "seconds_per_update" (mean), "data_wait_seconds" (sum) and "data_wait_share" (of the time).
+  // Nothing where there is no update or no time.
   [[nodiscard]] Metrics take();
 
  private:
@@ -23,6 +25,7 @@ class UpdateMeter {
   Instant begun_{};
   double seconds_ = 0;
   double frames_ = 0;
+  double data_wait_ = 0;
   double updates_ = 0;
 };
 

@@ -53,22 +53,25 @@ std::size_t permuted_partner(std::size_t index, std::size_t count) {
 Result<std::vector<HeldOutLoss>> validate(AcousticModel& model,
                                           const std::vector<Utterance>& heldout,
                                           Communicator& communicator,
-                                          const std::function<bool()>& stop_requested) {
+                                          const std::function<bool()>& stop_requested,
+                                          const UtteranceSource* source) {
   const std::size_t count = heldout.size();
   // Loss and permuted loss of each, 0 where another rank computes it; last, how many ranks stopped.
   std::vector<double> values(2 * count + 1, 0.0);
-  STRATA_CHECK_OK(from_torch("validation", [&] {
+  STRATA_CHECK_OK(from_torch("validation", [&]() -> Status {
     const torch::NoGradGuard no_grad;
     const auto ranks = static_cast<std::size_t>(communicator.size());
     for (auto i = static_cast<std::size_t>(communicator.rank()); i < count; i += ranks) {
       if (stop_requested && stop_requested()) {
         values.back() = 1;
-        return;
+        return {};
       }
-      values[2 * i] = flow_loss(model.backbone(), heldout[i], heldout[i].text);
+      STRATA_TRY(const Utterance whole, whole_utterance(heldout[i], source));
+      values[2 * i] = flow_loss(model.backbone(), whole, whole.text);
       values[2 * i + 1] =
-          flow_loss(model.backbone(), heldout[i], heldout[permuted_partner(i, count)].text);
+          flow_loss(model.backbone(), whole, heldout[permuted_partner(i, count)].text);
     }
+    return {};
   }));
   STRATA_CHECK_OK(communicator.all_reduce_sum(std::span(values)));
   std::vector<HeldOutLoss> losses;

@@ -31,10 +31,10 @@ struct HeldOutLoss {
 
 // Every utterance alone (no padding), its mean over times and elements. Ranks share the work; all
 // get all results. `stop_requested` is asked before every utterance: one rank's yes leaves all
-// ranks with an empty list.
+// ranks with an empty list. `source`: of utterances that are not whole.
 [[nodiscard]] Result<std::vector<HeldOutLoss>> validate(
     AcousticModel& model, const std::vector<Utterance>& heldout, Communicator& communicator,
-    const std::function<bool()>& stop_requested = {});
+    const std::function<bool()>& stop_requested = {}, const UtteranceSource* source = nullptr);
 
 // Whether every loss is a number, the permuted ones too.
 [[nodiscard]] bool all_finite(const std::vector<HeldOutLoss>& losses);

@@ -20,12 +20,15 @@ TEST(UpdateMeter, CountsTheTimeInsideOfUpdatesAlone) {
   UpdateMeter meter(clock);
   meter.begin();
   clock.pass(std::chrono::seconds(2));
-  meter.end(300);
+  meter.end(300, 0.5);
   clock.pass(std::chrono::seconds(100));  // a validation, a checkpoint
   meter.begin();
   clock.pass(std::chrono::seconds(4));
-  meter.end(600);
-  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 150}, {"seconds_per_update", 3}}));
+  meter.end(600, 1);
+  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 150},
+                                   {"seconds_per_update", 3},
+                                   {"data_wait_seconds", 1.5},
+                                   {"data_wait_share", 0.25}}));
 }
 
 TEST(UpdateMeter, BeginsAnewAfterEveryTake) {
@@ -35,8 +38,11 @@ TEST(UpdateMeter, BeginsAnewAfterEveryTake) {
   for (const double frames : {100.0, 700.0}) {
     meter.begin();
     clock.pass(std::chrono::seconds(1));
-    meter.end(frames);
-    EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", frames}, {"seconds_per_update", 1}}));
+    meter.end(frames, frames / 1000);
+    EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", frames},
+                                     {"seconds_per_update", 1},
+                                     {"data_wait_seconds", frames / 1000},
+                                     {"data_wait_share", frames / 1000}}));
   }
   EXPECT_TRUE(meter.take().empty());
 }
@@ -48,8 +54,11 @@ TEST(UpdateMeter, AnUpdateThatIsNotFinishedIsNotCounted) {
   clock.pass(std::chrono::seconds(50));
   meter.begin();
   clock.pass(std::chrono::seconds(1));
-  meter.end(10);
-  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 10}, {"seconds_per_update", 1}}));
+  meter.end(10, 0);
+  EXPECT_EQ(meter.take(), (Metrics{{"frames_per_second", 10},
+                                   {"seconds_per_update", 1},
+                                   {"data_wait_seconds", 0},
+                                   {"data_wait_share", 0}}));
 }
 
 }  // namespace
