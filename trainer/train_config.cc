@@ -105,7 +105,8 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   options.draw.drop_audio = real(fields, "drop_audio", 0, 1, options.draw.drop_audio);
   options.draw.drop_both = real(fields, "drop_both", 0, 1, options.draw.drop_both);
   options.draw.span_least = real(fields, "span_least", 0.01, 1, options.draw.span_least);
-  fields.choice("precision", {"fp32"}, "fp32");
+  if (fields.choice("precision", {"fp32", "bf16"}, "fp32") == "bf16")
+    options.precision = Precision::kBfloat16;
   options.recompute = fields.flag("recompute", false);
   options.progress_every = whole(fields, "progress_every", 1, kUpdatesMax, options.progress_every);
   options.checkpoint_every = whole(fields, "checkpoint_every", 0, kUpdatesMax, 0);

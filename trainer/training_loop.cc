@@ -15,6 +15,10 @@ namespace strata::trainer {
 Result<Ending> TrainingLoop::run() {
   // ---- held-out losses in the middle of which an earlier attempt was stopped
   STRATA_TRY(Next next, measure_held_out());
+  if (hooks_.progress) {
+    const ComputeIn precision(options_.precision);
+    meter_.set_peak(matrix_rate(clock_) * communicator_.size());
+  }
   // ---- batches are read and padded ahead of the updates
   BatchFeed feed(train_, source_, order_, feed_options(), clock_, done_);
   while (next == Next::kGoOn && done_ < options_.updates) {
@@ -24,7 +28,6 @@ Result<Ending> TrainingLoop::run() {
       // ---- which utterances: the same global batch whatever the number of ranks
       step = choose();
       // ---- noise, time and span; x_t; velocity and losses; their gradients: of this rank's share
-      reducer_.start();
       return forward_and_backward(step, feed);
     }));
     // ---- one gradient and one loss for all ranks
@@ -37,7 +40,7 @@ Result<Ending> TrainingLoop::run() {
     STRATA_CHECK_OK(from_torch("optimizer", [&] { apply(step); }));
     if (!std::isfinite(step.norm)) return Ending::kDiverged;
     ++done_;
-    meter_.end(step.frames, step.data_wait);
+    meter_.end(step.frames, step.data_wait, work_of(step));
     // ---- tell, measure on held-out utterances, keep
     STRATA_TRY(next, tell_measure_and_keep(step));
   }
@@ -66,6 +69,18 @@ TrainingLoop::Step TrainingLoop::choose() {
   return step;
 }
 
+double TrainingLoop::work_of(const Step& step) const {
+  double work = 0;
+  for (const Utterance* utterance : step.batch) {
+    work += backbone_work(model_.config(), utterance->frames());
+    if (step.factor > 0) {  // else no head was computed
+      work += heads_work(model_.config(), model_.align(), utterance->frames(),
+                         utterance->feature_frames());
+    }
+  }
+  return kTrainingPasses * work;
+}
+
 FeedOptions TrainingLoop::feed_options() const {
   return {.rank = communicator_.rank(),
           .ranks = communicator_.size(),
@@ -84,6 +99,7 @@ Status TrainingLoop::forward_and_backward(Step& step, BatchFeed& feed) {
   step.speech.assign(model_.align().speech.size(), 0);
   const std::size_t most =
       options_.micro_batch > 0 ? static_cast<std::size_t>(options_.micro_batch) : step.share.size();
+  reducer_.start(static_cast<std::int64_t>((step.share.size() + most - 1) / most));
   for (std::size_t begin = 0; begin < step.share.size(); begin += most) {
     if (begin > 0 && stop_requested()) {
       step.unfinished = true;
@@ -99,7 +115,10 @@ Status TrainingLoop::forward_and_backward(Step& step, BatchFeed& feed) {
     step.factor = align_factor(model_.align(), step.update, draws.drop_text, draws.drop_audio);
     // ---- the velocity at x_t = (1 - t) x0 + t x1 against x1 - x0 inside of the spans, and the
     // heads' losses at their blocks: scalars
-    const Losses losses = compute_losses(model_, batch, draws, step.counts, step.factor);
+    const Losses losses = [&] {
+      const ComputeIn precision(options_.precision);
+      return compute_losses(model_, batch, draws, step.counts, step.factor);
+    }();
     losses.total.backward();
     step.flow += losses.flow.item<double>();
     for (std::size_t i = 0; i < losses.text.size(); ++i)
@@ -134,9 +153,11 @@ Status TrainingLoop::sum_over_ranks(Step& step) {
 // ==== Clip, AdamW, average: each over flat buffers of all parameters, (total)
 
 void TrainingLoop::apply(Step& step) {
-  step.norm = clip_gradients(parameters_.gradients(), options_.clip);
+  const Clip clip = clip_to(parameters_.gradients(), options_.clip);
+  step.norm = clip.norm;
   if (!std::isfinite(step.norm)) return;
-  optimizer_.step(parameters_.values(), parameters_.gradients(), step.rate, step.update);
+  optimizer_.step(parameters_.values(), parameters_.gradients(), step.rate, step.update,
+                  clip.divisor);
   average_.after_update(parameters_.values());
 }
 

@@ -10,6 +10,8 @@
 #include "trainer/data/batch_feed.h"
 #include "trainer/data/order.h"
 #include "trainer/losses/objective.h"
+#include "trainer/models/precision.h"
+#include "trainer/models/work.h"
 #include "trainer/training_state.h"
 #include "trainer/update_meter.h"
 
@@ -26,6 +28,8 @@ struct TrainOptions {
   Epochs epochs = Epochs::kShuffled;
   double padding = 0;      // of mels
   bool recompute = false;  // Backbone::set_recompute
+  // Of updates; held-out losses are always computed in float32.
+  Precision precision = Precision::kFloat32;
   // Utterances of one forward on a rank; 0: the whole share. No part of the result.
   std::int64_t micro_batch = 0;
   Schedule schedule{};
@@ -108,6 +112,8 @@ class TrainingLoop {
     double data_wait = 0;  // s
   };
   Step choose();
+  // Floating-point operations of the model in this update, without those on padding.
+  [[nodiscard]] double work_of(const Step& step) const;
   [[nodiscard]] FeedOptions feed_options() const;
   Status forward_and_backward(Step& step, BatchFeed& feed);
   Status sum_over_ranks(Step& step);

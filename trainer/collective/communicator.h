@@ -20,6 +20,12 @@ class Communicator {
   // In place; every rank gets the same sum, bit for bit.
   [[nodiscard]] virtual Status all_reduce_sum(std::span<float> values) = 0;
   [[nodiscard]] virtual Status all_reduce_sum(std::span<double> values) = 0;
+  // The same while the caller goes on: begun in the same order on every rank, and `values` belong
+  // to the communicator until finish_sums(). advance(), called now and then, lets them go on; no
+  // other collective is called meanwhile.
+  [[nodiscard]] virtual Status begin_sum(std::span<float> values) { return all_reduce_sum(values); }
+  [[nodiscard]] virtual Status advance() { return {}; }
+  [[nodiscard]] virtual Status finish_sums() { return {}; }
   [[nodiscard]] virtual Status broadcast(std::span<char> bytes, int root) = 0;
   [[nodiscard]] virtual Status barrier() = 0;
   // Ends every rank at once, wherever it is; the launcher ends with `exit_code`. Returns only where

@@ -21,7 +21,15 @@ inline constexpr std::int64_t kAlignmentElements = 16;
 // parameters.
 class FlatParameters {
  public:
+  struct Piece {
+    std::string name{};
+    at::Tensor parameter{};
+    at::Tensor gradient{};  // its view of the flat gradients
+    std::int64_t offset = 0;
+  };
   explicit FlatParameters(torch::nn::Module& module);
+
+  [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
 
   [[nodiscard]] at::Tensor& values() { return values_; }        // (total), float32
   [[nodiscard]] at::Tensor& gradients() { return gradients_; }  // (total)
@@ -30,29 +38,39 @@ class FlatParameters {
   [[nodiscard]] NamedTensors named(const at::Tensor& flat) const;
 
  private:
-  struct Piece {
-    std::string name;
-    std::int64_t offset;
-    std::vector<std::int64_t> shape;
-  };
   std::vector<Piece> pieces_;
   at::Tensor values_;
   at::Tensor gradients_;
 };
 
-// Handed to the training loop: start() before the first backward of an update, finish() after the
-// last one. A parameter that no rank used keeps the gradient 0; one that only some ranks used gets
-// their sum. Several backward passes between start() and finish() accumulate.
+// Moves gradients into the flat buffer as backward brings them forth, and sums each bucket over the
+// ranks as soon as it and those before it are complete, while backward goes on. start() before the
+// first of `passes` backward passes of an update, finish() after the last one, or after fewer. They
+// accumulate. A parameter that no rank used gets the gradient 0; one that only some ranks used gets
+// their sum. Parameters have no gradient of their own (`grad()`) in between.
 class GradientReducer {
  public:
-  GradientReducer(FlatParameters& parameters, Communicator& communicator)
-      : parameters_(parameters), communicator_(communicator) {}
-  void start();
+  // Both outlive the reducer, the module of the parameters too.
+  GradientReducer(FlatParameters& parameters, Communicator& communicator);
+  ~GradientReducer();
+  GradientReducer(const GradientReducer&) = delete;
+  GradientReducer& operator=(const GradientReducer&) = delete;
+
+  void start(std::int64_t passes);
   [[nodiscard]] Status finish();
 
  private:
+  struct Arrival;
+  void arrived(std::size_t piece, const at::Tensor& gradient);
+  void send(std::size_t bucket);
+
   FlatParameters& parameters_;
   Communicator& communicator_;
+  std::int64_t passes_ = 0;
+  std::vector<std::int64_t> times_{};    // that a piece arrived, since start()
+  std::vector<std::int64_t> missing_{};  // pieces of a bucket that have not arrived for good
+  std::size_t sent_ = 0;                 // buckets
+  Status sent_well_{};                      // of what was sent
 };
 
 }  // namespace strata::trainer

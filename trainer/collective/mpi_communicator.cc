@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <vector>
 
 #include "trainer/collective/communicator.h"
 
@@ -35,6 +36,28 @@ class MpiCommunicator final : public Communicator {
   [[nodiscard]] int size() const override { return size_; }
   Status all_reduce_sum(std::span<float> values) override { return reduce(values, MPI_FLOAT); }
   Status all_reduce_sum(std::span<double> values) override { return reduce(values, MPI_DOUBLE); }
+  Status begin_sum(std::span<float> values) override {
+    for (std::size_t at = 0; at < values.size(); at += kPieceMax) {
+      const auto piece = static_cast<int>(std::min(kPieceMax, values.size() - at));
+      STRATA_CHECK_OK(check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + at, piece, MPI_FLOAT,
+                                           MPI_SUM, MPI_COMM_WORLD, &begun_.emplace_back()),
+                            "all-reduce"));
+    }
+    return {};
+  }
+  Status advance() override {
+    int all = 0;
+    return begun_.empty() ? Status{}
+                          : check(MPI_Testall(static_cast<int>(begun_.size()), begun_.data(), &all,
+                                              MPI_STATUSES_IGNORE),
+                                  "all-reduce");
+  }
+  Status finish_sums() override {
+    const int code =
+        MPI_Waitall(static_cast<int>(begun_.size()), begun_.data(), MPI_STATUSES_IGNORE);
+    begun_.clear();
+    return check(code, "all-reduce");
+  }
   Status broadcast(std::span<char> bytes, int root) override {
     for (std::size_t at = 0; at < bytes.size(); at += kPieceMax) {
       const auto piece = static_cast<int>(std::min(kPieceMax, bytes.size() - at));
@@ -59,6 +82,7 @@ class MpiCommunicator final : public Communicator {
   }
   int rank_;
   int size_;
+  std::vector<MPI_Request> begun_{};
 };
 
 }  // namespace

@@ -73,8 +73,10 @@ Counts count(const Batch& batch, const Draws& draws) {
           .utterances = static_cast<double>(batch.size())};
 }
 
-at::Tensor speech_loss_sum(const at::Tensor& prediction, const at::Tensor& target,
+at::Tensor speech_loss_sum(const at::Tensor& given, const at::Tensor& target,
                            const at::Tensor& lengths, SpeechLoss kind) {
+  // bfloat16 would keep three digits of a cosine.
+  const at::Tensor prediction = given.to(at::promote_types(given.scalar_type(), at::kFloat));
   at::Tensor loss;  // (B, Z), for each frame
   if (kind == SpeechLoss::kL1) {
     loss = (prediction - target).abs().mean(2);
@@ -90,8 +92,10 @@ at::Tensor speech_loss_sum(const at::Tensor& prediction, const at::Tensor& targe
 
 at::Tensor text_loss_sum(const at::Tensor& logits, const at::Tensor& frames, const at::Tensor& text,
                          const at::Tensor& text_lengths) {
-  const at::Tensor log_probabilities = at::log_softmax(logits, 2).transpose(0, 1);  // (T, B, V+2)
-  const at::Tensor per_utterance =                                                  // (B)
+  const auto type = at::promote_types(logits.scalar_type(), at::kFloat);
+  const at::Tensor log_probabilities =
+      at::log_softmax(logits, 2, type).transpose(0, 1);  // (T, B, V+2)
+  const at::Tensor per_utterance =                       // (B)
       at::ctc_loss(log_probabilities, text.clamp_min(0), to_vector(frames), to_vector(text_lengths),
                    /*blank=*/logits.size(2) - 1, at::Reduction::None, /*zero_infinity=*/true);
   return (per_utterance / text_lengths.clamp_min(1)).sum();

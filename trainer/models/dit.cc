@@ -1,17 +1,12 @@
 #include "trainer/models/dit.h"
 
+#include "trainer/models/fused.h"
 #include "trainer/models/recompute.h"
 
 namespace strata::trainer {
 namespace {
 
 constexpr double kNormEpsilon = 1e-6;
-
-// Layer norm without parameters, then scale and shift (B, dim) of each utterance.
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
-  const at::Tensor normal = at::layer_norm(x, {x.size(2)}, {}, {}, kNormEpsilon);
-  return at::addcmul(shift.unsqueeze(1), normal, 1 + scale.unsqueeze(1));
-}
 
 }  // namespace
 
@@ -26,12 +21,12 @@ at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const 
   const auto e =
       modulation_(at::silu(time))
           .chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
-  const at::Tensor attended = attention_->forward(modulated_norm(x, e[1], e[0]), table, input.mask,
-                                                  input.dropout.at(2 * number));
-  const at::Tensor h = at::addcmul(x, e[2].unsqueeze(1), attended);  // (B, N, dim)
-  const at::Tensor fed =
-      feed_forward_->forward(modulated_norm(h, e[4], e[3]), input.dropout.at(2 * number + 1));
-  return at::addcmul(h, e[5].unsqueeze(1), fed);  // (B, N, dim)
+  const at::Tensor attended = attention_->forward(modulated_norm(x, e[1], e[0], kNormEpsilon),
+                                                  table, input.mask, input.dropout.at(2 * number));
+  const at::Tensor h = gated_sum(x, e[2], attended);  // (B, N, dim)
+  const at::Tensor fed = feed_forward_->forward(modulated_norm(h, e[4], e[3], kNormEpsilon),
+                                                input.dropout.at(2 * number + 1));
+  return gated_sum(h, e[5], fed);  // (B, N, dim)
 }
 
 Dit::Dit(const ModelConfig& config)
@@ -95,7 +90,7 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
   }
   if (config_.long_skip) x = long_skip_(at::cat({x, embedded}, 2));
   const auto e = final_modulation_(at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)
-  output.velocity = project_(modulated_norm(x, e[0], e[1]));     // (B, N, mel)
+  output.velocity = project_(modulated_norm(x, e[0], e[1], kNormEpsilon));  // (B, N, mel)
   return output;
 }
 

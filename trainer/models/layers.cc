@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "trainer/models/fused.h"
 #include "trainer/models/recompute.h"
 
 namespace strata::trainer {
@@ -58,10 +59,7 @@ GlobalResponseNorm::GlobalResponseNorm(std::int64_t width)
       beta_(register_parameter("beta", torch::zeros({1, 1, width}))) {}
 
 at::Tensor GlobalResponseNorm::forward(const at::Tensor& x) {
-  const at::Tensor strength = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true);  // (B, 1, C)
-  const at::Tensor relative =
-      strength / (strength.mean(-1, /*keepdim=*/true) + kNormEpsilon);  // (B, 1, C)
-  return x * (1 + gamma_ * relative) + beta_;
+  return response_norm(x, gamma_, beta_, kNormEpsilon);
 }
 
 ConvNextBlock::ConvNextBlock(std::int64_t width)
@@ -73,8 +71,9 @@ ConvNextBlock::ConvNextBlock(std::int64_t width)
       narrow_(register_module("pwconv2", torch::nn::Linear(2 * width, width))) {}
 
 at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
-  const at::Tensor mixed = depthwise_(x.transpose(1, 2)).transpose(1, 2);  // (B, N, C)
-  const at::Tensor wide = at::gelu(widen_(norm_(mixed)));                  // (B, N, 2C)
+  const at::Tensor mixed =
+      depthwise_convolution(x, depthwise_->weight, depthwise_->bias);  // (B, N, C)
+  const at::Tensor wide = at::gelu(widen_(norm_(mixed)));              // (B, N, 2C)
   return x + narrow_(response_->forward(wide));
 }
 
@@ -141,7 +140,8 @@ InputEmbedding::InputEmbedding(const ModelConfig& config)
 
 at::Tensor InputEmbedding::forward(const BackboneInput& input, const at::Tensor& shown) {
   const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
-  const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2));  // (B, N, dim)
+  const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2))
+                           .to(input.noisy.scalar_type());  // (B, N, dim)
   const auto cleared = [&](const at::Tensor& h) {
     return shown.defined() ? h.masked_fill(shown.logical_not().unsqueeze(1), 0) : h;
   };
@@ -164,15 +164,44 @@ RotaryTable rotary_table(std::int64_t frames, std::int64_t dim_head,
   return {angles.cos().to(options), angles.sin().to(options)};
 }
 
+namespace {
+
+// A copy of x whose first heads are turned by the angles of the table, `sign` times.
+at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                  std::int64_t heads, double sign) {
+  at::Tensor y = x.clone();
+  const at::Tensor from = x.slice(1, 0, heads);     // (B, heads, N, d)
+  const at::Tensor even = from.slice(3, 0, {}, 2);  // (B, heads, N, d/2)
+  const at::Tensor odd = from.slice(3, 1, {}, 2);   // (B, heads, N, d/2)
+  const at::Tensor to = y.slice(1, 0, heads);
+  to.slice(3, 0, {}, 2).mul_(cos).addcmul_(odd, sin, -sign);
+  to.slice(3, 1, {}, 2).mul_(cos).addcmul_(even, sin, sign);
+  return y;
+}
+
+// The gradient is turned back.
+struct Rotation : torch::autograd::Function<Rotation> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& cos, const at::Tensor& sin, std::int64_t heads) {
+    context->save_for_backward({cos, sin});
+    context->saved_data["heads"] = heads;
+    return turned(x, cos, sin, heads, 1);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    return {turned(gradients[0], saved[0], saved[1], context->saved_data["heads"].toInt(), -1),
+            {},
+            {},
+            {}};
+  }
+};
+
+}  // namespace
+
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads) {
   if (heads == 0) return x;
-  const at::Tensor turned = x.slice(1, 0, heads);     // (B, heads, N, d)
-  const at::Tensor even = turned.slice(3, 0, {}, 2);  // (B, heads, N, d/2)
-  const at::Tensor odd = turned.slice(3, 1, {}, 2);
-  const at::Tensor rotated =
-      at::stack({even * table.cos - odd * table.sin, odd * table.cos + even * table.sin}, 4)
-          .flatten(3);
-  return heads == x.size(1) ? rotated : at::cat({rotated, x.slice(1, heads)}, 1);
+  return Rotation::apply(x, table.cos, table.sin, heads);
 }
 
 Attention::Attention(const ModelConfig& config)

@@ -1,6 +1,7 @@
 #include "trainer/models/recompute.h"
 
 #include "base/torch/torch.h"
+#include "trainer/models/precision.h"
 
 namespace strata::trainer {
 namespace {
@@ -8,6 +9,7 @@ namespace {
 struct Held : torch::CustomClassHolder {
   explicit Held(TwoToOne function) : f(std::move(function)) {}
   TwoToOne f;
+  Precision precision = compute_precision();
 };
 
 struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
@@ -24,6 +26,7 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
     const auto held =
         c10::static_intrusive_pointer_cast<Held>(context->saved_data["f"].toCapsule());
     const at::AutoGradMode graph(true);
+    const ComputeIn precision(held->precision);
     const at::Tensor a = saved[0].detach().requires_grad_(saved[0].requires_grad());
     const at::Tensor b = saved[1].detach().requires_grad_(saved[1].requires_grad());
     const at::Tensor y = held->f(a, b);

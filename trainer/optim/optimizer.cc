@@ -1,5 +1,7 @@
 #include "trainer/optim/optimizer.h"
 
+#include <algorithm>
+
 #include "base/torch/torch.h"
 
 namespace strata::trainer {
@@ -9,11 +11,9 @@ constexpr double kClipFloor = 1e-6;
 
 }  // namespace
 
-double clip_gradients(at::Tensor& gradients, double limit) {
+Clip clip_to(const at::Tensor& gradients, double limit) {
   const double norm = gradients.norm().item<double>();
-  const double coefficient = limit / (norm + kClipFloor);
-  if (coefficient < 1) gradients.mul_(coefficient);
-  return norm;
+  return {.norm = norm, .divisor = std::max(1.0, (norm + kClipFloor) / limit)};
 }
 
 AdamW::AdamW(const AdamWOptions& options, std::int64_t total)
@@ -21,13 +21,15 @@ AdamW::AdamW(const AdamWOptions& options, std::int64_t total)
       first_(at::zeros({total}, at::kFloat)),
       second_(at::zeros({total}, at::kFloat)) {}
 
-void AdamW::step(at::Tensor& values, const at::Tensor& gradients, double learning_rate,
-                 std::int64_t update) {
+void AdamW::step(at::Tensor& values, at::Tensor& gradients, double learning_rate,
+                 std::int64_t update, double divisor) {
   const torch::NoGradGuard no_grad;
   const at::Tensor count = at::full({}, static_cast<double>(update + 1), at::kFloat);
+  std::optional<at::Tensor> scale;
+  if (divisor != 1) scale = at::full({}, divisor, at::kFloat);
   at::_fused_adamw_({values}, {gradients}, {first_}, {second_}, {}, {count}, learning_rate,
                     options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
-                    /*amsgrad=*/false, /*maximize=*/false);
+                    /*amsgrad=*/false, /*maximize=*/false, scale);
 }
 
 WeightAverage::WeightAverage(const EmaOptions& options, const at::Tensor& values)

@@ -7,9 +7,13 @@
 
 namespace strata::trainer {
 
-// Scales `gradients` so that their L2 norm is at most `limit`; returns the norm before. coefficient
-// = limit/(norm+1e-6).
-[[nodiscard]] double clip_gradients(at::Tensor& gradients, double limit);
+// By what gradients are divided so that their L2 norm is at most `limit`: (norm + 1e-6) / limit, at
+// least 1. AdamW divides as it goes, which spares a pass over them.
+struct Clip {
+  double norm = 0;  // before
+  double divisor = 1;
+};
+[[nodiscard]] Clip clip_to(const at::Tensor& gradients, double limit);
 
 struct AdamWOptions {
   double beta1 = 0.9;
@@ -23,9 +27,9 @@ struct AdamWOptions {
 class AdamW {
  public:
   AdamW(const AdamWOptions& options, std::int64_t total);
-  // `update` counts from 0.
-  void step(at::Tensor& values, const at::Tensor& gradients, double learning_rate,
-            std::int64_t update);
+  // `update` counts from 0. Divides `gradients` by `divisor` first, in place.
+  void step(at::Tensor& values, at::Tensor& gradients, double learning_rate, std::int64_t update,
+            double divisor = 1);
   [[nodiscard]] at::Tensor& first_moment() { return first_; }    // (total)
   [[nodiscard]] at::Tensor& second_moment() { return second_; }  // (total)
 

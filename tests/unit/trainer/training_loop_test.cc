@@ -396,13 +396,15 @@ TEST(GradientReducer, AnUnusedParameterHasGradientZeroAndOthersAreUntouchedByIt)
   FlatParameters flat(parts);
   const auto communicator = make_single_communicator();
   GradientReducer reducer(flat, *communicator);
-  flat.gradients().fill_(5);  // left over from before
-  reducer.start();
+  for (const FlatParameters::Piece& piece : flat.pieces()) piece.gradient.fill_(5);  // from before
+  reducer.start(2);
   parts.a(torch::ones({1, 2})).sum().backward();
   parts.a(torch::ones({1, 2})).sum().backward();  // accumulates
   ASSERT_TRUE(reducer.finish());
-  EXPECT_TRUE(torch::equal(parts.a->weight.grad(), torch::full({2, 2}, 2.0)));
-  EXPECT_EQ(parts.b->weight.grad().abs().sum().item<float>(), 0.0F);
+  EXPECT_FALSE(parts.a->weight.grad().defined()) << "no second copy";
+  const NamedTensors named = flat.named(flat.gradients());
+  EXPECT_TRUE(torch::equal(named.at("a.weight"), torch::full({2, 2}, 2.0)));
+  EXPECT_EQ(named.at("b.weight").abs().sum().item<float>(), 0.0F);
   EXPECT_EQ(flat.gradients().sum().item<float>(), 4 * 2.0F + 2 * 2.0F);
 }
 
@@ -422,7 +424,7 @@ TEST(AdamW, FollowsTorchsOwnOptimizer) {
   AdamW optimizer({}, 40);
   torch::optim::AdamW reference({theirs}, torch::optim::AdamWOptions(1e-2).weight_decay(0.01));
   for (int update = 0; update < 5; ++update) {
-    const at::Tensor gradient = torch::randn({40});
+    at::Tensor gradient = torch::randn({40});
     optimizer.step(ours, gradient, 1e-2, update);
     theirs.mutable_grad() = gradient.clone();
     reference.step();
@@ -432,11 +434,16 @@ TEST(AdamW, FollowsTorchsOwnOptimizer) {
 
 TEST(Clip, ScalesToTheLimitAndLeavesSmallGradientsAlone) {
   at::Tensor large = torch::full({4}, 3.0F);
-  EXPECT_NEAR(clip_gradients(large, 1.0), 6, 1e-5);
+  const Clip clip = clip_to(large, 1.0);
+  EXPECT_NEAR(clip.norm, 6, 1e-5);
+  EXPECT_NEAR(clip.divisor, 6 + 1e-6, 1e-5);
+  EXPECT_EQ(clip_to(torch::full({4}, 0.1F), 1.0).divisor, 1);
+  AdamW optimizer({}, 4);
+  at::Tensor values = torch::ones({4});
+  optimizer.step(values, large, 1e-3, 0, clip.divisor);
   EXPECT_NEAR(large.norm().item<double>(), 1, 1e-5);
-  at::Tensor small = torch::full({4}, 0.1F);
-  (void)clip_gradients(small, 1.0);
-  EXPECT_TRUE(torch::equal(small, torch::full({4}, 0.1F)));
+  // (1 - beta1) of what was left.
+  EXPECT_NEAR(optimizer.first_moment().norm().item<double>(), 0.1, 1e-6);
 }
 
 }  // namespace
