@@ -69,6 +69,10 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
                  "must be a multiple of 16, the groups of the position convolution");
   fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim",
                  "must be even: half sines, half cosines");
+  fields.require(dit || !config.long_skip, "long_skip",
+                 "is a switch of model: dit; how a unett joins its skips is \"skip\"");
+  fields.require(!dit || config.skip == SkipConnection::kConcat, "skip",
+                 "is a switch of model: unett; a dit has \"long_skip\"");
   fields.require(dit || config.depth % 2 == 0, "depth",
                  "must be even: the second half takes the first half's skips");
   fields.require(config.dropout >= 0 && config.dropout < 1, "dropout",
