@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/result.h"
-#include "worker/cgroup.h"
 
 namespace strata::worker {
 

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/files.h"
 #include "schema/log_policy.h"
-#include "worker/cgroup.h"
 #include "worker/secrets.h"
 
 namespace strata::worker {

@@ -1,6 +1,6 @@
-// What the kernel's control groups say about this process: how much memory it may use, and whether
-// the kernel killed something for using more. Both versions of the interface; what cannot be read
-// is unknown, never an error.
+// What the kernel's control groups say about this process: how much memory it may use, how much of
+// that is left, and whether the kernel killed something for using more. Both versions of the
+// interface; what cannot be read is unknown, never an error.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace strata::worker {
+namespace strata {
 
 // Of the text of /proc/PID/cgroup: the group's path below the mount, "/" at least.
 struct CgroupPaths {
@@ -35,6 +35,9 @@ class Cgroup {
 
   // The smallest limit of the group and those above it, in bytes.
   [[nodiscard]] std::optional<std::int64_t> memory_limit() const;
+  // The least that is left below a limit of the group or of one above it, in bytes: pages of files
+  // that the kernel may drop count as left. 0 where it is used up, nothing where no limit is.
+  [[nodiscard]] std::optional<std::int64_t> memory_left() const;
   // How many processes of the group the kernel has killed so far for want of memory.
   [[nodiscard]] std::optional<std::int64_t> oom_kills() const;
 
@@ -44,4 +47,4 @@ class Cgroup {
   std::vector<std::filesystem::path> kills_;  // files that may say oom_kills, the better one first
 };
 
-}  // namespace strata::worker
+}  // namespace strata

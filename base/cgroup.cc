@@ -1,4 +1,4 @@
-#include "worker/cgroup.h"
+#include "base/cgroup.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 
 #include "base/files.h"
 
-namespace strata::worker {
+namespace strata {
 namespace {
 
 constexpr std::uint64_t kFileBytesMax = 64U << 10U;
@@ -37,19 +37,68 @@ std::filesystem::path folder_of(const std::filesystem::path& mount, const std::s
   return std::filesystem::is_directory(folder, error) ? folder : mount;
 }
 
-std::optional<std::int64_t> smallest(const std::filesystem::path& mount, const std::string& group,
-                                     const char* file) {
-  std::optional<std::int64_t> least;
+using Reading = std::optional<std::int64_t>;
+
+// The least of what `read` says of the group and of those above it.
+template <class Read>
+Reading smallest(const std::filesystem::path& mount, const std::string& group, Read read) {
+  Reading least;
   std::filesystem::path folder = folder_of(mount, group);
   for (int depth = 0; depth < kDepthMax; ++depth) {
-    if (const auto text = read_file(folder / file, kFileBytesMax)) {
-      if (const auto limit = parse_memory_limit(*text))
-        least = std::min(least.value_or(*limit), *limit);
-    }
+    if (const Reading said = read(folder)) least = std::min(least.value_or(*said), *said);
     if (folder == mount || folder.string().size() <= mount.string().size()) return least;
     folder = folder.parent_path();
   }
   return least;
+}
+
+Reading number_of(const std::filesystem::path& file) {
+  const auto text = read_file(file, kFileBytesMax);
+  return text ? number_in(*text) : std::nullopt;
+}
+
+// The number behind `name` in lines "name number".
+Reading line_of(const std::filesystem::path& file, std::string_view name) {
+  std::istringstream lines(read_file(file, kFileBytesMax).value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(name) && line.size() > name.size() && line[name.size()] == ' ')
+      return number_in(std::string_view(line).substr(name.size()));
+  }
+  return {};
+}
+
+// What one version of the interface calls its files.
+struct Names {
+  const char* limit;
+  const char* used;
+  const char* droppable;  // in memory.stat
+};
+constexpr Names kVersion2{"memory.max", "memory.current", "inactive_file"};
+constexpr Names kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+
+Reading limit_of(const std::filesystem::path& folder, const Names& names) {
+  const auto text = read_file(folder / names.limit, kFileBytesMax);
+  return text ? parse_memory_limit(*text) : std::nullopt;
+}
+
+Reading left_of(const std::filesystem::path& folder, const Names& names) {
+  const Reading limit = limit_of(folder, names);
+  if (!limit) return {};
+  const std::int64_t used = number_of(folder / names.used).value_or(0);
+  const std::int64_t droppable = line_of(folder / "memory.stat", names.droppable).value_or(0);
+  return std::max<std::int64_t>(0, *limit - std::max<std::int64_t>(0, used - droppable));
+}
+
+Reading of_either_version(const CgroupPaths& paths, const std::filesystem::path& mount,
+                          Reading (*read)(const std::filesystem::path&, const Names&)) {
+  Reading least;
+  if (paths.unified) {
+    least = smallest(mount, *paths.unified,
+                     [&](const std::filesystem::path& folder) { return read(folder, kVersion2); });
+  }
+  if (least || !paths.memory_v1) return least;
+  return smallest(mount / "memory", *paths.memory_v1,
+                  [&](const std::filesystem::path& folder) { return read(folder, kVersion1); });
 }
 
 }  // namespace
@@ -89,10 +138,11 @@ Cgroup Cgroup::own(const std::filesystem::path& mount) {
 }
 
 std::optional<std::int64_t> Cgroup::memory_limit() const {
-  std::optional<std::int64_t> limit;
-  if (paths_.unified) limit = smallest(mount_, *paths_.unified, "memory.max");
-  if (limit || !paths_.memory_v1) return limit;
-  return smallest(mount_ / "memory", *paths_.memory_v1, "memory.limit_in_bytes");
+  return of_either_version(paths_, mount_, limit_of);
+}
+
+std::optional<std::int64_t> Cgroup::memory_left() const {
+  return of_either_version(paths_, mount_, left_of);
 }
 
 // It is asked at the beginning of each attempt, so where the files are is found out once.
@@ -115,4 +165,4 @@ std::optional<std::int64_t> Cgroup::oom_kills() const {
   return {};
 }
 
-}  // namespace strata::worker
+}  // namespace strata
