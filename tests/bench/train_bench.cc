@@ -59,7 +59,7 @@ constexpr Size kSizes[] = {
      .speech_layer = 12},
 };
 constexpr std::int64_t kFrames = 512;
-constexpr std::int64_t kTeacherFrames = 273;  // 50 a second
+constexpr double kTeacherRatio = 50 / 93.75;  // teacher frames for each mel frame
 constexpr std::int64_t kTeacherWidth = 1024;
 constexpr std::int64_t kLetters = 80;
 constexpr std::int64_t kVocabulary = 78;
@@ -80,13 +80,14 @@ double memory(const std::string& field) {
   return 0;
 }
 
-std::vector<Utterance> made_up(std::int64_t count, std::int64_t frames = kFrames) {
+std::vector<Utterance> made_up(std::int64_t count, std::int64_t frames) {
   torch::manual_seed(1);
+  const auto teacher = static_cast<std::int64_t>(static_cast<double>(frames) * kTeacherRatio);
   std::vector<Utterance> utterances;
   for (std::int64_t i = 0; i < count; ++i) {
     Utterance one{.id = fmt::format("u{:04}", i)};
     one.mel = torch::randn({frames, kMel});
-    one.features = torch::randn({kTeacherFrames, kTeacherWidth});
+    one.features = torch::randn({teacher, kTeacherWidth});
     for (std::int64_t k = 0; k < kLetters; ++k) one.text.push_back((7 * i + 13 * k) % kVocabulary);
     one.seconds = static_cast<double>(frames) * 256 / 24'000;
     utterances.push_back(std::move(one));
@@ -150,17 +151,23 @@ struct Wanted {
   std::int64_t updates = 12;
   bool recompute = false;
   bool bf16 = false;
+  std::int64_t frames = kFrames;
+  std::int64_t batch = 0;  // 0: that of the size
+  bool heads = true;
+  bool unett = false;
+  std::string masks = "original";
   bool profile = false;
 };
 
 int run(const Wanted& wanted) {
   const auto* found =
       std::ranges::find_if(kSizes, [&](const Size& size) { return wanted.size == size.name; });
-  const Size& size = *found;
+  Size size = *found;
+  if (wanted.batch > 0) size.batch = wanted.batch;
   need(set_up_torch(wanted.threads));
   auto communicator = started_by_mpirun() ? make_mpi_communicator() : make_single_communicator();
   if (!communicator) need(tl::unexpected(communicator.error()));
-  const std::vector<Utterance> train = made_up(2 * size.batch);
+  const std::vector<Utterance> train = made_up(2 * size.batch, wanted.frames);
   const std::vector<Utterance> heldout = made_up(2, 16);  // short: no part of what is measured
   const double before = memory("VmRSS");
   ModelConfig config;
@@ -170,9 +177,17 @@ int run(const Wanted& wanted) {
   config.text_dim = size.text_dim;
   config.vocabulary = kVocabulary;
   config.mel = kMel;
+  if (wanted.unett) {  // as E2-TTS
+    config.architecture = Architecture::kUnett;
+    config.ff_mult = 4;
+    config.text_dim = kMel;
+    config.conv_layers = 0;
+  }
+  if (wanted.masks != "original") config.masks = Masks::kUpstream;
+  config.attention_mask = wanted.masks == "keys";
   AlignConfig align;
-  align.text = {{.layer = size.text_layer}};
-  align.speech = {{.layer = size.speech_layer}};
+  if (wanted.heads) align.text = {{.layer = size.text_layer}};
+  if (wanted.heads) align.speech = {{.layer = size.speech_layer}};
   align.hidden = size.hidden;
   align.speech_width = kTeacherWidth;
   AcousticModel model(config, align, 1);
@@ -212,7 +227,8 @@ int run(const Wanted& wanted) {
   std::printf("seconds a step        %10.4f\n", median);
   std::printf("least                 %10.4f\n", seconds.front());
   std::printf("least of the processor%10.4f\n", busy.front());
-  std::printf("frames a second       %10.1f\n", static_cast<double>(size.batch * kFrames) / median);
+  std::printf("frames a second       %10.1f\n",
+              static_cast<double>(size.batch * wanted.frames) / median);
   std::printf("parameters            %10lld\n", static_cast<long long>(model.parameter_count()));
   std::printf("peak, MiB             %10.1f\n", memory("VmHWM"));
   std::printf("  above the start     %10.1f\n", memory("VmHWM") - before);
@@ -231,6 +247,17 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"tiny", "middle", "small"}));
   app.add_option("--threads", wanted.threads)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--updates", wanted.updates)->capture_default_str()->check(CLI::Range(6, 10'000));
+  app.add_option("--frames", wanted.frames, "of every utterance")
+      ->capture_default_str()
+      ->check(CLI::Range(32, 1 << 16));
+  app.add_option("--batch", wanted.batch, "utterances of an update; 0: that of the size")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("!--no-heads", wanted.heads, "no alignment heads");
+  app.add_flag("--unett", wanted.unett, "E2-TTS's network of that size");
+  app.add_option("--masks", wanted.masks, "keys: upstream with attention_mask")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"original", "upstream", "keys"}));
   app.add_flag("--recompute", wanted.recompute, "blocks again in the backward pass");
   app.add_flag("--bf16", wanted.bf16, "matrix products in bfloat16");
   app.add_flag("--profile", wanted.profile, "say which operations take the time");
