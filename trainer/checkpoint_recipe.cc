@@ -52,8 +52,10 @@ std::optional<std::string> difference(const std::string& path, const Value* here
 
 }  // namespace
 
-Value recipe_of(const Value& parameters, std::uint64_t seed) {
-  return Object{{"parameters", parameters}, {"seed", static_cast<std::int64_t>(seed)}};
+Value recipe_of(const Value& parameters, std::uint64_t seed, const std::string& init) {
+  Object recipe{{"parameters", parameters}, {"seed", static_cast<std::int64_t>(seed)}};
+  if (!init.empty()) recipe.emplace("init", init);
+  return recipe;
 }
 
 std::optional<std::string> recipe_difference(const Value& here, const Value& there) {

@@ -1,5 +1,6 @@
-// What a training state depends on: the parameters and the seed of its run. A checkpoint holds them
-// as they were given, and is gone on from only where they mean the same.
+// What a training state depends on: the parameters and the seed of its run, and the weights that it
+// started from, where they were given (initial_weights.h). A checkpoint holds them as they were
+// given, and is gone on from only where they mean the same.
 //
 // Two parameters maps mean the same when they differ
 //   - in kNoPartOfTheResult only: when something is told, kept or measured. (train.micro_batch is
@@ -39,7 +40,9 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 13> k
      {"train.normalise", R"("corpus")"},
      {"train.recompute", "false"}}};
 
-[[nodiscard]] Value recipe_of(const Value& parameters, std::uint64_t seed);
+// `init`: the SHA-256 of the weights that training starts from; empty: it starts from its seed.
+[[nodiscard]] Value recipe_of(const Value& parameters, std::uint64_t seed,
+                              const std::string& init = {});
 
 // Nothing when both mean the same; else the first difference, for people: "parameters.train.lr is
 // 0.001, there 0.002".

@@ -7,10 +7,12 @@
 
 #include "base/subprocess.h"
 #include "base/torch/runtime.h"
+#include "trainer/check_program.h"
 #include "trainer/checkpoint_export.h"
 #include "trainer/copy.h"
 #include "trainer/data/extract.h"
 #include "trainer/data/prepare.h"
+#include "trainer/initial_weights.h"
 #include "trainer/probe.h"
 #include "trainer/progress.h"
 #include "trainer/stage_spec.h"
@@ -60,7 +62,11 @@ constexpr Subcommand kSubcommands[] = {
        return spec ? strata::trainer::exit_code::kSucceeded
                    : strata::trainer::exit_code_of(spec.error());
      }},
+    {"import", "weights that a training starts from",
+     run_stage<with_torch<strata::trainer::run_import>>},
     {"train", "a model from a corpus, with checkpoints", run_stage<strata::trainer::run_train>},
+    {"check", "whether a training can work, before it begins; --json behind the file: for programs",
+     [](const std::filesystem::path& file) { return strata::trainer::run_check(file, false); }},
     {"export", "the weights of a checkpoint, for inference", strata::trainer::run_export},
     {"probe",
      "losses, gradients and values of a tiny model, for comparison with other implementations",
@@ -69,7 +75,7 @@ constexpr Subcommand kSubcommands[] = {
 };
 
 int usage() {
-  std::fprintf(stderr, "usage: strata-trainer SUBCOMMAND FILE.json\n\n");
+  std::fprintf(stderr, "usage: strata-trainer SUBCOMMAND FILE.json [--json]\n\n");
   for (const Subcommand& subcommand : kSubcommands) {
     std::fprintf(stderr, "  %-12.*s %.*s\n", static_cast<int>(subcommand.name.size()),
                  subcommand.name.data(), static_cast<int>(subcommand.help.size()),
@@ -84,9 +90,12 @@ int main(int argc, char** argv) {
   // Under mpirun our parent is the daemon of this node; without one it is the worker. Either way we
   // do not outlive it.
   strata::die_with_parent(SIGKILL);
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (argc == 4 && name == "check" && std::string_view(argv[3]) == "--json")
+    return strata::trainer::run_check(argv[2], true);
   if (argc != 3) return usage();
   for (const Subcommand& subcommand : kSubcommands) {
-    if (subcommand.name == argv[1]) return subcommand.run(argv[2]);
+    if (subcommand.name == name) return subcommand.run(argv[2]);
   }
   return usage();
 }

@@ -1,9 +1,7 @@
 #include "trainer/train_config.h"
 
 #include "base/fields.h"
-#include "base/log.h"
 #include "trainer/data/batch_feed.h"
-#include "trainer/data/order.h"
 
 namespace strata::trainer {
 namespace {
@@ -129,40 +127,6 @@ Status read_train_options(const Value& value, std::uint64_t seed, TrainConfig& c
   return read_compat(compat, config);
 }
 
-// Every update needs an utterance for every rank.
-Status check_batches(const TrainOptions& options, const std::vector<Utterance>& train, int ranks) {
-  if (options.batch_frames == 0 && static_cast<std::int64_t>(train.size()) < options.batch) {
-    return fail(ErrorCode::kInvalid,
-                "the corpus has {} training utterances, fewer than parameters.train.batch {}",
-                train.size(), options.batch);
-  }
-  std::int64_t smallest = options.batch;
-  if (options.batch_frames > 0) {
-    const auto batches = batches_of_like_length(
-        lengths_of(options, train), {.frames = static_cast<double>(options.batch_frames),
-                                     .utterances = static_cast<std::size_t>(options.batch)});
-    std::size_t used = 0;
-    for (const auto& batch : batches) {
-      used += batch.size();
-      smallest = std::min(smallest, static_cast<std::int64_t>(batch.size()));
-    }
-    if (batches.empty()) {
-      return fail(ErrorCode::kInvalid,
-                  "every training utterance is longer than parameters.train.batch_frames {}",
-                  options.batch_frames);
-    }
-    if (used < train.size()) {
-      log_warning("trainer", "{} training utterances are longer than {} frames and are left out",
-                  train.size() - used, options.batch_frames);
-    }
-  }
-  if (smallest >= ranks) return {};
-  return fail(ErrorCode::kInvalid,
-              "a batch of {} utterances leaves some of {} ranks without one: raise "
-              "parameters.train.{}",
-              smallest, ranks, options.batch_frames > 0 ? "batch_frames" : "batch");
-}
-
 }  // namespace
 
 Result<TrainConfig> read_train_config(const StageSpec& spec) {
@@ -180,36 +144,32 @@ Result<TrainConfig> read_train_config(const StageSpec& spec) {
   return config;
 }
 
-Result<TrainSettings> check_against(const Dataset& data, const StageSpec& spec,
-                                    const TrainConfig& config, int ranks) {
+Result<TrainSettings> read_settings(const StageSpec& spec, const TrainConfig& config,
+                                    const CorpusSizes& sizes) {
   TrainSettings settings;
-  STRATA_TRY(settings.model, read_model_config(config.model, "parameters.model",
-                                               static_cast<std::int64_t>(data.vocabulary().size()),
-                                               data.mel_bands()));
-  const std::optional<std::int64_t> width =
-      data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt;
-  STRATA_TRY(settings.align, read_align_config(config.align.is_null() ? nullptr : &config.align,
-                                               "parameters.align", settings.model.depth, width));
-  if (settings.model.mel != data.mel_bands()) {
+  const int bands = mel_config(config.mel).bands;
+  STRATA_TRY(settings.model,
+             read_model_config(config.model, "parameters.model", sizes.vocabulary, bands));
+  STRATA_TRY(settings.align,
+             read_align_config(config.align.is_null() ? nullptr : &config.align, "parameters.align",
+                               settings.model.depth, sizes.feature_width));
+  if (settings.model.mel != bands) {
     return fail(ErrorCode::kInvalid, "parameters.model.mel is {}, the front end makes {} bands",
-                settings.model.mel, data.mel_bands());
+                settings.model.mel, bands);
   }
-  if (settings.model.vocabulary < static_cast<std::int64_t>(data.vocabulary().size())) {
+  if (settings.model.vocabulary < sizes.vocabulary) {
     return fail(ErrorCode::kInvalid, "parameters.model.vocab is {}, the corpus has {} characters",
-                settings.model.vocabulary, data.vocabulary().size());
+                settings.model.vocabulary, sizes.vocabulary);
   }
-  if (settings.align.has_speech() && !width) {
+  if (settings.align.has_speech() && !sizes.feature_width) {
     return fail(ErrorCode::kInvalid,
                 "parameters.align.speech.layer is {}, but the spec names no input \"features\"",
                 settings.align.speech.front().layer);
   }
-  if (settings.align.has_speech() && settings.align.speech_width != *width) {
+  if (settings.align.has_speech() && settings.align.speech_width != *sizes.feature_width) {
     return fail(ErrorCode::kInvalid, "parameters.align.speech.width is {}, the features have {}",
-                settings.align.speech_width, *width);
+                settings.align.speech_width, *sizes.feature_width);
   }
-  STRATA_CHECK_OK(check_batches(config.options, data.train(), ranks));
-  if (data.heldout().size() < 2)
-    return fail(ErrorCode::kInvalid, "the corpus has fewer than 2 held-out utterances");
   for (const char* name : {"weights", "weights_early", "validation"})
     STRATA_CHECK_OK(spec.output(name).map([](const auto&) {}));
   return settings;

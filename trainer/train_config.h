@@ -35,8 +35,13 @@ struct TrainSettings {  // all that a run is made of, checked
   ModelConfig model{};
   AlignConfig align{};
 };
-// An error names the parameter that does not fit the corpus, its features or the ranks.
-[[nodiscard]] Result<TrainSettings> check_against(const Dataset& data, const StageSpec& spec,
-                                                  const TrainConfig& config, int ranks);
+struct CorpusSizes {  // of what is trained on
+  std::int64_t vocabulary = 0;
+  std::optional<std::int64_t> feature_width{};  // nothing without features
+};
+// An error names the parameter that does not fit the corpus or its features. Whether the corpus
+// suffices is another question: feasibility.h.
+[[nodiscard]] Result<TrainSettings> read_settings(const StageSpec& spec, const TrainConfig& config,
+                                                  const CorpusSizes& sizes);
 
 }  // namespace strata::trainer

@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "base/torch/guard.h"
 #include "base/torch/runtime.h"
+#include "trainer/check_program.h"
 #include "trainer/checkpoint_choice.h"
 #include "trainer/checkpoint_recipe.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/memory_budget.h"
+#include "trainer/initial_weights.h"
 #include "trainer/train_config.h"
 #include "trainer/trained_model.h"
 
@@ -101,7 +103,15 @@ Status resume(const StageSpec& spec, const Value& recipe, Communicator& communic
   return {};
 }
 
+CorpusSizes sizes_of(const Dataset& data) {
+  return {.vocabulary = static_cast<std::int64_t>(data.vocabulary().size()),
+          .feature_width =
+              data.feature_width() > 0 ? std::optional(data.feature_width()) : std::nullopt};
+}
+
 Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& communicator) {
+  // ---- what cannot work, before anything takes time
+  STRATA_CHECK_OK(check_before_training(spec, config, communicator.rank(), communicator.size()));
   // ---- the corpus, in every rank's memory as far as it fits
   STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
   const auto given = spec.inputs.find("features");
@@ -113,7 +123,7 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
                                                 .memory = memory,
                                                 .threads = config.loading.threads,
                                                 .ranks = &communicator}));
-  STRATA_TRY(const TrainSettings settings, check_against(data, spec, config, communicator.size()));
+  STRATA_TRY(const TrainSettings settings, read_settings(spec, config, sizes_of(data)));
   config.options.draw.dropout = settings.model.dropout;
   if (!config.zero_padding) config.options.padding = data.normalise().silence();
   // ---- the model, the same on every rank because its seed is
@@ -121,12 +131,16 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
                return std::make_shared<AcousticModel>(settings.model, settings.align,
                                                       config.options.seed);
              }));
-  // ---- train
   const ModelDescription description{.model = settings.model,
                                      .vocabulary = data.vocabulary(),
                                      .mel = config.mel,
                                      .normalise = data.normalise()};
-  const Value recipe = recipe_of(spec.parameters, *spec.seed);
+  std::string init;  // of weights that are given
+  if (const auto folder = spec.inputs.find("init"); folder != spec.inputs.end()) {
+    STRATA_TRY(init, start_from(folder->second, description, *model));
+  }
+  // ---- train
+  const Value recipe = recipe_of(spec.parameters, *spec.seed, init);
   const SystemClock clock;
   std::optional<Reports> reports;
   if (communicator.rank() == 0) {

@@ -10,7 +10,6 @@ namespace strata::trainer {
 namespace {
 
 constexpr std::int64_t kWeightsFormat = 1;
-constexpr const char* kWeightsFile = "model.safetensors";
 constexpr const char* kAboutFile = "model.json";
 
 Result<const Value*> need(const Value& value, std::string_view key, const std::string& where) {
@@ -54,14 +53,14 @@ Result<ModelDescription> read_model_description(const Value& value, const std::s
 Status write_trained_model(const std::filesystem::path& folder, const NamedTensors& weights,
                            const ModelDescription& description, std::int64_t update) {
   STRATA_CHECK_OK(make_folder(folder));
-  STRATA_CHECK_OK(write_tensors(folder / kWeightsFile, weights));
+  STRATA_CHECK_OK(write_tensors(folder / kTrainedWeightsFile, weights));
   Value about = to_value(description);
   about.if_object()->emplace("format", kWeightsFormat);
   about.if_object()->emplace("update", update);
   return write_file_atomic(folder / kAboutFile, to_pretty_json(about));
 }
 
-Result<TrainedModel> load_trained_model(const std::filesystem::path& folder) {
+Result<TrainedDescription> read_trained_description(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kAboutFile;
   STRATA_TRY(const std::string text, read_file(path));
   auto about = parse_json(text);
@@ -72,17 +71,23 @@ Result<TrainedModel> load_trained_model(const std::filesystem::path& folder) {
                 kWeightsFormat);
   }
   STRATA_TRY(ModelDescription description, read_model_description(*about, path.string()));
-  STRATA_TRY(const NamedTensors weights, read_tensors(folder / kWeightsFile));
-  STRATA_TRY(auto backbone, from_torch("making the model of " + path.string(),
-                                       [&] { return make_backbone(description.model); }));
-  STRATA_CHECK_OK(load_weights(*backbone, weights));
   const Value* update = about->find("update");
   if (update == nullptr || update->if_number() == nullptr ||
       !update->if_number()->to_integer().has_value())
     return fail(ErrorCode::kInvalid, "{}: update: expected a whole number", path.string());
+  return TrainedDescription{.description = std::move(description),
+                            .update = *update->if_number()->to_integer()};
+}
+
+Result<TrainedModel> load_trained_model(const std::filesystem::path& folder) {
+  STRATA_TRY(TrainedDescription about, read_trained_description(folder));
+  STRATA_TRY(const NamedTensors weights, read_tensors(folder / kTrainedWeightsFile));
+  STRATA_TRY(auto backbone, from_torch("making the model of " + folder.string(),
+                                       [&] { return make_backbone(about.description.model); }));
+  STRATA_CHECK_OK(load_weights(*backbone, weights));
   return TrainedModel{.backbone = std::move(backbone),
-                      .description = std::move(description),
-                      .update = *update->if_number()->to_integer()};
+                      .description = std::move(about.description),
+                      .update = about.update};
 }
 
 }  // namespace strata::trainer

@@ -34,10 +34,20 @@ struct ModelDescription {
                                          const NamedTensors& weights,
                                          const ModelDescription& description, std::int64_t update);
 
+inline constexpr const char* kTrainedWeightsFile = "model.safetensors";
+
+// model.json alone.
+struct TrainedDescription {
+  ModelDescription description;
+  std::int64_t update = 0;  // after which the weights were written
+};
+[[nodiscard]] Result<TrainedDescription> read_trained_description(
+    const std::filesystem::path& folder);
+
 struct TrainedModel {
   std::shared_ptr<Backbone> backbone{};
   ModelDescription description;
-  std::int64_t update = 0;  // after which it was written
+  std::int64_t update = 0;
 };
 [[nodiscard]] Result<TrainedModel> load_trained_model(const std::filesystem::path& folder);
 

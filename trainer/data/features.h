@@ -53,6 +53,11 @@ class FeatureFolder {
   [[nodiscard]] static Result<FeatureFolder> open(const std::filesystem::path& folder);
 
   [[nodiscard]] std::int64_t width() const { return width_; }
+  // What the index says of the item, its shard unseen; null where it has nothing of it.
+  [[nodiscard]] const FeatureEntry* listed(const std::string& id) const {
+    const auto found = index_.find(id);
+    return found != index_.end() ? &found->second : nullptr;
+  }
   // Why `extract` gave the item no features; nothing where it did, or does not know it.
   [[nodiscard]] const std::string* rejected(const std::string& id) const;
   struct Stored {

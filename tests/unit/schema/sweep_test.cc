@@ -115,6 +115,49 @@ TEST(ShippedSweeps, AVocoderIsInTheKeysOfWhatSpeaksThroughItAndInNoOther) {
   EXPECT_EQ(keys(more + "32\n").at("train"), griffin_lim.at("train"));
 }
 
+TEST(ShippedSweeps, WeightsToStartFromAreATaskOfTheirOwnAndElseInNoKey) {
+  // `before`: the pipeline without them.
+  const auto keys = [](const std::string& init, bool before) {
+    const std::string text =
+        "sweep: s\npipeline: p.yaml\nbase:\n  corpus: {kind: flite-digits}\n"
+        "  train: {updates: 10, batch: 2}\n" +
+        init;
+    const auto definition =
+        read_sweep("s.yaml", [&](const std::string& path) -> Result<std::string> {
+          if (path == "s.yaml") return text;
+          const std::string folder = STRATA_SOURCE_DIR "/sweeps/pipelines/";
+          auto file = read_file(folder + (path == "p.yaml" ? "tts_alignment.yaml" : path));
+          if (!before || path != "p.yaml") return file;
+          std::string kept;
+          std::istringstream lines(*file);
+          bool inside = false;
+          for (std::string line; std::getline(lines, line);) {
+            inside = line == "  import:" || (inside && line.starts_with("    "));
+            const bool added = line.starts_with("  init:") || line.starts_with("      init:");
+            if (!inside && !added) kept += line + "\n";
+          }
+          EXPECT_EQ(kept.find("init"), std::string::npos);
+          return kept;
+        });
+    std::map<std::string, std::string> by_stage;
+    EXPECT_TRUE(definition) << definition.error().message;
+    const auto expansion = expand(*definition);
+    EXPECT_TRUE(expansion) << expansion.error().message;
+    for (const TaskSpec& task : expansion->tasks) by_stage[task.stage] = task.key.hex();
+    return by_stage;
+  };
+  const auto from_seed = keys("", false);
+  EXPECT_FALSE(from_seed.contains("import"));
+  EXPECT_EQ(from_seed, keys("", true));
+  const auto given = keys("  init: {weights: /w/a.safetensors, generation: v1}\n", false);
+  EXPECT_EQ(given.at("prepare"), from_seed.at("prepare"));
+  EXPECT_NE(given.at("train"), from_seed.at("train"));
+  EXPECT_NE(given.at("synthesize"), from_seed.at("synthesize"));
+  const auto other = keys("  init: {weights: /w/b.safetensors, generation: v1}\n", false);
+  EXPECT_NE(other.at("import"), given.at("import"));
+  EXPECT_NE(other.at("train"), given.at("train"));
+}
+
 TEST(ShippedSweeps, TheDemoSharesCorpusFeaturesAndReferences) {
   const auto e = expand_shipped("demo");
   ASSERT_TRUE(e) << e.error().message;

@@ -1,0 +1,201 @@
+// The closed form of the parameters against the models themselves and the published counts; the
+// estimate of a pass against measured peaks.
+#include "trainer/memory_estimate.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/trainer/synthetic.h"
+#include "trainer/machine_memory.h"
+
+namespace strata::trainer {
+namespace {
+
+std::int64_t all_parameters(const ModelConfig& model, const AlignConfig& align) {
+  return backbone_parameters(model) + head_parameters(model, align);
+}
+
+void expect_as_the_model_has(const ModelConfig& model, const AlignConfig& align, const char* what) {
+  AcousticModel real(model, align, 1);
+  std::int64_t backbone = 0;
+  for (const at::Tensor& parameter : real.backbone().parameters()) backbone += parameter.numel();
+  EXPECT_EQ(backbone_parameters(model), backbone) << what;
+  EXPECT_EQ(all_parameters(model, align), real.parameter_count()) << what;
+}
+
+TEST(ParameterCount, IsThatOfTheRealModelWhateverItsSwitches) {
+  AlignConfig several = tiny_align();
+  several.text.push_back({.layer = 3});
+  several.speech.push_back({.layer = 1});
+  several.speech.push_back({.layer = 3});
+  expect_as_the_model_has(tiny_config(), {}, "without heads");
+  expect_as_the_model_has(tiny_config(), tiny_align(), "with heads");
+  expect_as_the_model_has(tiny_config(), several, "with several");
+  ModelConfig dit = tiny_config();
+  dit.long_skip = true;
+  dit.ff_mult = 3;
+  dit.heads = 3;
+  dit.conv_layers = 0;
+  expect_as_the_model_has(dit, tiny_align(), "long skip, odd sizes");
+  for (const SkipConnection skip :
+       {SkipConnection::kConcat, SkipConnection::kAdd, SkipConnection::kNone}) {
+    ModelConfig unett = tiny_config();
+    unett.architecture = Architecture::kUnett;
+    unett.depth = 4;
+    unett.skip = skip;
+    expect_as_the_model_has(unett, several, "unett");
+  }
+}
+
+ModelConfig f5(std::int64_t dim, std::int64_t depth, std::int64_t heads, std::int64_t vocabulary) {
+  return {.dim = dim, .depth = depth, .heads = heads, .vocabulary = vocabulary};
+}
+
+ModelConfig e2(std::int64_t dim, std::int64_t depth, std::int64_t heads, std::int64_t vocabulary) {
+  ModelConfig model = f5(dim, depth, heads, vocabulary);
+  model.architecture = Architecture::kUnett;
+  model.ff_mult = 4;
+  model.text_dim = 100;
+  model.conv_layers = 0;
+  return model;
+}
+
+// Measured on the published code.
+TEST(ParameterCount, IsThatOfThePublishedModels) {
+  EXPECT_EQ(backbone_parameters(f5(768, 18, 12, 78)), 157'965'668);
+  EXPECT_EQ(backbone_parameters(f5(768, 18, 12, 256)), 158'056'804);
+  EXPECT_EQ(backbone_parameters(f5(768, 18, 12, 2545)), 159'228'772);
+  EXPECT_EQ(backbone_parameters(f5(1024, 22, 16, 256)), 335'924'836);
+  EXPECT_EQ(backbone_parameters(e2(768, 20, 12, 78)), 156'915'008);
+  EXPECT_EQ(backbone_parameters(e2(1024, 24, 16, 2545)), 333'470'444);
+  const AlignConfig heads{.text = {{.layer = 8}}, .speech = {{.layer = 12}}};
+  EXPECT_EQ(all_parameters(f5(768, 18, 12, 78), heads), 194'855'348);
+}
+
+// One run of strata-bench-train --updates 6 on one thread: what it was told, and its peak.
+struct Measured {
+  const char* size = "";
+  std::int64_t batch = 0, frames = 0;
+  double peak_mib = 0;
+  bool recompute = false, unett = false, heads = true, upstream = false, keys = false;
+};
+constexpr Measured kMeasured[] = {
+    {.size = "tiny", .batch = 8, .frames = 512, .peak_mib = 407.9},
+    {.size = "tiny", .batch = 32, .frames = 512, .peak_mib = 1079.5},
+    {.size = "tiny", .batch = 32, .frames = 512, .peak_mib = 809.2, .recompute = true},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 1372.7},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 808.3, .recompute = true},
+    {.size = "middle", .batch = 2, .frames = 512, .peak_mib = 629.6},
+    {.size = "middle", .batch = 16, .frames = 512, .peak_mib = 2324.3},
+    {.size = "middle", .batch = 4, .frames = 1024, .peak_mib = 1304.8},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 1181.2, .heads = false},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 1246.0, .unett = true},
+    {.size = "middle",
+     .batch = 8,
+     .frames = 512,
+     .peak_mib = 806.9,
+     .recompute = true,
+     .unett = true},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 1355.7, .upstream = true},
+    {.size = "middle", .batch = 8, .frames = 512, .peak_mib = 1543.5, .keys = true},
+    {.size = "middle", .batch = 4, .frames = 1024, .peak_mib = 1730.3, .keys = true},
+    {.size = "middle", .batch = 16, .frames = 512, .peak_mib = 1145.9, .recompute = true},
+    {.size = "small", .batch = 1, .frames = 512, .peak_mib = 5302.6},
+    {.size = "small", .batch = 1, .frames = 512, .peak_mib = 4790.1, .recompute = true},
+    {.size = "small", .batch = 1, .frames = 1024, .peak_mib = 6000.3},
+};
+// docs/models.md says so.
+constexpr double kSaidError = 0.10;
+
+// As tests/bench/train_bench.cc has them.
+ModelConfig bench_model(const Measured& m) {
+  const std::string size = m.size;
+  ModelConfig model = f5(768, 18, 12, 78);
+  if (size == "middle") model = f5(256, 6, 4, 78);
+  if (size == "tiny") model = f5(64, 2, 2, 78);
+  if (size != "small") model.text_dim = model.dim;
+  if (m.unett) model = e2(model.dim, model.depth, model.heads, 78);
+  if (m.upstream || m.keys) model.masks = Masks::kUpstream;
+  model.attention_mask = m.keys;
+  return model;
+}
+
+AlignConfig bench_align(const Measured& m) {
+  const std::string size = m.size;
+  if (!m.heads) return {};
+  return {.text = {{.layer = 1}},
+          .speech = {{.layer = 2}},
+          .hidden = size == "small"    ? 2048
+                    : size == "middle" ? 512
+                                       : 64};
+}
+
+MemoryEstimate bench_estimate(const Measured& m) {
+  const auto teacher = static_cast<std::int64_t>(static_cast<double>(m.frames) * 50 / 93.75);
+  const double utterances = static_cast<double>(2 * m.batch + 2);
+  const double corpus = 4 * utterances * static_cast<double>(100 * m.frames + 1024 * teacher);
+  return estimate_memory(
+      bench_model(m), bench_align(m),
+      {.utterances = m.batch, .frames = m.frames, .teacher_frames = m.heads ? teacher : 0},
+      m.recompute, corpus);
+}
+
+TEST(MemoryEstimate, IsWithinItsSaidErrorOfMeasuredPeaks) {
+  for (const Measured& m : kMeasured) {
+    const MemoryEstimate estimate = bench_estimate(m);
+    // Without a checkpoint, which the bench does not write.
+    const double mib =
+        (estimate.program + estimate.corpus + estimate.fixed() + estimate.activations) / (1 << 20);
+    EXPECT_NEAR(mib / m.peak_mib, 1, kSaidError) << fmt::format(
+        "{} {} x {}: {:.0f} MiB, measured {:.0f}", m.size, m.batch, m.frames, mib, m.peak_mib);
+    std::printf("%-7s %3lld x %4lld %s%s%s%s estimate %7.0f measured %7.0f %+.1f %%\n", m.size,
+                static_cast<long long>(m.batch), static_cast<long long>(m.frames),
+                m.unett ? "unett " : "", m.heads ? "" : "no heads ",
+                m.recompute ? "recompute " : "",
+                m.keys       ? "keys"
+                : m.upstream ? "upstream"
+                             : "",
+                mib, m.peak_mib, 100 * (mib / m.peak_mib - 1));
+  }
+}
+
+TEST(MemoryEstimate, GrowsWithWhatAForwardTakesAndShrinksWithRecompute) {
+  const ModelConfig model = bench_model({.size = "middle"});
+  const auto peak = [&](std::int64_t utterances, std::int64_t frames, bool recompute) {
+    return estimate_memory(model, {}, {.utterances = utterances, .frames = frames}, recompute, 0)
+        .activations;
+  };
+  EXPECT_LT(peak(4, 512, false), peak(8, 512, false));
+  EXPECT_LT(peak(4, 512, false), peak(4, 600, false));
+  EXPECT_LT(peak(8, 512, true), 0.5 * peak(8, 512, false));
+}
+
+TEST(MachineMemory, IsTheLessOfTheMachineAndTheControlGroup) {
+  const testing::TemporaryFolder temporary;
+  const auto write = [&](const char* file, const std::string& text) {
+    std::ofstream(temporary / file) << text;
+  };
+  write("meminfo", "MemTotal:       2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n");
+  const Cgroup free({}, temporary.path());
+  EXPECT_EQ(machine_memory(free, temporary / "meminfo").total, 2048 * 1024);
+  EXPECT_EQ(machine_memory(free, temporary / "meminfo").available, 1024 * 1024);
+  write("memory.max", "1000000\n");
+  write("memory.current", "300000\n");
+  const Cgroup limited({.unified = "/"}, temporary.path());
+  EXPECT_EQ(machine_memory(limited, temporary / "meminfo").total, 1'000'000);
+  EXPECT_EQ(machine_memory(limited, temporary / "meminfo").available, 700'000);
+  EXPECT_FALSE(machine_memory(free, temporary / "nowhere").total);
+}
+
+TEST(MachineMemory, RanksOfThisMachineAreThoseThatMpirunSays) {
+  ::unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  EXPECT_EQ(ranks_here(8), 8);
+  ::setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "4", 1);
+  EXPECT_EQ(ranks_here(8), 4);
+  ::unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+}
+
+}  // namespace
+}  // namespace strata::trainer
