@@ -4,16 +4,21 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "trainer/data/memory_budget.h"
 #include "trainer/feasibility.h"
 
 namespace strata::trainer {
 namespace {
 
 FeasibilityOptions options_of(int ranks, bool look_at_files) {
+  const int here = ranks_here(ranks);
+  // As dataset_memory(), which knows the ranks under mpirun only.
+  const double room = static_cast<double>(usable_memory()) * kDatasetMemoryShare / here;
   return {.ranks = ranks,
-          .ranks_here = ranks_here(ranks),
+          .ranks_here = here,
           .look_at_files = look_at_files,
-          .machine = machine_memory()};
+          .machine = machine_memory(),
+          .corpus_room = static_cast<std::int64_t>(room)};
 }
 
 Result<Feasibility> check(const std::filesystem::path& file) {
@@ -40,7 +45,8 @@ Status check_before_training(const StageSpec& spec, const TrainConfig& config, i
   STRATA_TRY(const Feasibility found,
              check_feasibility(spec, config, options_of(ranks, rank == 0)));
   for (const Finding& finding : found.findings) {
-    if (rank == 0 && finding.level == Level::kWarning)
+    const bool said_later = finding.kind == kRejectedFeatures;  // by Dataset::load
+    if (rank == 0 && finding.level == Level::kWarning && !said_later)
       log_warning("trainer", "{}", describe(finding));
   }
   return refuse_infeasible(found);

@@ -23,6 +23,7 @@ constexpr std::size_t kUnknownShownMax = 8;  // different tokens, in messages
 constexpr std::int64_t kUtterancesLookedMax = 20'000'000;
 constexpr double kSecondsPerHour = 3600;
 constexpr std::int64_t kHeldoutMin = 2;
+constexpr double kFloatBytes = 4;
 
 // ---- what is known of an item without its sound
 
@@ -33,7 +34,8 @@ struct Facts {
   std::int64_t tokens = 0;
   std::int64_t repeats = 0;  // tokens that equal the one before
   std::vector<std::string> unknown{};
-  const FeatureEntry* features = nullptr;
+  std::int64_t teacher_frames = 0;
+  std::int64_t feature_bytes = 0;  // as they are stored
 
   // The least steps in which CTC can say it: between two equal tokens there is a blank.
   [[nodiscard]] std::int64_t steps_needed() const { return tokens + repeats; }
@@ -114,6 +116,7 @@ struct Read {
   std::optional<FeatureFolder> features{};
   std::optional<double> teacher_rate{};  // frames a second
   std::vector<Facts> train{}, heldout{};
+  std::vector<const Item*> rejected{};  // by `extract`: they are in neither
 
   [[nodiscard]] std::int64_t items() const { return std::ssize(train) + std::ssize(heldout); }
   template <class Look>
@@ -183,31 +186,35 @@ void check_recordings(const Read& read, Findings& findings) {
 
 void check_features(const Read& read, Findings& findings) {
   if (!read.features) return;
-  Tally missing, others, off;
+  Tally rejected, missing, others, damaged, off;
+  for (const Item* item : read.rejected)
+    rejected.add(item->id, [&] { return *read.features->rejected(item->id); });
   read.each([&](const Facts& facts) {
     const Item& item = *facts.item;
-    if (facts.features == nullptr) {
-      missing.add(item.id, [&] {
-        const std::string* reason = read.features->rejected(item.id);
-        return reason != nullptr ? "rejected: " + *reason : std::string();
-      });
-      return;
-    }
-    if (facts.features->sha256 != item.sha256) others.add(item.id, nothing_more);
+    const FeatureEntry* listed = read.features->listed(item.id);
+    if (listed == nullptr) return missing.add(item.id, nothing_more);
+    if (listed->sha256 != item.sha256) return others.add(item.id, nothing_more);
+    if (facts.feature_bytes == 0) return damaged.add(item.id, [&] { return listed->file; });
     if (!read.teacher_rate) return;
     const double expected = item.seconds() * *read.teacher_rate;
-    const double difference = std::abs(static_cast<double>(facts.features->frames) - expected);
+    const double difference = std::abs(static_cast<double>(facts.teacher_frames) - expected);
     if (difference <= kTeacherFramesOff + kTeacherFramesShare * expected) return;
     off.add(item.id, [&] {
-      return fmt::format("{} frames for {:.2f} s", facts.features->frames, item.seconds());
+      return fmt::format("{} frames for {:.2f} s", facts.teacher_frames, item.seconds());
     });
   });
-  const std::string advice =
-      "run `extract` on this corpus; what it rejected has to leave the corpus, or be mended";
+  const std::string advice = "run `extract` on this corpus";
   findings.add("missing_features", Level::kError, "items have no features", std::move(missing),
                read.items(), advice);
   findings.add("other_recording", Level::kError, "items have the features of another recording",
                std::move(others), read.items(), advice);
+  findings.add("damaged_features", Level::kError,
+               "items have features that are not in their shard as the index says",
+               std::move(damaged), read.items(), advice);
+  findings.add(kRejectedFeatures, Level::kWarning,
+               "items were rejected by `extract` and are left out", std::move(rejected),
+               read.items() + std::ssize(read.rejected),
+               "mend their recordings if they are wanted");
   findings.add(
       "teacher_frames", Level::kWarning,
       fmt::format("items have other numbers of teacher frames than {:.6g} a second "
@@ -293,8 +300,8 @@ ForwardShape forward_of(const Read& read, const std::vector<std::size_t>& batch)
   for (const std::size_t i : batch) {
     const Facts& facts = read.train[i];
     shape.frames = std::max(shape.frames, facts.frames);
-    if (facts.features != nullptr && read.settings.align.has_speech())
-      shape.teacher_frames = std::max(shape.teacher_frames, facts.features->frames);
+    if (read.settings.align.has_speech())
+      shape.teacher_frames = std::max(shape.teacher_frames, facts.teacher_frames);
   }
   return shape;
 }
@@ -408,20 +415,30 @@ void check_heldout(const Read& read, Findings& findings) {
       std::move(corpus), 1, "hold some out: corpus.heldout of `prepare`");
 }
 
-MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, Findings& findings) {
-  double bytes = 0;  // of the corpus
-  const auto bands = static_cast<double>(mel_config(read.config.mel).bands);
-  const double width = read.features ? static_cast<double>(read.features->width()) : 0;
+// Of all mels and features.
+double corpus_bytes(const Read& read) {
+  const std::int64_t bands = mel_config(read.config.mel).bands;
+  double bytes = 0;
   read.each([&](const Facts& facts) {
-    bytes += bands * static_cast<double>(facts.frames);
-    if (facts.features != nullptr) bytes += width * static_cast<double>(facts.features->frames);
+    bytes += kFloatBytes * static_cast<double>(bands * facts.frames) +
+             static_cast<double>(facts.feature_bytes);
   });
-  const MemoryEstimate memory = estimate_memory(read.settings.model, read.settings.align, shape,
-                                                read.config.options.recompute, 4 * bytes);
+  return bytes;
+}
+
+MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, double corpus,
+                            Findings& findings) {
+  const auto room =
+      static_cast<double>(read.config.loading.memory.value_or(read.options.corpus_room));
+  const MemoryEstimate memory =
+      estimate_memory(read.settings.model, read.settings.align, shape,
+                      read.config.options.recompute, std::min(corpus, room));
   const MachineMemory& machine = read.options.machine;
   const auto here = static_cast<double>(read.options.ranks_here);
   const std::string advice =
-      "take train.micro_batch or train.recompute, smaller batches, or fewer ranks on this machine";
+      "take train.micro_batch, train.recompute, train.loading.memory_gib, smaller batches, or "
+      "fewer "
+      "ranks on this machine";
   Tally ranks{.count = read.options.ranks_here};
   if (machine.total && here * memory.fixed() > static_cast<double>(*machine.total)) {
     findings.add(
@@ -444,19 +461,30 @@ MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, Finding
 
 // ---- reading
 
-std::vector<Facts> facts_of(const Read& read, Split split, TextReader& texts) {
+Facts facts_of(const Read& read, const Item& item, TextReader& texts) {
   const MelConfig front = mel_config(read.config.mel);
-  std::vector<Facts> items;
-  for (const Item& item : read.corpus.items) {
-    if (item.split != split) continue;
-    Facts facts{.item = &item};
-    facts.samples = resampled_length(item.samples, item.rate, front.rate);
-    facts.frames = facts.samples <= front.pad ? 0 : front.frames(facts.samples);
-    texts.read(item, facts);
-    if (read.features) facts.features = read.features->find(item.id);
-    items.push_back(std::move(facts));
+  Facts facts{.item = &item};
+  facts.samples = resampled_length(item.samples, item.rate, front.rate);
+  facts.frames = facts.samples <= front.pad ? 0 : front.frames(facts.samples);
+  texts.read(item, facts);
+  if (!read.features) return facts;
+  if (const auto stored = read.features->find(item.id, item.sha256)) {
+    facts.teacher_frames = stored->frames();
+    facts.feature_bytes = stored->entry->bytes;
   }
-  return items;
+  return facts;
+}
+
+void sort_items(Read& read, TextReader& texts) {
+  for (const Item& item : read.corpus.items) {
+    if (item.split != Split::kTrain && item.split != Split::kHeldout) continue;
+    if (read.features && read.features->rejected(item.id) != nullptr) {
+      read.rejected.push_back(&item);
+    } else {
+      (item.split == Split::kTrain ? read.train : read.heldout)
+          .push_back(facts_of(read, item, texts));
+    }
+  }
 }
 
 // As `extract` wrote it; nothing where another program made the folder.
@@ -494,8 +522,7 @@ Result<Feasibility> check_feasibility(const StageSpec& spec, const TrainConfig& 
   if (read.features) sizes.feature_width = read.features->width();
   STRATA_TRY(read.settings, read_settings(spec, config, sizes));
   TextReader texts(vocabulary);
-  read.train = facts_of(read, Split::kTrain, texts);
-  read.heldout = facts_of(read, Split::kHeldout, texts);
+  sort_items(read, texts);
 
   Findings findings;
   check_recordings(read, findings);
@@ -510,9 +537,12 @@ Result<Feasibility> check_feasibility(const StageSpec& spec, const TrainConfig& 
                     .vocabulary = sizes.vocabulary,
                     .ranks = options.ranks,
                     .ranks_here = options.ranks_here,
-                    .machine = options.machine};
+                    .machine = options.machine,
+                    .corpus_bytes = corpus_bytes(read)};
   found.batches = check_batches(read, findings);
-  if (found.batches) found.memory = check_memory(read, found.batches->costliest, findings);
+  if (found.batches) {
+    found.memory = check_memory(read, found.batches->costliest, found.corpus_bytes, findings);
+  }
   found.findings = findings.take();
   return found;
 }

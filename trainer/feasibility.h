@@ -7,6 +7,8 @@
 //   missing_recording       error    its file is not there
 //   missing_features        error    the features hold nothing of it
 //   other_recording         error    its features are those of another recording (its hash)
+//   damaged_features        error    their shard does not hold what the index says
+//   rejected_features       warning  `extract` rejected it: it is left out
 //   teacher_frames          warning  its features are kTeacherFramesShare off its length
 //   unknown_tokens          warning  its text holds what the vocabulary lacks
 //   text_longer_than_mel    warning  its text has more tokens than its mel frames: the rest is cut
@@ -36,6 +38,7 @@
 namespace strata::trainer {
 
 inline constexpr std::size_t kExamplesMax = 5;
+inline constexpr const char* kRejectedFeatures = "rejected_features";
 // Teacher frames may be off the teacher's rate by this many, and by this share.
 inline constexpr double kTeacherFramesOff = 2;
 inline constexpr double kTeacherFramesShare = 0.02;
@@ -76,6 +79,7 @@ struct Feasibility {
   std::optional<BatchFacts> batches{};  // where there are any
   std::optional<MemoryEstimate> memory{};
   MachineMemory machine{};
+  double corpus_bytes = 0;          // of all mels and features
   std::vector<Finding> findings{};  // errors first
 
   [[nodiscard]] std::int64_t errors() const;
@@ -86,6 +90,8 @@ struct FeasibilityOptions {
   int ranks_here = 1;         // of them on this machine
   bool look_at_files = true;  // whether every recording is there
   MachineMemory machine{};
+  // Bytes of mels and features that a rank may hold, where the parameters do not say it.
+  std::int64_t corpus_room = kDatasetBytesMax;
 };
 
 // An error is what makes a check impossible: a corpus, features or parameters that cannot be read.

@@ -53,7 +53,12 @@ class Feasible : public ::testing::Test {
                         .sha256 = item.sha256};
     }
     change_(index);
+    NamedTensors shard;
+    for (const auto& [id, entry] : index)
+      shard.emplace(id, at::zeros({entry.frames, 8}, at::kHalf));
     ASSERT_TRUE(make_folder(temporary_ / "features"));
+    ASSERT_TRUE(write_tensors(temporary_ / "features/features-00000.safetensors", shard));
+    if (damage_) damage_(index);
     ASSERT_TRUE(write_feature_lists(temporary_ / "features", index, &rejects_, 0,
                                     Object{{"width", 8}, {"frames_per_second", kTeacherRate}}));
   }
@@ -99,6 +104,7 @@ class Feasible : public ::testing::Test {
   bool with_features_ = true;
   FeatureRejects rejects_{};
   std::function<void(FeatureIndex&)> change_ = [](FeatureIndex&) {};
+  std::function<void(FeatureIndex&)> damage_{};  // after the shard was written
 };
 
 TEST_F(Feasible, NothingSpeaksAgainstASoundCorpus) {
@@ -118,18 +124,32 @@ TEST_F(Feasible, ItemsWithoutFeaturesAndThoseOfAnotherRecordingAreErrors) {
     index.erase("utt-03");
     index.erase("utt-10");
   };
-  rejects_["utt-10"] = "it is silent";
   Finding finding = only("missing_features", Level::kError);
   EXPECT_EQ(finding.count, 2);
   EXPECT_EQ(finding.of, 12);
   EXPECT_EQ(ids(finding), (Ids{"utt-03", "utt-10"}));
-  EXPECT_EQ(finding.examples[0].detail, "");
-  EXPECT_EQ(finding.examples[1].detail, "rejected: it is silent");
   change_ = [](FeatureIndex& index) { index["utt-04"].sha256 = std::string(64, 'f'); };
-  finding = only("other_recording", Level::kError);
-  EXPECT_EQ(ids(finding), Ids{"utt-04"});
+  EXPECT_EQ(ids(only("other_recording", Level::kError)), Ids{"utt-04"});
+  change_ = [](FeatureIndex&) {};
+  damage_ = [](FeatureIndex& index) { ++index["utt-05"].frames; };
+  EXPECT_EQ(ids(only("damaged_features", Level::kError)), Ids{"utt-05"});
   with_features_ = false;
   EXPECT_TRUE(check()->findings.empty()) << "features that nobody takes";
+}
+
+TEST_F(Feasible, ItemsThatExtractRejectedAreLeftOutOfEveryOtherCount) {
+  change_ = [](FeatureIndex& index) {
+    index.erase("utt-02");
+    index.erase("utt-10");
+  };
+  rejects_["utt-02"] = "it is silent";
+  rejects_["utt-10"] = "it is torn";
+  const Finding finding = only("rejected_features", Level::kWarning);
+  EXPECT_EQ(ids(finding), (Ids{"utt-02", "utt-10"}));
+  EXPECT_EQ(finding.of, 12);
+  EXPECT_EQ(finding.examples[0].detail, "it is silent");
+  EXPECT_EQ(check()->train, 8);
+  EXPECT_EQ(check()->heldout, 2);
 }
 
 TEST_F(Feasible, TeacherFramesThatAreOffTheTeachersRateAreAWarning) {
@@ -186,6 +206,7 @@ TEST_F(Feasible, ATextThatIsLongerThanItsMelIsCut) {
 }
 
 TEST_F(Feasible, RecordingsThatAreTooShortForAMelAndEmptyTextsAreErrors) {
+  with_features_ = false;
   items_[0].samples = 384;
   items_[3].text.clear();
   items_[4].samples = 31 * kRate;
@@ -197,7 +218,7 @@ TEST_F(Feasible, RecordingsThatAreTooShortForAMelAndEmptyTextsAreErrors) {
   EXPECT_EQ(ids(found->findings[1]), Ids{"utt-00"});
   EXPECT_EQ(found->findings[2].kind, "unusual_length");
   EXPECT_EQ(ids(found->findings[2]), (Ids{"utt-00", "utt-04"}));
-  EXPECT_EQ(found->findings[3].kind, "text_longer_than_mel") << "there is none";
+  EXPECT_EQ(found->findings[3].kind, "text_longer_than_mel") << "than none";
   const auto refused = refuse_infeasible(*found);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
@@ -250,6 +271,22 @@ TEST_F(Feasible, MemoryIsComparedForAllRanksOfTheMachine) {
   EXPECT_EQ(only("memory", Level::kWarning).count, 2);
   options_.machine.total = static_cast<std::int64_t>(2 * one.fixed()) - 1;
   EXPECT_EQ(only("memory", Level::kError).of, 4);
+}
+
+TEST_F(Feasible, OfACorpusThatDoesNotFitOnlyWhatARankMayHoldIsCounted) {
+  const double all = check()->corpus_bytes;
+  EXPECT_EQ(check()->memory->corpus, all);
+  std::int64_t frames = 0, teacher = 0;
+  for (const Item& item : items_) {
+    frames += item.samples / 256;
+    teacher += static_cast<std::int64_t>(item.seconds() * kTeacherRate);
+  }
+  EXPECT_EQ(all, static_cast<double>(4 * 80 * frames + 2 * 8 * teacher));
+  options_.corpus_room = 1000;
+  EXPECT_EQ(check()->memory->corpus, 1000);
+  ASSERT_TRUE(parameters_.set("train.loading.memory_gib", 0));
+  EXPECT_EQ(check()->memory->corpus, 0);
+  EXPECT_EQ(check()->corpus_bytes, all);
 }
 
 TEST_F(Feasible, AMicroBatchIsWhatAForwardTakes) {
