@@ -132,7 +132,11 @@ Result<std::vector<ValidationLoss>> parse_validation(std::string_view text) {
     ValidationLoss row;
     row.id = fields.text("id");
     row.update = fields.integer("update", 0);
-    row.last = fields.choice("which", {"last", "early"}) == "last";
+    const std::string which = fields.choice("which", {"last", "early", "periodic"});
+    using Which = ValidationLoss::Which;
+    row.which = which == "last"    ? Which::kLast
+                : which == "early" ? Which::kEarly
+                                   : Which::kPeriodic;
     row.loss = fields.number("loss");
     if (fields.child("loss_permuted") != nullptr)
       row.loss_permuted = fields.number("loss_permuted");

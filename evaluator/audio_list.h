@@ -40,8 +40,8 @@ struct ListRow {
 // Of the texts, speakers and pairs that are scored, not of where the files lie.
 [[nodiscard]] std::string list_hash(const std::vector<ListRow>& rows);
 
-// Held-out losses: `<folder>/validation.jsonl`, lines {"id", "update", "which": "last" | "early",
-// "loss", "loss_permuted"}.
+// Held-out losses: `<folder>/validation.jsonl`, lines {"id", "update", "which": "early" |
+// "periodic" | "last", "loss", "loss_permuted"}.
 [[nodiscard]] Result<std::vector<ValidationLoss>> parse_validation(std::string_view text);
 [[nodiscard]] Result<std::vector<ValidationLoss>> read_validation(
     const std::filesystem::path& folder);

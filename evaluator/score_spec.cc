@@ -1,5 +1,7 @@
 #include "evaluator/score_spec.h"
 
+#include <cmath>
+
 #include "base/fields.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -36,6 +38,11 @@ Status parse_parameters(const Value& parameters, const std::string& where, Score
   fields.require(resamples >= 1 && resamples <= kResamplesMax, "resamples",
                  fmt::format("must be from 1 to {}", kResamplesMax));
   spec.bootstrap.resamples = static_cast<int>(resamples);
+  if (fields.child("target_loss") != nullptr) {
+    spec.target_loss = fields.number("target_loss");
+    fields.require(*spec.target_loss > 0 && std::isfinite(*spec.target_loss), "target_loss",
+                   "must be above 0: a held-out loss");
+  }
   const Value none = Object{};
   const Value* list = fields.child("judges");
   Fields judges(list == nullptr ? none : *list, where + ".judges");

@@ -34,6 +34,7 @@ struct ScoreSpec {
   std::optional<JudgeChoice> mos{};
   std::vector<std::string> sets{};  // empty: every set of the list
   BootstrapOptions bootstrap{};
+  std::optional<double> target_loss{};  // of the score updates_to_target
 };
 
 // The parameters stand in `parameters`, or in `parameters.score` where the sweep keeps them

@@ -273,6 +273,7 @@ Status Scoring::write_report() {
                     .list_sha256 = list_hash(rows_),
                     .bootstrap = spec_.bootstrap,
                     .validation = validation_,
+                    .target_loss = spec_.target_loss,
                     .environment = context_.environment};
   for (const auto& done : done_) input.utterances.push_back(*done);
   input.environment["resampler"] = fmt::format("torchaudio sinc Hann 6/0.99 to {} Hz", kJudgeRate);

@@ -269,6 +269,9 @@ class Builder {
                         {"count", static_cast<std::int64_t>(a.size())}});
   }
 
+  Status add_curve(Object& block);
+  void add_convergence(Object& block, const Convergence& found, double target);
+
   Status add_loss_score(Object& block, const std::string& name,
                         const std::map<std::string, double>& items, const std::string& better) {
     if (items.empty()) return {};
@@ -298,12 +301,14 @@ class Builder {
 
 Status Builder::add_validation() {
   if (input_.validation.empty()) return {};
+  using Which = ValidationLoss::Which;
   std::map<std::string, const ValidationLoss*> last;
   std::map<std::string, const ValidationLoss*> early;
   for (const ValidationLoss& v : input_.validation) {
-    if (!(v.last ? last : early).try_emplace(v.id, &v).second) {
+    if (v.which == Which::kPeriodic) continue;
+    if (!(v.which == Which::kLast ? last : early).try_emplace(v.id, &v).second) {
       return fail(ErrorCode::kInvalid, "validation has two {} losses for utterance \"{}\"",
-                  v.last ? "last" : "early", v.id);
+                  name_of(v.which), v.id);
     }
   }
   std::map<std::string, double> loss;
@@ -321,8 +326,54 @@ Status Builder::add_validation() {
   STRATA_CHECK_OK(add_loss_score(block, "flow_loss_gain", gain, "higher"));
   if (!last.empty()) block["update_last"] = last.begin()->second->update;
   if (!early.empty()) block["update_early"] = early.begin()->second->update;
+  STRATA_CHECK_OK(add_curve(block));
   report_["validation"] = std::move(block);
   return {};
+}
+
+Status Builder::add_curve(Object& block) {
+  const bool measured_on_the_way = std::ranges::any_of(
+      input_.validation, [](const auto& v) { return v.which == ValidationLoss::Which::kPeriodic; });
+  if (!measured_on_the_way && !input_.target_loss) return {};  // two points are no curve
+  STRATA_TRY(const LossCurve curve, loss_curve(input_.validation));
+  Array points;
+  const std::vector<double> means = curve.means();
+  for (std::size_t k = 0; k < means.size(); ++k)
+    points.emplace_back(Array{curve.updates[k], means[k]});
+  block["curve"] = std::move(points);
+  if (!input_.target_loss) return {};
+  STRATA_TRY(const Convergence found, convergence(curve, *input_.target_loss, input_.bootstrap));
+  add_convergence(block, found, *input_.target_loss);
+  return {};
+}
+
+void Builder::add_convergence(Object& block, const Convergence& found, double target) {
+  const auto end = [](const std::optional<double>& e) { return e ? Value(*e) : Value(); };
+  const auto number = [](std::size_t count) { return static_cast<std::int64_t>(count); };
+  const std::size_t count =
+      found.utterances_before + found.utterances_between + found.utterances_never;
+  const bool seen = found.mean.where == Crossing::Where::kBetween;
+  Object about{{"target", target},
+               {"says", found.in_words(target)},
+               {"count", number(count)},
+               {"interval", Array{end(found.low), end(found.high)}},
+               {"resamples_before", found.resamples_before},
+               {"resamples_never", found.resamples_never},
+               {"utterances", Object{{"before", number(found.utterances_before)},
+                                     {"between", number(found.utterances_between)},
+                                     {"never", number(found.utterances_never)}}}};
+  Score score{.name = "updates_to_target",
+              .value = found.mean.update,
+              .unit = "updates",
+              .count = count,
+              .better = "lower",
+              .items = found.items};
+  if (seen) about["value"] = found.mean.update;
+  if (seen && found.low && found.high)
+    score.interval = Interval{.low = *found.low, .high = *found.high};
+  if (!seen) score.name += found.mean.where == Crossing::Where::kNever ? kNotWithin : kWithin;
+  block["updates_to_target"] = std::move(about);
+  scores_.push_back(std::move(score));
 }
 
 }  // namespace

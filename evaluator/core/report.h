@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "evaluator/core/convergence.h"
 #include "evaluator/core/edit_distance.h"
 #include "evaluator/core/normalizer.h"
 #include "evaluator/core/statistics.h"
@@ -59,16 +60,6 @@ struct JudgeInfo {
   [[nodiscard]] std::string label() const { return fmt::format("{}@{}", name, version); }
 };
 
-// Held-out flow-matching losses of one utterance: with its own text and with the text of another
-// one.
-struct ValidationLoss {
-  std::string id{};
-  bool last = false;  // of the last update measured, else of the early one
-  std::int64_t update = 0;
-  double loss = 0;
-  std::optional<double> loss_permuted{};
-};
-
 struct ReportInput {
   std::vector<UtteranceScore> utterances{};
   ProtocolInfo protocol{};
@@ -76,6 +67,7 @@ struct ReportInput {
   std::string list_sha256{};  // of the rows that were scored
   BootstrapOptions bootstrap{};
   std::vector<ValidationLoss> validation{};
+  std::optional<double> target_loss{};  // of the score updates_to_target; without it there is none
   Object environment{};  // resampler, library versions: what else decides the numbers
 };
 

@@ -20,14 +20,7 @@ double divide(const Share& sum) {
 Status check(std::span<const Share> shares, const Blocks& blocks, const BootstrapOptions& options) {
   if (blocks.empty())
     return fail(ErrorCode::kInvalid, "nothing to resample: there are no utterances");
-  if (options.resamples < 1 || options.resamples > kResamplesMax) {
-    return fail(ErrorCode::kInvalid, "resamples must be from 1 to {}, not {}", kResamplesMax,
-                options.resamples);
-  }
-  if (!(options.confidence > 0 && options.confidence < 1)) {
-    return fail(ErrorCode::kInvalid, "confidence must lie between 0 and 1, not {}",
-                options.confidence);
-  }
+  STRATA_CHECK_OK(check_options(options));
   for (std::size_t i = 0; i < shares.size(); ++i) {
     if (!std::isfinite(shares[i].numerator) || !std::isfinite(shares[i].denominator)) {
       return fail(ErrorCode::kInvalid, "the score of utterance {} is not a finite number", i);
@@ -118,6 +111,18 @@ double incomplete_beta(double a, double b, double x) {
 }
 
 }  // namespace
+
+Status check_options(const BootstrapOptions& options) {
+  if (options.resamples < 1 || options.resamples > kResamplesMax) {
+    return fail(ErrorCode::kInvalid, "resamples must be from 1 to {}, not {}", kResamplesMax,
+                options.resamples);
+  }
+  if (!(options.confidence > 0 && options.confidence < 1)) {
+    return fail(ErrorCode::kInvalid, "confidence must lie between 0 and 1, not {}",
+                options.confidence);
+  }
+  return {};
+}
 
 std::vector<Share> shares_of(std::span<const double> values) {
   std::vector<Share> shares;

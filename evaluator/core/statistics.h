@@ -37,6 +37,9 @@ struct BootstrapOptions {
   double confidence = 0.95;
 };
 
+// Every option in its range.
+[[nodiscard]] Status check_options(const BootstrapOptions& options);
+
 // Over the resampled statistics: mean, standard deviation (n in the denominator), the percentile
 // interval (linear interpolation), and the share that is strictly above zero.
 struct Bootstrap {

@@ -68,12 +68,15 @@ TEST(AudioList, ValidationLossesMustBeFiniteAndOfAKnownKind) {
       parse_validation(
           R"({"id": "a", "update": 9, "which": "early", "loss": 0.5, "loss_permuted": null})")
           .value();
-  EXPECT_FALSE(losses.front().last);
+  EXPECT_EQ(losses.front().which, ValidationLoss::Which::kEarly);
   EXPECT_FALSE(losses.front().loss_permuted.has_value());
   EXPECT_THAT(parse_validation(R"({"id": "a", "which": "last", "loss": "NaN"})").error().message,
               HasSubstr("must be finite"));
   EXPECT_THAT(parse_validation(R"({"id": "a", "which": "middle", "loss": 1})").error().message,
               HasSubstr("which"));
+  const auto on_the_way =
+      parse_validation(R"({"id": "a", "update": 3, "which": "periodic", "loss": 1})");
+  EXPECT_EQ(on_the_way.value().front().which, ValidationLoss::Which::kPeriodic);
   EXPECT_FALSE(parse_validation("").has_value());
 }
 

@@ -48,6 +48,17 @@ TEST(ScoreSpec, ParametersMayStandUnderScore) {
   EXPECT_EQ(spec.protocol.name, "f5");
 }
 
+TEST(ScoreSpec, ATargetOfTheHeldOutLossIsANumberAboveZeroOrAbsent) {
+  const auto read = [](const std::string& parameters) {
+    return parse_score_spec(spec_with(parameters), "spec.json");
+  };
+  EXPECT_EQ(read(R"({"target_loss": 0.7})").value().target_loss, 0.7);
+  EXPECT_FALSE(read(R"({"target_loss": null})").value().target_loss.has_value());
+  EXPECT_FALSE(read("{}").value().target_loss.has_value());
+  EXPECT_THAT(read(R"({"target_loss": 0})").error().message,
+              HasSubstr("target_loss: must be above 0"));
+}
+
 TEST(ScoreSpec, WhatIsWrongIsNamedWithItsPath) {
   const auto error_of = [](const std::string& parameters) {
     return parse_score_spec(spec_with(parameters), "spec.json").error().message;

@@ -11,6 +11,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using Which = ValidationLoss::Which;
 
 UtteranceScore utterance(const std::string& id, const std::string& set, const Counts& words,
                          double mos) {
@@ -132,10 +133,11 @@ TEST(Report, TheSameUtteranceTwiceInASetIsRefused) {
 
 TEST(Report, ValidationLossesBecomePairedScores) {
   ReportInput input = small_input();
-  input.validation = {{.id = "x", .last = true, .update = 400, .loss = 0.5, .loss_permuted = 0.7},
-                      {.id = "y", .last = true, .update = 400, .loss = 0.6, .loss_permuted = 0.65},
-                      {.id = "x", .last = false, .update = 10, .loss = 1.5},
-                      {.id = "y", .last = false, .update = 10, .loss = 1.0}};
+  input.validation = {
+      {.id = "x", .which = Which::kLast, .update = 400, .loss = 0.5, .loss_permuted = 0.7},
+      {.id = "y", .which = Which::kLast, .update = 400, .loss = 0.6, .loss_permuted = 0.65},
+      {.id = "x", .which = Which::kEarly, .update = 10, .loss = 1.5},
+      {.id = "y", .which = Which::kEarly, .update = 10, .loss = 1.0}};
   const Report report = make_report(input).value();
   EXPECT_DOUBLE_EQ(score_named(report, "flow_loss").value, 0.55);
   EXPECT_DOUBLE_EQ(score_named(report, "text_use").value, ((0.7 - 0.5) + (0.65 - 0.6)) / 2);
@@ -145,6 +147,55 @@ TEST(Report, ValidationLossesBecomePairedScores) {
   EXPECT_EQ(*report.summary.find("validation.update_last"), Value(400));
   input.validation.push_back(input.validation.front());
   EXPECT_THAT(make_report(input).error().message, HasSubstr("two last losses for utterance \"x\""));
+}
+
+ReportInput input_with_curve(double target) {
+  ReportInput input = small_input();
+  for (const auto& [which, update, loss] : {std::tuple{Which::kEarly, 100, 3.0},
+                                            {Which::kPeriodic, 200, 1.5},
+                                            {Which::kLast, 300, 1.0}}) {
+    input.validation.push_back({.id = "x", .which = which, .update = update, .loss = loss});
+    input.validation.push_back({.id = "y", .which = which, .update = update, .loss = loss + 0.25});
+  }
+  input.target_loss = target;
+  return input;
+}
+
+TEST(Report, AHeldOutLossThatReachesItsTargetGivesTheUpdatesItTook) {
+  const Report report = make_report(input_with_curve(2.375)).value();
+  const Score& score = score_named(report, "updates_to_target");
+  EXPECT_DOUBLE_EQ(score.value, 150);
+  EXPECT_EQ(score.better, "lower");
+  EXPECT_EQ(score.unit, "updates");
+  EXPECT_EQ(score.items.size(), 2U);
+  ASSERT_TRUE(score.interval.has_value());
+  EXPECT_LT(score.interval->low, 150);
+  EXPECT_GT(score.interval->high, 150);
+  EXPECT_EQ(*report.summary.find("validation.updates_to_target.says"),
+            Value("reached 2.375 after 150 updates"));
+  EXPECT_EQ(to_canonical_json(*report.summary.find("validation.curve")),
+            "[[100,3.125],[200,1.625],[300,1.125]]");
+}
+
+TEST(Report, WithoutATargetThereIsACurveAndNoSuchScore) {
+  ReportInput input = input_with_curve(2);
+  input.target_loss.reset();
+  const Report report = make_report(input).value();
+  EXPECT_THAT(names(report), testing::Not(testing::Contains("updates_to_target")));
+  EXPECT_NE(report.summary.find("validation.curve"), nullptr);
+}
+
+TEST(Report, ATargetThatWasNotSeenToBeReachedIsABoundByAnotherName) {
+  const Report never = make_report(input_with_curve(0.5)).value();
+  EXPECT_THAT(names(never), testing::Not(testing::Contains("updates_to_target")));
+  EXPECT_EQ(score_named(never, "updates_to_target/not_within").value, 300);
+  EXPECT_TRUE(score_named(never, "updates_to_target/not_within").items.empty());
+  EXPECT_FALSE(score_named(never, "updates_to_target/not_within").interval.has_value());
+  EXPECT_EQ(never.summary.find("validation.updates_to_target.value"), nullptr);
+  EXPECT_THAT(*never.summary.find("validation.updates_to_target.says")->if_string(),
+              HasSubstr("never reached 0.5 in 300 updates"));
+  const Report before = make_report(input_with_curve(4)).value();
+  EXPECT_EQ(score_named(before, "updates_to_target/within").value, 100);
 }
 
 TEST(Report, AnUtteranceIsTheSameAfterItsLine) {
