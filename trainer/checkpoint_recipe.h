@@ -25,7 +25,7 @@ inline constexpr std::array<std::string_view, 5> kNoPartOfTheResult{
 
 // The value in JSON at which the parameter means what its absence means. Those of `neutral:` in
 // sweeps/pipelines/tts_alignment.yaml that `train` reads are all here; a test compares.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kNeutral{
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kNeutral{
     {{"align.skip_dropped", R"("never")"},
      {"align.speech.more", "null"},
      {"align.text.more", "null"},
@@ -38,7 +38,8 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 13> k
      {"train.compat.repeated_order", "false"},
      {"train.compat.zero_padding", "false"},
      {"train.normalise", R"("corpus")"},
-     {"train.recompute", "false"}}};
+     {"train.recompute", "false"},
+     {"train.seed_data", "null"}}};
 
 // `init`: the SHA-256 of the weights that training starts from; empty: it starts from its seed.
 [[nodiscard]] Value recipe_of(const Value& parameters, std::uint64_t seed,

@@ -3,10 +3,10 @@
 // the end. Measuring is validation.h; this is the book.
 //
 // A measurement is owed from the update that it belongs to until it is kept, also over a stop: the
-// attempt that goes on makes it first.
+// attempt that goes on makes it first. The book is part of every checkpoint, so that the lines of a
+// run that was stopped are those of one that was not.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "base/value.h"
@@ -15,15 +15,21 @@
 
 namespace strata::trainer {
 
+// Of the measurements on the way. A run that would have more of them keeps every second, third, ...
+// one: 100,000 lines are 10 MB of validation.jsonl.
+inline constexpr std::int64_t kPeriodicLinesMax = 100'000;
+
 struct HeldOutSchedule {
   std::int64_t updates = 0;  // of the whole run
   std::int64_t early = 0;    // the update of the early weights
   std::int64_t every = 0;    // on the way; 0: never
+  std::int64_t lines_max = kPeriodicLinesMax;
 };
 
 class HeldOutRecord {
  public:
-  explicit HeldOutRecord(const HeldOutSchedule& schedule) : schedule_(schedule) {}
+  // `ids`: of the held-out utterances, in the order in which they are measured. Not empty.
+  HeldOutRecord(const HeldOutSchedule& schedule, std::vector<std::string> ids);
 
   // What the weights of an update are still to be measured for.
   struct Due {
@@ -42,19 +48,35 @@ class HeldOutRecord {
 
   // Names as load_weights takes them; empty before they were taken.
   [[nodiscard]] const NamedTensors& early_weights() const { return early_weights_; }
-  // {"id", "update", "which": "early" | "last", "loss", "loss_permuted"}
-  [[nodiscard]] const Array& lines() const { return lines_; }
+  // {"id", "update", "which": "early" | "periodic" | "last", "loss", "loss_permuted"}: the early
+  // ones, those on the way by update, the last ones.
+  [[nodiscard]] Array lines() const;
 
-  // For checkpoints (training_state.h).
+  // ---- for checkpoints (training_state.h)
+  // "early.*", the early weights; and once there are measurements on the way, their
+  // "held_out.updates" (P) int64 and "held_out.losses" (P, U, 2) float64: loss and permuted loss.
+  [[nodiscard]] NamedTensors tensors() const;
+  [[nodiscard]] static bool owns(std::string_view tensor);  // by its name
+  [[nodiscard]] const Array& early_lines() const { return early_lines_; }
   [[nodiscard]] bool periodic_due() const { return periodic_due_; }
-  void restore(Array lines, NamedTensors early_weights, bool periodic_due);
+  // kInvalid where they are of other utterances.
+  [[nodiscard]] Status restore(const NamedTensors& tensors, Array early_lines, bool periodic_due);
 
  private:
+  struct Point {
+    std::int64_t update = 0;
+    std::vector<HeldOutLoss> losses{};
+  };
+  [[nodiscard]] bool is_kept(std::int64_t update) const;  // of the measurements on the way
+  [[nodiscard]] Status restore_periodic(const at::Tensor& updates, const at::Tensor& losses);
+
   HeldOutSchedule schedule_;
+  std::vector<std::string> ids_;
   NamedTensors early_weights_{};
-  Array lines_{};
-  bool periodic_due_ = false;  // of the update that was made last
-  bool last_kept_ = false;
+  Array early_lines_{};
+  std::vector<Point> periodic_{};  // by update
+  std::vector<Point> last_{};      // one at most
+  bool periodic_due_ = false;      // of the update that was made last
 };
 
 // The backbone's tensors without their prefix, in memory of their own.

@@ -240,6 +240,16 @@ Result<std::vector<HeldOutLoss>> TrainingLoop::validate_average() {
 
 // ==== Begin, stop, go on
 
+namespace {
+
+std::vector<std::string> ids_of(const std::vector<Utterance>& utterances) {
+  std::vector<std::string> ids;
+  for (const Utterance& utterance : utterances) ids.push_back(utterance.id);
+  return ids;
+}
+
+}  // namespace
+
 std::vector<double> lengths_of(const TrainOptions& options, const std::vector<Utterance>& train) {
   std::vector<double> lengths;
   for (const Utterance& utterance : train)
@@ -275,7 +285,8 @@ TrainingLoop::TrainingLoop(AcousticModel& model, const std::vector<Utterance>& t
       average_(options.ema, parameters_.values()),
       held_out_({.updates = options.updates,
                  .early = options.early_update(),
-                 .every = options.validate_every}),
+                 .every = options.validate_every},
+                ids_of(heldout)),
       meter_(clock) {
   STRATA_ASSERT(heldout_.size() >= 2);
   model_.backbone().set_recompute(options_.recompute);

@@ -5,15 +5,13 @@
 namespace strata::trainer {
 namespace {
 
-constexpr std::string_view kEarlyPrefix = "early.";
-
 Status copy_back(const TrainingParts& parts, const TrainingState& saved) {
   const torch::NoGradGuard no_grad;
   TrainingState own = state_of(parts, 0);
-  NamedTensors early;
+  NamedTensors held_out;
   for (const auto& [name, tensor] : saved.tensors) {
-    if (name.starts_with(kEarlyPrefix)) {
-      early.emplace(name.substr(kEarlyPrefix.size()), tensor);
+    if (HeldOutRecord::owns(name)) {
+      held_out.emplace(name, tensor);
       continue;
     }
     const auto it = own.tensors.find(name);
@@ -23,12 +21,11 @@ Status copy_back(const TrainingParts& parts, const TrainingState& saved) {
     own.tensors.erase(it);
   }
   for (const auto& [name, tensor] : own.tensors) {
-    if (!name.starts_with(kEarlyPrefix))
+    if (!HeldOutRecord::owns(name))
       return fail(ErrorCode::kInvalid, "the checkpoint lacks tensor {}", name);
   }
   parts.average.set_calls(saved.average_calls);
-  parts.held_out.restore(saved.early, std::move(early), saved.validation_due);
-  return {};
+  return parts.held_out.restore(held_out, saved.early, saved.validation_due);
 }
 
 }  // namespace
@@ -36,7 +33,7 @@ Status copy_back(const TrainingParts& parts, const TrainingState& saved) {
 TrainingState state_of(const TrainingParts& parts, std::int64_t update) {
   TrainingState state{.update = update,
                       .average_calls = parts.average.calls(),
-                      .early = parts.held_out.lines(),
+                      .early = parts.held_out.early_lines(),
                       .validation_due = parts.held_out.periodic_due()};
   const auto add = [&](std::string_view prefix, const NamedTensors& named) {
     for (const auto& [name, tensor] : named)
@@ -46,7 +43,7 @@ TrainingState state_of(const TrainingParts& parts, std::int64_t update) {
   add("moment1.", parts.parameters.named(parts.optimizer.first_moment()));
   add("moment2.", parts.parameters.named(parts.optimizer.second_moment()));
   add("average.", parts.parameters.named(parts.average.average()));
-  add(kEarlyPrefix, parts.held_out.early_weights());
+  add("", parts.held_out.tensors());
   return state;
 }
 

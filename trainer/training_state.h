@@ -12,7 +12,7 @@ struct TrainingState {
   std::int64_t update = 0;  // updates done
   std::int64_t average_calls = 0;
   // "model.*", "moment1.*", "moment2.*", "average.*", each of the model's parameters in its own
-  // shape; "early.*" (the backbone's) once the early weights were taken.
+  // shape; and those of the HeldOutRecord.
   NamedTensors tensors{};
   Array early{};                // validation lines of the early weights
   bool validation_due = false;  // stopped before or in the held-out losses of this update

@@ -32,12 +32,11 @@ double flow_loss(Backbone& backbone, const Utterance& utterance,
   condition.slice(1, start, start + inside).zero_();
 
   BackboneInput input;
-  input.noisy = (1 - t) * x0 + t * x1;                   // (4, N, mel)
-  input.condition = condition.expand({kTimes, -1, -1});  // (4, N, mel)
+  input.noisy = (1 - t) * x0 + t * x1;                              // (4, N, mel)
+  input.condition = condition.expand({kTimes, -1, -1});             // (4, N, mel), in the span 0
+  const at::Tensor ids = at::tensor(text, at::kLong).unsqueeze(0);  // (1, T)
   input.text =
-      backbone
-          .embed_text(at::tensor(text, at::kLong).unsqueeze(0), frames, false)  // (1, N, text_dim)
-          .expand({kTimes, -1, -1});
+      backbone.embed_text(ids, frames, false).expand({kTimes, -1, -1});  // (4, N, text_dim)
   input.time = time;
   const at::Tensor error = backbone.forward(input).velocity - (x1 - x0);  // (4, N, mel)
   return error.slice(1, start, start + inside).to(at::kDouble).square().mean().item<double>();

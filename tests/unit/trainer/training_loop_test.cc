@@ -201,6 +201,29 @@ TEST(TrainingLoop, AnInterruptedRunEndsLikeAnUndisturbedOneBitForBit) {
   std::filesystem::remove_all(*folder);
 }
 
+TEST(TrainingLoop, TheCurveOfAnInterruptedRunIsThatOfAnUndisturbedOne) {
+  TrainOptions options = tiny_options(10);
+  options.validate_every = 3;
+  options.ema.update_after = 1;
+  Rehearsal whole(options);
+  EXPECT_EQ(whole.run(), Ending::kFinished);
+  // Early at 2, on the way at 3, 6 and 9, last at 10; three utterances each.
+  EXPECT_EQ(whole.loop.validation_lines().size(), 5 * 3U);
+  Rehearsal first(options);
+  first.stop_at = 7;
+  EXPECT_EQ(first.run(), Ending::kStopped);
+  const auto folder = make_temporary_folder("/tmp", "strata-curve-");
+  ASSERT_TRUE(folder.has_value());
+  ASSERT_TRUE(save_checkpoint(*folder / "00000007", Value(1), first.saved));
+  const auto state = load_checkpoint(*folder / "00000007", Value(1));
+  ASSERT_TRUE(state.has_value()) << state.error().message;
+  Rehearsal second(options);
+  ASSERT_TRUE(second.loop.restore(*state));
+  EXPECT_EQ(second.run(), Ending::kFinished);
+  EXPECT_EQ(Value(second.loop.validation_lines()), Value(whole.loop.validation_lines()));
+  std::filesystem::remove_all(*folder);
+}
+
 TEST(TrainingLoop, MicroBatchesAddUpToTheUndividedBatch) {
   TrainOptions options = tiny_options(4);
   Rehearsal whole(options);
