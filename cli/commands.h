@@ -46,7 +46,8 @@ struct PlotOptions {
   std::string sweep{};
   std::string x{};
   std::string y{};
-  std::string out{};  // .svg or .png; empty: SWEEP-Y.svg
+  std::string out{};             // .svg or .png; empty: SWEEP-Y.svg
+  std::optional<double> line{};  // a level to read the curves against
 };
 struct TraceOptions {
   std::string sweep{};

@@ -232,7 +232,8 @@ Result<int> run_plot(Context& context, const PlotOptions& options) {
   if (out.extension() != ".svg" && out.extension() != ".png") {
     return fail(ErrorCode::kInvalid, "--out {}: a plot is written as .svg or .png", out.string());
   }
-  STRATA_TRY(const Plot plot, plot_for(context, options));
+  STRATA_TRY(Plot plot, plot_for(context, options));
+  if (options.line) STRATA_CHECK_OK(add_line(plot, *options.line));
   const std::string svg = plot_as_svg(plot);
   STRATA_CHECK_OK(out.extension() == ".png" ? write_png(out, svg) : write_file_atomic(out, svg));
   Value json = plot_as_json(plot);

@@ -273,6 +273,8 @@ void add_result_commands(CLI::App& app, Arguments& a, Commands& out) {
   plot->add_option("--y", a.plot.y, "a score, or with --x step a metric")
       ->required()
       ->type_name("NAME");
+  plot->add_option("--line", a.plot.line, "a level across the plot, in the unit of --y")
+      ->type_name("NUMBER");
   plot->add_option("--out", a.plot.out, "ends in .svg or .png (default: SWEEP-Y.svg)")
       ->type_name("FILE");
   out.push_back({plot, [&](Context& c) { return run_plot(c, a.plot); }, WordKind::kSweep});

@@ -246,6 +246,16 @@ Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
   return plot;
 }
 
+Status add_line(Plot& plot, double level) {
+  if (!std::isfinite(level)) return fail(ErrorCode::kInvalid, "--line {} is no number", level);
+  if (!plot.curves)
+    return fail(ErrorCode::kInvalid,
+                "--line goes with --x step: over a parameter there is the "
+                "baseline to compare with");
+  plot.reference = PlotLine{.label = fmt::format("{} {}", plot.y_label, level), .y = level};
+  return {};
+}
+
 Value plot_as_json(const Plot& plot) {
   Array all;
   for (const PlotSeries& series : plot.series) {
@@ -260,11 +270,14 @@ Value plot_as_json(const Plot& plot) {
   }
   Array notes;
   for (const std::string& note : plot.footnotes) notes.push_back(note);
-  return Object{{"title", plot.title},
-                {"x", plot.x_label},
-                {"y", plot.y_label},
-                {"series", std::move(all)},
-                {"notes", std::move(notes)}};
+  Object out{{"title", plot.title},
+             {"x", plot.x_label},
+             {"y", plot.y_label},
+             {"series", std::move(all)},
+             {"notes", std::move(notes)}};
+  if (plot.reference)
+    out["line"] = Object{{"label", plot.reference->label}, {"y", plot.reference->y}};
+  return out;
 }
 
 }  // namespace strata::cli

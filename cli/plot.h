@@ -29,6 +29,10 @@ struct MetricCurve {  // of one run
 [[nodiscard]] Result<Plot> plot_of_curves(const std::string& sweep, const std::string& metric,
                                           const std::vector<MetricCurve>& curves);
 
+// A level across a plot of curves, to read off where they reach it. kInvalid where it is no number,
+// or the plot is of points, which have the baseline there.
+[[nodiscard]] Status add_line(Plot& plot, double level);
+
 // "speech 4, text –": for a cell without a label.
 [[nodiscard]] std::string named_by_axes(const Value& assignment);
 

@@ -103,6 +103,7 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
   const std::string& score = table.columns[column].score;
   std::vector<Sample>& found = samples[row][column];
   out.seeds_expected = cell.seeds.size();
+  bool out_of_sight = false;
   for (const std::uint64_t seed : cell.seeds) {
     const auto run = std::find_if(cell.runs.begin(), cell.runs.end(),
                                   [&](const RunView& r) { return r.seed == seed; });
@@ -111,10 +112,11 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
           note(fmt::format("seed {}: the sweep has no such run of this cell", seed)));
       continue;
     }
-    std::string why_not;
+    WhyNot why_not;
     STRATA_TRY(auto sample, sample_of(*run, score, why_not));
     if (!sample) {
-      out.notes.push_back(note_missing(*run, why_not));
+      out.notes.push_back(note_missing(*run, why_not.text));
+      out_of_sight = out_of_sight || why_not.out_of_sight;
       continue;
     }
     STRATA_CHECK_OK(agreements[column].add(*run, at(at(*run->value, "scores"), score), *sample));
@@ -122,6 +124,8 @@ Status Builder::read_cell(std::size_t row, std::size_t column) {
   }
   std::sort(out.notes.begin(), out.notes.end());
   out.notes.erase(std::unique(out.notes.begin(), out.notes.end()), out.notes.end());
+  // Those that are left are the fast ones, or the slow ones: their mean would be of nothing.
+  if (out_of_sight) found.clear();
   if (found.empty()) return {};
   STRATA_TRY(out.estimate, estimate(found, request.bootstrap));
   for (const Sample& sample : found) {
@@ -273,7 +277,7 @@ Result<ReferenceRow> Builder::read_reference(const std::string& set) {
     Agreement agreement(name);
     for (const CellView& cell : gathered.cells) {
       for (const RunView& run : cell.runs) {
-        std::string why_not;
+        WhyNot why_not;
         STRATA_TRY(auto sample, sample_of(run, name, why_not));
         if (!sample) continue;
         const Value& score = at(at(*run.value, "scores"), name);
@@ -315,7 +319,7 @@ Status Builder::read_references() {
     for (const Value& run : request.runs) {
       for (const auto& [name, score] : object_at(run, "scores")) {
         const std::size_t slash = name.find('/');
-        if (slash != std::string::npos) found.insert(name.substr(slash + 1));
+        if (slash != std::string::npos && !is_bound(name)) found.insert(name.substr(slash + 1));
       }
     }
     sets.assign(found.begin(), found.end());

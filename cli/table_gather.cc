@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/view.h"
+#include "evaluator/core/convergence.h"
 #include "schema/score.h"
 
 namespace strata::cli {
@@ -139,21 +140,45 @@ Result<Gathered> gather(const TableRequest& request) {
   return out;
 }
 
+bool is_bound(const std::string& score) {
+  return score.ends_with(evaluator::kNotWithin) || score.ends_with(evaluator::kWithin);
+}
+
+namespace {
+
+WhyNot why_absent(const RunView& run, const std::string& score) {
+  const auto bound = [&](const char* kind) -> const Value& {
+    return at(at(*run.value, "scores"), score + kind);
+  };
+  const auto words = [](const char* says, const Value& value) {
+    return WhyNot{.text = fmt::format("{} {} {}, so the cell has no mean", says,
+                                      brief_text(at(value, "value")), text_at(value, "unit")),
+                  .out_of_sight = true};
+  };
+  if (const Value& more = bound(evaluator::kNotWithin); !more.is_null())
+    return words("not within", more);
+  if (const Value& less = bound(evaluator::kWithin); !less.is_null())
+    return words("not seen: within the first", less);
+  return {.text = run.state == "succeeded" ? "succeeded without this score" : run.state};
+}
+
+}  // namespace
+
 Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score,
-                                        std::string& why_not) {
+                                        WhyNot& why_not) {
   const Value& found = at(at(*run.value, "scores"), score);
   if (run.outdated) {
-    why_not = "outdated: what it was made from has changed since";
+    why_not = {.text = "outdated: what it was made from has changed since"};
     return std::optional<Sample>{};
   }
   if (found.is_null()) {
-    why_not = run.state == "succeeded" ? "succeeded without this score" : run.state;
+    why_not = why_absent(run, score);
     return std::optional<Sample>{};
   }
   Sample sample{.seed = run.seed, .run = run.run, .count = integer_at(found, "count")};
   const auto value = at(found, "value").to_double();
   if (!value || !std::isfinite(*value)) {
-    why_not = fmt::format("its value is {}", brief_text(at(found, "value")));
+    why_not = {.text = fmt::format("its value is {}", brief_text(at(found, "value")))};
     return std::optional<Sample>{};
   }
   sample.value = *value;

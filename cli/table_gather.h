@@ -37,10 +37,16 @@ struct Gathered {
 
 [[nodiscard]] Result<Gathered> gather(const TableRequest& request);
 
-// One run's score, or nothing where it has none that may be used; `why_not` then says why, without
-// naming the run.
+// Why a run has no value of a score that may be used, without naming the run.
+struct WhyNot {
+  std::string text{};
+  bool out_of_sight = false;  // there is a value, but the run saw only a bound of it
+};
+// One run's score, or nothing where it has none that may be used.
 [[nodiscard]] Result<std::optional<Sample>> sample_of(const RunView& run, const std::string& score,
-                                                      std::string& why_not);
+                                                      WhyNot& why_not);
+// Whether a score is no number of its own but the bound of one that was not seen.
+[[nodiscard]] bool is_bound(const std::string& score);
 
 // Unit, direction and judge that all samples of a score share; an error names the two runs that do
 // not.

@@ -177,6 +177,19 @@ TEST(Plot, CurvesAreMeansOverSeedsAtCommonStepsWithTheirRange) {
   EXPECT_EQ(plot->series[1].name, "b (1 of 2 seeds)");
 }
 
+TEST(Plot, ALevelIsDrawnAcrossCurvesAndNamed) {
+  auto plot = plot_of_curves("small", "validation_loss",
+                             {{.cell = "a", .seed = 1, .values = {{1, 1.0}, {2, 0.8}, {3, 0.75}}}});
+  ASSERT_TRUE(plot.has_value());
+  ASSERT_TRUE(add_line(*plot, 0.5).has_value());
+  const std::string svg = plot_as_svg(*plot);
+  EXPECT_THAT(svg, HasSubstr(">validation_loss 0.5<"));
+  EXPECT_THAT(svg, HasSubstr(">0.5<")) << "the axis reaches down to it";
+  EXPECT_EQ(*plot_as_json(*plot).find("line.y"), Value(0.5));
+  plot->curves = false;
+  EXPECT_FALSE(add_line(*plot, 0.5).has_value());
+}
+
 TEST(Plot, LongCurvesAreAveragedInGroupsAndSaySo) {
   std::vector<MetricCurve> curves;
   int cell = 0;

@@ -117,6 +117,34 @@ TEST(Table, AFailedSeedIsSaidInItsCellWithRunAndReasonAndTakesTheBoldAway) {
   }
 }
 
+ScoreGiven updates(const std::string& name, std::vector<double> items) {
+  return {.name = name, .items = std::move(items), .unit = "updates"};
+}
+
+TEST(Table, ACellOfWhichASeedSawOnlyABoundHasNoMeanOfTheOthers) {
+  const std::string name = "updates_to_target";
+  TableRequest about =
+      request({run_answer({.text = 0, .seed = 1, .scores = {updates(name + "/not_within", {400})}}),
+               run_answer({.text = 0, .seed = 2, .scores = {updates(name + "/not_within", {400})}}),
+               run_answer({.text = 2, .seed = 1, .scores = {updates(name, {310, 330})}}),
+               run_answer({.text = 2, .seed = 2, .scores = {updates(name + "/not_within", {400})}}),
+               run_answer({.text = 8, .seed = 1, .scores = {updates(name, {110, 130})}}),
+               run_answer({.text = 8, .seed = 2, .scores = {updates(name, {120, 140})}})});
+  about.scores = {name};
+  const AblationTable table = table_of(about);
+  EXPECT_FALSE(table.rows[0].cells[0].estimate.has_value());
+  EXPECT_FALSE(table.rows[1].cells[0].estimate.has_value())
+      << "the seed that got there is the fast one";
+  EXPECT_NEAR(table.rows[2].cells[0].estimate->value, 125, 1e-12);
+  EXPECT_FALSE(table.rows[2].cells[0].delta.has_value()) << "there is nothing to subtract";
+  EXPECT_THAT(
+      table.notes,
+      ElementsAre("seeds 1, 2: not within 400 updates, so the cell has no mean (runs f00d0100, "
+                  "f00d0200, f00d2200)"));
+  EXPECT_THAT(table_as_text(table, {}, 100), HasSubstr("not within 400 updates"));
+  EXPECT_TRUE(table.references.empty()) << "a bound is no reference";
+}
+
 TEST(Table, DivergedOutdatedAndAbsentSeedsAreNamedAndNeverInTheMean) {
   Array runs = {run_answer({.text = 0, .seed = 1, .scores = {wer({0.2, 0.4})}}),
                 run_answer({.text = 0, .seed = 2, .scores = {wer({0.9, 0.9})}, .outdated = true}),
