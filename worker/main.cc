@@ -154,7 +154,7 @@ int run(const Settings& settings) {
   const auto left = worker::lifetime_left(settings.lifetime_minutes, clock.wall(), environment);
   if (!left) return failed(left.error());
   const std::int64_t memory_mb =
-      settings.memory_mb.value_or(worker::take_memory_mb(Cgroup::own(), environment));
+      settings.memory_mb.value_or(worker::take_memory_mb(strata::Cgroup::own(), environment));
   worker::Launcher launcher(own_folder() / "strata-guard", folder / "attempts");
   worker::WorkPool pool;
   worker::Attempts attempts(

@@ -100,7 +100,7 @@ TEST_F(InitialWeights, TheFirstLossIsThatOfTheGivenWeights) {
   write(description_of(small()));
   const auto first_loss = [&](AcousticModel& model) {
     double loss = -1;
-    auto communicator = make_single_communicator().value();
+    auto communicator = make_single_communicator();
     const SystemClock clock;
     TrainingLoop loop(model, train, heldout, *communicator, clock, options,
                       {.progress = [&](std::int64_t update, const Metrics& metrics) -> Status {
