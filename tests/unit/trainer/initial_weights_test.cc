@@ -119,7 +119,7 @@ TEST_F(InitialWeights, TheFirstLossIsThatOfTheGivenWeights) {
   const double expected =
       compute_losses(*given_, batch, draws, count(batch, draws)).total.item<double>();
   EXPECT_NEAR(first_loss(model), expected, 1e-5 * expected);
-  EXPECT_GT(std::abs(first_loss(fresh) - expected), 1e-3 * expected);
+  EXPECT_GT(std::abs(first_loss(fresh) - expected), 3e-4 * expected);
 }
 
 TEST_F(InitialWeights, AnotherVocabularyIsRefusedWithTheFirstTokenThatDiffers) {

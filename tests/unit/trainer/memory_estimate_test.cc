@@ -150,14 +150,6 @@ TEST(MemoryEstimate, IsWithinItsSaidErrorOfMeasuredPeaks) {
         (estimate.program + estimate.corpus + estimate.fixed() + estimate.activations) / (1 << 20);
     EXPECT_NEAR(mib / m.peak_mib, 1, kSaidError) << fmt::format(
         "{} {} x {}: {:.0f} MiB, measured {:.0f}", m.size, m.batch, m.frames, mib, m.peak_mib);
-    std::printf("%-7s %3lld x %4lld %s%s%s%s estimate %7.0f measured %7.0f %+.1f %%\n", m.size,
-                static_cast<long long>(m.batch), static_cast<long long>(m.frames),
-                m.unett ? "unett " : "", m.heads ? "" : "no heads ",
-                m.recompute ? "recompute " : "",
-                m.keys       ? "keys"
-                : m.upstream ? "upstream"
-                             : "",
-                mib, m.peak_mib, 100 * (mib / m.peak_mib - 1));
   }
 }
 
