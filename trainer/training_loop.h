@@ -86,9 +86,8 @@ class TrainingLoop {
   // held-out losses.
   [[nodiscard]] NamedTensors last_weights();
   [[nodiscard]] const NamedTensors& early_weights() const { return held_out_.early_weights(); }
-  [[nodiscard]] Array validation_lines() const {
-    return held_out_.lines();
-  }  // of held_out_record.h
+  // HeldOutRecord::lines().
+  [[nodiscard]] Array validation_lines() const { return held_out_.lines(); }
 
  private:
   enum class Next { kGoOn, kStop, kDiverged };
