@@ -80,6 +80,8 @@ std::map<std::int64_t, Value> series_of(const fs::path& attempt, const char* of 
     kept.erase("seconds_per_update");
     kept.erase("data_wait_seconds");
     kept.erase("data_wait_share");
+    kept.erase("model_flops_per_second");
+    kept.erase("model_flops_utilisation");
     const auto [at, fresh] = series.emplace(step_of(line), kept);
     EXPECT_TRUE(fresh || at->second == Value(kept)) << "update " << at->first << " told twice";
   }

@@ -1,6 +1,7 @@
 #include "trainer/models/dit.h"
 
 #include "trainer/models/fused.h"
+#include "trainer/models/precision.h"
 #include "trainer/models/recompute.h"
 
 namespace strata::trainer {
@@ -19,7 +20,7 @@ DitBlock::DitBlock(const ModelConfig& config)
 at::Tensor DitBlock::forward(const at::Tensor& x, const at::Tensor& time, const RotaryTable& table,
                              const BackboneInput& input, std::int64_t number) {
   const auto e =
-      modulation_(at::silu(time))
+      linear(modulation_, at::silu(time))
           .chunk(6, 1);  // shift, scale, gate of attention; then of feed-forward: (B, dim)
   const at::Tensor attended = attention_->forward(modulated_norm(x, e[1], e[0], kNormEpsilon),
                                                   table, input.mask, input.dropout.at(2 * number));
@@ -88,9 +89,10 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
     if (input.taps.contains(layer)) output.blocks.emplace(layer, x);
     observe(fmt::format("block{}", layer), x);
   }
-  if (config_.long_skip) x = long_skip_(at::cat({x, embedded}, 2));
-  const auto e = final_modulation_(at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)
-  output.velocity = project_(modulated_norm(x, e[0], e[1], kNormEpsilon));  // (B, N, mel)
+  if (config_.long_skip) x = linear(long_skip_, at::cat({x, embedded}, 2));
+  const auto e =
+      linear(final_modulation_, at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)
+  output.velocity = linear(project_, modulated_norm(x, e[0], e[1], kNormEpsilon));  // (B, N, mel)
   return output;
 }
 

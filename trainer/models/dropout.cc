@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <bit>
 #include <cmath>
 
 #include "base/assert.h"
@@ -38,14 +39,24 @@ __attribute__((target_clones("default", "avx2", "avx512f"))) void drop(
   }
 }
 
-template <class T>
-void drop(const T* from, T* to, std::int64_t begin, std::int64_t end, std::uint32_t low,
-          std::uint32_t high, std::uint32_t least, double scale) {
-  using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+// bfloat16 is the upper half of a float; what is cut off is rounded to even.
+__attribute__((target_clones("default", "avx2", "avx512f"))) void drop(
+    const at::BFloat16* from, at::BFloat16* to, std::int64_t begin, std::int64_t end,
+    std::uint32_t low, std::uint32_t high, std::uint32_t least, float scale) {
   for (std::int64_t i = begin; i < end; ++i) {
     const std::uint32_t h = mixed(static_cast<std::uint32_t>(i), low, high);
-    to[i] =
-        h >= least ? static_cast<T>(static_cast<Wide>(from[i]) * static_cast<Wide>(scale)) : T(0);
+    const float wide = std::bit_cast<float>(static_cast<std::uint32_t>(from[i].x) << 16) * scale;
+    const auto bits = std::bit_cast<std::uint32_t>(wide);
+    const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+    to[i].x = static_cast<std::uint16_t>(h >= least ? rounded : 0U);
+  }
+}
+
+void drop(const double* from, double* to, std::int64_t begin, std::int64_t end, std::uint32_t low,
+          std::uint32_t high, std::uint32_t least, double scale) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::uint32_t h = mixed(static_cast<std::uint32_t>(i), low, high);
+    to[i] = h >= least ? from[i] * scale : 0;
   }
 }
 
@@ -62,11 +73,8 @@ void drop_rows(const at::Tensor& x, at::Tensor& y, double rate,
       const auto key = static_cast<std::uint64_t>(keys[static_cast<std::size_t>(b)]);
       const auto low = static_cast<std::uint32_t>(key);
       const auto high = static_cast<std::uint32_t>(key >> 32);
-      if constexpr (std::is_same_v<T, float>) {
-        drop(from + b * size, to + b * size, 0, size, low, high, least, static_cast<float>(scale));
-      } else {
-        drop<T>(from + b * size, to + b * size, 0, size, low, high, least, scale);
-      }
+      using Scale = std::conditional_t<std::is_same_v<T, double>, double, float>;
+      drop(from + b * size, to + b * size, 0, size, low, high, least, static_cast<Scale>(scale));
     }
   });
 }

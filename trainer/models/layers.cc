@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "trainer/models/fused.h"
+#include "trainer/models/precision.h"
 #include "trainer/models/recompute.h"
 
 namespace strata::trainer {
@@ -51,7 +52,7 @@ at::Tensor TimeEmbedding::sinusoids(const at::Tensor& time) {
 }
 
 at::Tensor TimeEmbedding::forward(const at::Tensor& time) {
-  return second_(at::silu(first_(sinusoids(time))));
+  return linear(second_, at::silu(linear(first_, sinusoids(time))));
 }
 
 GlobalResponseNorm::GlobalResponseNorm(std::int64_t width)
@@ -73,8 +74,8 @@ ConvNextBlock::ConvNextBlock(std::int64_t width)
 at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
   const at::Tensor mixed =
       depthwise_convolution(x, depthwise_->weight, depthwise_->bias);  // (B, N, C)
-  const at::Tensor wide = at::gelu(widen_(norm_(mixed)));              // (B, N, 2C)
-  return x + narrow_(response_->forward(wide));
+  const at::Tensor wide = at::gelu(linear(widen_, norm_(mixed)));      // (B, N, 2C)
+  return x + linear(narrow_, response_->forward(wide));
 }
 
 TextEmbedding::TextEmbedding(const ModelConfig& config)
@@ -140,7 +141,7 @@ InputEmbedding::InputEmbedding(const ModelConfig& config)
 
 at::Tensor InputEmbedding::forward(const BackboneInput& input, const at::Tensor& shown) {
   const at::Tensor condition = input.drop_audio ? at::zeros_like(input.condition) : input.condition;
-  const at::Tensor x = project_(at::cat({input.noisy, condition, input.text}, 2))
+  const at::Tensor x = linear(project_, at::cat({input.noisy, condition, input.text}, 2))
                            .to(input.noisy.scalar_type());  // (B, N, dim)
   const auto cleared = [&](const at::Tensor& h) {
     return shown.defined() ? h.masked_fill(shown.logical_not().unsqueeze(1), 0) : h;
@@ -219,16 +220,16 @@ at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, con
   const auto split = [&](const at::Tensor& h) {  // (B, N, H*d) -> (B, H, N, d)
     return h.view({h.size(0), h.size(1), heads_, dim_head_}).transpose(1, 2);
   };
-  const at::Tensor q = rotate(split(query_(x)), table, rotated_heads_);
-  const at::Tensor k = rotate(split(key_(x)), table, rotated_heads_);
-  const at::Tensor v = split(value_(x));
+  const at::Tensor q = rotate(split(linear(query_, x)), table, rotated_heads_);
+  const at::Tensor k = rotate(split(linear(key_, x)), table, rotated_heads_);
+  const at::Tensor v = split(linear(value_, x));
   std::optional<at::Tensor> keys;
   if (mask.defined() && hides_keys_)
     keys =
         mask.unsqueeze(1).unsqueeze(1).expand({mask.size(0), heads_, mask.size(1), mask.size(1)});
   // (B, H, N, d), scale 1/sqrt(d).
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, keys);
-  const at::Tensor out = dropout(out_(mixed.transpose(1, 2).flatten(2)));  // (B, N, dim)
+  const at::Tensor out = dropout(linear(out_, mixed.transpose(1, 2).flatten(2)));  // (B, N, dim)
   return mask.defined() ? out.masked_fill(mask.logical_not().unsqueeze(2), 0) : out;
 }
 
@@ -237,7 +238,7 @@ FeedForward::FeedForward(std::int64_t dim, std::int64_t mult)
       narrow_(adopt(*this, "ff.2", torch::nn::Linear(dim * mult, dim))) {}
 
 at::Tensor FeedForward::forward(const at::Tensor& x, const Dropout& dropout) {
-  return narrow_(dropout(at::gelu(widen_(x), "tanh")));
+  return linear(narrow_, dropout(at::gelu(linear(widen_, x), "tanh")));
 }
 
 }  // namespace strata::trainer

@@ -40,4 +40,9 @@ at::Tensor as_computed(const at::Tensor& x) {
   return compute_precision() == Precision::kBfloat16 ? x.to(at::kBFloat16) : x;
 }
 
+at::Tensor linear(const torch::nn::Linear& layer, const at::Tensor& x) {
+  const at::Tensor bias = layer->bias.defined() ? as_computed(layer->bias) : at::Tensor();
+  return at::linear(as_computed(x), as_computed(layer->weight), bias);
+}
+
 }  // namespace strata::trainer

@@ -35,4 +35,8 @@ class ComputeIn {
 // What feeds a linear map alone, in the precision that the map takes.
 [[nodiscard]] at::Tensor as_computed(const at::Tensor& x);
 
+// layer(x), x (..., in) -> (..., out). torch's mixed precision would add its bias in float32, by
+// way of two copies of the result.
+[[nodiscard]] at::Tensor linear(const torch::nn::Linear& layer, const at::Tensor& x);
+
 }  // namespace strata::trainer

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "trainer/models/precision.h"
 #include "trainer/models/recompute.h"
 
 namespace strata::trainer {
@@ -35,7 +36,7 @@ at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const Rotar
                                const at::Tensor& mask, const BackboneInput& input,
                                std::int64_t number) {
   if (skip.defined())
-    x = join_.is_empty() ? x + skip : join_(at::cat({x, skip}, 2));  // (B, N+1, dim)
+    x = join_.is_empty() ? x + skip : linear(join_, at::cat({x, skip}, 2));  // (B, N+1, dim)
   x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout.at(2 * number)) +
       x;
   return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout.at(2 * number + 1)) +
@@ -99,7 +100,7 @@ BackboneOutput Unett::forward(const BackboneInput& input) {
     if (input.taps.contains(layer)) output.blocks.emplace(layer, frames);
     observe(fmt::format("block{}", layer), frames);
   }
-  output.velocity = project_(norm_->forward(x).slice(1, 1));  // (B, N, mel)
+  output.velocity = linear(project_, norm_->forward(x).slice(1, 1));  // (B, N, mel)
   return output;
 }
 
