@@ -41,6 +41,7 @@ at::Tensor as_computed(const at::Tensor& x) {
 }
 
 at::Tensor linear(const torch::nn::Linear& layer, const at::Tensor& x) {
+  if (compute_precision() == Precision::kFloat32) return layer.ptr()->forward(x);
   const at::Tensor bias = layer->bias.defined() ? as_computed(layer->bias) : at::Tensor();
   return at::linear(as_computed(x), as_computed(layer->weight), bias);
 }
