@@ -49,7 +49,7 @@ std::int64_t head(std::int64_t dim, std::int64_t hidden, std::int64_t width) {
          linear(hidden, width);
 }
 
-// Elements of the largest parameter: its gradient is made beside the flat buffer, and added to it.
+// Elements of the largest parameter: its gradient is made beside the flat buffer, and moved there.
 std::int64_t widest_parameter(const ModelConfig& m, const AlignConfig& align) {
   const bool dit = m.architecture == Architecture::kDit;
   std::int64_t widest = m.dim * m.dim * std::max<std::int64_t>(m.ff_mult, dit ? 6 : 2);

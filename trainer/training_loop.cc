@@ -15,9 +15,11 @@ namespace strata::trainer {
 Result<Ending> TrainingLoop::run() {
   // ---- held-out losses in the middle of which an earlier attempt was stopped
   STRATA_TRY(Next next, measure_held_out());
-  if (hooks_.progress) {
-    const ComputeIn precision(options_.precision);
-    meter_.set_peak(matrix_rate(clock_) * communicator_.size());
+  if (hooks_.progress && next == Next::kGoOn) {
+    STRATA_CHECK_OK(from_torch("measuring matrix products", [&] {
+      const ComputeIn precision(options_.precision);
+      meter_.set_peak(matrix_rate(clock_) * communicator_.size());
+    }));
   }
   // ---- batches are read and padded ahead of the updates
   BatchFeed feed(train_, source_, order_, feed_options(), clock_, done_);

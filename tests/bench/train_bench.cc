@@ -102,8 +102,9 @@ struct OpTime {
   std::int64_t calls = 0;
 };
 std::map<std::string, OpTime> op_times;
-// Of the operations called by those that are open; the backward pass has a thread of its own.
-thread_local std::vector<double> inner_seconds;
+// Of the operations called by those that are open. Of the loop's thread alone: on the CPU backward
+// runs there, too; batches are made by another one, which is not looked at.
+std::vector<double> inner_seconds;
 
 // Of the processor, so that other programs on the machine do not count: of this thread, or of all
 // threads.
@@ -216,7 +217,7 @@ int run(const Wanted& wanted) {
                       busy_before = busy_now;
                       return {};
                     }});
-  if (wanted.profile) at::addGlobalCallback(at::RecordFunctionCallback(begin_op, end_op));
+  if (wanted.profile) at::addThreadLocalCallback(at::RecordFunctionCallback(begin_op, end_op));
   const auto ending = loop.run();
   if (!ending) need(tl::unexpected(ending.error()));
   if ((*communicator)->rank() != 0) return 0;
@@ -260,7 +261,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"original", "upstream", "keys"}));
   app.add_flag("--recompute", wanted.recompute, "blocks again in the backward pass");
   app.add_flag("--bf16", wanted.bf16, "matrix products in bfloat16");
-  app.add_flag("--profile", wanted.profile, "say which operations take the time");
+  app.add_flag("--profile", wanted.profile,
+               "say which operations take the time of the first thread");
   CLI11_PARSE(app, argc, argv);
   return strata::trainer::run(wanted);
 }

@@ -8,10 +8,11 @@ namespace strata::trainer {
 namespace {
 
 // The buckets that a piece lies in: first, and one past the last.
-std::pair<std::size_t, std::size_t> buckets_of(const FlatParameters::Piece& piece) {
+std::pair<std::size_t, std::size_t> buckets_of(const FlatParameters::Piece& piece,
+                                               std::int64_t bucket) {
   const std::int64_t last = piece.offset + std::max<std::int64_t>(1, piece.parameter.numel()) - 1;
-  return {static_cast<std::size_t>(piece.offset / kBucketElements),
-          static_cast<std::size_t>(last / kBucketElements) + 1};
+  return {static_cast<std::size_t>(piece.offset / bucket),
+          static_cast<std::size_t>(last / bucket) + 1};
 }
 
 }  // namespace
@@ -59,8 +60,9 @@ struct GradientReducer::Arrival : torch::autograd::PostAccumulateGradHook {
   std::size_t piece;
 };
 
-GradientReducer::GradientReducer(FlatParameters& parameters, Communicator& communicator)
-    : parameters_(parameters), communicator_(communicator) {
+GradientReducer::GradientReducer(FlatParameters& parameters, Communicator& communicator,
+                                 std::int64_t bucket)
+    : parameters_(parameters), communicator_(communicator), bucket_(bucket) {
   for (std::size_t i = 0; i < parameters_.pieces().size(); ++i) {
     torch::autograd::impl::set_post_acc_grad_hooks(parameters_.pieces()[i].parameter,
                                                    std::make_unique<Arrival>(*this, i));
@@ -75,10 +77,9 @@ GradientReducer::~GradientReducer() {
 void GradientReducer::start(std::int64_t passes) {
   passes_ = passes;
   times_.assign(parameters_.pieces().size(), 0);
-  missing_.assign(
-      static_cast<std::size_t>((parameters_.total() + kBucketElements - 1) / kBucketElements), 0);
+  missing_.assign(static_cast<std::size_t>((parameters_.total() + bucket_ - 1) / bucket_), 0);
   for (const FlatParameters::Piece& piece : parameters_.pieces()) {
-    const auto [first, end] = buckets_of(piece);
+    const auto [first, end] = buckets_of(piece, bucket_);
     for (std::size_t bucket = first; bucket < end; ++bucket) ++missing_[bucket];
   }
   sent_ = 0;
@@ -87,6 +88,7 @@ void GradientReducer::start(std::int64_t passes) {
 
 void GradientReducer::arrived(std::size_t index, const at::Tensor& gradient) {
   const torch::NoGradGuard no_grad;
+  STRATA_ASSERT(index < times_.size() && times_[index] < passes_);
   const FlatParameters::Piece& piece = parameters_.pieces()[index];
   if (times_[index]++ == 0) {
     piece.gradient.copy_(gradient);
@@ -95,7 +97,7 @@ void GradientReducer::arrived(std::size_t index, const at::Tensor& gradient) {
   }
   if (communicator_.size() == 1) return;
   if (times_[index] == passes_) {
-    const auto [first, end] = buckets_of(piece);
+    const auto [first, end] = buckets_of(piece, bucket_);
     for (std::size_t bucket = first; bucket < end; ++bucket) --missing_[bucket];
     while (sent_ < missing_.size() && missing_[sent_] == 0) send(sent_);
   }
@@ -103,8 +105,8 @@ void GradientReducer::arrived(std::size_t index, const at::Tensor& gradient) {
 }
 
 void GradientReducer::send(std::size_t bucket) {
-  const std::int64_t begin = static_cast<std::int64_t>(bucket) * kBucketElements;
-  const std::int64_t size = std::min(kBucketElements, parameters_.total() - begin);
+  const std::int64_t begin = static_cast<std::int64_t>(bucket) * bucket_;
+  const std::int64_t size = std::min(bucket_, parameters_.total() - begin);
   float* data = parameters_.gradients().data_ptr<float>() + begin;
   if (sent_well_)
     sent_well_ = communicator_.begin_sum(std::span(data, static_cast<std::size_t>(size)));

@@ -47,11 +47,13 @@ class FlatParameters {
 // ranks as soon as it and those before it are complete, while backward goes on. start() before the
 // first of `passes` backward passes of an update, finish() after the last one, or after fewer. They
 // accumulate. A parameter that no rank used gets the gradient 0; one that only some ranks used gets
-// their sum. Parameters have no gradient of their own (`grad()`) in between.
+// their sum. REQUIRES: a backward pass reaches a parameter at most once, and only between start()
+// and finish(). Parameters have no gradient of their own (`grad()`) in between.
 class GradientReducer {
  public:
-  // Both outlive the reducer, the module of the parameters too.
-  GradientReducer(FlatParameters& parameters, Communicator& communicator);
+  // Both outlive the reducer, the module of the parameters too. Buckets of `bucket` elements.
+  GradientReducer(FlatParameters& parameters, Communicator& communicator,
+                  std::int64_t bucket = kBucketElements);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
@@ -66,6 +68,7 @@ class GradientReducer {
 
   FlatParameters& parameters_;
   Communicator& communicator_;
+  std::int64_t bucket_;  // elements
   std::int64_t passes_ = 0;
   std::vector<std::int64_t> times_{};    // that a piece arrived, since start()
   std::vector<std::int64_t> missing_{};  // pieces of a bucket that have not arrived for good

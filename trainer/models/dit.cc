@@ -89,7 +89,7 @@ BackboneOutput Dit::forward(const BackboneInput& input) {
     if (input.taps.contains(layer)) output.blocks.emplace(layer, x);
     observe(fmt::format("block{}", layer), x);
   }
-  if (config_.long_skip) x = linear(long_skip_, at::cat({x, embedded}, 2));
+  if (config_.long_skip) x = linear(long_skip_, at::cat({x, embedded}, 2)).to(x.scalar_type());
   const auto e =
       linear(final_modulation_, at::silu(time)).chunk(2, 1);  // scale, then shift: (B, dim)
   output.velocity = linear(project_, modulated_norm(x, e[0], e[1], kNormEpsilon));  // (B, N, mel)

@@ -203,8 +203,8 @@ struct ModulatedNorm : torch::autograd::Function<ModulatedNorm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given,
                             const at::Tensor& scale, const at::Tensor& shift, double epsilon) {
     const at::Tensor x = given.contiguous();
-    const at::Tensor gain = (1 + scale).to(x.scalar_type());  // (B, C)
-    const at::Tensor addend = shift.to(x.scalar_type());      // (B, C)
+    const at::Tensor gain = 1 + scale.to(x.scalar_type());  // (B, C)
+    const at::Tensor addend = shift.to(x.scalar_type());    // (B, C)
     variable_list kept{x, gain, addend};
     std::vector<at::Tensor> normal;  // each (N, C)
     for (std::int64_t b = 0; b < x.size(0); ++b) {

@@ -1,6 +1,6 @@
 // Operations of the backbones that torch would run as several passes over (B, N, C) tensors, each
-// here as one, forward and backward; and what their backward passes keep is the input alone. The
-// results are those of the formulas within rounding, whatever the number of threads.
+// here in one or two, forward and backward, and of which no other tensor of that size is kept than
+// the input. The results are those of the formulas within rounding, whatever the number of threads.
 #pragma once
 
 #include "base/torch/torch.h"

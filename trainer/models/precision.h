@@ -11,8 +11,7 @@ namespace strata::trainer {
 // take and give bfloat16.
 enum class Precision { kFloat32, kBfloat16 };
 
-// While it lives, this thread computes in that precision. Copies of weights are made once in its
-// lifetime.
+// While it lives, this thread computes in that precision.
 class ComputeIn {
  public:
   explicit ComputeIn(Precision precision);

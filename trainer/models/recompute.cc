@@ -26,10 +26,12 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
     const auto held =
         c10::static_intrusive_pointer_cast<Held>(context->saved_data["f"].toCapsule());
     const at::AutoGradMode graph(true);
-    const ComputeIn precision(held->precision);
     const at::Tensor a = saved[0].detach().requires_grad_(saved[0].requires_grad());
     const at::Tensor b = saved[1].detach().requires_grad_(saved[1].requires_grad());
-    const at::Tensor y = held->f(a, b);
+    const at::Tensor y = [&] {
+      const ComputeIn precision(held->precision);
+      return held->f(a, b);
+    }();
     torch::autograd::backward({y}, {gradients[0]});
     return {a.grad(), b.grad(), {}};
   }

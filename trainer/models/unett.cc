@@ -36,7 +36,9 @@ at::Tensor UnettLayer::forward(at::Tensor x, const at::Tensor& skip, const Rotar
                                const at::Tensor& mask, const BackboneInput& input,
                                std::int64_t number) {
   if (skip.defined())
-    x = join_.is_empty() ? x + skip : linear(join_, at::cat({x, skip}, 2));  // (B, N+1, dim)
+    x = join_.is_empty()
+            ? x + skip
+            : linear(join_, at::cat({x, skip}, 2)).to(x.scalar_type());  // (B, N+1, dim)
   x = attention_->forward(attention_norm_->forward(x), table, mask, input.dropout.at(2 * number)) +
       x;
   return feed_forward_->forward(feed_forward_norm_->forward(x), input.dropout.at(2 * number + 1)) +

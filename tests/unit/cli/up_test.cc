@@ -55,7 +55,8 @@ TEST(Up, AFailedStartShowsItsOwnLogAndNotThatOfTheOneBefore) {
   const auto program = place.folder / "strata-coordinator";
   ASSERT_TRUE(write_file_atomic(program, "#!/bin/sh\necho this one failed\nexit 1\n", 0755));
   std::filesystem::create_directories(place.folder / "logs");
-  ASSERT_TRUE(write_file_atomic(place.folder.path() / "logs" / "coordinator.log", "an old error\n"));
+  ASSERT_TRUE(
+      write_file_atomic(place.folder.path() / "logs" / "coordinator.log", "an old error\n"));
   const std::string path = std::getenv("PATH");
   ASSERT_EQ(::setenv("PATH", (place.folder.path().string() + ":" + path).c_str(), 1), 0);
   const auto started = run_up(place.context, {.folder = place.folder.path().string()});

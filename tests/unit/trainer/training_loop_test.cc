@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -429,6 +430,75 @@ TEST(GradientReducer, AnUnusedParameterHasGradientZeroAndOthersAreUntouchedByIt)
   EXPECT_TRUE(torch::equal(named.at("a.weight"), torch::full({2, 2}, 2.0)));
   EXPECT_EQ(named.at("b.weight").abs().sum().item<float>(), 0.0F);
   EXPECT_EQ(flat.gradients().sum().item<float>(), 4 * 2.0F + 2 * 2.0F);
+}
+
+// Notes what is begun, and adds as many ranks as it says, all alike, when the sums are finished.
+class NotingCommunicator final : public Communicator {
+ public:
+  [[nodiscard]] int rank() const override { return 0; }
+  [[nodiscard]] int size() const override { return 3; }
+  Status all_reduce_sum(std::span<float>) override { return {}; }
+  Status all_reduce_sum(std::span<double>) override { return {}; }
+  Status begin_sum(std::span<float> values) override {
+    begun.push_back(values);
+    at_begin.emplace_back(values.begin(), values.end());
+    return {};
+  }
+  Status finish_sums() override {
+    for (std::size_t i = 0; i < begun.size(); ++i) {
+      // What was handed over was left alone since.
+      EXPECT_TRUE(std::ranges::equal(begun[i], at_begin[i])) << "bucket " << i;
+      for (float& value : begun[i]) value *= 3;
+    }
+    begun.clear();
+    return {};
+  }
+  Status broadcast(std::span<char>, int) override { return {}; }
+  Status barrier() override { return {}; }
+  void abandon(int) override {}
+
+  std::vector<std::span<float>> begun{};
+  std::vector<std::vector<float>> at_begin{};
+};
+
+// Of 16 elements: the parameters of 8 x 8 lie in four each, those of 8 share one.
+TEST(GradientReducer, ABucketIsSentWhenItAndThoseBeforeItAreComplete) {
+  struct Chain : torch::nn::Module {
+    Chain()
+        : first(register_module("first", torch::nn::Linear(8, 8))),
+          second(register_module("second", torch::nn::Linear(8, 8))),
+          unused(register_module("unused", torch::nn::Linear(8, 8))) {}
+    torch::nn::Linear first, second, unused;
+  };
+  torch::manual_seed(5);
+  for (const bool last_is_used : {true, false}) {
+    Chain chain;
+    const at::Tensor x = torch::randn({4, 8});
+    const auto loss = [&] {
+      const at::Tensor y = chain.second(chain.first(x)).square().sum();
+      return last_is_used ? y + chain.unused(x).square().sum() : y;
+    };
+    auto gradients = torch::autograd::grad({loss()}, chain.parameters(), {}, {}, {}, true);
+    FlatParameters flat(chain);
+    NotingCommunicator communicator;
+    GradientReducer reducer(flat, communicator, 16);
+    reducer.start(2);
+    loss().backward();
+    EXPECT_TRUE(communicator.begun.empty()) << "the second pass is still to come";
+    loss().backward();
+    const std::size_t all = static_cast<std::size_t>((flat.total() + 15) / 16);
+    EXPECT_EQ(communicator.begun.size(), last_is_used ? all : 0)
+        << "what comes first and is not reached holds up the rest";
+    ASSERT_TRUE(reducer.finish());
+    const NamedTensors named = flat.named(flat.gradients());
+    std::size_t i = 0;
+    for (const auto& entry : chain.named_parameters()) {
+      const at::Tensor expected =
+          gradients[i].defined() ? gradients[i] * 6 : torch::zeros_like(entry.value());
+      EXPECT_TRUE(torch::allclose(named.at(entry.key()), expected, 1e-5, 1e-6)) << entry.key();
+      ++i;
+    }
+  }
 }
 
 TEST(GradientReducer, ParametersBecomeViewsWithoutChangingTheirValues) {

@@ -113,7 +113,7 @@ TEST_P(FusedOperation, DepthwiseConvolutionIsTorchsOwn) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FusedOperation,
                          testing::Values(Shape{1, 1, 5}, Shape{2, 5, 64}, Shape{3, 131, 70},
-                                         Shape{1, 64, 600}),
+                                         Shape{1, 64, 600}, Shape{2, 33, 600}),
                          [](const auto& test) {
                            return fmt::format("{}x{}x{}", test.param.batch, test.param.frames,
                                               test.param.channels);

@@ -4,6 +4,7 @@
 
 #include "tests/unit/trainer/synthetic.h"
 #include "trainer/losses/objective.h"
+#include "trainer/models/precision.h"
 #include "trainer/probe.h"
 
 namespace strata::trainer {
@@ -92,6 +93,54 @@ INSTANTIATE_TEST_SUITE_P(
                          .skip = SkipConnection::kAdd,
                          .masks = Masks::kUpstream}),
     [](const auto& one) { return std::string(one.param.name); });
+
+// bfloat16 has 8 bits: gradients are near those of float32, and the same whether blocks are
+// computed again or not. What runs from block to block stays float32.
+TEST(Gradient, InBfloat16IsNearThatOfFloat32AndTheSameWhenBlocksAreComputedAgain) {
+  for (const Architecture architecture : {Architecture::kDit, Architecture::kUnett}) {
+    ModelConfig config = tiny_config();
+    config.architecture = architecture;
+    config.depth = 4;
+    config.dropout = 0.1;
+    config.long_skip = architecture == Architecture::kDit;
+    const auto utterances = synthetic_utterances(3, 1);
+    const Batch batch = collate(pointers(utterances));
+    const Draws draws = draw(5, 0, batch, {.drop_audio = 0, .drop_both = 0, .dropout = 0.1});
+    std::vector<at::Tensor> of_float;
+    std::vector<at::Tensor> of_half;
+    for (const bool recompute : {false, true}) {
+      for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
+        AcousticModel model(config, tiny_align(), 1);
+        fill_probe_parameters(model);
+        model.backbone().set_recompute(recompute);
+        int seen = 0;
+        const Observer observe = [&](std::string_view name, const at::Tensor& value) {
+          if (name != "input" && !name.starts_with("block")) return;
+          EXPECT_EQ(value.scalar_type(), at::kFloat) << name;
+          ++seen;
+        };
+        const at::Tensor loss = [&] {
+          const ComputeIn compute(precision);
+          return compute_losses(model, batch, draws, count(batch, draws), 1, observe).total;
+        }();
+        EXPECT_EQ(seen, 5);
+        EXPECT_EQ(loss.scalar_type(), at::kFloat);
+        loss.backward();
+        std::vector<at::Tensor> gradients;
+        for (const at::Tensor& parameter : model.parameters())
+          gradients.push_back(parameter.grad().flatten());
+        const at::Tensor all = at::cat(gradients);
+        EXPECT_EQ(all.scalar_type(), at::kFloat);
+        (precision == Precision::kFloat32 ? of_float : of_half).push_back(all);
+      }
+    }
+    const double apart = ((of_half[0] - of_float[0]).norm() / of_float[0].norm()).item<double>();
+    EXPECT_LT(apart, 0.03);
+    EXPECT_GT(apart, 1e-4) << "computed in bfloat16 at all";
+    // A tapped block has two readers, whose gradients come in another order then.
+    EXPECT_LT(((of_half[0] - of_half[1]).norm() / of_half[0].norm()).item<double>(), 2e-3);
+  }
+}
 
 }  // namespace
 }  // namespace strata::trainer
