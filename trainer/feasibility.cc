@@ -116,7 +116,7 @@ struct Read {
   std::optional<FeatureFolder> features{};
   std::optional<double> teacher_rate{};  // frames a second
   std::vector<Facts> train{}, heldout{};
-  std::vector<const Item*> rejected{};  // by `extract`: they are in neither
+  std::vector<const Item*> rejected{};  // training items, by `extract`: they are in neither
 
   [[nodiscard]] std::int64_t items() const { return std::ssize(train) + std::ssize(heldout); }
   template <class Look>
@@ -191,6 +191,7 @@ void check_features(const Read& read, Findings& findings) {
     rejected.add(item->id, [&] { return *read.features->rejected(item->id); });
   read.each([&](const Facts& facts) {
     const Item& item = *facts.item;
+    if (read.features->rejected(item.id) != nullptr) return;  // held out: validated without
     const FeatureEntry* listed = read.features->listed(item.id);
     if (listed == nullptr) return missing.add(item.id, nothing_more);
     if (listed->sha256 != item.sha256) return others.add(item.id, nothing_more);
@@ -212,8 +213,8 @@ void check_features(const Read& read, Findings& findings) {
                "items have features that are not in their shard as the index says",
                std::move(damaged), read.items(), advice);
   findings.add(kRejectedFeatures, Level::kWarning,
-               "items were rejected by `extract` and are left out", std::move(rejected),
-               read.items() + std::ssize(read.rejected),
+               "training items were rejected by `extract` and are left out", std::move(rejected),
+               std::ssize(read.train) + std::ssize(read.rejected),
                "mend their recordings if they are wanted");
   findings.add(
       "teacher_frames", Level::kWarning,
@@ -478,11 +479,11 @@ Facts facts_of(const Read& read, const Item& item, TextReader& texts) {
 void sort_items(Read& read, TextReader& texts) {
   for (const Item& item : read.corpus.items) {
     if (item.split != Split::kTrain && item.split != Split::kHeldout) continue;
-    if (read.features && read.features->rejected(item.id) != nullptr) {
+    const bool trained = item.split == Split::kTrain;
+    if (trained && read.features && read.features->rejected(item.id) != nullptr) {
       read.rejected.push_back(&item);
     } else {
-      (item.split == Split::kTrain ? read.train : read.heldout)
-          .push_back(facts_of(read, item, texts));
+      (trained ? read.train : read.heldout).push_back(facts_of(read, item, texts));
     }
   }
 }

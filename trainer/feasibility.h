@@ -8,7 +8,7 @@
 //   missing_features        error    the features hold nothing of it
 //   other_recording         error    its features are those of another recording (its hash)
 //   damaged_features        error    their shard does not hold what the index says
-//   rejected_features       warning  `extract` rejected it: it is left out
+//   rejected_features       warning  it is trained on and `extract` rejected it: it is left out
 //   teacher_frames          warning  its features are kTeacherFramesShare off its length
 //   unknown_tokens          warning  its text holds what the vocabulary lacks
 //   text_longer_than_mel    warning  its text has more tokens than its mel frames: the rest is cut

@@ -68,7 +68,8 @@ struct PaddedSizes {
 [[nodiscard]] PaddedSizes padded_sizes(const std::vector<const Utterance*>& utterances);
 
 // Mels are padded with `padding`. REQUIRES: at least one utterance; all are whole and have the same
-// mel width; features either in all of them, of one width, or in none.
+// mel width; features either in all of them, of one width, or in none (as all training items of a
+// dataset; held-out ones may differ, and each is validated alone).
 [[nodiscard]] Batch collate(const std::vector<const Utterance*>& utterances,
                             const PaddedSizes& at_least = {}, double padding = 0);
 

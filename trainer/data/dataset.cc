@@ -249,7 +249,7 @@ class DatasetLoader {
   }
 
  private:
-  struct Rejects {
+  struct Rejects {  // training items
     std::int64_t count = 0;
     std::string first{};  // and why
   };
@@ -262,8 +262,7 @@ class DatasetLoader {
   // All that needs no recording: texts, sizes, which features there are.
   Status list();
   Result<Utterance> describe(const Item& item);
-  void tell(const Rejects& rejects, std::size_t left, const char* split,
-            const char* not_done) const;
+  void tell(const Rejects& rejects) const;
   // Everything.
   Status read_all();
   // Mels of held-out items, where they fit.
@@ -290,41 +289,37 @@ Result<Utterance> DatasetLoader::describe(const Item& item) {
       utterance.absent.frames * utterance.absent.bands * static_cast<std::int64_t>(sizeof(float));
   bytes_ += mel_bytes;
   if (item.split == Split::kHeldout) heldout_bytes_ += mel_bytes;
-  if (source_.features() == nullptr) return utterance;
+  if (source_.features() == nullptr || source_.features()->rejected(item.id) != nullptr)
+    return utterance;
   STRATA_TRY(const auto stored, source_.features()->find(item.id, item.sha256));
   utterance.absent.feature_frames = stored.frames();
   bytes_ += stored.entry->bytes;
   return utterance;
 }
 
-void DatasetLoader::tell(const Rejects& rejects, std::size_t left, const char* split,
-                         const char* not_done) const {
+void DatasetLoader::tell(const Rejects& rejects) const {
   if (rejects.count == 0 || !first()) return;
   log_warning("trainer",
-              "{} of {} {} items have no features, `extract` rejected them, and are not {}; the "
-              "first: {}",
-              rejects.count, static_cast<std::int64_t>(left) + rejects.count, split, not_done,
-              rejects.first);
+              "{} of {} training items have no features, `extract` rejected them, and are not "
+              "trained on; the first: {}",
+              rejects.count, std::ssize(dataset_.train_) + rejects.count, rejects.first);
 }
 
 Status DatasetLoader::list() {
-  Rejects train;
-  Rejects heldout;
+  Rejects rejects;
   for (const Item& item : corpus().items) {
     if (item.split != Split::kTrain && item.split != Split::kHeldout) continue;
     const bool trained = item.split == Split::kTrain;
     const std::string* reason =
         source_.features() == nullptr ? nullptr : source_.features()->rejected(item.id);
-    if (reason != nullptr) {
-      Rejects& rejects = trained ? train : heldout;
+    if (reason != nullptr && trained) {
       if (rejects.count++ == 0) rejects.first = fmt::format("{}: {}", item.id, *reason);
       continue;
     }
     STRATA_TRY(Utterance utterance, describe(item));
     (trained ? dataset_.train_ : dataset_.heldout_).push_back(std::move(utterance));
   }
-  tell(train, dataset_.train_.size(), "training", "trained on");
-  tell(heldout, dataset_.heldout_.size(), "held-out", "validated on");
+  tell(rejects);
   sums_.resize(dataset_.train_.size());
   return {};
 }
@@ -345,7 +340,7 @@ Status DatasetLoader::read_all() {
   return for_each_index(places.size(), options_.threads, [&](std::size_t i) -> Status {
     const Place& place = places[i];
     STRATA_TRY(place.utterance->mel, source_.read_item_mel(*place.item));
-    if (source_.features() != nullptr) {
+    if (place.utterance->absent.feature_frames > 0) {
       STRATA_TRY(place.utterance->features, source_.read_features(*place.item));
     }
     if (place.sums != nullptr) *place.sums = sums_of(place.utterance->mel);

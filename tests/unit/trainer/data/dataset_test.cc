@@ -16,6 +16,7 @@ namespace strata::trainer {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::int64_t kNothing = 0;  // bytes of memory
 
@@ -299,7 +300,7 @@ TEST_F(DatasetOfTones, AManifestThatDoesNotFitItsRecordingsIsRefused) {
                             (corpus / item.audio).string(), item.samples, item.samples + 1)));
 }
 
-TEST_F(DatasetOfTones, ItemsThatExtractRejectedAreLeftOutAndOthersWithoutFeaturesAreAnError) {
+TEST_F(DatasetOfTones, RejectedItemsAreNotTrainedOnButHeldOutAndOthersWithoutFeaturesAreAnError) {
   const auto corpus = make_corpus(8, 4);
   const auto features = make_features(corpus, kFeatureShardBytes);
   const auto trained = items_of(corpus, Split::kTrain)[1];
@@ -319,15 +320,26 @@ TEST_F(DatasetOfTones, ItemsThatExtractRejectedAreLeftOutAndOthersWithoutFeature
   const std::string log = ::testing::internal::GetCapturedStderr();
   ASSERT_TRUE(dataset.has_value()) << dataset.error().message;
   EXPECT_EQ(dataset->train().size(), 3U);
-  EXPECT_EQ(dataset->heldout().size(), 3U);
   EXPECT_EQ(std::ranges::find(dataset->train(), trained.id, &Utterance::id),
             dataset->train().end());
-  EXPECT_EQ(std::ranges::find(dataset->heldout(), heldout.id, &Utterance::id),
-            dataset->heldout().end());
   EXPECT_THAT(log, HasSubstr("1 of 4 training items have no features, `extract` rejected them, and "
                              "are not trained on; the first: " +
                              trained.id + ": too loud"));
-  EXPECT_THAT(log, HasSubstr("1 of 4 held-out items"));
+  EXPECT_THAT(log, Not(HasSubstr(heldout.id)));
+  // Validated as without features, whoever holds the mels.
+  for (const std::int64_t memory : {kDatasetBytesMax, kNothing}) {
+    const auto read = Dataset::load(corpus, features, {.memory = memory});
+    ASSERT_TRUE(read.has_value()) << read.error().message;
+    ASSERT_EQ(read->heldout().size(), 4U);
+    const auto found = std::ranges::find(read->heldout(), heldout.id, &Utterance::id);
+    ASSERT_NE(found, read->heldout().end());
+    const auto whole = whole_utterance(*found, &read->source());
+    ASSERT_TRUE(whole.has_value()) << whole.error().message;
+    EXPECT_TRUE(whole->mel.defined());
+    EXPECT_FALSE(whole->features.defined());
+    EXPECT_EQ(whole->feature_frames(), 0);
+    EXPECT_EQ(collate({&*whole}).size(), 1);
+  }
   // Who trains without features does not miss them.
   EXPECT_EQ(Dataset::load(corpus, std::nullopt)->train().size(), 4U);
 }
