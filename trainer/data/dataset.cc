@@ -228,13 +228,8 @@ class DatasetLoader {
 
   Status load() {
     STRATA_CHECK_OK(list());
-    const bool fits = bytes_ <= options_.memory;
+    STRATA_TRY(const bool fits, fits_everywhere());
     dataset_.resident_ = fits;
-    if (!fits && first())
-      log_info("trainer",
-               "mels and features need {} bytes of memory, {} may be used: the rest is read as it "
-               "is needed",
-               bytes_, options_.memory);
     STRATA_CHECK_OK(fits ? read_all() : read_heldout());
     if (options_.normalise == Normalise::kNone) return {};
     if (!fits) STRATA_CHECK_OK(measure_training_mels());
@@ -263,6 +258,9 @@ class DatasetLoader {
   Status list();
   Result<Utterance> describe(const Item& item);
   void tell(const Rejects& rejects) const;
+  // The same answer on every rank: machines may differ in memory, and what does not fit is measured
+  // by all ranks together.
+  Result<bool> fits_everywhere() const;
   // Everything.
   Status read_all();
   // Mels of held-out items, where they fit.
@@ -322,6 +320,26 @@ Status DatasetLoader::list() {
   tell(rejects);
   sums_.resize(dataset_.train_.size());
   return {};
+}
+
+Result<bool> DatasetLoader::fits_everywhere() const {
+  const bool here = bytes_ <= options_.memory;
+  double without_room = here ? 0 : 1;  // ranks
+  if (options_.ranks != nullptr)
+    STRATA_CHECK_OK(options_.ranks->all_reduce_sum(std::span(&without_room, 1)));
+  if (without_room == 0) return true;
+  if (first() && here) {
+    log_info("trainer",
+             "mels and features need {} bytes of memory, too much for {} of the ranks: they are "
+             "read as they are needed",
+             bytes_, without_room);
+  } else if (first()) {
+    log_info("trainer",
+             "mels and features need {} bytes of memory, {} may be used: the rest is read as it "
+             "is needed",
+             bytes_, options_.memory);
+  }
+  return false;
 }
 
 Status DatasetLoader::read_all() {

@@ -1,6 +1,6 @@
 // A prepared corpus, ready for batches: token ids and sizes of every utterance in memory; its
-// normalised log-mels and teacher features in memory where all of them fit, else read as they are
-// asked for.
+// normalised log-mels and teacher features in memory where all of them fit, on every rank, else
+// read as they are asked for.
 //
 //   all fit        every recording and feature is read once, by load(): what is damaged is told
 //                  before training begins.

@@ -248,6 +248,23 @@ TEST_F(DatasetOfTones, RanksShareThePassOverACorpusThatDoesNotFit) {
   }
 }
 
+TEST_F(DatasetOfTones, RanksOfDifferentMemoryTakeTheSameWay) {
+  const auto corpus = make_corpus();
+  const auto whole = Dataset::load(corpus, std::nullopt);
+  ASSERT_TRUE(whole.has_value());
+  for (const int small : {0, 1, 2}) {
+    std::mutex mutex;
+    ThreadGang::run(3, [&](Communicator& rank) {
+      const std::int64_t memory = rank.rank() == small ? kNothing : kDatasetBytesMax;
+      const auto read = Dataset::load(corpus, std::nullopt, {.memory = memory, .ranks = &rank});
+      const std::scoped_lock lock(mutex);
+      ASSERT_TRUE(read.has_value()) << read.error().message;
+      EXPECT_FALSE(read->is_resident());
+      expect_same(*read, *whole);
+    });
+  }
+}
+
 TEST_F(DatasetOfTones, WhatIsDamagedAfterTheStartIsNamedWhenItIsMet) {
   const auto corpus = make_corpus();
   const auto features = make_features(corpus, 100);
