@@ -36,7 +36,8 @@ Result<std::int64_t> mel_frames(const Corpus& corpus, const Item& item, const Me
               corpus.audio_path(item).string(), item.samples, item.rate);
 }
 
-// f(0) … f(count - 1), begun in this order; the error of the first one that has one.
+// f(0) … f(count - 1), begun in this order; the error of the first one that has one. An exception
+// in a helper thread would end the process: f may call torch.
 Status for_each_index(std::size_t count, int threads, const std::function<Status(std::size_t)>& f) {
   std::atomic<std::size_t> next{0};
   std::mutex mutex;  // of the two below
@@ -44,7 +45,7 @@ Status for_each_index(std::size_t count, int threads, const std::function<Status
   Status failure;
   const auto work = [&] {
     for (std::size_t i = next++; i < count; i = next++) {
-      auto status = f(i);
+      auto status = from_torch("reading the corpus", [&] { return f(i); });
       if (status) continue;
       const std::scoped_lock lock(mutex);
       if (i < failed_at) {
