@@ -12,13 +12,12 @@ namespace {
 
 FeasibilityOptions options_of(int ranks, bool look_at_files) {
   const int here = ranks_here(ranks);
-  // As dataset_memory(), which knows the ranks under mpirun only.
-  const double room = static_cast<double>(usable_memory()) * kDatasetMemoryShare / here;
+  const MachineMemory machine = machine_memory();
   return {.ranks = ranks,
           .ranks_here = here,
           .look_at_files = look_at_files,
-          .machine = machine_memory(),
-          .corpus_room = static_cast<std::int64_t>(room)};
+          .machine = machine,
+          .corpus_room = dataset_memory(here, machine)};
 }
 
 Result<Feasibility> check(const std::filesystem::path& file) {

@@ -116,7 +116,8 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
   STRATA_TRY(const std::filesystem::path corpus, spec.input("corpus"));
   const auto given = spec.inputs.find("features");
   const auto features = given == spec.inputs.end() ? std::nullopt : std::optional(given->second);
-  const std::int64_t memory = config.loading.memory.value_or(dataset_memory());
+  const std::int64_t memory = config.loading.memory.value_or(
+      dataset_memory(ranks_here(communicator.size()), machine_memory()));
   STRATA_TRY(const Dataset data, Dataset::load(corpus, features,
                                                {.mel = config.mel,
                                                 .normalise = config.normalise,
