@@ -41,9 +41,11 @@ int run_check(const std::filesystem::path& file, bool json) {
 
 Status check_before_training(const StageSpec& spec, const TrainConfig& config, int rank,
                              int ranks) {
-  STRATA_TRY(const Feasibility found,
-             check_feasibility(spec, config, options_of(ranks, rank == 0)));
-  for (const Finding& finding : found.findings) {
+  STRATA_TRY(Feasibility found, check_feasibility(spec, config, options_of(ranks, rank == 0)));
+  for (Finding& finding : found.findings) {
+    // Refused, the stage would be invalid everywhere; killed for want of memory, it is tried again
+    // where there is more.
+    if (finding.kind == kMemory) finding.level = Level::kWarning;
     const bool said_later = finding.kind == kRejectedFeatures;  // by Dataset::load
     if (rank == 0 && finding.level == Level::kWarning && !said_later)
       log_warning("trainer", "{}", describe(finding));

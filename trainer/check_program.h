@@ -12,7 +12,8 @@ namespace strata::trainer {
 // 2: it would be refused; 1: the check could not be made.
 int run_check(const std::filesystem::path& file, bool json);
 
-// Of one rank, before the corpus is loaded. An error refuses; rank 0 logs the warnings.
+// Of one rank, before the corpus is loaded. An error refuses; rank 0 logs the warnings, and what is
+// said of memory, whatever its level.
 [[nodiscard]] Status check_before_training(const StageSpec& spec, const TrainConfig& config,
                                            int rank, int ranks);
 

@@ -443,14 +443,14 @@ MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, double 
   Tally ranks{.count = read.options.ranks_here};
   if (machine.total && here * memory.fixed() > static_cast<double>(*machine.total)) {
     findings.add(
-        "memory", Level::kError,
+        kMemory, Level::kError,
         fmt::format("ranks need {} each for weights, gradients and averages alone, and "
                     "this machine has {} in all",
                     memory_text(memory.fixed()), memory_text(static_cast<double>(*machine.total))),
         std::move(ranks), read.options.ranks,
         "take a smaller model, fewer ranks on this machine, or another one");
   } else if (machine.available && here * memory.peak() > static_cast<double>(*machine.available)) {
-    findings.add("memory", Level::kWarning,
+    findings.add(kMemory, Level::kWarning,
                  fmt::format("ranks may need about {} each (an estimate), and this machine has {} "
                              "left for all of them",
                              memory_text(memory.peak()),

@@ -21,7 +21,8 @@
 //   too_few_heldout         error    (of the corpus) there are fewer than 2 held-out items
 //   batch_without_rank      error    (a batch) has fewer utterances than there are ranks
 //   memory                  warning  (a rank) the estimate is more than is available; error where
-//                                    weights and optimizer alone are more than the machine has
+//                                    weights and optimizer alone are more than the machine has.
+//                                    `train` takes it for a warning: another machine may do
 #pragma once
 
 #include <cstdint>
@@ -39,6 +40,7 @@ namespace strata::trainer {
 
 inline constexpr std::size_t kExamplesMax = 5;
 inline constexpr const char* kRejectedFeatures = "rejected_features";
+inline constexpr const char* kMemory = "memory";
 // Teacher frames may be off the teacher's rate by this many, and by this share.
 inline constexpr double kTeacherFramesOff = 2;
 inline constexpr double kTeacherFramesShare = 0.02;

@@ -145,10 +145,13 @@ std::string to_text(const Feasibility& all) {
   }
   const std::int64_t errors = all.errors();
   const std::int64_t warnings = std::ssize(all.findings) - errors;
+  const bool refused = std::ranges::any_of(all.findings, [](const Finding& finding) {
+    return finding.level == Level::kError && finding.kind != kMemory;
+  });
   if (all.findings.empty()) return text + "nothing speaks against this training\n";
   return text + fmt::format("\n{}, {}: `train` {}\n", plural(errors, "error"),
                             plural(warnings, "warning"),
-                            errors > 0 ? "refuses it" : "goes on with it");
+                            refused ? "refuses it" : "goes on with it");
 }
 
 Status refuse_infeasible(const Feasibility& all) {

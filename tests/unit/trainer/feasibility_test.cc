@@ -63,8 +63,7 @@ class Feasible : public ::testing::Test {
                                     Object{{"width", 8}, {"frames_per_second", kTeacherRate}}));
   }
 
-  Result<Feasibility> check() {
-    write();
+  StageSpec spec() const {
     StageSpec spec;
     spec.seed = 1;
     spec.parameters = parameters_;
@@ -72,8 +71,13 @@ class Feasible : public ::testing::Test {
     if (with_features_) spec.inputs.emplace("features", temporary_ / "features");
     for (const char* name : {"weights", "weights_early", "validation"})
       spec.outputs.emplace(name, temporary_ / name);
-    STRATA_TRY(const TrainConfig config, read_train_config(spec));
-    return check_feasibility(spec, config, options_);
+    return spec;
+  }
+
+  Result<Feasibility> check() {
+    write();
+    STRATA_TRY(const TrainConfig config, read_train_config(spec()));
+    return check_feasibility(spec(), config, options_);
   }
 
   // The one finding that there is.
@@ -271,6 +275,24 @@ TEST_F(Feasible, MemoryIsComparedForAllRanksOfTheMachine) {
   EXPECT_EQ(only("memory", Level::kWarning).count, 2);
   options_.machine.total = static_cast<std::int64_t>(2 * one.fixed()) - 1;
   EXPECT_EQ(only("memory", Level::kError).of, 4);
+}
+
+TEST_F(Feasible, TrainingGoesOnWhereMemoryAloneSpeaksAgainstIt) {
+  ASSERT_TRUE(parameters_.set("model.dim", 65536));  // a few hundred TB of weights
+  ASSERT_TRUE(parameters_.set("model.depth", 512));
+  options_.machine = machine_memory();
+  EXPECT_TRUE(to_text(check().value()).ends_with("1 error, 0 warnings: `train` goes on with it\n"));
+  ASSERT_TRUE(make_folder(temporary_ / "corpus/wavs"));
+  for (const Item& item : items_)
+    ASSERT_TRUE(write_file_unsynced(temporary_ / "corpus" / item.audio, "sound"));
+  ::testing::internal::CaptureStderr();
+  const Status status = check_before_training(spec(), *read_train_config(spec()), 0, 1);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(status.has_value()) << status.error().message;
+  EXPECT_NE(log.find("for weights, gradients and averages alone"), std::string::npos) << log;
+  items_[3].text.clear();
+  write();
+  EXPECT_FALSE(check_before_training(spec(), *read_train_config(spec()), 0, 1).has_value());
 }
 
 TEST_F(Feasible, OfACorpusThatDoesNotFitOnlyWhatARankMayHoldIsCounted) {
