@@ -416,24 +416,45 @@ void check_heldout(const Read& read, Findings& findings) {
       std::move(corpus), 1, "hold some out: corpus.heldout of `prepare`");
 }
 
-// Of all mels and features.
-double corpus_bytes(const Read& read) {
+struct CorpusBytes {
+  double mels = 0;
+  double features = 0;  // as they are stored
+  [[nodiscard]] double all() const { return mels + features; }
+};
+
+CorpusBytes corpus_bytes(const Read& read) {
   const std::int64_t bands = mel_config(read.config.mel).bands;
-  double bytes = 0;
+  CorpusBytes bytes;
   read.each([&](const Facts& facts) {
-    bytes += kFloatBytes * static_cast<double>(bands * facts.frames) +
-             static_cast<double>(facts.feature_bytes);
+    bytes.mels += kFloatBytes * static_cast<double>(bands * facts.frames);
+    bytes.features += static_cast<double>(facts.feature_bytes);
   });
   return bytes;
 }
 
-MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, double corpus,
+// Of mels and features that a rank holds (dataset.h): where not all of them fit, mels alone.
+double held_bytes(const CorpusBytes& corpus, double room) {
+  return corpus.all() <= room ? corpus.all() : std::min(corpus.mels, room);
+}
+
+// Of the batches that are ready or in the making (batch_feed.h) and the one that is taken, each as
+// large as the largest; features are float32 in them.
+double batches_bytes(const Read& read, const ForwardShape& shape) {
+  const LoadingOptions& loading = read.config.loading;
+  const std::int64_t width = read.features ? read.features->width() : 0;
+  const std::int64_t values = shape.utterances * (shape.frames * mel_config(read.config.mel).bands +
+                                                  shape.teacher_frames * width);
+  const int batches = std::max(loading.batches, loading.threads) + 1;
+  return batches * kFloatBytes * static_cast<double>(values);
+}
+
+MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, const CorpusBytes& corpus,
                             Findings& findings) {
   const auto room =
       static_cast<double>(read.config.loading.memory.value_or(read.options.corpus_room));
-  const MemoryEstimate memory =
-      estimate_memory(read.settings.model, read.settings.align, shape,
-                      read.config.options.recompute, std::min(corpus, room));
+  const MemoryEstimate memory = estimate_memory(
+      read.settings.model, read.settings.align, shape, read.config.options.recompute,
+      {.corpus = held_bytes(corpus, room), .batches = batches_bytes(read, shape)});
   const MachineMemory& machine = read.options.machine;
   const auto here = static_cast<double>(read.options.ranks_here);
   const std::string advice =
@@ -530,6 +551,7 @@ Result<Feasibility> check_feasibility(const StageSpec& spec, const TrainConfig& 
   check_features(read, findings);
   check_texts(read, findings);
   check_heldout(read, findings);
+  const CorpusBytes bytes = corpus_bytes(read);
   Feasibility found{.corpus = folder,
                     .train = std::ssize(read.train),
                     .heldout = std::ssize(read.heldout),
@@ -539,10 +561,10 @@ Result<Feasibility> check_feasibility(const StageSpec& spec, const TrainConfig& 
                     .ranks = options.ranks,
                     .ranks_here = options.ranks_here,
                     .machine = options.machine,
-                    .corpus_bytes = corpus_bytes(read)};
+                    .corpus_bytes = bytes.all()};
   found.batches = check_batches(read, findings);
   if (found.batches) {
-    found.memory = check_memory(read, found.batches->costliest, found.corpus_bytes, findings);
+    found.memory = check_memory(read, found.batches->costliest, bytes, findings);
   }
   found.findings = findings.take();
   return found;

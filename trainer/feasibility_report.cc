@@ -51,7 +51,8 @@ Value to_value(const MemoryEstimate& memory, const Feasibility& all) {
                 {"early_weights", bytes(memory.early)},
                 {"activations_about", bytes(memory.activations)},
                 {"checkpoint", bytes(memory.checkpoint)},
-                {"corpus_held", bytes(memory.corpus)},
+                {"corpus_held", bytes(memory.held.corpus)},
+                {"batches_ahead", bytes(memory.held.batches)},
                 {"corpus", bytes(all.corpus_bytes)},
                 {"program_about", bytes(memory.program)},
                 {"peak_about", bytes(memory.peak())},
@@ -73,13 +74,13 @@ std::string memory_lines(const Feasibility& all) {
   const MemoryEstimate& m = *all.memory;
   std::string text = fmt::format(
       "memory    a rank needs about {}: {} weights, {} gradients, {} moments, {} average,\n"
-      "          {} early weights, {} of {} of mels and features, about {} program and {} "
-      "activations\n"
+      "          {} early weights, {} of {} of mels and features, {} batches,\n"
+      "          about {} program and {} activations\n"
       "          (writing a checkpoint takes {} instead); {} parameters\n",
       memory_text(m.peak()), memory_text(m.weights), memory_text(m.gradients),
-      memory_text(m.moments), memory_text(m.average), memory_text(m.early), memory_text(m.corpus),
-      memory_text(all.corpus_bytes), memory_text(m.program), memory_text(m.activations),
-      memory_text(m.checkpoint), m.parameters);
+      memory_text(m.moments), memory_text(m.average), memory_text(m.early),
+      memory_text(m.held.corpus), memory_text(all.corpus_bytes), memory_text(m.held.batches),
+      memory_text(m.program), memory_text(m.activations), memory_text(m.checkpoint), m.parameters);
   if (all.machine.available) {
     text += fmt::format("          this machine has {} left for {} of {} ranks\n",
                         memory_text(static_cast<double>(*all.machine.available)), all.ranks_here,

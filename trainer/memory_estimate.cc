@@ -137,7 +137,7 @@ double kept_for_backward(const ModelConfig& m, const AlignConfig& align, const F
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& align,
-                               const ForwardShape& shape, bool recompute, double corpus_bytes) {
+                               const ForwardShape& shape, bool recompute, const HeldBytes& held) {
   const std::int64_t backbone = backbone_parameters(model);
   MemoryEstimate memory{.parameters = backbone + head_parameters(model, align)};
   memory.weights = kFloatBytes * static_cast<double>(memory.parameters);
@@ -146,7 +146,7 @@ MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& alig
   memory.average = memory.weights;
   memory.early = kFloatBytes * static_cast<double>(backbone);
   memory.checkpoint = memory.weights + memory.moments + memory.average + memory.early;
-  memory.corpus = corpus_bytes;
+  memory.held = held;
   memory.program = kProgramBytes;
   memory.activations =
       kKeptShare * kept_for_backward(model, align, shape, recompute) +

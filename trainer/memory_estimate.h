@@ -25,6 +25,12 @@ struct ForwardShape {
 [[nodiscard]] double kept_for_backward(const ModelConfig& model, const AlignConfig& align,
                                        const ForwardShape& shape, bool recompute);
 
+// Bytes of data that a rank holds.
+struct HeldBytes {
+  double corpus = 0;   // mels and features
+  double batches = 0;  // made of them ahead
+};
+
 // Bytes of one rank.
 struct MemoryEstimate {
   std::int64_t parameters = 0;  // how many, heads included
@@ -35,20 +41,20 @@ struct MemoryEstimate {
   double early = 0;        // the early weights, which stay until the end
   double activations = 0;  // the estimate: of a forward and backward pass
   double checkpoint = 0;   // of rank 0 while it writes one: the bytes of the file
-  double corpus = 0;       // mels and features
-  double program = 0;      // libraries
+  HeldBytes held{};
+  double program = 0;  // libraries
 
   // Exact but for a few bytes a tensor.
   [[nodiscard]] double fixed() const { return weights + gradients + moments + average + early; }
   // Passes and checkpoints take turns.
   [[nodiscard]] double peak() const {
-    return program + corpus + fixed() + (activations > checkpoint ? activations : checkpoint);
+    return program + held.corpus + held.batches + fixed() +
+           (activations > checkpoint ? activations : checkpoint);
   }
 };
 
-// `corpus_bytes`: of the mels and features that a rank holds.
 [[nodiscard]] MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& align,
                                              const ForwardShape& shape, bool recompute,
-                                             double corpus_bytes);
+                                             const HeldBytes& held);
 
 }  // namespace strata::trainer

@@ -52,9 +52,9 @@ struct DatasetOptions {
   Communicator* ranks = nullptr;
 };
 
-// Immutable after load; both lists are ordered by id. A training item that `extract` rejected is left
-// out, and the log says how many are. A held-out one is there without features: validation reads
-// none, and every run on the corpus is measured on the same utterances.
+// Immutable after load; both lists are ordered by id. A training item that `extract` rejected is
+// left out, and the log says how many are. A held-out one is there without features: validation
+// reads none, and every run on the corpus is measured on the same utterances.
 class Dataset {
  public:
   // `features` is a folder that `extract` wrote. An error names the first item whose audio, text or

@@ -297,18 +297,36 @@ TEST_F(Feasible, TrainingGoesOnWhereMemoryAloneSpeaksAgainstIt) {
 
 TEST_F(Feasible, OfACorpusThatDoesNotFitOnlyWhatARankMayHoldIsCounted) {
   const double all = check()->corpus_bytes;
-  EXPECT_EQ(check()->memory->corpus, all);
+  EXPECT_EQ(check()->memory->held.corpus, all);
   std::int64_t frames = 0, teacher = 0;
   for (const Item& item : items_) {
     frames += item.samples / 256;
     teacher += static_cast<std::int64_t>(item.seconds() * kTeacherRate);
   }
   EXPECT_EQ(all, static_cast<double>(4 * 80 * frames + 2 * 8 * teacher));
+  options_.corpus_room = static_cast<std::int64_t>(all);
+  EXPECT_EQ(check()->memory->held.corpus, all);
+  --options_.corpus_room;
+  EXPECT_EQ(check()->memory->held.corpus, static_cast<double>(4 * 80 * frames)) << "mels alone";
   options_.corpus_room = 1000;
-  EXPECT_EQ(check()->memory->corpus, 1000);
+  EXPECT_EQ(check()->memory->held.corpus, 1000);
   ASSERT_TRUE(parameters_.set("train.loading.memory_gib", 0));
-  EXPECT_EQ(check()->memory->corpus, 0);
+  EXPECT_EQ(check()->memory->held.corpus, 0);
   EXPECT_EQ(check()->corpus_bytes, all);
+}
+
+TEST_F(Feasible, BatchesThatAreMadeAheadAreCounted) {
+  ASSERT_TRUE(parameters_.set("align.speech.layer", 1));
+  const Feasibility two = check().value();  // and the one that is taken
+  const ForwardShape& shape = two.batches->costliest;
+  EXPECT_GT(shape.teacher_frames, 0);
+  const auto batch =
+      static_cast<double>(4 * shape.utterances * (80 * shape.frames + 8 * shape.teacher_frames));
+  EXPECT_EQ(two.memory->held.batches, 3 * batch);
+  ASSERT_TRUE(parameters_.set("train.loading.threads", 5));
+  const Feasibility five = check().value();
+  EXPECT_EQ(five.memory->held.batches, 6 * batch);
+  EXPECT_EQ(five.memory->peak() - two.memory->peak(), 3 * batch);
 }
 
 TEST_F(Feasible, AMicroBatchIsWhatAForwardTakes) {

@@ -139,7 +139,7 @@ MemoryEstimate bench_estimate(const Measured& m) {
   return estimate_memory(
       bench_model(m), bench_align(m),
       {.utterances = m.batch, .frames = m.frames, .teacher_frames = m.heads ? teacher : 0},
-      m.recompute, corpus);
+      m.recompute, {.corpus = corpus});
 }
 
 TEST(MemoryEstimate, IsWithinItsSaidErrorOfMeasuredPeaks) {
@@ -156,7 +156,7 @@ TEST(MemoryEstimate, IsWithinItsSaidErrorOfMeasuredPeaks) {
 TEST(MemoryEstimate, GrowsWithWhatAForwardTakesAndShrinksWithRecompute) {
   const ModelConfig model = bench_model({.size = "middle"});
   const auto peak = [&](std::int64_t utterances, std::int64_t frames, bool recompute) {
-    return estimate_memory(model, {}, {.utterances = utterances, .frames = frames}, recompute, 0)
+    return estimate_memory(model, {}, {.utterances = utterances, .frames = frames}, recompute, {})
         .activations;
   };
   EXPECT_LT(peak(4, 512, false), peak(8, 512, false));
