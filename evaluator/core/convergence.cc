@@ -19,29 +19,39 @@ double weighted_mean(const std::vector<double>& losses, const std::vector<double
   return sum / static_cast<double>(losses.size());
 }
 
-// On a line, so that the order of crossings that were not seen is known.
-double place_of(const Crossing& crossing) {
+// On a line, so that the order of crossings that were not seen is known too.
+struct Place {
+  double at = 0;
+  bool in_hole = false;
+  [[nodiscard]] bool seen() const { return !in_hole && !std::isinf(at); }
+};
+
+// `holes`: of every point of the curve.
+Place place_of(const Crossing& crossing, const std::vector<bool>& holes) {
   switch (crossing.where) {
-    case Crossing::Where::kBetween: return crossing.update;
-    case Crossing::Where::kBefore: return -kInfinity;
-    case Crossing::Where::kNever: return kInfinity;
+    case Crossing::Where::kBetween:
+      return {.at = crossing.update, .in_hole = holes[crossing.point]};
+    case Crossing::Where::kBefore: return {.at = -kInfinity};
+    case Crossing::Where::kNever: return {.at = kInfinity};
   }
-  return kInfinity;
+  return {.at = kInfinity};
 }
 
 // The q-quantile, unless a place that was not seen has a part in it. REQUIRES: sorted.
-std::optional<double> seen_quantile(const std::vector<double>& places, double q) {
+std::optional<double> seen_quantile(const std::vector<Place>& places, double q) {
   const double position = q * static_cast<double>(places.size() - 1);
-  const double below = places[static_cast<std::size_t>(std::floor(position))];
-  const double above = places[static_cast<std::size_t>(std::ceil(position))];
-  if (std::isinf(below) || std::isinf(above)) return std::nullopt;
-  return below + (position - std::floor(position)) * (above - below);
+  const Place& below = places[static_cast<std::size_t>(std::floor(position))];
+  const Place& above = places[static_cast<std::size_t>(std::ceil(position))];
+  if (!below.seen() || !above.seen()) return std::nullopt;
+  return below.at + (position - std::floor(position)) * (above.at - below.at);
 }
 
 void add_interval(Convergence& result, const LossCurve& curve, double target,
                   const BootstrapOptions& options) {
   const std::size_t count = curve.ids.size();
-  std::vector<double> places;
+  std::vector<bool> holes(curve.updates.size());
+  for (std::size_t k = 1; k < holes.size(); ++k) holes[k] = curve.is_hole(k);
+  std::vector<Place> places;
   std::vector<double> weights(count);
   std::vector<double> means(curve.updates.size());
   Random random(options.seed);
@@ -51,15 +61,16 @@ void add_interval(Convergence& result, const LossCurve& curve, double target,
       weights[static_cast<std::size_t>(random.bounded(count))] += 1;
     for (std::size_t k = 0; k < means.size(); ++k)
       means[k] = weighted_mean(curve.losses[k], weights);
-    places.push_back(place_of(first_reached(curve.updates, means, target)));
+    places.push_back(place_of(first_reached(curve.updates, means, target), holes));
   }
-  std::ranges::sort(places);
-  const auto share_of = [&](double place) {
-    return static_cast<double>(std::ranges::count(places, place)) /
+  std::ranges::sort(places, {}, &Place::at);
+  const auto share_of = [&](const auto& value, auto member) {
+    return static_cast<double>(std::ranges::count(places, value, member)) /
            static_cast<double>(places.size());
   };
-  result.resamples_before = share_of(-kInfinity);
-  result.resamples_never = share_of(kInfinity);
+  result.resamples_before = share_of(-kInfinity, &Place::at);
+  result.resamples_never = share_of(kInfinity, &Place::at);
+  result.resamples_in_hole = share_of(true, &Place::in_hole);
   result.low = seen_quantile(places, (1 - options.confidence) / 2);
   result.high = seen_quantile(places, (1 + options.confidence) / 2);
 }
@@ -93,6 +104,18 @@ void add_each_alone(Convergence& result, const LossCurve& curve, double target) 
   }
 }
 
+// Of a target that was reached in a hole.
+std::string hole_in_words(const Convergence& found, double target) {
+  const std::string why =
+      found.usual_gap > 0
+          ? fmt::format("while other measurements are {:.0f} apart", found.usual_gap)
+          : std::string("with too few measurements on the way to be a curve");
+  return fmt::format(
+      "reached {} within {} updates and not by {}; nothing was measured between these two, {}, so "
+      "there is no number: train with a train.validate_every that is short against it",
+      target, *found.reached_by, *found.above_at, why);
+}
+
 }  // namespace
 
 const char* name_of(ValidationLoss::Which which) {
@@ -111,6 +134,21 @@ std::vector<double> LossCurve::means() const {
   return means;
 }
 
+double LossCurve::usual_gap() const {
+  if (!periodic || updates.size() < 3) return 0;
+  std::vector<double> gaps;
+  for (std::size_t k = 1; k < updates.size(); ++k)
+    gaps.push_back(static_cast<double>(updates[k] - updates[k - 1]));
+  std::ranges::sort(gaps);
+  if (gaps.size() == 2) return gaps.front();
+  return (gaps[(gaps.size() - 1) / 2] + gaps[gaps.size() / 2]) / 2;
+}
+
+bool LossCurve::is_hole(std::size_t point) const {
+  STRATA_ASSERT(point > 0 && point < updates.size());
+  return static_cast<double>(updates[point] - updates[point - 1]) > kHoleGaps * usual_gap();
+}
+
 Result<LossCurve> loss_curve(std::span<const ValidationLoss> lines) {
   std::map<std::int64_t, std::map<std::string, double>> points;
   std::map<std::string, std::int64_t> seen_at;  // of every utterance an update that has it
@@ -123,6 +161,8 @@ Result<LossCurve> loss_curve(std::span<const ValidationLoss> lines) {
     seen_at.try_emplace(line.id, line.update);
   }
   LossCurve curve;
+  curve.periodic = std::ranges::any_of(
+      lines, [](const auto& line) { return line.which == ValidationLoss::Which::kPeriodic; });
   for (const auto& [id, update] : seen_at) curve.ids.push_back(id);
   for (const auto& [update, losses] : points) {
     std::vector<double> values;
@@ -163,12 +203,13 @@ Crossing first_reached(std::span<const std::int64_t> updates, std::span<const do
 std::string Convergence::in_words(double target) const {
   switch (mean.where) {
     case Crossing::Where::kBetween:
-      return fmt::format("reached {} after {:.0f} updates", target, mean.update);
+      if (in_hole) return hole_in_words(*this, target);
+      return fmt::format("reached {} after {:.0f} updates, between the measurements at {} and {}",
+                         target, mean.update, *above_at, *reached_by);
     case Crossing::Where::kBefore:
       return fmt::format(
-          "reached {} before the first measurement, at update {:.0f}: measure more "
-          "often, or choose a lower target",
-          target, mean.update);
+          "reached {} before the first measurement, at update {:.0f}: measure more often", target,
+          mean.update);
     case Crossing::Where::kNever:
       return fmt::format(
           "never reached {} in {:.0f} updates; the least loss was {:.6g}, at update {}", target,
@@ -186,9 +227,19 @@ Result<Convergence> convergence(const LossCurve& curve, double target,
   Convergence result{.mean = first_reached(curve.updates, means, target),
                      .least_loss = *least,
                      .least_at = curve.updates[static_cast<std::size_t>(least - means.begin())]};
+  result.usual_gap = curve.usual_gap();
+  switch (result.mean.where) {
+    case Crossing::Where::kBetween:
+      result.above_at = curve.updates[result.mean.point - 1];
+      result.reached_by = curve.updates[result.mean.point];
+      result.in_hole = curve.is_hole(result.mean.point);
+      break;
+    case Crossing::Where::kBefore: result.reached_by = curve.updates.front(); break;
+    case Crossing::Where::kNever: result.above_at = curve.updates.back(); break;
+  }
   add_interval(result, curve, target, options);
   add_each_alone(result, curve, target);
-  if (result.mean.where == Crossing::Where::kBetween) add_items(result, curve, means, target);
+  if (result.has_value()) add_items(result, curve, means, target);
   return result;
 }
 

@@ -3,7 +3,8 @@
 // The curve is the mean over the held-out utterances at each measured update, with straight lines
 // between; the answer is the first place at which it is at or below the target. That place may lie
 // before the first measurement, or the run may have ended above the target: then there is a bound
-// and no number.
+// and no number. So there is where the two measurements around it are far apart: losses are convex,
+// and a straight line over most of a training is not where they go.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,9 @@ namespace strata::evaluator {
 inline constexpr const char* kNotWithin = "/not_within";
 inline constexpr const char* kWithin = "/within";
 
+// Two measurements that are more than so many median gaps apart have a hole between them.
+inline constexpr double kHoleGaps = 2;
+
 // Held-out flow-matching losses of one utterance: with its own text and with the text of another
 // one.
 struct ValidationLoss {
@@ -41,8 +45,15 @@ struct LossCurve {
   std::vector<std::int64_t> updates{};        // ascending
   std::vector<std::string> ids{};             // of the utterances, ascending
   std::vector<std::vector<double>> losses{};  // for each update, those of all utterances
+  bool periodic = false;                      // some were measured on the way
 
   [[nodiscard]] std::vector<double> means() const;
+  // The median distance of neighbouring measurements, of two distances the shorter: their median
+  // would hide any hole. 0 where fewer than three measurements, or none on the way, tell of no
+  // interval.
+  [[nodiscard]] double usual_gap() const;
+  // Whether the target, first reached at that point, was reached in a hole. REQUIRES: point > 0.
+  [[nodiscard]] bool is_hole(std::size_t point) const;
 };
 // All lines of one update are one point, whatever they were measured for. kInvalid where an update
 // lacks an utterance that another one has, or has two losses of it that differ.
@@ -63,21 +74,31 @@ struct Crossing {
 
 struct Convergence {
   Crossing mean{};  // of the mean curve
-  // kBetween only: for each utterance the answer plus its pull on it, to first order in the two
-  // means between which it lies. Their mean is the answer exactly, and resampling them is
-  // resampling utterances, as long as the curve is straight about there: so runs can be paired.
+  // Of two measurements the one above the target and the later one that is not; one of them only
+  // where the place was not seen.
+  std::optional<std::int64_t> above_at{}, reached_by{};
+  bool in_hole = false;  // kBetween, but only reached_by is known of it
+  double usual_gap = 0;  // of the curve
+  // Of a number only (has_value): for each utterance the answer plus its pull on it, to first order
+  // in the two means between which it lies. Their mean is the answer exactly, and resampling them
+  // is resampling utterances, as long as the curve is straight about there: so runs can be paired.
   std::map<std::string, double> items{};
   // Percentile interval of the crossing over resampled utterances; an end that lies before the
-  // first or past the last measurement is open.
+  // first or past the last measurement, or in a hole, is open.
   std::optional<double> low{}, high{};
-  double resamples_before = 0;  // share of the resamples whose crossing was not seen
+  double resamples_before = 0;  // shares of the resamples whose crossing was not seen
   double resamples_never = 0;
+  double resamples_in_hole = 0;
   // Every utterance by itself, against the same target.
   std::size_t utterances_before = 0, utterances_between = 0, utterances_never = 0;
   double least_loss = 0;  // of the mean curve
   std::int64_t least_at = 0;
 
-  // "reached after 61,250 updates": for people.
+  // Whether mean.update is where the target is reached; else the run has a bound only.
+  [[nodiscard]] bool has_value() const {
+    return mean.where == Crossing::Where::kBetween && !in_hole;
+  }
+  // "reached 0.7 after 61250 updates, between ...": for people.
   [[nodiscard]] std::string in_words(double target) const;
 };
 // REQUIRES: the curve has a point and an utterance.

@@ -348,16 +348,17 @@ Status Builder::add_curve(Object& block) {
 }
 
 void Builder::add_convergence(Object& block, const Convergence& found, double target) {
-  const auto end = [](const std::optional<double>& e) { return e ? Value(*e) : Value(); };
+  const auto end = [](const auto& e) { return e ? Value(*e) : Value(); };
   const auto number = [](std::size_t count) { return static_cast<std::int64_t>(count); };
   const std::size_t count =
       found.utterances_before + found.utterances_between + found.utterances_never;
-  const bool seen = found.mean.where == Crossing::Where::kBetween;
   Object about{{"target", target},
                {"says", found.in_words(target)},
                {"count", number(count)},
+               {"bracket", Array{end(found.above_at), end(found.reached_by)}},
                {"interval", Array{end(found.low), end(found.high)}},
                {"resamples_before", found.resamples_before},
+               {"resamples_in_hole", found.resamples_in_hole},
                {"resamples_never", found.resamples_never},
                {"utterances", Object{{"before", number(found.utterances_before)},
                                      {"between", number(found.utterances_between)},
@@ -368,10 +369,13 @@ void Builder::add_convergence(Object& block, const Convergence& found, double ta
               .count = count,
               .better = "lower",
               .items = found.items};
-  if (seen) about["value"] = found.mean.update;
-  if (seen && found.low && found.high)
-    score.interval = Interval{.low = *found.low, .high = *found.high};
-  if (!seen) score.name += found.mean.where == Crossing::Where::kNever ? kNotWithin : kWithin;
+  if (found.has_value()) {
+    about["value"] = found.mean.update;
+    if (found.low && found.high) score.interval = Interval{.low = *found.low, .high = *found.high};
+  } else {  // a bound: the last measurement above the target, or the first one that is not
+    score.name += found.reached_by ? kWithin : kNotWithin;
+    score.value = static_cast<double>(found.reached_by ? *found.reached_by : *found.above_at);
+  }
   block["updates_to_target"] = std::move(about);
   scores_.push_back(std::move(score));
 }

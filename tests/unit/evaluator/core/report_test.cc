@@ -172,7 +172,9 @@ TEST(Report, AHeldOutLossThatReachesItsTargetGivesTheUpdatesItTook) {
   EXPECT_LT(score.interval->low, 150);
   EXPECT_GT(score.interval->high, 150);
   EXPECT_EQ(*report.summary.find("validation.updates_to_target.says"),
-            Value("reached 2.375 after 150 updates"));
+            Value("reached 2.375 after 150 updates, between the measurements at 100 and 200"));
+  EXPECT_EQ(to_canonical_json(*report.summary.find("validation.updates_to_target.bracket")),
+            "[100,200]");
   EXPECT_EQ(to_canonical_json(*report.summary.find("validation.curve")),
             "[[100,3.125],[200,1.625],[300,1.125]]");
 }
@@ -196,6 +198,25 @@ TEST(Report, ATargetThatWasNotSeenToBeReachedIsABoundByAnotherName) {
               HasSubstr("never reached 0.5 in 300 updates"));
   const Report before = make_report(input_with_curve(4)).value();
   EXPECT_EQ(score_named(before, "updates_to_target/within").value, 100);
+  EXPECT_EQ(to_canonical_json(*before.summary.find("validation.updates_to_target.bracket")),
+            "[null,100]");
+}
+
+TEST(Report, ATargetReachedBetweenMeasurementsFarApartIsABoundToo) {
+  ReportInput input = input_with_curve(2.375);
+  std::erase_if(input.validation, [](const auto& v) { return v.which == Which::kPeriodic; });
+  const Report report = make_report(input).value();
+  EXPECT_THAT(names(report), testing::Not(testing::Contains("updates_to_target")));
+  const Score& score = score_named(report, "updates_to_target/within");
+  EXPECT_EQ(score.value, 300);
+  EXPECT_TRUE(score.items.empty());
+  EXPECT_FALSE(score.interval.has_value());
+  EXPECT_EQ(report.summary.find("validation.updates_to_target.value"), nullptr);
+  EXPECT_EQ(to_canonical_json(*report.summary.find("validation.updates_to_target.bracket")),
+            "[100,300]");
+  EXPECT_EQ(*report.summary.find("validation.updates_to_target.resamples_in_hole"), Value(1.0));
+  EXPECT_THAT(*report.summary.find("validation.updates_to_target.says")->if_string(),
+              HasSubstr("within 300 updates and not by 100"));
 }
 
 TEST(Report, AnUtteranceIsTheSameAfterItsLine) {
