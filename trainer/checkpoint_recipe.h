@@ -3,8 +3,10 @@
 // given, and is gone on from only where they mean the same.
 //
 // Two parameters maps mean the same when they differ
-//   - in kNoPartOfTheResult only: when something is told, kept or measured. (train.micro_batch is
-//     not there: it changes the order of additions, and so the last bits);
+//   - in kNoPartOfTheResult only: when something is told, kept or measured. The weights and the
+//     early and last held-out losses stay the same; the periodic ones of validation.jsonl are those
+//     of train.validate_every as it was at each update. (train.micro_batch is not there: it changes
+//     the order of additions, and so the last bits);
 //   - or in a parameter of kNeutral that one of them leaves out, and the other has at that value: a
 //     checkpoint from before the parameter existed.
 #pragma once

@@ -222,14 +222,33 @@ class TrainerProcess : public ::testing::Test {
   }
 
   void expect_same_outputs(const std::string& name, const std::string& as) {
-    for (const char* file :
-         {"weights/model.safetensors", "weights/model.json", "weights_early/model.safetensors",
-          "weights_early/model.json", "validation/validation.jsonl"}) {
+    expect_same_weights(name, as);
+    expect_same_files(name, as, {"validation/validation.jsonl"});
+  }
+
+  void expect_same_weights(const std::string& name, const std::string& as) {
+    expect_same_files(name, as,
+                      {"weights/model.safetensors", "weights/model.json",
+                       "weights_early/model.safetensors", "weights_early/model.json"});
+  }
+
+  void expect_same_files(const std::string& name, const std::string& as,
+                         std::initializer_list<const char*> files) {
+    for (const char* file : files) {
       const auto ours = read_file(attempt(name) / "out" / file);
       const auto theirs = read_file(attempt(as) / "out" / file);
       ASSERT_TRUE(ours && theirs) << file;
       EXPECT_TRUE(*ours == *theirs) << file << " differs between " << name << " and " << as;
     }
+  }
+
+  // Lines of validation.jsonl, in its order.
+  [[nodiscard]] std::vector<Value> held_out_lines(const std::string& name) const {
+    std::vector<Value> lines;
+    std::istringstream text(
+        read_file(attempt(name) / "out/validation/validation.jsonl").value_or(""));
+    for (std::string line; std::getline(text, line);) lines.push_back(parse_json(line).value());
+    return lines;
   }
 
   // As their common launcher has them, which is not among them.
@@ -516,6 +535,12 @@ TEST_F(TrainerProcess, WithoutBeingAskedItDoesNotGoOnButSaysWhatItLeavesBehind) 
   EXPECT_NE(log_of("first").find(R"(set "resume": "checkpoints")"), std::string::npos);
 }
 
+bool is_periodic(const Value& held_out_line) {
+  return *held_out_line.find("which") == Value("periodic");
+}
+
+// Nor can when it is measured: the weights, and the early and the last losses, are those of a run
+// that never changed. Those on the way are of the intervals that they were measured at.
 TEST_F(TrainerProcess, WhatCannotChangeTheResultMayChangeOnTheWayAndNothingElse) {
   train("whole");
   ASSERT_EQ(wait("whole").code, 0);
@@ -523,14 +548,29 @@ TEST_F(TrainerProcess, WhatCannotChangeTheResultMayChangeOnTheWayAndNothingElse)
   ASSERT_NO_FATAL_FAILURE(wait_for_step("first", 25));
   ::kill(running_.at("first"), SIGTERM);
   ASSERT_EQ(wait("first").code, kStopped);
-  const fs::path checkpoint = last_checkpoint(attempt("first"));
+  const auto [stopped_at, checkpoint] = *checkpoints_of(attempt("first")).rbegin();
   train("second", checkpoint, 1,
         {{"progress_every", 3},
          {"checkpoint_every", 5},
          {"validate_every", 7},
          {"checkpoints", Object{{"last", 2}}}});
   ASSERT_EQ(wait("second").code, 0);
-  expect_same_outputs("second", "whole");
+  expect_same_weights("second", "whole");
+  std::set<std::int64_t> measured;  // every 30 updates, and from the stop on every 7
+  for (std::int64_t update = 1; update < kUpdates; ++update) {
+    if (update % (update <= stopped_at ? 30 : 7) == 0) measured.insert(update);
+  }
+  std::vector<Value> lines = held_out_lines("second");
+  std::set<std::int64_t> periodic;
+  for (const Value& line : lines) {
+    if (is_periodic(line)) periodic.insert(*line.find("update")->if_number()->to_integer());
+  }
+  EXPECT_EQ(periodic, measured);
+  std::vector<Value> undisturbed = held_out_lines("whole");
+  std::erase_if(lines, is_periodic);
+  std::erase_if(undisturbed, is_periodic);
+  EXPECT_EQ(lines, undisturbed);
+  EXPECT_EQ(lines.size(), 2U * 3U) << "early and last, of three utterances";
   EXPECT_EQ(names_in(attempt("second") / "checkpoints"),
             (std::set<std::string>{"00000090", "00000095"}));
   train("third", checkpoint, 1, {{"lr", 3e-3}});
