@@ -8,7 +8,6 @@
 #include <cmath>
 #include <numbers>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include "base/audio/audio_file.h"
@@ -16,6 +15,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/subprocess.h"
+#include "tests/integration/attempt_files.h"
 #include "tests/support/temporary_folder.h"
 
 namespace strata {
@@ -34,71 +34,6 @@ const std::string kTrainer = STRATA_BINARY_DIR "/bin/strata-trainer";
 
 const Value kModel = Object{{"dim", 32},      {"depth", 3},       {"heads", 2},    {"dim_head", 16},
                             {"text_dim", 16}, {"conv_layers", 2}, {"dropout", 0.1}};
-
-std::int64_t step_of(const Value& line) { return *line.find("step")->if_number()->to_integer(); }
-
-// The complete lines of a progress file.
-std::vector<Value> progress_of(const fs::path& attempt) {
-  std::vector<Value> lines;
-  std::istringstream text(read_file(attempt / "progress.jsonl").value_or(""));
-  for (std::string line; std::getline(text, line);) {
-    if (auto value = parse_json(line)) lines.push_back(std::move(*value));
-  }
-  return lines;
-}
-
-std::int64_t last_step(const fs::path& attempt) {
-  const auto lines = progress_of(attempt);
-  return lines.empty() ? 0 : step_of(lines.back());
-}
-
-// Every checkpoint that was announced, by its update.
-std::map<std::int64_t, fs::path> checkpoints_of(const fs::path& attempt) {
-  std::map<std::int64_t, fs::path> folders;
-  for (const Value& line : progress_of(attempt)) {
-    if (const Value* said = line.find("checkpoint"))
-      folders.insert_or_assign(step_of(line), attempt / *said->if_string());
-  }
-  return folders;
-}
-
-// Empty when there was none.
-fs::path last_checkpoint(const fs::path& attempt) {
-  const auto folders = checkpoints_of(attempt);
-  return folders.empty() ? fs::path() : folders.rbegin()->second;
-}
-
-// What was measured at each update under the name `of` and beside it, without what depends on the
-// clock. An update that several lives tell of must be told the same way by all of them.
-std::map<std::int64_t, Value> series_of(const fs::path& attempt, const char* of = "loss") {
-  std::map<std::int64_t, Value> series;
-  for (const Value& line : progress_of(attempt)) {
-    const Value* metrics = line.find("metrics");
-    if (metrics == nullptr || metrics->find(of) == nullptr) continue;
-    Object kept = *metrics->if_object();
-    kept.erase("frames_per_second");
-    kept.erase("seconds_per_update");
-    kept.erase("data_wait_seconds");
-    kept.erase("data_wait_share");
-    kept.erase("model_flops_per_second");
-    kept.erase("model_flops_utilisation");
-    const auto [at, fresh] = series.emplace(step_of(line), kept);
-    EXPECT_TRUE(fresh || at->second == Value(kept)) << "update " << at->first << " told twice";
-  }
-  return series;
-}
-
-std::set<std::string> names_in(const fs::path& folder) {
-  std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    names.insert(entry.path().filename().string());
-  return names;
-}
-
-void tear(const fs::path& checkpoint) {
-  const fs::path file = checkpoint / "state.safetensors";
-  fs::resize_file(file, fs::file_size(file) / 2);
-}
 
 class TrainerProcess : public ::testing::Test {
  protected:
@@ -240,15 +175,6 @@ class TrainerProcess : public ::testing::Test {
       ASSERT_TRUE(ours && theirs) << file;
       EXPECT_TRUE(*ours == *theirs) << file << " differs between " << name << " and " << as;
     }
-  }
-
-  // Lines of validation.jsonl, in its order.
-  [[nodiscard]] std::vector<Value> held_out_lines(const std::string& name) const {
-    std::vector<Value> lines;
-    std::istringstream text(
-        read_file(attempt(name) / "out/validation/validation.jsonl").value_or(""));
-    for (std::string line; std::getline(text, line);) lines.push_back(parse_json(line).value());
-    return lines;
   }
 
   // As their common launcher has them, which is not among them.
@@ -560,13 +486,13 @@ TEST_F(TrainerProcess, WhatCannotChangeTheResultMayChangeOnTheWayAndNothingElse)
   for (std::int64_t update = 1; update < kUpdates; ++update) {
     if (update % (update <= stopped_at ? 30 : 7) == 0) measured.insert(update);
   }
-  std::vector<Value> lines = held_out_lines("second");
+  std::vector<Value> lines = held_out_lines(attempt("second"));
   std::set<std::int64_t> periodic;
   for (const Value& line : lines) {
     if (is_periodic(line)) periodic.insert(*line.find("update")->if_number()->to_integer());
   }
   EXPECT_EQ(periodic, measured);
-  std::vector<Value> undisturbed = held_out_lines("whole");
+  std::vector<Value> undisturbed = held_out_lines(attempt("whole"));
   std::erase_if(lines, is_periodic);
   std::erase_if(undisturbed, is_periodic);
   EXPECT_EQ(lines, undisturbed);
