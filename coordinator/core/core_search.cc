@@ -82,32 +82,41 @@ void Core::carry_out(Step& step, const std::string& sweep, const Search::Decisio
   }
 }
 
-// Which searches may have something to decide, and which gangs may have to stop.
+// Which searches may have something to decide, and which gangs may have to stop. Whatever may
+// change a task's fate (Cluster::fate_of) concerns each search that wants the task: also when
+// another sweep begins or ceases to want it, since only then a hold begins to bite or ends.
 void Core::note_for_searches(const Event& event) {
+  const auto concerns_all = [&](const TaskKey& key) {
+    for (const std::string& name : cluster_.find_task(key)->wants) {
+      if (cluster_.sweeps().at(name).search) unsettled_.insert(name);
+    }
+  };
   std::visit(
       [&](const auto& e) {
         using T = std::decay_t<decltype(e)>;
         if constexpr (std::is_same_v<T, SweepSealed>) {
           unsettled_.insert(e.sweep);
         } else if constexpr (std::is_same_v<T, RungReached> || std::is_same_v<T, TaskHeld> ||
-                             std::is_same_v<T, TaskPromoted> || std::is_same_v<T, TaskPruned> ||
-                             std::is_same_v<T, WantWithdrawn>) {
+                             std::is_same_v<T, TaskPromoted> || std::is_same_v<T, TaskPruned>) {
           unsettled_.insert(e.sweep);
           perhaps_held_.insert(e.task);
+        } else if constexpr (std::is_same_v<T, WantWithdrawn>) {
+          unsettled_.insert(e.sweep);  // the search has one less
+          concerns_all(e.task);        // found by the simulator, seed 795401471514
+          perhaps_held_.insert(e.task);
+        } else if constexpr (std::is_same_v<T, TaskWanted>) {
+          concerns_all(e.spec.key);
         } else if constexpr (std::is_same_v<T, AttemptEnded>) {
-          if (std::holds_alternative<Stopped>(e.outcome)) return;
-          // A result of a stage that no search judges changes nobody's fate; a failure may end what
-          // waits for it.
-          const bool succeeded = std::holds_alternative<Succeeded>(e.outcome);
-          for (const std::string& name : cluster_.find_task(e.attempt.task)->wants) {
+          // A result of a stage that no search judges changes nobody's fate; any other end may be
+          // that of what waits for it.
+          const TaskKey& key = e.attempt.task;
+          if (!std::holds_alternative<Succeeded>(e.outcome)) return concerns_all(key);
+          for (const std::string& name : cluster_.find_task(key)->wants) {
             const auto& search = cluster_.sweeps().at(name).search;
-            if (search && (!succeeded || search->find(e.attempt.task) != nullptr))
-              unsettled_.insert(name);
+            if (search && search->find(key) != nullptr) unsettled_.insert(name);
           }
-        } else if constexpr (std::is_same_v<T,
-                                            TaskRevived>) {  // it may have been held when it failed
-          const FlatSet<std::string>& wants = cluster_.find_task(e.task)->wants;
-          unsettled_.insert(wants.begin(), wants.end());
+        } else if constexpr (std::is_same_v<T, TaskRevived>) {
+          concerns_all(e.task);  // it may have been held when it failed
         }
       },
       event.body);
