@@ -81,7 +81,7 @@ TEST(Simulation, InvariantsHoldUnderFaultsForAFixedListOfSeedsInWhichEnoughHappe
 // wrong.
 TEST(Simulation, SeedsThatFoundABugAreKept) {
   Statistics total;
-  for (const std::uint64_t seed : {13U, 244U, 246U, 291U, 881U, 4616U})
+  for (const std::uint64_t seed : {13ULL, 244ULL, 246ULL, 291ULL, 881ULL, 4616ULL, 795401471514ULL})
     EXPECT_EQ(run_one(seed, total), "") << "seed " << seed;
 }
 

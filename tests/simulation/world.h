@@ -295,7 +295,7 @@ class World {
   std::set<std::uint64_t> closed_sessions_;      // granted nothing any more
   std::map<AttemptId, Origins> truth_;           // of attempts that succeeded
   std::set<TaskKey> excused_;                    // points of theirs may be missing
-  std::vector<AttemptId> past_attempts_;
+  std::vector<std::pair<AttemptId, Gang>> past_attempts_;  // of any worker, in order of launch
   std::uint64_t trace_hash_ = 0;
   std::deque<std::string> trace_;
   std::vector<std::string> trace_at_violation_;

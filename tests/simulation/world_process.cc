@@ -63,7 +63,7 @@ bool World::inputs_there(std::size_t index, const StartAttempt& order) {
 void World::launch(std::size_t index, const StartAttempt& order) {
   SimWorker& w = workers_[index];
   ++statistics_.attempts;
-  past_attempts_.push_back(order.attempt);
+  past_attempts_.push_back({order.attempt, order.gang});
   trace(fmt::format("{} launches {} {}", w.name, order.spec.stage, order.attempt.text()));
   if (w.shutting_down)
     return violate("worker", w.name + " was asked to end and launches something");
