@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "base/torch/guard.h"
+#include "trainer/models/activations.h"
 #include "trainer/models/dit.h"
 #include "trainer/models/unett.h"
 
@@ -44,9 +45,9 @@ Aligner::Aligner(std::int64_t dim, std::int64_t hidden, std::int64_t width, std:
 }
 
 at::Tensor Aligner::convolve(const at::Tensor& x) {
-  at::Tensor h = at::mish(first_norm_(first_(x)));  // (B, hidden, ceil(T / stride))
-  h = at::mish(second_norm_(second_(h)));           // the same
-  return last_(h).transpose(1, 2);                  // (B, ceil(T / stride), width)
+  at::Tensor h = trainer::mish(first_norm_(first_(x)));  // (B, hidden, ceil(T / stride))
+  h = trainer::mish(second_norm_(second_(h)));           // the same
+  return last_(h).transpose(1, 2);                       // (B, ceil(T / stride), width)
 }
 
 at::Tensor SpeechAligner::forward(const at::Tensor& block, std::int64_t frames) {

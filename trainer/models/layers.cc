@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/assert.h"
+#include "trainer/models/activations.h"
 #include "trainer/models/fused.h"
 #include "trainer/models/precision.h"
 #include "trainer/models/recompute.h"
@@ -147,8 +148,8 @@ at::Tensor InputEmbedding::forward(const BackboneInput& input, const at::Tensor&
     return shown.defined() ? h.masked_fill(shown.logical_not().unsqueeze(1), 0) : h;
   };
   at::Tensor h = cleared(x.transpose(1, 2));  // (B, dim, N)
-  h = at::mish(cleared(first_(h)));           // (B, dim, N)
-  h = at::mish(cleared(second_(h)));          // (B, dim, N)
+  h = trainer::mish(cleared(first_(h)));      // (B, dim, N)
+  h = trainer::mish(cleared(second_(h)));     // (B, dim, N)
   return x + h.transpose(1, 2);
 }
 
@@ -238,7 +239,7 @@ FeedForward::FeedForward(std::int64_t dim, std::int64_t mult)
       narrow_(adopt(*this, "ff.2", torch::nn::Linear(dim * mult, dim))) {}
 
 at::Tensor FeedForward::forward(const at::Tensor& x, const Dropout& dropout) {
-  return linear(narrow_, dropout(at::gelu(linear(widen_, x), "tanh")));
+  return linear(narrow_, dropout(gelu_tanh(linear(widen_, x))));
 }
 
 }  // namespace strata::trainer
