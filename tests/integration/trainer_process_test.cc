@@ -5,17 +5,15 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <set>
 #include <thread>
 
-#include "base/audio/audio_file.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "base/subprocess.h"
 #include "tests/integration/attempt_files.h"
+#include "tests/integration/trainer_runs.h"
 #include "tests/support/temporary_folder.h"
 
 namespace strata {
@@ -30,19 +28,18 @@ constexpr int kStopped = 4;  // docs/stages.md
 constexpr int kInvalid = 2;
 constexpr double kRanksTolerance = 1e-4;  // trainer/README.md: sums over ranks
 constexpr auto kPatience = 120s;
-const std::string kTrainer = STRATA_BINARY_DIR "/bin/strata-trainer";
 
-const Value kModel = Object{{"dim", 32},      {"depth", 3},       {"heads", 2},    {"dim_head", 16},
-                            {"text_dim", 16}, {"conv_layers", 2}, {"dropout", 0.1}};
+const Value kModel = tone_model(3, 2);
 
 class TrainerProcess : public ::testing::Test {
  protected:
   void SetUp() override {
-    ::setenv("OMP_NUM_THREADS", "1", 1);
-    ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    ::setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);  // others want the cores too
-    make_corpus();
+    share_the_machine();
+    Object parameters = tone_corpus(temporary_ / "source", 14, tone_letter);
+    start("prepare", "prepare",
+          Object{{"parameters", std::move(parameters)},
+                 {"outputs", Object{{"corpus", path("corpus")}}}});
+    ASSERT_EQ(wait("prepare").code, 0);
   }
   void TearDown() override {
     for (const auto& [attempt, pid] : running_) {
@@ -56,38 +53,6 @@ class TrainerProcess : public ::testing::Test {
     }
   }
 
-  // Tones of changing pitch and a little noise: something to learn from, made here.
-  void make_corpus() {
-    std::string list;
-    Random random(5);
-    for (int i = 0; i < 14; ++i) {
-      std::vector<float> samples;
-      for (int n = 0; n < 16'000 * (6 + i % 4) / 10; ++n) {
-        const double hz = 150 + 30 * i + 0.01 * n;
-        samples.push_back(
-            static_cast<float>(0.4 * std::sin(2 * std::numbers::pi * hz * n / 16'000) +
-                               0.02 * (random.uniform() - 0.5)));
-      }
-      const std::string name = "tone" + std::to_string(i) + ".wav";
-      ASSERT_TRUE(make_folder(temporary_ / "source"));
-      ASSERT_TRUE(write_wav(temporary_ / "source" / name, samples, 16'000));
-      list +=
-          to_canonical_json(Object{{"audio", name},
-                                   {"speaker", "ann"},
-                                   {"text", std::string("tone ") + static_cast<char>('a' + i)}}) +
-          "\n";
-    }
-    ASSERT_TRUE(write_file_unsynced(temporary_ / "source" / "list.jsonl", list));
-    const Value parameters =
-        Object{{"corpus", Object{{"kind", "list"},
-                                 {"file", (temporary_ / "source" / "list.jsonl").string()},
-                                 {"seconds", Array{0.5, 2.0}},
-                                 {"heldout", 3}}}};
-    start("prepare", "prepare",
-          Object{{"parameters", parameters}, {"outputs", Object{{"corpus", path("corpus")}}}});
-    ASSERT_EQ(wait("prepare").code, 0);
-  }
-
   [[nodiscard]] std::string path(const std::string& name) const {
     return (temporary_ / name).string();
   }
@@ -96,24 +61,8 @@ class TrainerProcess : public ::testing::Test {
   // A process in a fresh attempt folder and a session of its own.
   void start(const std::string& name, const std::string& stage, Object spec,
              std::int64_t ranks = 1) {
-    spec.emplace("contract", 1);
-    spec.emplace("seed", 3);
-    spec.emplace("ranks", ranks);
-    ASSERT_TRUE(make_folder(attempt(name) / "out"));
-    fs::remove(attempt(name) / "log.txt");  // of an earlier life in this folder
-    ASSERT_TRUE(
-        write_file_unsynced(attempt(name) / "spec.json", to_pretty_json(Value(std::move(spec)))));
-    Command command{.argv = {kTrainer, stage, (attempt(name) / "spec.json").string()},
-                    .folder = attempt(name),
-                    .stdout_file = attempt(name) / "log.txt",
-                    .stderr_file = attempt(name) / "log.txt",
-                    .own_session = true};
-    if (ranks > 1) {
-      const std::vector<std::string> mpirun{"mpirun",          "-n",        std::to_string(ranks),
-                                            "--oversubscribe", "--bind-to", "none"};
-      command.argv.insert(command.argv.begin(), mpirun.begin(), mpirun.end());
-    }
-    const auto pid = spawn(command);
+    ASSERT_NO_FATAL_FAILURE(write_spec(attempt(name), std::move(spec), ranks));
+    const auto pid = spawn(trainer_command(attempt(name), stage, ranks));
     ASSERT_TRUE(pid.has_value()) << pid.error().message;
     running_[name] = *pid;
   }
@@ -121,9 +70,6 @@ class TrainerProcess : public ::testing::Test {
   // `changes` of parameters.train.
   void train(const std::string& name, const fs::path& resume = {}, std::int64_t ranks = 1,
              const Object& changes = {}) {
-    Object outputs;
-    for (const char* output : {"weights", "weights_early", "validation"})
-      outputs.emplace(output, (attempt(name) / "out" / output).string());
     Object recipe{{"updates", kUpdates},
                   {"batch", 4},
                   {"lr", 2e-3},
@@ -136,7 +82,7 @@ class TrainerProcess : public ::testing::Test {
     start(name, "train",
           Object{{"parameters", Object{{"model", kModel}, {"train", std::move(recipe)}}},
                  {"inputs", Object{{"corpus", path("corpus")}}},
-                 {"outputs", std::move(outputs)},
+                 {"outputs", training_outputs(attempt(name))},
                  {"resume", resume.empty() ? Value() : Value(resume.string())}},
           ranks);
   }
@@ -445,6 +391,17 @@ TEST_F(TrainerProcess, SwitchesOfDataAndMemoryReachTheLoop) {
   EXPECT_EQ(repeated[1], plain[1]);
   EXPECT_NE(repeated[2], plain[2]) << "the second one is not";
   EXPECT_EQ(losses("again", {{"recompute", true}}), plain) << "without heads, bit for bit";
+  const auto half = losses("half", {{"precision", "bf16"}});
+  EXPECT_NE(half.back(), plain.back());
+  EXPECT_NEAR(half.back(), plain.back(), 0.05 * plain.back());
+  for (const Value& line : progress_of(attempt("half"))) {
+    if (line.find("metrics.loss") == nullptr) continue;
+    for (const char* rate : {"model_flops_per_second", "model_flops_utilisation"}) {
+      const Value* measured = line.find("metrics." + std::string(rate));
+      ASSERT_NE(measured, nullptr) << to_canonical_json(line);
+      EXPECT_GT(measured->to_double().value(), 0) << rate;
+    }
+  }
 }
 
 TEST_F(TrainerProcess, WithoutBeingAskedItDoesNotGoOnButSaysWhatItLeavesBehind) {
@@ -524,11 +481,12 @@ TEST_F(TrainerProcess, TheWeightsOfACheckpointAreExportedAsTheRunItselfWritesThe
         file, to_pretty_json(Object{{"checkpoint", (attempt("run") / checkpoint).string()},
                                     {"output", path(name)},
                                     {"weights", weights}})));
-    return wait_exit(spawn({.argv = {kTrainer, "export", file.string()},
-                            .folder = temporary_.path(),
-                            .stdout_file = temporary_ / (name + ".log"),
-                            .stderr_file = temporary_ / (name + ".log")})
-                         .value())
+    return wait_exit(
+               spawn({.argv = {STRATA_BINARY_DIR "/bin/strata-trainer", "export", file.string()},
+                      .folder = temporary_.path(),
+                      .stdout_file = temporary_ / (name + ".log"),
+                      .stderr_file = temporary_ / (name + ".log")})
+                   .value())
         .value()
         .code;
   };

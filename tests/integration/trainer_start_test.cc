@@ -3,15 +3,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cmath>
-#include <numbers>
 #include <thread>
 
-#include "base/audio/audio_file.h"
 #include "base/files.h"
 #include "base/json.h"
-#include "base/random.h"
 #include "base/subprocess.h"
+#include "tests/integration/trainer_runs.h"
 #include "tests/support/temporary_folder.h"
 
 namespace strata {
@@ -22,45 +19,19 @@ namespace fs = std::filesystem;
 
 constexpr int kSucceeded = 0, kInvalid = 2, kStopped = 4;  // docs/stages.md
 constexpr auto kPatience = 120s;
-const std::string kTrainer = STRATA_BINARY_DIR "/bin/strata-trainer";
 
-const Value kModel = Object{{"dim", 32},      {"depth", 2},       {"heads", 2},    {"dim_head", 16},
-                            {"text_dim", 16}, {"conv_layers", 1}, {"dropout", 0.1}};
+const Value kModel = tone_model(2, 1);
 
 class TrainerStart : public ::testing::Test {
  protected:
   void SetUp() override {
-    ::setenv("OMP_NUM_THREADS", "1", 1);
-    make_corpus();
-  }
-
-  void make_corpus() {
-    std::string list;
-    Random random(5);
-    ASSERT_TRUE(make_folder(temporary_ / "source"));
-    for (int i = 0; i < 10; ++i) {
-      std::vector<float> samples;
-      for (int n = 0; n < 16'000 * (6 + i % 4) / 10; ++n) {
-        samples.push_back(static_cast<float>(
-            0.4 * std::sin(2 * std::numbers::pi * (150 + 30 * i + 0.01 * n) * n / 16'000) +
-            0.02 * (random.uniform() - 0.5)));
-      }
-      const std::string name = "tone" + std::to_string(i) + ".wav";
-      ASSERT_TRUE(write_wav(temporary_ / "source" / name, samples, 16'000));
-      list += to_canonical_json(
-                  Object{{"audio", name},
-                         {"speaker", "ann"},
-                         {"text", "ton" + std::string(static_cast<std::size_t>(i + 1), 'e')}}) +
-              "\n";
-    }
-    ASSERT_TRUE(write_file_unsynced(temporary_ / "source/list.jsonl", list));
-    const Value corpus = Object{{"kind", "list"},
-                                {"file", (temporary_ / "source/list.jsonl").string()},
-                                {"seconds", Array{0.5, 2.0}},
-                                {"heldout", 3}};
-    write_spec("prepare", Object{{"parameters", Object{{"corpus", corpus}}},
-                                 {"outputs", Object{{"corpus", path("corpus")}}}});
+    share_the_machine();
+    write("prepare", Object{{"parameters", tone_corpus(temporary_ / "source", 10, spelled)},
+                            {"outputs", Object{{"corpus", path("corpus")}}}});
     ASSERT_EQ(run("prepare", "prepare"), kSucceeded) << log("prepare");
+  }
+  static std::string spelled(int i) {
+    return "ton" + std::string(static_cast<std::size_t>(i + 1), 'e');
   }
 
   [[nodiscard]] std::string path(const std::string& name) const {
@@ -73,12 +44,8 @@ class TrainerStart : public ::testing::Test {
     return read_file(temporary_ / name / "out.txt").value_or("");
   }
 
-  void write_spec(const std::string& name, Object spec) {
-    spec.emplace("contract", 1);
-    spec.emplace("seed", 3);
-    ASSERT_TRUE(make_folder(temporary_ / name / "out"));
-    ASSERT_TRUE(write_file_unsynced(temporary_ / name / "spec.json",
-                                    to_pretty_json(Value(std::move(spec)))));
+  void write(const std::string& name, Object spec) {
+    ASSERT_NO_FATAL_FAILURE(write_spec(temporary_ / name, std::move(spec)));
   }
   // Of a training in a folder of its own; `train` and `inputs` are laid over what is usual.
   void write_training(const std::string& name, const Object& train, const Object& inputs = {},
@@ -90,23 +57,17 @@ class TrainerStart : public ::testing::Test {
     for (const auto& [key, value] : train) recipe.insert_or_assign(key, value);
     Object all{{"corpus", path("corpus")}};
     for (const auto& [key, value] : inputs) all.insert_or_assign(key, value);
-    Object outputs;
-    for (const char* output : {"weights", "weights_early", "validation"})
-      outputs.emplace(output, path(name + "/out/" + output));
-    write_spec(name, Object{{"parameters", Object{{"model", kModel}, {"train", std::move(recipe)}}},
-                            {"inputs", std::move(all)},
-                            {"outputs", std::move(outputs)},
-                            {"resume", resume.empty() ? Value() : Value(resume)}});
+    write(name, Object{{"parameters", Object{{"model", kModel}, {"train", std::move(recipe)}}},
+                       {"inputs", std::move(all)},
+                       {"outputs", training_outputs(temporary_ / name)},
+                       {"resume", resume.empty() ? Value() : Value(resume)}});
   }
 
   std::int64_t start(const std::string& name, const std::string& subcommand,
                      const std::vector<std::string>& more = {}) {
-    for (const char* file : {"out.txt", "log.txt"}) fs::remove(temporary_ / name / file);
-    Command command{.argv = {kTrainer, subcommand, path(name + "/spec.json")},
-                    .folder = temporary_ / name,
-                    .stdout_file = temporary_ / name / "out.txt",
-                    .stderr_file = temporary_ / name / "log.txt",
-                    .own_session = true};
+    Command command = trainer_command(temporary_ / name, subcommand);
+    command.stdout_file = temporary_ / name / "out.txt";
+    fs::remove(temporary_ / name / "out.txt");
     command.argv.insert(command.argv.end(), more.begin(), more.end());
     const auto pid = spawn(command);
     EXPECT_TRUE(pid.has_value()) << pid.error().message;
