@@ -459,8 +459,7 @@ MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, const C
   const auto here = static_cast<double>(read.options.ranks_here);
   const std::string advice =
       "take train.micro_batch, train.recompute, train.loading.memory_gib, smaller batches, or "
-      "fewer "
-      "ranks on this machine";
+      "fewer ranks on this machine";
   Tally ranks{.count = read.options.ranks_here};
   if (machine.total && here * memory.fixed() > static_cast<double>(*machine.total)) {
     findings.add(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/json.h"
 
 namespace strata::trainer {
 namespace {
@@ -121,7 +122,23 @@ Status HeldOutRecord::restore_periodic(const at::Tensor& updates, const at::Tens
   return {};
 }
 
+Status HeldOutRecord::check_ids(const Array& early_lines) const {
+  if (early_lines.empty()) return {};
+  for (std::size_t i = 0; i < std::max(early_lines.size(), ids_.size()); ++i) {
+    const Value* id = i < early_lines.size() ? early_lines[i].find("id") : nullptr;
+    if (id != nullptr && i < ids_.size() && *id == Value(ids_[i])) continue;
+    return fail(
+        ErrorCode::kInvalid,
+        "the checkpoint has early held-out losses of {} utterances, the corpus holds out {}, "
+        "and number {} is {} there and {} here: it is of another corpus",
+        early_lines.size(), ids_.size(), i + 1, id == nullptr ? "none" : to_canonical_json(*id),
+        i < ids_.size() ? to_canonical_json(Value(ids_[i])) : "none");
+  }
+  return {};
+}
+
 Status HeldOutRecord::restore(const NamedTensors& tensors, Array early_lines, bool periodic_due) {
+  STRATA_CHECK_OK(check_ids(early_lines));
   early_weights_.clear();
   for (const auto& [name, tensor] : tensors) {
     if (name.starts_with(kEarlyPrefix))

@@ -59,7 +59,7 @@ class HeldOutRecord {
   [[nodiscard]] static bool owns(std::string_view tensor);  // by its name
   [[nodiscard]] const Array& early_lines() const { return early_lines_; }
   [[nodiscard]] bool periodic_due() const { return periodic_due_; }
-  // kInvalid where they are of other utterances.
+  // kInvalid where the early losses name other utterances, or the others count another number.
   [[nodiscard]] Status restore(const NamedTensors& tensors, Array early_lines, bool periodic_due);
 
  private:
@@ -68,6 +68,7 @@ class HeldOutRecord {
     std::vector<HeldOutLoss> losses{};
   };
   [[nodiscard]] bool is_kept(std::int64_t update) const;  // of the measurements on the way
+  [[nodiscard]] Status check_ids(const Array& early_lines) const;
   [[nodiscard]] Status restore_periodic(const at::Tensor& updates, const at::Tensor& losses);
 
   HeldOutSchedule schedule_;

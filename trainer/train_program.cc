@@ -123,7 +123,9 @@ Result<int> train(const StageSpec& spec, TrainConfig config, Communicator& commu
                                                 .normalise = config.normalise,
                                                 .memory = memory,
                                                 .threads = config.loading.threads,
-                                                .ranks = &communicator}));
+                                                .ranks = &communicator,
+                                                .stop_requested = stop_requested}));
+  if (data.was_stopped()) return exit_code::kStopped;
   STRATA_TRY(const TrainSettings settings, read_settings(spec, config, sizes_of(data)));
   config.options.draw.dropout = settings.model.dropout;
   if (!config.zero_padding) config.options.padding = data.normalise().silence();

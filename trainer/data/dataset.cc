@@ -36,15 +36,16 @@ Result<std::int64_t> mel_frames(const Corpus& corpus, const Item& item, const Me
               corpus.audio_path(item).string(), item.samples, item.rate);
 }
 
-// f(0) … f(count - 1), begun in this order; the error of the first one that has one. An exception
-// in a helper thread would end the process: f may call torch.
-Status for_each_index(std::size_t count, int threads, const std::function<Status(std::size_t)>& f) {
+// f(0) … f(count - 1), begun in this order until `stop` says yes; the error of the first one that
+// has one. An exception in a helper thread would end the process: f may call torch.
+Status for_each_index(std::size_t count, int threads, const std::function<bool()>& stop,
+                      const std::function<Status(std::size_t)>& f) {
   std::atomic<std::size_t> next{0};
   std::mutex mutex;  // of the two below
   std::size_t failed_at = count;
   Status failure;
   const auto work = [&] {
-    for (std::size_t i = next++; i < count; i = next++) {
+    for (std::size_t i = next++; i < count && !(stop && stop()); i = next++) {
       auto status = from_torch("reading the corpus", [&] { return f(i); });
       if (status) continue;
       const std::scoped_lock lock(mutex);
@@ -232,8 +233,10 @@ class DatasetLoader {
     STRATA_TRY(const bool fits, fits_everywhere());
     dataset_.resident_ = fits;
     STRATA_CHECK_OK(fits ? read_all() : read_heldout());
-    if (options_.normalise == Normalise::kNone) return {};
-    if (!fits) STRATA_CHECK_OK(measure_training_mels());
+    if (options_.normalise == Normalise::kCorpus && !fits) STRATA_CHECK_OK(measure_training_mels());
+    STRATA_TRY(dataset_.stopped_, some_rank_stops());
+    if (dataset_.stopped_ || options_.normalise == Normalise::kNone) return {};
+    STRATA_CHECK_OK(add_up());
     STRATA_TRY(dataset_.normalise_, normalisation_of(sums_));
     source_.normalise_by(dataset_.normalise_);
     for (auto* list : {&dataset_.train_, &dataset_.heldout_}) {
@@ -266,7 +269,9 @@ class DatasetLoader {
   Status read_all();
   // Mels of held-out items, where they fit.
   Status read_heldout();
-  Status measure_training_mels();
+  Status measure_training_mels();  // this rank's share
+  Status add_up();                 // the shares
+  Result<bool> some_rank_stops() const;
 
   CorpusSource& source_;
   Dataset& dataset_;
@@ -356,16 +361,17 @@ Status DatasetLoader::read_all() {
   for (Place& place : places) place.item = corpus().find(place.utterance->id);
   std::ranges::sort(places, {}, &Place::item);
   Pass pass(places.size(), !first());
-  return for_each_index(places.size(), options_.threads, [&](std::size_t i) -> Status {
-    const Place& place = places[i];
-    STRATA_TRY(place.utterance->mel, source_.read_item_mel(*place.item));
-    if (place.utterance->absent.feature_frames > 0) {
-      STRATA_TRY(place.utterance->features, source_.read_features(*place.item));
-    }
-    if (place.sums != nullptr) *place.sums = sums_of(place.utterance->mel);
-    pass.one_more();
-    return {};
-  });
+  return for_each_index(
+      places.size(), options_.threads, options_.stop_requested, [&](std::size_t i) -> Status {
+        const Place& place = places[i];
+        STRATA_TRY(place.utterance->mel, source_.read_item_mel(*place.item));
+        if (place.utterance->absent.feature_frames > 0) {
+          STRATA_TRY(place.utterance->features, source_.read_features(*place.item));
+        }
+        if (place.sums != nullptr) *place.sums = sums_of(place.utterance->mel);
+        pass.one_more();
+        return {};
+      });
 }
 
 Status DatasetLoader::read_heldout() {
@@ -373,10 +379,11 @@ Status DatasetLoader::read_heldout() {
   source_.make_room(options_.memory - (fits ? heldout_bytes_ : 0));
   if (!fits) return {};
   std::vector<Utterance>& heldout = dataset_.heldout_;
-  return for_each_index(heldout.size(), options_.threads, [&](std::size_t i) -> Status {
-    STRATA_TRY(heldout[i].mel, source_.read_item_mel(*corpus().find(heldout[i].id)));
-    return {};
-  });
+  return for_each_index(
+      heldout.size(), options_.threads, options_.stop_requested, [&](std::size_t i) -> Status {
+        STRATA_TRY(heldout[i].mel, source_.read_item_mel(*corpus().find(heldout[i].id)));
+        return {};
+      });
 }
 
 Status DatasetLoader::measure_training_mels() {
@@ -390,18 +397,29 @@ Status DatasetLoader::measure_training_mels() {
     log_info("trainer", "measuring the mels of {} recordings{}", count,
              ranks > 1 ? fmt::format(", shared among {} ranks", ranks) : "");
   Pass pass(mine, !first());
-  STRATA_CHECK_OK(for_each_index(mine, options_.threads, [&](std::size_t i) -> Status {
-    const std::size_t index = i * ranks + rank;
-    const Item& item = *corpus().find(dataset_.train_[index].id);
-    STRATA_TRY(const at::Tensor mel, source_.read_item_mel(item));
-    sums_[index] = sums_of(mel);
-    source_.keep(item, mel);
-    pass.one_more();
-    return {};
-  }));
-  if (ranks == 1 || count == 0) return {};
+  return for_each_index(mine, options_.threads, options_.stop_requested,
+                        [&](std::size_t i) -> Status {
+                          const std::size_t index = i * ranks + rank;
+                          const Item& item = *corpus().find(dataset_.train_[index].id);
+                          STRATA_TRY(const at::Tensor mel, source_.read_item_mel(item));
+                          sums_[index] = sums_of(mel);
+                          source_.keep(item, mel);
+                          pass.one_more();
+                          return {};
+                        });
+}
+
+Status DatasetLoader::add_up() {
+  if (dataset_.resident_ || options_.ranks == nullptr || sums_.empty()) return {};
   // Exact: each number is one rank's.
-  return options_.ranks->all_reduce_sum(std::span(&sums_.front().count, 3 * count));
+  return options_.ranks->all_reduce_sum(std::span(&sums_.front().count, 3 * sums_.size()));
+}
+
+Result<bool> DatasetLoader::some_rank_stops() const {
+  double stopping = options_.stop_requested && options_.stop_requested() ? 1 : 0;
+  if (options_.ranks != nullptr)
+    STRATA_CHECK_OK(options_.ranks->all_reduce_sum(std::span(&stopping, 1)));
+  return stopping > 0;
 }
 
 Result<at::Tensor> mel_of(const Audio& sound, const MelFrontEnd& front) {

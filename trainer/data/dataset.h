@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -50,6 +51,8 @@ struct DatasetOptions {
   int threads = 1;                         // that compute mels in load()
   // They share the pass over a corpus that does not fit; rank 0 logs. None: one rank.
   Communicator* ranks = nullptr;
+  // Asked before every recording, from several threads. One rank's yes ends load() on all of them.
+  std::function<bool()> stop_requested{};
 };
 
 // Immutable after load; both lists are ordered by id. A training item that `extract` rejected is
@@ -70,6 +73,8 @@ class Dataset {
   [[nodiscard]] int mel_bands() const { return mel_bands_; }
   // 0 without features.
   [[nodiscard]] std::int64_t feature_width() const { return feature_width_; }
+  // load() was asked to stop: nothing in here is complete.
+  [[nodiscard]] bool was_stopped() const { return stopped_; }
   // Whether every utterance is whole.
   [[nodiscard]] bool is_resident() const { return resident_; }
   // Of those that are not. Lives as long as the dataset.
@@ -85,6 +90,7 @@ class Dataset {
   int mel_bands_ = 0;
   std::int64_t feature_width_ = 0;
   bool resident_ = true;
+  bool stopped_ = false;
   std::unique_ptr<UtteranceSource> source_{};
 };
 

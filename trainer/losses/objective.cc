@@ -136,7 +136,7 @@ Losses compute_losses(AcousticModel& model, const Batch& batch, const Draws& dra
   const AlignConfig& align = model.align();
 
   // ---- x_t between noise and speech, and what of the speech the model may see
-  const at::Tensor& x1 = batch.mel;                  // (B, N, mel), pads are 0
+  const at::Tensor& x1 = batch.mel;                  // (B, N, mel), pads are silence, or 0 (compat)
   const at::Tensor t = draws.time.view({-1, 1, 1});  // (B, 1, 1)
   const at::Tensor span = draws.span.unsqueeze(2);   // (B, N, 1)
   BackboneInput input;

@@ -114,10 +114,17 @@ TEST(HeldOutRecord, LossesOfOtherUtterancesAreRefused) {
   HeldOutRecord first(kTenUpdates, kIds);
   make_updates(first, 1, 5);
   HeldOutRecord other(kTenUpdates, {"a", "b", "c"});
-  const auto status = other.restore(first.tensors(), first.early_lines(), false);
+  const auto status = other.restore(first.tensors(), {}, false);
   ASSERT_FALSE(status.has_value());
   EXPECT_EQ(status.error().message,
             "the checkpoint has held-out losses of 2 utterances, the corpus holds out 3");
+  for (const std::vector<std::string>& ids :
+       std::vector<std::vector<std::string>>{{"a", "c"}, {"a"}, {"a", "b", "c"}, {"b", "a"}}) {
+    HeldOutRecord third(kTenUpdates, ids);
+    const auto refused = third.restore({}, first.early_lines(), false);
+    ASSERT_FALSE(refused.has_value()) << ids.size();
+    EXPECT_NE(refused.error().message.find("it is of another corpus"), std::string::npos);
+  }
   NamedTensors half = first.tensors();
   half.erase("held_out.updates");
   EXPECT_FALSE(other.restore(half, {}, false).has_value());

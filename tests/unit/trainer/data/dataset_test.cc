@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <torch/torch.h>
 
+#include <atomic>
 #include <mutex>
 
 #include "base/sha256.h"
@@ -263,6 +265,27 @@ TEST_F(DatasetOfTones, RanksOfDifferentMemoryTakeTheSameWay) {
       expect_same(*read, *whole);
     });
   }
+}
+
+// Where they fit and where they do not, asked at once and after some recordings.
+TEST_F(DatasetOfTones, OneRanksStopEndsTheReadingOnAllOfThem) {
+  const auto corpus = make_corpus();
+  for (const std::int64_t memory : {kNothing, kDatasetBytesMax}) {
+    for (const int after : {0, 1}) {
+      std::mutex mutex;
+      ThreadGang::run(3, [&](Communicator& rank) {
+        std::atomic<int> asked{0};
+        const auto stop = [&] { return rank.rank() == 1 && asked++ >= after; };
+        const auto read = Dataset::load(corpus, std::nullopt,
+                                        {.memory = memory, .ranks = &rank, .stop_requested = stop});
+        const std::scoped_lock lock(mutex);
+        ASSERT_TRUE(read.has_value()) << read.error().message;
+        EXPECT_TRUE(read->was_stopped());
+      });
+    }
+  }
+  EXPECT_FALSE(
+      Dataset::load(corpus, std::nullopt, {.stop_requested = [] { return false; }})->was_stopped());
 }
 
 TEST_F(DatasetOfTones, WhatIsDamagedAfterTheStartIsNamedWhenItIsMet) {
