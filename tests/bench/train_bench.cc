@@ -8,14 +8,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
-#include <map>
-#include <sstream>
 #include <string>
 
-#include "base/files.h"
 #include "base/torch/runtime.h"
 #include "base/torch/torch.h"
+#include "tests/bench/torch_bench.h"
 #include "trainer/collective/communicator.h"
 #include "trainer/models/acoustic_model.h"
 #include "trainer/training_loop.h"
@@ -23,61 +20,13 @@
 namespace strata::trainer {
 namespace {
 
-// As the peer has them: change both.
-struct Size {
-  const char* name = "";
-  std::int64_t dim = 0, depth = 0, heads = 0, text_dim = 0, batch = 0, hidden = 0;
-  std::int64_t text_layer = 0, speech_layer = 0;
-};
-constexpr Size kSizes[] = {
-    {.name = "tiny",
-     .dim = 64,
-     .depth = 2,
-     .heads = 2,
-     .text_dim = 64,
-     .batch = 2,
-     .hidden = 64,
-     .text_layer = 1,
-     .speech_layer = 2},
-    {.name = "middle",
-     .dim = 256,
-     .depth = 6,
-     .heads = 4,
-     .text_dim = 256,
-     .batch = 8,
-     .hidden = 512,
-     .text_layer = 3,
-     .speech_layer = 4},
-    {.name = "small",
-     .dim = 768,
-     .depth = 18,
-     .heads = 12,
-     .text_dim = 512,
-     .batch = 1,
-     .hidden = 2048,
-     .text_layer = 8,
-     .speech_layer = 12},
-};
-constexpr std::int64_t kFrames = 512;
 constexpr double kTeacherRatio = 50 / 93.75;  // teacher frames for each mel frame
 constexpr std::int64_t kTeacherWidth = 1024;
-constexpr std::int64_t kLetters = 80;
-constexpr std::int64_t kVocabulary = 78;
-constexpr std::int64_t kMel = 100;
 
 void need(const Status& status) {
   if (status) return;
   std::fprintf(stderr, "strata-bench-train: %s\n", status.error().message.c_str());
   std::exit(1);
-}
-
-// MiB of /proc/self/status.
-double memory(const std::string& field) {
-  std::istringstream lines(read_file("/proc/self/status").value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with(field + ":")) return std::stod(line.substr(field.size() + 1)) / 1024;
-  }
-  return 0;
 }
 
 std::vector<Utterance> made_up(std::int64_t count, std::int64_t frames) {
@@ -88,62 +37,11 @@ std::vector<Utterance> made_up(std::int64_t count, std::int64_t frames) {
     Utterance one{.id = fmt::format("u{:04}", i)};
     one.mel = torch::randn({frames, kMel});
     one.features = torch::randn({teacher, kTeacherWidth});
-    for (std::int64_t k = 0; k < kLetters; ++k) one.text.push_back((7 * i + 13 * k) % kVocabulary);
-    one.seconds = static_cast<double>(frames) * 256 / 24'000;
+    one.text = made_up_text(i);
+    one.seconds = static_cast<double>(frames) * kFrameSeconds;
     utterances.push_back(std::move(one));
   }
   return utterances;
-}
-
-// --- where the time goes: seconds of each operation by itself ---
-
-struct OpTime {
-  double seconds = 0;
-  std::int64_t calls = 0;
-};
-std::map<std::string, OpTime> op_times;
-// Of the operations called by those that are open. Of the loop's thread alone: on the CPU backward
-// runs there, too; batches are made by another one, which is not looked at.
-std::vector<double> inner_seconds;
-
-// Of the processor, so that other programs on the machine do not count: of this thread, or of all
-// threads.
-double processor_seconds(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-struct Running : at::ObserverContext {
-  double began = processor_seconds(CLOCK_THREAD_CPUTIME_ID);
-};
-
-std::unique_ptr<at::ObserverContext> begin_op(const at::RecordFunction&) {
-  inner_seconds.push_back(0);
-  return std::make_unique<Running>();
-}
-
-void end_op(const at::RecordFunction& op, at::ObserverContext* context) {
-  const double seconds =
-      processor_seconds(CLOCK_THREAD_CPUTIME_ID) - static_cast<Running*>(context)->began;
-  OpTime& time = op_times[op.name()];
-  time.seconds += seconds - inner_seconds.back();
-  ++time.calls;
-  inner_seconds.pop_back();
-  if (!inner_seconds.empty()) inner_seconds.back() += seconds;
-}
-
-void print_op_times() {
-  std::vector<std::pair<std::string, OpTime>> sorted(op_times.begin(), op_times.end());
-  std::ranges::sort(sorted, std::greater<>(), [](const auto& op) { return op.second.seconds; });
-  double all = 0;
-  for (const auto& [name, time] : sorted) all += time.seconds;
-  std::printf("%-44s %8s %8s %7s\n", "operation", "calls", "seconds", "share");
-  for (std::size_t i = 0; i < std::min<std::size_t>(32, sorted.size()); ++i) {
-    const auto& [name, time] = sorted[i];
-    std::printf("%-44.44s %8lld %8.3f %6.1f%%\n", name.c_str(), static_cast<long long>(time.calls),
-                time.seconds, 100 * time.seconds / all);
-  }
 }
 
 struct Wanted {
@@ -161,9 +59,7 @@ struct Wanted {
 };
 
 int run(const Wanted& wanted) {
-  const auto* found =
-      std::ranges::find_if(kSizes, [&](const Size& size) { return wanted.size == size.name; });
-  Size size = *found;
+  Size size = size_named(wanted.size);
   if (wanted.batch > 0) size.batch = wanted.batch;
   need(set_up_torch(wanted.threads));
   auto communicator = started_by_mpirun() ? make_mpi_communicator() : make_single_communicator();
@@ -171,13 +67,7 @@ int run(const Wanted& wanted) {
   const std::vector<Utterance> train = made_up(2 * size.batch, wanted.frames);
   const std::vector<Utterance> heldout = made_up(2, 16);  // short: no part of what is measured
   const double before = memory("VmRSS");
-  ModelConfig config;
-  config.dim = size.dim;
-  config.depth = size.depth;
-  config.heads = size.heads;
-  config.text_dim = size.text_dim;
-  config.vocabulary = kVocabulary;
-  config.mel = kMel;
+  ModelConfig config = model_config(size);
   if (wanted.unett) {  // as E2-TTS
     config.architecture = Architecture::kUnett;
     config.ff_mult = 4;
@@ -217,7 +107,7 @@ int run(const Wanted& wanted) {
                       busy_before = busy_now;
                       return {};
                     }});
-  if (wanted.profile) at::addThreadLocalCallback(at::RecordFunctionCallback(begin_op, end_op));
+  if (wanted.profile) OpTimes::start();
   const auto ending = loop.run();
   if (!ending) need(tl::unexpected(ending.error()));
   if ((*communicator)->rank() != 0) return 0;
@@ -233,7 +123,7 @@ int run(const Wanted& wanted) {
   std::printf("parameters            %10lld\n", static_cast<long long>(model.parameter_count()));
   std::printf("peak, MiB             %10.1f\n", memory("VmHWM"));
   std::printf("  above the start     %10.1f\n", memory("VmHWM") - before);
-  if (wanted.profile) print_op_times();
+  if (wanted.profile) OpTimes::print();
   return 0;
 }
 

@@ -10,6 +10,7 @@ front ends. What is not installed gets a stand-in:
   torch before 2.0      F.scaled_dot_product_attention, as its documentation gives it
   torchaudio, librosa,  nothing: mels and pinyin are not asked for
   rjieba, pypinyin
+  scipy                 nothing: torchdiffeq asks for it, for a solver that is not used
 
 f5_tts/model/__init__.py is left out: it imports the trainer. Everything else is the package's own
 code.
@@ -104,6 +105,13 @@ def load(folder):
     dit = importlib.import_module("f5_tts.model.backbones.dit")
     unett = importlib.import_module("f5_tts.model.backbones.unett")
     return dit.DiT, unett.UNetT
+
+
+def sampler():
+    """The package's class CFM, whose sample() integrates with torchdiffeq; load() comes first."""
+    stand_in("scipy")
+    stand_in("scipy.integrate", solve_ivp=None)
+    return importlib.import_module("f5_tts.model.cfm").CFM
 
 
 def pruned_grid(steps):
