@@ -2,14 +2,11 @@
 
 #include <algorithm>
 
+#include "trainer/models/fixed_sizes.h"
+
 namespace strata::trainer {
 namespace {
 
-constexpr std::int64_t kTimeWidth = 256;  // sines and cosines
-constexpr std::int64_t kTextKernel = 7;
-constexpr std::int64_t kPositionKernel = 31;
-constexpr std::int64_t kPositionGroups = 16;
-constexpr std::int64_t kHeadKernel = 3;
 constexpr double kFloatBytes = 4;
 
 // Fitted to the peaks in memory_estimate_test.cc: passing gradients and copies beside what is kept

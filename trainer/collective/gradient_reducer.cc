@@ -83,7 +83,7 @@ void GradientReducer::start(std::int64_t passes) {
     for (std::size_t bucket = first; bucket < end; ++bucket) ++missing_[bucket];
   }
   sent_ = 0;
-  sent_well_ = {};
+  send_status_ = {};
 }
 
 void GradientReducer::arrived(std::size_t index, const at::Tensor& gradient) {
@@ -101,15 +101,15 @@ void GradientReducer::arrived(std::size_t index, const at::Tensor& gradient) {
     for (std::size_t bucket = first; bucket < end; ++bucket) --missing_[bucket];
     while (sent_ < missing_.size() && missing_[sent_] == 0) send(sent_);
   }
-  if (sent_well_) sent_well_ = communicator_.advance();
+  if (send_status_) send_status_ = communicator_.advance();
 }
 
 void GradientReducer::send(std::size_t bucket) {
   const std::int64_t begin = static_cast<std::int64_t>(bucket) * bucket_;
   const std::int64_t size = std::min(bucket_, parameters_.total() - begin);
   float* data = parameters_.gradients().data_ptr<float>() + begin;
-  if (sent_well_)
-    sent_well_ = communicator_.begin_sum(std::span(data, static_cast<std::size_t>(size)));
+  if (send_status_)
+    send_status_ = communicator_.begin_sum(std::span(data, static_cast<std::size_t>(size)));
   ++sent_;
 }
 
@@ -120,7 +120,7 @@ Status GradientReducer::finish() {
   }
   if (communicator_.size() == 1) return {};
   while (sent_ < missing_.size()) send(sent_);
-  STRATA_CHECK_OK(sent_well_);
+  STRATA_CHECK_OK(send_status_);
   return communicator_.finish_sums();
 }
 

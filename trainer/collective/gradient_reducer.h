@@ -73,7 +73,7 @@ class GradientReducer {
   std::vector<std::int64_t> times_{};    // that a piece arrived, since start()
   std::vector<std::int64_t> missing_{};  // pieces of a bucket that have not arrived for good
   std::size_t sent_ = 0;                 // buckets
-  Status sent_well_{};                   // of what was sent
+  Status send_status_{};                 // of what was sent
 };
 
 }  // namespace strata::trainer

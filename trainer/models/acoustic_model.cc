@@ -4,6 +4,7 @@
 #include "base/torch/guard.h"
 #include "trainer/models/activations.h"
 #include "trainer/models/dit.h"
+#include "trainer/models/fixed_sizes.h"
 #include "trainer/models/unett.h"
 
 namespace strata::trainer {
@@ -37,9 +38,9 @@ Aligner::Aligner(std::int64_t dim, std::int64_t hidden, std::int64_t width, std:
       last_(nullptr),
       first_norm_(nullptr),
       second_norm_(nullptr) {
-  first_ = register_module("conv1", conv(dim, hidden, 3, stride));
+  first_ = register_module("conv1", conv(dim, hidden, kHeadKernel, stride));
   first_norm_ = register_module("norm1", whole_norm(hidden));
-  second_ = register_module("conv2", conv(hidden, hidden, 3));
+  second_ = register_module("conv2", conv(hidden, hidden, kHeadKernel));
   second_norm_ = register_module("norm2", whole_norm(hidden));
   last_ = register_module("conv3", conv(hidden, width, 1));
 }

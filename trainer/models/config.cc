@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/fields.h"
+#include "trainer/models/fixed_sizes.h"
 
 namespace strata::trainer {
 namespace {
@@ -65,8 +66,9 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
                  "is a switch of masks: upstream");
   fields.require(config.dim_head % 2 == 0, "dim_head",
                  "must be even: rotation turns pairs of channels");
-  fields.require(config.dim % 16 == 0, "dim",
-                 "must be a multiple of 16, the groups of the position convolution");
+  fields.require(config.dim % kPositionGroups == 0, "dim",
+                 fmt::format("must be a multiple of {}, the groups of the position convolution",
+                             kPositionGroups));
   fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim",
                  "must be even: half sines, half cosines");
   fields.require(dit || !config.long_skip, "long_skip",

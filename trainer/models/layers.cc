@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "trainer/models/activations.h"
+#include "trainer/models/fixed_sizes.h"
 #include "trainer/models/fused.h"
 #include "trainer/models/precision.h"
 #include "trainer/models/recompute.h"
@@ -11,13 +12,10 @@
 namespace strata::trainer {
 namespace {
 
-constexpr std::int64_t kTimeFrequencies = 128;
+constexpr std::int64_t kTimeFrequencies = kTimeWidth / 2;
 constexpr double kTimeScale = 1000;
 constexpr double kWaveBase = 10000;
 constexpr double kNormEpsilon = 1e-6;
-constexpr std::int64_t kTextKernel = 7;
-constexpr std::int64_t kPositionKernel = 31;
-constexpr std::int64_t kPositionGroups = 16;
 
 torch::nn::Conv1d convolution(std::int64_t channels, std::int64_t kernel, std::int64_t groups) {
   return torch::nn::Conv1d(
@@ -39,7 +37,7 @@ at::Tensor exact(const at::Tensor& x, F f) {
 }  // namespace
 
 TimeEmbedding::TimeEmbedding(std::int64_t dim)
-    : first_(adopt(*this, "time_mlp.0", torch::nn::Linear(2 * kTimeFrequencies, dim))),
+    : first_(adopt(*this, "time_mlp.0", torch::nn::Linear(kTimeWidth, dim))),
       second_(adopt(*this, "time_mlp.2", torch::nn::Linear(dim, dim))) {}
 
 at::Tensor TimeEmbedding::sinusoids(const at::Tensor& time) {

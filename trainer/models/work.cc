@@ -1,14 +1,11 @@
 #include "trainer/models/work.h"
 
+#include "trainer/models/fixed_sizes.h"
+
 namespace strata::trainer {
 namespace {
 
 constexpr double kPerProduct = 2;
-constexpr double kTimeWidth = 256;
-constexpr double kTextKernel = 7;
-constexpr double kPositionKernel = 31;
-constexpr double kPositionGroups = 16;
-constexpr double kHeadKernel = 3;
 
 // Of a head over so many of its frames.
 double head(double dim, double hidden, double width, double frames) {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "trainer/models/acoustic_model.h"
+#include "tests/unit/trainer/synthetic.h"
 
 namespace strata::trainer {
 namespace {
@@ -34,17 +34,11 @@ double weights_times(const torch::nn::Module& module,
 }
 
 ModelConfig some_model(Architecture architecture) {
-  ModelConfig config;
+  ModelConfig config = tiny_config();
   config.architecture = architecture;
-  config.dim = 48;
+  config.dim = 48;  // other than that of all heads
   config.depth = 5;
-  config.heads = 2;
-  config.dim_head = 16;
   config.ff_mult = 3;
-  config.mel = 10;
-  config.vocabulary = 7;
-  config.text_dim = 24;
-  config.conv_layers = 2;
   config.long_skip = architecture == Architecture::kDit;
   return config;
 }
