@@ -307,6 +307,10 @@ ForwardShape forward_of(const Read& read, const std::vector<std::size_t>& batch)
   return shape;
 }
 
+PassOptions pass_of(const TrainOptions& options) {
+  return {.recompute = options.recompute, .bfloat16 = options.precision == Precision::kBfloat16};
+}
+
 class BatchSurvey {
  public:
   explicit BatchSurvey(const Read& read) : read_(read) {}
@@ -314,7 +318,7 @@ class BatchSurvey {
   void look(const std::vector<std::size_t>& batch) {
     const ForwardShape shape = forward_of(read_, batch);
     const double cost = kept_for_backward(read_.settings.model, read_.settings.align, shape,
-                                          read_.config.options.recompute);
+                                          pass_of(read_.config.options));
     ++looked;
     if (cost > most_) facts.costliest = shape;
     most_ = std::max(most_, cost);
@@ -452,9 +456,9 @@ MemoryEstimate check_memory(const Read& read, const ForwardShape& shape, const C
                             Findings& findings) {
   const auto room =
       static_cast<double>(read.config.loading.memory.value_or(read.options.corpus_room));
-  const MemoryEstimate memory = estimate_memory(
-      read.settings.model, read.settings.align, shape, read.config.options.recompute,
-      {.corpus = held_bytes(corpus, room), .batches = batches_bytes(read, shape)});
+  const MemoryEstimate memory =
+      estimate_memory(read.settings.model, read.settings.align, shape, pass_of(read.config.options),
+                      {.corpus = held_bytes(corpus, room), .batches = batches_bytes(read, shape)});
   const MachineMemory& machine = read.options.machine;
   const auto here = static_cast<double>(read.options.ranks_here);
   const std::string advice =

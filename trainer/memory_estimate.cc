@@ -10,10 +10,13 @@ namespace {
 constexpr double kFloatBytes = 4;
 
 // Fitted to the peaks in memory_estimate_test.cc: passing gradients and copies beside what is kept
-// for them; gradients and reordered copies of the largest parameter; libraries and their buffers.
-constexpr double kKeptShare = 1.33;
-constexpr double kWidestShare = 3.3;
-constexpr double kProgramBytes = 200 << 20;
+// for them, in float32 and in bfloat16; gradients of the largest parameter; libraries and their
+// buffers.
+constexpr double kKeptShare = 1.07;
+constexpr double kKeptShareOfBfloat16 = 0.82;
+constexpr double kWidestShare = 0.75;
+constexpr double kProgramBytes = 140 << 20;
+constexpr double kBfloat16Bytes = 2;
 // Of a float for each pair of frames and each head, where keys are hidden.
 constexpr double kHiddenKeysShare = 0.75;
 
@@ -65,8 +68,8 @@ double block_floats(const ModelConfig& m, std::int64_t frames) {
   // Queries, keys, values and what they give; the feed-forward before and after its GELU.
   double floats = 4 * inner + 2 * wide;
   if (m.architecture == Architecture::kDit) {
-    // The input, the middle, both of them normal and modulated, and what the gates multiply.
-    floats += 8 * d;
+    // The input, the middle, what their modulated norms give, and what the gates multiply.
+    floats += 6 * d;
   } else {
     // The input, the middle, both of them normal and scaled; half of the layers join a skip.
     floats += 6 * d + (m.skip == SkipConnection::kConcat ? 1.5 * d : 0);
@@ -109,13 +112,13 @@ std::int64_t head_parameters(const ModelConfig& m, const AlignConfig& align) {
 }
 
 double kept_for_backward(const ModelConfig& m, const AlignConfig& align, const ForwardShape& shape,
-                         bool recompute) {
+                         const PassOptions& pass) {
   const double block = block_floats(m, shape.frames);
   const double text = text_block_floats(m);
   const auto depth = static_cast<double>(m.depth);
   const auto convolutions = static_cast<double>(m.conv_layers);
   double floats = other_floats(m);
-  if (recompute) {
+  if (pass.recompute) {
     // The input of every block, and all of the one that is made again.
     floats += depth * static_cast<double>(m.dim) + convolutions * static_cast<double>(m.text_dim);
     floats += std::max(block, m.conv_layers > 0 ? text : 0);
@@ -134,7 +137,8 @@ double kept_for_backward(const ModelConfig& m, const AlignConfig& align, const F
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& align,
-                               const ForwardShape& shape, bool recompute, const HeldBytes& held) {
+                               const ForwardShape& shape, const PassOptions& pass,
+                               const HeldBytes& held) {
   const std::int64_t backbone = backbone_parameters(model);
   MemoryEstimate memory{.parameters = backbone + head_parameters(model, align)};
   memory.weights = kFloatBytes * static_cast<double>(memory.parameters);
@@ -146,8 +150,11 @@ MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& alig
   memory.held = held;
   memory.program = kProgramBytes;
   memory.activations =
-      kKeptShare * kept_for_backward(model, align, shape, recompute) +
+      (pass.bfloat16 ? kKeptShareOfBfloat16 : kKeptShare) *
+          kept_for_backward(model, align, shape, pass) +
       kWidestShare * kFloatBytes * static_cast<double>(widest_parameter(model, align));
+  // torch keeps the weights that it has rounded until the forward pass has ended.
+  if (pass.bfloat16) memory.activations += kBfloat16Bytes * static_cast<double>(memory.parameters);
   return memory;
 }
 

@@ -1,5 +1,5 @@
 // How much memory a training run needs, told from its sizes alone. The parameters are exact; what a
-// forward and backward pass needs beside them is an estimate whose two coefficients were fitted to
+// forward and backward pass needs beside them is an estimate whose coefficients were fitted to
 // measured peaks (docs/models.md, "Memory before training", with its errors).
 #pragma once
 
@@ -21,9 +21,14 @@ struct ForwardShape {
   std::int64_t teacher_frames = 0;  // of the longest; 0 without a speech head
 };
 
-// Bytes of float32 that the forward pass keeps for the backward pass.
+struct PassOptions {
+  bool recompute = false;
+  bool bfloat16 = false;
+};
+
+// Bytes that the forward pass keeps for the backward pass, as if all of them were float32.
 [[nodiscard]] double kept_for_backward(const ModelConfig& model, const AlignConfig& align,
-                                       const ForwardShape& shape, bool recompute);
+                                       const ForwardShape& shape, const PassOptions& pass);
 
 // Bytes of data that a rank holds.
 struct HeldBytes {
@@ -54,7 +59,7 @@ struct MemoryEstimate {
 };
 
 [[nodiscard]] MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& align,
-                                             const ForwardShape& shape, bool recompute,
+                                             const ForwardShape& shape, const PassOptions& pass,
                                              const HeldBytes& held);
 
 }  // namespace strata::trainer
