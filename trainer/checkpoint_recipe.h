@@ -27,15 +27,17 @@ inline constexpr std::array<std::string_view, 5> kNoPartOfTheResult{
 
 // The value in JSON at which the parameter means what its absence means. Those of `neutral:` in
 // sweeps/pipelines/tts_alignment.yaml that `train` reads are all here; a test compares.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kNeutral{
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kNeutral{
     {{"align.skip_dropped", R"("never")"},
      {"align.speech.more", "null"},
      {"align.text.more", "null"},
      {"align.warmup", "0"},
      {"model.attention_mask", "false"},
+     {"model.average_upsampling", "false"},
      {"model.long_skip", "false"},
      {"model.masks", R"("original")"},
      {"model.model", R"("dit")"},
+     {"model.qk_norm", "null"},
      {"train.batch_frames", "null"},
      {"train.compat.repeated_order", "false"},
      {"train.compat.zero_padding", "false"},

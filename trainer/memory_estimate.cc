@@ -24,7 +24,7 @@ std::int64_t linear(std::int64_t from, std::int64_t to) { return from * to + to;
 
 std::int64_t attention(const ModelConfig& m) {
   const std::int64_t inner = m.heads * m.dim_head;
-  return 3 * linear(m.dim, inner) + linear(inner, m.dim);
+  return 3 * linear(m.dim, inner) + linear(inner, m.dim) + (m.qk_norm ? 2 * m.dim_head : 0);
 }
 
 std::int64_t feed_forward(const ModelConfig& m) {
@@ -67,6 +67,7 @@ double block_floats(const ModelConfig& m, std::int64_t frames) {
   const double wide = d * static_cast<double>(m.ff_mult);
   // Queries, keys, values and what they give; the feed-forward before and after its GELU.
   double floats = 4 * inner + 2 * wide;
+  if (m.qk_norm) floats += 2 * inner;  // queries and keys before it
   if (m.architecture == Architecture::kDit) {
     // The input, the middle, what their modulated norms give, and what the gates multiply.
     floats += 6 * d;

@@ -53,8 +53,9 @@ void fill_probe_parameters(torch::nn::Module& model) {
     if (wide <= 1) {
       const std::size_t dot = name.rfind('.');
       const std::string_view owner = std::string_view(name).substr(0, dot);
-      const bool norm =
-          owner.ends_with(".norm") || owner.ends_with(".norm1") || owner.ends_with(".norm2");
+      const bool norm = owner.ends_with(".norm") || owner.ends_with(".norm1") ||
+                        owner.ends_with(".norm2") || owner.ends_with(".q_norm") ||
+                        owner.ends_with(".k_norm");
       const bool gain = (norm && name.ends_with(".weight")) || name.ends_with(".g");
       values = 0.1 * values + (gain ? 1.0 : 0.0);
     } else {

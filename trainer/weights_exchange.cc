@@ -215,11 +215,13 @@ Object arguments_of(const ModelConfig& model) {
                    {"text_num_embeds", model.vocabulary},
                    {"text_dim", model.text_dim},
                    {"text_mask_padding", model.text_mask_padding},
+                   {"qk_norm", model.qk_norm ? Value("rms_norm") : Value()},
                    {"conv_layers", model.conv_layers},
                    {"pe_attn_head", model.pe_attn_heads ? Value(*model.pe_attn_heads) : Value()},
                    {"attn_mask_enabled", model.attention_mask}};
   if (model.architecture == Architecture::kDit) {
     arguments.emplace("long_skip_connection", model.long_skip);
+    arguments.emplace("text_embedding_average_upsampling", model.average_upsampling);
   } else {
     const Value described = to_value(model);
     arguments.emplace("skip_connect_type", *described.find("skip"));

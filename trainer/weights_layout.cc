@@ -47,9 +47,6 @@ std::string named(const std::vector<std::string>& names) {
 
 // A part of the model that we do not have and that explains a key.
 std::string_view foreign_part(std::string_view key) {
-  if (key.find(".q_norm.") != std::string_view::npos ||
-      key.find(".k_norm.") != std::string_view::npos)
-    return "a model with qk_norm, which is not supported";
   if (key.find("audio_embed.") != std::string_view::npos ||
       key.find("_c.") != std::string_view::npos)
     return "an MMDiT, which is not supported";
@@ -65,8 +62,8 @@ Result<Object> sizes_of(const Shapes& parameters, std::int64_t dim_head) {
   STRATA_TRY(const std::int64_t rows, extent(parameters, "text_embed.text_embed.weight", 0));
   STRATA_TRY(const std::int64_t text_dim, extent(parameters, "text_embed.text_embed.weight", 1));
   STRATA_TRY(const std::int64_t mel, extent(parameters, "proj_out.weight", 0));
-  STRATA_TRY(const std::int64_t inner,
-             extent(parameters, first + (dit ? "attn.to_q.weight" : "2.to_q.weight"), 0));
+  const std::string attention = first + (dit ? "attn." : "2.");
+  STRATA_TRY(const std::int64_t inner, extent(parameters, attention + "to_q.weight", 0));
   STRATA_TRY(const std::int64_t wide,
              extent(parameters, first + (dit ? "ff.ff.0.0.weight" : "4.ff.0.0.weight"), 0));
   if (dim < 1 || wide % dim != 0)
@@ -75,17 +72,19 @@ Result<Object> sizes_of(const Shapes& parameters, std::int64_t dim_head) {
     return fail(ErrorCode::kInvalid, "attention of {} channels is no whole number of heads of {}",
                 inner, dim_head);
   }
-  return Object{{"model", dit ? "dit" : "unett"},
-                {"dim", dim},
-                {"depth", count_numbered(parameters, blocks)},
-                {"heads", inner / dim_head},
-                {"dim_head", dim_head},
-                {"ff_mult", wide / dim},
-                {"mel", mel},
-                {"vocab", rows - 1},
-                {"text_dim", text_dim},
-                {"conv_layers", count_numbered(parameters, "text_embed.text_blocks.")},
-                {"long_skip", parameters.contains("long_skip_connection.weight")}};
+  return Object{
+      {"model", dit ? "dit" : "unett"},
+      {"dim", dim},
+      {"depth", count_numbered(parameters, blocks)},
+      {"heads", inner / dim_head},
+      {"dim_head", dim_head},
+      {"ff_mult", wide / dim},
+      {"mel", mel},
+      {"vocab", rows - 1},
+      {"text_dim", text_dim},
+      {"conv_layers", count_numbered(parameters, "text_embed.text_blocks.")},
+      {"qk_norm", parameters.contains(attention + "q_norm.weight") ? Value("rms_norm") : Value()},
+      {"long_skip", parameters.contains("long_skip_connection.weight")}};
 }
 
 }  // namespace
@@ -130,6 +129,8 @@ Result<ModelConfig> config_of_shapes(const Shapes& parameters,
                              2 * rotary_pairs.value_or(0)));
   STRATA_TRY(Object model, sizes_of(parameters, dim_head));
   assumed.emplace("text_mask_padding", fields.flag("text_mask_padding", v1));
+  if (model.at("model") == Value("dit"))
+    assumed.emplace("average_upsampling", fields.flag("average_upsampling", false));
   const Value* rotated = choices.find("pe_attn_heads");
   const bool all = rotated == nullptr ? v1 : rotated->is_null();
   if (rotated != nullptr) fields.child("pe_attn_heads");

@@ -45,6 +45,7 @@ struct CheckpointKeys {
 // rotary buffer where there is one. `choices` says what shapes cannot:
 //   generation         "v0" (also E2-TTS), "v1" or "adma": the defaults of the next three
 //   text_mask_padding  false, true, false
+//   average_upsampling false
 //   pe_attn_heads      1, null (all), 1
 //   masks              original, upstream, original
 //   attention_mask     false

@@ -43,6 +43,7 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
   config.text_dim = size_field(fields, "text_dim", dit ? 512 : config.mel);
   config.conv_layers = size_field(fields, "conv_layers", dit ? 4 : 0, 0, kDepthMax);
   config.text_mask_padding = fields.flag("text_mask_padding", config.text_mask_padding);
+  config.average_upsampling = fields.flag("average_upsampling", config.average_upsampling);
   config.long_skip = fields.flag("long_skip", config.long_skip);
   config.dropout = fields.number("dropout", config.dropout);
   // An absent pe_attn_heads means the shipped default 1, an explicit null means all heads.
@@ -55,6 +56,9 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
     fields.require(*config.pe_attn_heads <= config.heads, "pe_attn_heads",
                    "there are not so many heads");
   }
+  config.qk_norm = fields.text("qk_norm", "") == "rms_norm";
+  fields.require(config.qk_norm || fields.child("qk_norm") == nullptr, "qk_norm",
+                 "expected rms_norm or null");
   const std::string skip = fields.choice("skip", {"concat", "add", "none"}, "concat");
   config.skip = skip == "concat" ? SkipConnection::kConcat
                 : skip == "add"  ? SkipConnection::kAdd
@@ -71,6 +75,10 @@ Result<ModelConfig> read_model_config(const Value& value, const std::string& whe
                              kPositionGroups));
   fields.require(config.conv_layers == 0 || config.text_dim % 2 == 0, "text_dim",
                  "must be even: half sines, half cosines");
+  fields.require(dit || !config.average_upsampling, "average_upsampling",
+                 "is a switch of model: dit; the text encoder of a unett has none");
+  fields.require(config.text_mask_padding || !config.average_upsampling, "average_upsampling",
+                 "needs text_mask_padding: true, which tells tokens from filler");
   fields.require(dit || !config.long_skip, "long_skip",
                  "is a switch of model: dit; how a unett joins its skips is \"skip\"");
   fields.require(!dit || config.skip == SkipConnection::kConcat, "skip",
@@ -95,7 +103,9 @@ Value to_value(const ModelConfig& config) {
                 {"text_dim", config.text_dim},
                 {"conv_layers", config.conv_layers},
                 {"text_mask_padding", config.text_mask_padding},
+                {"average_upsampling", config.average_upsampling},
                 {"pe_attn_heads", config.pe_attn_heads ? Value(*config.pe_attn_heads) : Value()},
+                {"qk_norm", config.qk_norm ? Value("rms_norm") : Value()},
                 {"long_skip", config.long_skip},
                 {"skip", name_of(config.skip)},
                 {"masks", config.masks == Masks::kUpstream ? "upstream" : "original"},

@@ -38,8 +38,14 @@ struct ModelConfig {
   // ConvNeXtV2 blocks of the text encoder; 0: bare embedding without positions.
   std::int64_t conv_layers = 4;
   bool text_mask_padding = false;
+  // DiT with text_mask_padding: the encoded text is spread over the frames, each token over as many
+  // as any other, instead of standing in the first ones.
+  bool average_upsampling = false;
   // How many heads are rotated; nothing: all of them.
   std::optional<std::int64_t> pe_attn_heads = 1;
+  // Queries and keys of every head are divided by their root mean square before they are rotated,
+  // and have gains: "rms_norm".
+  bool qk_norm = false;
   bool long_skip = false;
   SkipConnection skip = SkipConnection::kConcat;
   Masks masks = Masks::kOriginal;

@@ -286,6 +286,27 @@ struct ResponseNorm : torch::autograd::Function<ResponseNorm> {
   }
 };
 
+struct RootNorm : torch::autograd::Function<RootNorm> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon) {
+    const at::Tensor wide = x.to(weight.scalar_type());
+    const at::Tensor inverse = (wide.square().mean(-1, true) + epsilon).rsqrt();  // (..., 1)
+    context->save_for_backward({x, weight, inverse});
+    return (wide * inverse).mul_(weight).to(x.scalar_type());
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& weight = saved[1];
+    const at::Tensor normal = saved[0].to(weight.scalar_type()) * saved[2];   // (..., C)
+    const at::Tensor g = gradients[0].to(weight.scalar_type());               // (..., C)
+    const at::Tensor dweight = (g * normal).flatten(0, -2).sum(0);            // (C)
+    const at::Tensor dnormal = g * weight;                                    // (..., C)
+    const at::Tensor along = (dnormal * normal).mean(-1, true);               // (..., 1)
+    const at::Tensor dx = dnormal.addcmul(normal, along, -1).mul_(saved[2]);  // (..., C)
+    return {dx.to(saved[0].scalar_type()), dweight, {}};
+  }
+};
+
 struct DepthwiseConvolution : torch::autograd::Function<DepthwiseConvolution> {
   static at::Tensor convolved(const at::Tensor& x, const at::Tensor& rows, const at::Tensor& bias) {
     at::Tensor y = at::empty_like(x);
@@ -339,6 +360,10 @@ at::Tensor gated_sum(const at::Tensor& x, const at::Tensor& gate, const at::Tens
 at::Tensor response_norm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                          double epsilon) {
   return ResponseNorm::apply(x, gamma, beta, epsilon);
+}
+
+at::Tensor root_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  return RootNorm::apply(x, weight, epsilon);
 }
 
 at::Tensor depthwise_convolution(const at::Tensor& x, const at::Tensor& weight,

@@ -22,6 +22,10 @@ namespace strata::trainer {
 [[nodiscard]] at::Tensor response_norm(const at::Tensor& x, const at::Tensor& gamma,
                                        const at::Tensor& beta, double epsilon);
 
+// x / sqrt(mean(x^2) + epsilon) * weight over the last dimension, in the precision of the weight
+// and given in that of x. x (..., C), weight (C).
+[[nodiscard]] at::Tensor root_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+
 // Every channel convolved over time with its own odd kernel, 0 beyond both ends: x (B, N, C),
 // weight (C, 1, K), bias (C) -> (B, N, C).
 [[nodiscard]] at::Tensor depthwise_convolution(const at::Tensor& x, const at::Tensor& weight,

@@ -79,6 +79,7 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& x) {
 
 TextEmbedding::TextEmbedding(const ModelConfig& config)
     : mask_padding_(config.text_mask_padding),
+      upsamples_(config.average_upsampling),
       rows_(config.architecture == Architecture::kDit && config.masks == Masks::kUpstream
                 ? kUpstreamRows
                 : kRows),
@@ -118,7 +119,14 @@ at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, b
   at::Tensor x = embedding_(ids);  // (B, N, C)
   if (!blocks_.empty()) x = x + positions(width_, frames, rows_).to(x.options());
   if (hidden.defined()) x = x.masked_fill(hidden, 0);
-  if (blocks_.empty()) return x;
+  if (!blocks_.empty()) x = encode(x, filler, recompute);
+  if (!upsamples_) return x;
+  const at::Tensor tokens = filler.squeeze(2).logical_not().sum(1);  // (B)
+  return average_upsampled(x, tokens,
+                           shown.defined() ? shown.sum(1) : at::full_like(tokens, frames));
+}
+
+at::Tensor TextEmbedding::encode(at::Tensor x, const at::Tensor& filler, bool recompute) {
   if (mask_padding_) x = x.masked_fill(filler, 0);
   for (const auto& block : blocks_) {
     const auto run = [this, block, filler](const at::Tensor& h, const at::Tensor&) {
@@ -128,6 +136,20 @@ at::Tensor TextEmbedding::forward(const at::Tensor& text, std::int64_t frames, b
     x = recompute ? recomputed(run, x, x.new_zeros({0}).requires_grad_()) : run(x, {});
   }
   return x;
+}
+
+at::Tensor average_upsampled(const at::Tensor& x, const at::Tensor& tokens,
+                             const at::Tensor& frames) {
+  const at::Tensor of = tokens.clamp_min(1).unsqueeze(1);          // (B, 1)
+  const at::Tensor each = frames.unsqueeze(1).div(of, "floor");    // (B, 1): of a row at least
+  const at::Tensor even = of - frames.unsqueeze(1).remainder(of);  // (B, 1): rows without one more
+  const at::Tensor place = at::arange(x.size(1), at::kLong).unsqueeze(0);  // (1, N)
+  const at::Tensor after = place - even * each;                            // (B, N)
+  const at::Tensor row = at::where(after < 0, place.div(each.clamp_min(1), "floor"),
+                                   even + after.div(each + 1, "floor"));  // (B, N)
+  const at::Tensor taken = (place < frames.unsqueeze(1)).logical_and(tokens.unsqueeze(1) > 0);
+  const at::Tensor index = row.masked_fill(taken.logical_not(), 0).unsqueeze(2).expand_as(x);
+  return x.gather(1, index).masked_fill(taken.logical_not().unsqueeze(2), 0);
 }
 
 InputEmbedding::InputEmbedding(const ModelConfig& config)
@@ -204,6 +226,11 @@ at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t he
   return Rotation::apply(x, table.cos, table.sin, heads);
 }
 
+HeadNorm::HeadNorm(std::int64_t dim_head)
+    : weight_(register_parameter("weight", torch::ones({dim_head}))) {}
+
+at::Tensor HeadNorm::forward(const at::Tensor& x) { return root_norm(x, weight_, kNormEpsilon); }
+
 Attention::Attention(const ModelConfig& config)
     : heads_(config.heads),
       dim_head_(config.dim_head),
@@ -212,15 +239,23 @@ Attention::Attention(const ModelConfig& config)
       query_(register_module("to_q", torch::nn::Linear(config.dim, heads_ * dim_head_))),
       key_(register_module("to_k", torch::nn::Linear(config.dim, heads_ * dim_head_))),
       value_(register_module("to_v", torch::nn::Linear(config.dim, heads_ * dim_head_))),
-      out_(adopt(*this, "to_out.0", torch::nn::Linear(heads_ * dim_head_, config.dim))) {}
+      out_(nullptr) {
+  if (config.qk_norm) {
+    query_norm_ = register_module("q_norm", std::make_shared<HeadNorm>(dim_head_));
+    key_norm_ = register_module("k_norm", std::make_shared<HeadNorm>(dim_head_));
+  }
+  out_ = adopt(*this, "to_out.0", torch::nn::Linear(heads_ * dim_head_, config.dim));
+}
 
 at::Tensor Attention::forward(const at::Tensor& x, const RotaryTable& table, const at::Tensor& mask,
                               const Dropout& dropout) {
-  const auto split = [&](const at::Tensor& h) {  // (B, N, H*d) -> (B, H, N, d)
-    return h.view({h.size(0), h.size(1), heads_, dim_head_}).transpose(1, 2);
+  const auto split = [&](const at::Tensor& h,  // (B, N, H*d) -> (B, H, N, d)
+                         const std::shared_ptr<HeadNorm>& norm = {}) {
+    const at::Tensor heads = h.view({h.size(0), h.size(1), heads_, dim_head_});
+    return (norm ? norm->forward(heads) : heads).transpose(1, 2);
   };
-  const at::Tensor q = rotate(split(linear(query_, x)), table, rotated_heads_);
-  const at::Tensor k = rotate(split(linear(key_, x)), table, rotated_heads_);
+  const at::Tensor q = rotate(split(linear(query_, x), query_norm_), table, rotated_heads_);
+  const at::Tensor k = rotate(split(linear(key_, x), key_norm_), table, rotated_heads_);
   const at::Tensor v = split(linear(value_, x));
   std::optional<at::Tensor> keys;
   if (mask.defined() && hides_keys_)

@@ -62,6 +62,8 @@ class TextEmbedding : public torch::nn::Module {
   explicit TextEmbedding(const ModelConfig& config);
   // (B, T) ids padded with -1 -> (B, frames, text_dim). Longer texts are cut to `frames`. `shown`
   // (B, frames) bool or undefined: the other frames have no text, not even filler, and no position.
+  // With ModelConfig::average_upsampling the tokens of each text are spread over its `shown`
+  // frames.
   at::Tensor forward(const at::Tensor& text, std::int64_t frames, bool drop_text,
                      const at::Tensor& shown, bool recompute);
   // (frames, width) float32; frames past the table's end share its last row.
@@ -70,12 +72,22 @@ class TextEmbedding : public torch::nn::Module {
   static constexpr std::int64_t kUpstreamRows = 8192;  // DiT with Masks::kUpstream
 
  private:
+  at::Tensor encode(at::Tensor x, const at::Tensor& filler, bool recompute);
+
   bool mask_padding_;
+  bool upsamples_;
   std::int64_t rows_;
   std::int64_t width_;
   torch::nn::Embedding embedding_;
   std::vector<std::shared_ptr<ConvNextBlock>> blocks_;
 };
+
+// Spreads the first `tokens` rows of each x over its first `frames` rows, in their order; the rest
+// is 0. Each row takes floor(frames / tokens) frames, and so many of the last ones, as that leaves
+// over, one more: 3 tokens in 8 frames are 1 1 2 2 2 3 3 3. x (B, N, C); tokens, frames (B) long,
+// with tokens <= frames <= N; without tokens all is 0.
+[[nodiscard]] at::Tensor average_upsampled(const at::Tensor& x, const at::Tensor& tokens,
+                                           const at::Tensor& frames);
 
 // x_t, condition and text side by side -> (B, N, dim), plus a convolution that knows where a frame
 // stands.
@@ -99,6 +111,16 @@ struct RotaryTable {
 // Rotates adjacent channel pairs of x (B, H, N, d) in the first `heads` heads; the others pass.
 [[nodiscard]] at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::int64_t heads);
 
+// x / sqrt(mean(x^2) + 1e-6) * weight over the channels of one head.
+class HeadNorm : public torch::nn::Module {
+ public:
+  explicit HeadNorm(std::int64_t dim_head);
+  at::Tensor forward(const at::Tensor& x);  // (B, N, H, d)
+
+ private:
+  at::Tensor weight_;
+};
+
 class Attention : public torch::nn::Module {
  public:
   explicit Attention(const ModelConfig& config);
@@ -110,7 +132,9 @@ class Attention : public torch::nn::Module {
  private:
   std::int64_t heads_, dim_head_, rotated_heads_;
   bool hides_keys_;
-  torch::nn::Linear query_, key_, value_, out_;
+  torch::nn::Linear query_, key_, value_;
+  std::shared_ptr<HeadNorm> query_norm_, key_norm_;  // with ModelConfig::qk_norm
+  torch::nn::Linear out_;
 };
 
 class FeedForward : public torch::nn::Module {

@@ -8,11 +8,14 @@ front ends. What is not installed gets a stand-in:
   x_transformers        rotary positions (adjacent pairs of channels) and RMSNorm, written here
                         after its documentation
   torch before 2.0      F.scaled_dot_product_attention, as its documentation gives it
+  torch before 2.4      F.rms_norm, too
   torchaudio, librosa,  nothing: mels and pinyin are not asked for
   rjieba, pypinyin
   scipy                 nothing: torchdiffeq asks for it, for a solver that is not used
 
-f5_tts/model/__init__.py is left out: it imports the trainer. Everything else is the package's own
+f5_tts/model/__init__.py is left out: it imports the trainer. The norm of queries and keys is always
+F.rms_norm: the package asks for torch 2.4 by the first three characters of the version, takes 2.13
+for 2.1, and would compute a float64's mean square in float32. Everything else is the package's own
 code.
 """
 import importlib
@@ -65,6 +68,11 @@ def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False)
     return scores.softmax(-1) @ value
 
 
+def rms_norm(x, normalized_shape, weight, eps):
+    assert tuple(normalized_shape) == x.shape[-1:]
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
 def stand_in(name, **content):
     """Unless the real one is there."""
     try:
@@ -88,6 +96,8 @@ def load(folder):
         raise FileNotFoundError(f"{folder} holds no f5_tts/: unpack the wheel of {VERSION} there")
     if not hasattr(F, "scaled_dot_product_attention"):
         F.scaled_dot_product_attention = attention
+    if not hasattr(F, "rms_norm"):
+        F.rms_norm = rms_norm
     stand_in("x_transformers", RMSNorm=RMSNorm)
     stand_in(
         "x_transformers.x_transformers",
@@ -104,6 +114,8 @@ def load(folder):
     warnings.filterwarnings("ignore", message="attn_mask_enabled=True")
     dit = importlib.import_module("f5_tts.model.backbones.dit")
     unett = importlib.import_module("f5_tts.model.backbones.unett")
+    norm = sys.modules["f5_tts.model.modules"].RMSNorm
+    norm.forward = lambda self, x: F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
     return dit.DiT, unett.UNetT
 
 

@@ -47,12 +47,13 @@ def sequence(p, shape):
 
 def fill_parameters(model):
     gains = {id(m.weight) for m in model.modules() if isinstance(m, (nn.LayerNorm, nn.GroupNorm))}
+    ends = (".g", ".q_norm.weight", ".k_norm.weight")
     for p, (name, parameter) in enumerate(model.named_parameters()):
         values = sequence(p, tuple(parameter.shape))
         if sum(extent != 1 for extent in parameter.shape) > 1:
             values = values * math.sqrt(3 / (parameter.numel() / parameter.shape[0]))
         else:
-            values = 0.1 * values + (id(parameter) in gains or name.endswith(".g"))
+            values = 0.1 * values + (id(parameter) in gains or name.endswith(ends))
         parameter.data.copy_(values)
 
 
@@ -87,8 +88,8 @@ def read_request(request):
         model=None, dim=64, depth=4, heads=2, dim_head=32, ff_mult=2 if dit else 4, mel=20,
         vocab=10, text_dim=16 if dit else 20, conv_layers=2 if dit else 0, dropout=0,
         text_mask_padding=False, pe_attn_heads=1, long_skip=False, skip="concat",
-        masks="original", attention_mask=False, align=None, drop="none", dtype="float64",
-        frames=[37, 30], sample=None,
+        average_upsampling=False, qk_norm=None, masks="original", attention_mask=False, align=None,
+        drop="none", dtype="float64", frames=[37, 30], sample=None,
     )  # fmt: skip
     asked = take(request, defaults, "the request")
     asked["text_taps"], asked["speech_taps"], asked["width"], asked["hidden"] = [], [], 24, 32
@@ -148,12 +149,16 @@ def make_backbone(asked, DiT, UNetT):
         **sizes, dropout=0.0, mel_dim=asked["mel"], text_num_embeds=asked["vocab"],
         text_dim=asked["text_dim"], text_mask_padding=asked["text_mask_padding"],
         conv_layers=asked["conv_layers"], pe_attn_head=asked["pe_attn_heads"],
-        attn_mask_enabled=asked["attention_mask"] or not upstream,
+        attn_mask_enabled=asked["attention_mask"] or not upstream, qk_norm=asked["qk_norm"],
     )  # fmt: skip
     if asked["model"] == "unett":
         return UNetT(**common, skip_connect_type=asked["skip"])
     kind = DiT if upstream else UnmaskedDiT
-    return kind(**common, long_skip_connection=asked["long_skip"])
+    return kind(
+        **common,
+        long_skip_connection=asked["long_skip"],
+        text_embedding_average_upsampling=asked["average_upsampling"],
+    )
 
 
 def make_model(asked, DiT, UNetT):

@@ -30,10 +30,29 @@ REQUESTS = {
     "pruned steps": {"model": "dit", "sample": {"steps": 5, "grid": "epss"}},
     "several heads": {"model": "dit", "align": TWO_HEADS, "drop": "audio", "frames": [20, 9, 33]},
     "long skip, no text": {"model": "dit", "long_skip": True, "align": HEADS, "drop": "both"},
+    "queries and keys have a norm": {
+        "model": "dit", "qk_norm": "rms_norm", "align": HEADS, "sample": BATCH,
+    },
+    "text spread over the frames": {
+        "model": "dit", "text_mask_padding": True, "average_upsampling": True, "align": HEADS,
+        "sample": BATCH,
+    },
+    "v1 with both": {
+        "model": "dit", "text_mask_padding": True, "average_upsampling": True,
+        "pe_attn_heads": None, "qk_norm": "rms_norm", "masks": "upstream", "align": HEADS,
+        "frames": [20, 9, 33], "sample": BATCH,
+    },
+    "spread without an encoder": {
+        "model": "dit", "text_mask_padding": True, "average_upsampling": True, "conv_layers": 0,
+        "masks": "upstream", "drop": "both", "frames": [7, 5],
+    },
     "float32": {"model": "dit", "dtype": "float32", "align": HEADS},
     "E2": {"model": "unett", "align": HEADS, "sample": {"solver": "midpoint", "sway": None}},
     "E2, skips added": {"model": "unett", "skip": "add", "align": HEADS},
     "E2, no skips": {"model": "unett", "skip": "none"},
+    "E2, queries and keys have a norm": {
+        "model": "unett", "qk_norm": "rms_norm", "align": HEADS, "sample": BATCH,
+    },
     "E2, later masks": {"model": "unett", "masks": "upstream", "align": HEADS, "sample": BATCH},
 }  # fmt: skip
 

@@ -39,6 +39,11 @@ MODELS = {
         dict(DIT, **V1, attention_mask=True),
         dict(generation="v1", attention_mask=True),
     ),
+    "DiT v1 with normed keys and text spread over the frames": (
+        dict(DIT, **V1, qk_norm="rms_norm", average_upsampling=True),
+        dict(generation="v1", average_upsampling=True),
+    ),
+    "UNetT with normed keys": (dict(UNETT, qk_norm="rms_norm"), dict(generation="v0")),
     "UNetT": (UNETT, dict(generation="v0")),
     "UNetT with later masks": (
         dict(UNETT, masks="upstream"),
@@ -57,7 +62,7 @@ def make_model(asked, seed):
         wide = parameter.squeeze().dim() > 1
         scale = (parameter.shape[0] / parameter.numel()) ** 0.5 if wide else 0.1
         values = scale * torch.randn(parameter.shape, generator=generator)
-        gain = name.endswith(".g") or name.endswith(".norm.weight")
+        gain = name.endswith((".g", ".norm.weight", ".q_norm.weight", ".k_norm.weight"))
         parameter.data.copy_(values + 1 if gain else values)
     return model
 
@@ -214,7 +219,7 @@ class Weights(unittest.TestCase):
         cases = {
             "stranger": {"stranger": torch.zeros(2)},
             prefix + "more.weight": {prefix + "more.weight": torch.zeros(2)},
-            "qk_norm": {prefix + "transformer_blocks.0.attn.q_norm.weight": torch.ones(16)},
+            "k_norm": {prefix + "transformer_blocks.0.attn.q_norm.weight": torch.ones(16)},
             weight: {weight: None},
             weight + " is [64, 65]": {weight: torch.zeros(64, 65)},
             weight + " holds values": {weight: infinite},

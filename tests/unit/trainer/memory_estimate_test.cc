@@ -35,6 +35,7 @@ TEST(ParameterCount, IsThatOfTheRealModelWhateverItsSwitches) {
   expect_as_the_model_has(tiny_config(), several, "with several");
   ModelConfig dit = tiny_config();
   dit.long_skip = true;
+  dit.qk_norm = true;
   dit.ff_mult = 3;
   dit.heads = 3;
   dit.conv_layers = 0;

@@ -19,6 +19,7 @@ constexpr double kOneValue = 5e-6;
 
 constexpr const char* kAlign =
     R"("align": {"text": {"layer": 2}, "speech": {"layer": 3, "width": 24}, "hidden": 32})";
+constexpr const char* kUpsampled = R"("text_mask_padding": true, "average_upsampling": true)";
 constexpr const char* kSwitches = R"("text_mask_padding": true, "pe_attn_heads": null)";
 
 Value run(const std::string& request) {
@@ -185,6 +186,58 @@ TEST(Probe, HeadsOnEveryBackboneGiveTheLossesOfThePackagesModels) {
   expect_losses(skips, 2.8423315245, 2.3481204876, -0.0169601503, 5.1117118721, 3.71412116);
 }
 
+// Of f5-tts 1.1.22 on torch 2.13, with F.rms_norm (f5_tts_package.py says why).
+TEST(Probe, NormedQueriesAndKeysGiveTheLossesOfThePackagesModels) {
+  const auto normed = [](const char* model) {
+    return run(fmt::format(R"({{{}, "qk_norm": "rms_norm", {}}})", model, kAlign));
+  };
+  const Value dit = normed(R"("model": "dit")");
+  EXPECT_EQ(number(dit, {"parameters"}), 305608);
+  expect_losses(dit, 2.8131395068, 2.4619169311, -0.0298823403, 3.8110491605, 5.19782169);
+  expect_tensor(dit, "pred", 190.1609180350, 1234.1744636853);
+  const std::string attention = "backbone.transformer_blocks.0.attn.";
+  EXPECT_NEAR(number(dit, {"gradients", attention + "q_norm.weight"}), 0.0147887298, kTolerance);
+  EXPECT_NEAR(number(dit, {"gradients", attention + "k_norm.weight"}), 0.0156349128, kTolerance);
+  expect_losses(normed(R"("model": "dit", "masks": "upstream")"), 2.8030592373, 2.4459999458,
+                -0.0193266082, 3.7638589972, 5.11166231);
+  expect_losses(normed(R"("model": "dit", "masks": "upstream", "attention_mask": true)"),
+                2.8103273467, 2.4539625545, -0.0182902271, 3.7465501930, 5.22739108);
+  const Value unett = normed(R"("model": "unett")");
+  EXPECT_EQ(number(unett, {"parameters"}), 278164);
+  expect_losses(unett, 2.4218296499, 2.0239128740, -0.0076245204, 4.0554129631, 9.79700266);
+  expect_losses(normed(R"("model": "unett", "masks": "upstream")"), 2.4392356779, 2.0467248260,
+                -0.0078904534, 4.0040130538, 9.09108932);
+  const Value plain = run(R"({"model": "dit", "qk_norm": "rms_norm"})");
+  EXPECT_EQ(number(plain, {"parameters"}), 285604);
+  EXPECT_NEAR(number(plain, {"loss", "total"}), 2.4619169311, kTolerance);
+  EXPECT_NEAR(number(plain, {"grad_norm"}), 4.98876086, 3 * kTolerance);
+}
+
+// As above. With the original masks a text is spread over the padding, too.
+TEST(Probe, TextSpreadOverTheFramesGivesTheLossesOfThePackagesModels) {
+  const auto spread = [](const char* rest) {
+    return run(fmt::format(R"({{"model": "dit", {}, {}{}}})", kAlign, kUpsampled, rest));
+  };
+  const Value original = spread("");
+  EXPECT_EQ(number(original, {"parameters"}), 305352);
+  expect_losses(original, 2.6982079846, 2.2626912994, -0.0152569498, 4.5077363494, 5.26029561);
+  expect_tensor(original, "text", 18.1259765908, 1177.6960228769);
+  expect_tensor(original, "pred", -389.2362609792, 1186.7866102763);
+  expect_losses(spread(R"(, "drop": "both")"), 2.7502584085, 2.3039653417, 0.0110115623,
+                4.3528150452, 4.94689818);
+  const Value upstream = spread(R"(, "masks": "upstream")");
+  expect_losses(upstream, 2.7521412735, 2.3299167413, -0.0332549142, 4.5547944639, 5.11842079);
+  expect_tensor(upstream, "text", 10.3309755964, 1060.6441956252);
+  expect_tensor(upstream, "pred", -389.8484246480, 1192.4464766126);
+  expect_losses(spread(R"(, "masks": "upstream", "drop": "both")"), 2.7112912028, 2.2817576180,
+                -0.0045811925, 4.3411477720, 4.75785223);
+  const Value all =
+      spread(R"(, "masks": "upstream", "pe_attn_heads": null, "qk_norm": "rms_norm")");
+  EXPECT_EQ(number(all, {"parameters"}), 305608);
+  expect_losses(all, 2.7273095765, 2.4200232703, -0.0445879427, 3.5187424894, 4.89388346);
+  expect_tensor(all, "pred", -69.3114205378, 1221.0414317070);
+}
+
 // Sampled values are compared on the scale of the sum of their magnitudes.
 void expect_sample(const Value& report, std::size_t index, double sum, double l1) {
   const Value* samples = report.find("sample");
@@ -229,6 +282,24 @@ TEST(Probe, PrunedStepsAndBatchesOfLaterGenerationsGiveThePackagesSamples) {
                 1, 31.5962801823, 456.5477365132);
 }
 
+TEST(Probe, SamplesWithNormedKeysOrSpreadTextAreThoseOfThePackage) {
+  const auto batch = [](const std::string& model) {
+    return run("{" + model + R"(, "sample": {"durations": [37, 25], "cond_frames": [12, 9]}})");
+  };
+  const Value normed = batch(R"("model": "dit", "qk_norm": "rms_norm")");
+  expect_sample(normed, 0, 99.2774102959, 683.9482113817);
+  expect_sample(normed, 1, -15.6612093486, 469.6961921594);
+  const Value original = batch(fmt::format(R"("model": "dit", {})", kUpsampled));
+  expect_sample(original, 0, -188.3030632711, 817.6178738811);
+  expect_sample(original, 1, -140.5752780532, 496.0089795760);
+  const Value upstream =
+      batch(fmt::format(R"("model": "dit", "masks": "upstream", {})", kUpsampled));
+  expect_sample(upstream, 0, -188.3030632711, 817.6178738811);
+  expect_sample(upstream, 1, -134.3480333761, 534.4472015526);
+  expect_sample(batch(R"("model": "unett", "qk_norm": "rms_norm")"), 1, -58.7411626528,
+                452.8468809992);
+}
+
 TEST(Probe, ASampledBatchIsThatOfTheReference) {
   const Value report =
       run(R"({"model": "dit", "sample": {"durations": [37, 25], "cond_frames": [12, 9]}})");
@@ -247,7 +318,9 @@ TEST(Probe, WhatItDoesNotSupportIsRefusedByName) {
        {R"({"model": "dit", "masks": "later"})", R"({"model": "dit", "attention_mask": true})",
         R"({"model": "dit", "sample": {"cond_frames": [12, 9]}})",
         R"({"model": "dit", "sample": {"steps": 0}})", R"({"model": "dit", "dropout": 0.1})",
-        R"({"model": "lstm"})", R"({"dim": 64})",
+        R"({"model": "dit", "average_upsampling": true})",
+        R"({"model": "unett", "text_mask_padding": true, "average_upsampling": true})",
+        R"({"model": "dit", "qk_norm": "layer_norm"})", R"({"model": "lstm"})", R"({"dim": 64})",
         R"({"model": "dit", "align": {"text": {"layer": 5}}})", R"({"model": "dit", "depht": 4})",
         R"({"model": "dit", "frames": []})"}) {
     const auto report = probe(*parse_json(request));

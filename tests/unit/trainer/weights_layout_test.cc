@@ -147,6 +147,23 @@ TEST(WeightsLayout, ShapesSayWhatTheConfigurationFilesSay) {
   EXPECT_EQ(e2->masks, Masks::kOriginal);
 }
 
+TEST(WeightsLayout, NormsOfQueriesAndKeysAreSeenAndUpsamplingIsAskedFor) {
+  EXPECT_FALSE(config_of(f5_base(), Object{{"generation", "v1"}})->qk_norm);
+  Shapes shapes = f5_base();
+  for (const char* norm : {"q_norm", "k_norm"})
+    shapes.emplace(fmt::format("transformer_blocks.0.attn.{}.weight", norm), Extents{64});
+  const auto normed = config_of(shapes, Object{{"generation", "v1"}});
+  ASSERT_TRUE(normed.has_value()) << normed.error().message;
+  EXPECT_TRUE(normed->qk_norm);
+  EXPECT_FALSE(normed->average_upsampling);
+  const Object asked{{"generation", "v1"}, {"average_upsampling", true}};
+  EXPECT_TRUE(config_of(f5_base(), asked)->average_upsampling);
+  Shapes e2 = e2_base(true);
+  e2.emplace("layers.0.2.q_norm.weight", Extents{64});
+  EXPECT_TRUE(config_of(e2, Object{{"generation", "v0"}})->qk_norm);
+  EXPECT_FALSE(config_of(e2, Object{{"generation", "v0"}, {"average_upsampling", true}}));
+}
+
 TEST(WeightsLayout, WhatShapesCannotSayIsAskedFor) {
   EXPECT_FALSE(config_of(f5_base(), Object{}).has_value());
   EXPECT_FALSE(config_of(e2_base(false), Object{{"generation", "v0"}}).has_value());

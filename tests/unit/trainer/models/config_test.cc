@@ -25,6 +25,21 @@ TEST(ModelConfig, ASwitchOfTheOtherNetworkIsRefusedInsteadOfMeaningNothing) {
   expect_refused({{"skip", "none"}}, "skip");
 }
 
+TEST(ModelConfig, TextIsSpreadOverFramesOnlyWhereFillerIsToldFromIt) {
+  expect_refused({{"average_upsampling", true}}, "average_upsampling");
+  expect_refused({{"model", "unett"}, {"text_mask_padding", true}, {"average_upsampling", true}},
+                 "average_upsampling");
+  EXPECT_TRUE(
+      read({{"text_mask_padding", true}, {"average_upsampling", true}})->average_upsampling);
+}
+
+TEST(ModelConfig, QueriesAndKeysHaveTheOnePublishedNormOrNone) {
+  expect_refused({{"qk_norm", "layer_norm"}}, "qk_norm");
+  expect_refused({{"qk_norm", true}}, "qk_norm");
+  EXPECT_TRUE(read({{"model", "unett"}, {"qk_norm", "rms_norm"}})->qk_norm);
+  EXPECT_FALSE(read({{"qk_norm", Value()}})->qk_norm);
+}
+
 TEST(ModelConfig, ASwitchOfTheOtherNetworkMayBeGivenAtItsDefault) {
   EXPECT_EQ(read({{"model", "unett"}, {"long_skip", false}, {"skip", "add"}})->skip,
             SkipConnection::kAdd);
@@ -38,6 +53,12 @@ TEST(ModelConfig, WhatIsWrittenOfEitherNetworkReadsBack) {
     ASSERT_TRUE(again) << again.error().message;
     EXPECT_EQ(to_value(*again), written);
   }
+  const auto read_back = [](Object model) {
+    return read_model_config(to_value(read(std::move(model)).value()), "model.json").value();
+  };
+  EXPECT_TRUE(read_back({{"qk_norm", "rms_norm"}}).qk_norm);
+  EXPECT_TRUE(
+      read_back({{"text_mask_padding", true}, {"average_upsampling", true}}).average_upsampling);
 }
 
 }  // namespace

@@ -95,6 +95,14 @@ TEST_P(FusedOperation, ResponseNormIsThatOfConvNextWithItsResidual) {
           });
 }
 
+TEST_P(FusedOperation, RootNormIsTorchsOwn) {
+  compare([](const auto& in) { return root_norm(in[0], in[1], kEpsilon); },
+          [](const auto& in) { return at::rms_norm(in[0], {in[1].size(0)}, in[1], kEpsilon); },
+          [&](at::ScalarType type) {
+            return std::vector<at::Tensor>{frames(type), torch::randn({GetParam().channels}, type)};
+          });
+}
+
 TEST_P(FusedOperation, DepthwiseConvolutionIsTorchsOwn) {
   for (const std::int64_t kernel : {1, 3, 7}) {
     compare(
@@ -153,6 +161,10 @@ TEST(ComputeIn, LastsAsLongAsItLivesAndKeepsWhatMustBeExactInFloat) {
     }
     EXPECT_EQ(compute_precision(), Precision::kBfloat16);
   }
+  const at::Tensor half = x.to(at::kBFloat16);
+  const at::Tensor normal = root_norm(half, rows[0], kEpsilon);
+  EXPECT_EQ(normal.scalar_type(), at::kBFloat16) << "feeds attention";
+  EXPECT_TRUE(torch::equal(normal, root_norm(half.to(at::kFloat), rows[0], kEpsilon).to(half)));
   EXPECT_EQ(compute_precision(), Precision::kFloat32);
   EXPECT_EQ(modulated_norm(x, rows, rows, kEpsilon).scalar_type(), at::kFloat);
 }

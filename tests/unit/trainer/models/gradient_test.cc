@@ -21,6 +21,8 @@ struct Case {
   Masks masks = Masks::kOriginal;
   SpeechLoss loss = SpeechLoss::kNegCosine;
   bool long_skip = false;
+  bool qk_norm = false;
+  bool average_upsampling = false;
   double factor = 1;
 };
 
@@ -39,6 +41,9 @@ TEST_P(Gradient, OfEveryTensorIsWhatTheLossDoesWhenItMoves) {
   config.skip = GetParam().skip;
   config.masks = GetParam().masks;
   config.long_skip = GetParam().long_skip;
+  config.qk_norm = GetParam().qk_norm;
+  config.average_upsampling = GetParam().average_upsampling;
+  config.text_mask_padding = config.average_upsampling;
   AlignConfig align = tiny_align();
   align.speech[0].loss = GetParam().loss;
   align.text.push_back({.layer = 2, .weight = 0.3});
@@ -86,12 +91,17 @@ INSTANTIATE_TEST_SUITE_P(
                          .masks = Masks::kUpstream,
                          .loss = SpeechLoss::kNegLogSigmoid,
                          .long_skip = true},
+                    Case{.name = "DitUpsampledWithNormedKeys",
+                         .masks = Masks::kUpstream,
+                         .qk_norm = true,
+                         .average_upsampling = true},
                     Case{.name = "DitL1AtHalfOfTheWeights", .loss = SpeechLoss::kL1, .factor = 0.5},
                     Case{.name = "Unett", .architecture = Architecture::kUnett},
                     Case{.name = "UnettAddUpstream",
                          .architecture = Architecture::kUnett,
                          .skip = SkipConnection::kAdd,
-                         .masks = Masks::kUpstream}),
+                         .masks = Masks::kUpstream,
+                         .qk_norm = true}),
     [](const auto& one) { return std::string(one.param.name); });
 
 // bfloat16 has 8 bits: gradients are near those of float32, and the same whether blocks are
@@ -102,6 +112,7 @@ TEST(Gradient, InBfloat16IsNearThatOfFloat32AndTheSameWhenBlocksAreComputedAgain
     config.architecture = architecture;
     config.depth = 4;
     config.dropout = 0.1;
+    config.qk_norm = architecture == Architecture::kDit;
     config.long_skip = architecture == Architecture::kDit;
     const auto utterances = synthetic_utterances(3, 1);
     const Batch batch = collate(pointers(utterances));

@@ -283,6 +283,18 @@ TEST(Objective, PaddingIsSeenByTheModelAsInTheReference) {
   EXPECT_GT((prediction(0) - prediction(50)).abs().max().item<double>(), 1e-4);
 }
 
+TEST(Models, UpsampledTokensShareTheFramesAndTheLastOnesTakeWhatIsOver) {
+  const at::Tensor x = torch::arange(1, 11, torch::kFloat).view({1, 10, 1}).repeat({5, 1, 1});
+  const at::Tensor y = average_upsampled(x, torch::tensor({3L, 4L, 10L, 1L, 0L}),
+                                         torch::tensor({8L, 6L, 10L, 9L, 7L}));
+  const at::Tensor expected = torch::tensor({{1.F, 1.F, 2.F, 2.F, 2.F, 3.F, 3.F, 3.F, 0.F, 0.F},
+                                             {1.F, 2.F, 3.F, 3.F, 4.F, 4.F, 0.F, 0.F, 0.F, 0.F},
+                                             {1.F, 2.F, 3.F, 4.F, 5.F, 6.F, 7.F, 8.F, 9.F, 10.F},
+                                             {1.F, 1.F, 1.F, 1.F, 1.F, 1.F, 1.F, 1.F, 1.F, 0.F},
+                                             {0.F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F}});
+  EXPECT_TRUE(torch::equal(y.squeeze(2), expected)) << y.squeeze(2);
+}
+
 // With every mask of the later generation only the text encoder's norm over time still sees
 // padding, since its convolutions fill padded frames before it.
 TEST(Objective, MaskedPaddingIsSeenByTheNormOverTimeAlone) {
