@@ -129,7 +129,8 @@ void for_type(const at::Tensor& x, F f) {
 template <class A>
 struct Activation : torch::autograd::Function<Activation<A>> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& given) {
-    const at::Tensor x = given.contiguous();
+    // As it lies in memory, if there are no holes in it.
+    const at::Tensor x = given.is_non_overlapping_and_dense() ? given : given.contiguous();
     at::Tensor y = at::empty_like(x);
     for_type(x, [&]<class T>(T) {
       at::parallel_for(0, x.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -142,8 +143,9 @@ struct Activation : torch::autograd::Function<Activation<A>> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients_of_y) {
     const at::Tensor x = context->get_saved_variables()[0];
-    const at::Tensor g = gradients_of_y[0].to(x.scalar_type()).contiguous();
     at::Tensor dx = at::empty_like(x);
+    at::Tensor g = gradients_of_y[0].to(x.scalar_type());
+    if (g.strides() != x.strides()) g = at::empty_like(x).copy_(g);
     for_type(x, [&]<class T>(T) {
       at::parallel_for(0, x.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         gradients(A(), g.const_data_ptr<T>() + begin, x.const_data_ptr<T>() + begin,

@@ -56,6 +56,7 @@ TEST_P(Activation, TakesTensorsOfAnyShape) {
   torch::manual_seed(3);
   compare(torch::randn({7, 101, 97}), kOfFloat);
   compare(torch::randn({5, 6, 7}).transpose(0, 2), kOfFloat);
+  compare(torch::randn({5, 6, 7}).slice(1, 2, 5), kOfFloat);
   compare(torch::randn({1}), kOfFloat);
   EXPECT_EQ(GetParam().ours(torch::empty({0, 4})).sizes(), at::IntArrayRef({0, 4}));
 }
