@@ -54,26 +54,93 @@ Bootstrap summarize(std::vector<double> values, double confidence) {
   result.sd = std::sqrt(squares / n);
   result.above_zero =
       static_cast<double>(std::ranges::count_if(values, [](double v) { return v > 0; })) / n;
+  result.below_zero =
+      static_cast<double>(std::ranges::count_if(values, [](double v) { return v < 0; })) / n;
   std::ranges::sort(values);
   result.low = quantile(values, (1 - confidence) / 2);
   result.high = quantile(values, (1 + confidence) / 2);
   return result;
 }
 
-// Calls take(block) for every draw of a resample, then keep() once.
-template <class Take, class Keep>
-void resample(std::size_t blocks, const BootstrapOptions& options, Take take, Keep keep) {
-  Random random(options.seed);
-  for (int r = 0; r < options.resamples; ++r) {
-    for (std::size_t draw = 0; draw < blocks; ++draw)
-      take(static_cast<std::size_t>(random.bounded(blocks)));
-    keep();
-  }
-}
-
 void add(Share& sum, const Share& part) {
   sum.numerator += part.numerator;
   sum.denominator += part.denominator;
+}
+
+// The sums of every block, side by side: a draw of a block is then the addition of one row, for all
+// columns at once. Denominators that two columns share are there once.
+class BlockRows {
+ public:
+  BlockRows(std::span<const Estimand> columns, const Blocks& blocks) : blocks_(blocks.size()) {
+    for (const Estimand& column : columns) {
+      places_.push_back({});
+      places_.back().push_back(add(sum_blocks(column.shares, blocks)));
+      if (!column.minus.empty()) places_.back().push_back(add(sum_blocks(column.minus, blocks)));
+    }
+    rows_.resize(blocks_ * columns_.size());
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      for (std::size_t b = 0; b < blocks_; ++b) rows_[b * columns_.size() + c] = columns_[c][b];
+    }
+    columns_of_rows_ = columns_.size();
+    columns_.clear();
+  }
+  [[nodiscard]] std::size_t blocks() const { return blocks_; }
+  [[nodiscard]] std::size_t width() const { return columns_of_rows_; }
+  [[nodiscard]] const double* row(std::size_t block) const {
+    return rows_.data() + block * columns_of_rows_;
+  }
+  // What a column of the caller comes to, by the sums of what was drawn.
+  [[nodiscard]] double value(std::size_t column, const std::vector<double>& sums) const {
+    const std::vector<Place>& places = places_[column];
+    const auto of = [&](const Place& p) {
+      return divide({.numerator = sums[p.numerator], .denominator = sums[p.denominator]});
+    };
+    return places.size() == 1 ? of(places[0]) : of(places[0]) - of(places[1]);
+  }
+
+ private:
+  struct Place {  // in a row
+    std::size_t numerator = 0;
+    std::size_t denominator = 0;
+  };
+  Place add(const std::vector<Share>& sums) {
+    std::vector<double> numerators;
+    std::vector<double> denominators;
+    for (const Share& sum : sums) {
+      numerators.push_back(sum.numerator);
+      denominators.push_back(sum.denominator);
+    }
+    columns_.push_back(std::move(numerators));
+    const std::size_t numerator = columns_.size() - 1;
+    const auto same = std::ranges::find(columns_, denominators);
+    const auto denominator = static_cast<std::size_t>(same - columns_.begin());
+    if (same == columns_.end()) columns_.push_back(std::move(denominators));
+    return {.numerator = numerator, .denominator = denominator};
+  }
+
+  std::size_t blocks_;
+  std::size_t columns_of_rows_ = 0;
+  std::vector<std::vector<Place>> places_{};    // of each column of the caller
+  std::vector<std::vector<double>> columns_{};  // while they are collected
+  std::vector<double> rows_{};
+};
+
+// For each column its value in every resample.
+std::vector<std::vector<double>> resampled(const BlockRows& rows, std::size_t columns,
+                                           const BootstrapOptions& options) {
+  std::vector<std::vector<double>> values(columns);
+  for (auto& column : values) column.reserve(static_cast<std::size_t>(options.resamples));
+  Random random(options.seed);
+  std::vector<double> sums(rows.width());
+  for (int r = 0; r < options.resamples; ++r) {
+    std::ranges::fill(sums, 0.0);
+    for (std::size_t draw = 0; draw < rows.blocks(); ++draw) {
+      const double* row = rows.row(static_cast<std::size_t>(random.bounded(rows.blocks())));
+      for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += row[c];
+    }
+    for (std::size_t c = 0; c < columns; ++c) values[c].push_back(rows.value(c, sums));
+  }
+  return values;
 }
 
 // Regularized incomplete beta function by Lentz's continued fraction (Abramowitz and
@@ -154,44 +221,34 @@ Blocks blocks_by_label(std::span<const std::string> labels) {
   return blocks;
 }
 
+Result<std::vector<Bootstrap>> bootstrap_together(std::span<const Estimand> columns,
+                                                  const Blocks& blocks,
+                                                  const BootstrapOptions& options) {
+  for (const Estimand& column : columns) {
+    STRATA_ASSERT(column.shares.size() == columns.front().shares.size());
+    STRATA_ASSERT(column.minus.empty() || column.minus.size() == column.shares.size());
+    STRATA_CHECK_OK(check(column.shares, blocks, options));
+    STRATA_CHECK_OK(check(column.minus, blocks, options));
+  }
+  std::vector<Bootstrap> results;
+  for (auto& values : resampled(BlockRows(columns, blocks), columns.size(), options))
+    results.push_back(summarize(std::move(values), options.confidence));
+  return results;
+}
+
 Result<Bootstrap> bootstrap(std::span<const Share> shares, const Blocks& blocks,
                             const BootstrapOptions& options) {
-  STRATA_CHECK_OK(check(shares, blocks, options));
-  const auto sums = sum_blocks(shares, blocks);
-  std::vector<double> values;
-  values.reserve(static_cast<std::size_t>(options.resamples));
-  Share sum{.numerator = 0, .denominator = 0};
-  resample(
-      blocks.size(), options, [&](std::size_t block) { add(sum, sums[block]); },
-      [&] {
-        values.push_back(divide(sum));
-        sum = {.numerator = 0, .denominator = 0};
-      });
-  return summarize(std::move(values), options.confidence);
+  const Estimand column{.shares = {shares.begin(), shares.end()}};
+  STRATA_TRY(const auto results, bootstrap_together(std::span(&column, 1), blocks, options));
+  return results.front();
 }
 
 Result<Bootstrap> bootstrap_difference(std::span<const Share> a, std::span<const Share> b,
                                        const Blocks& blocks, const BootstrapOptions& options) {
   STRATA_ASSERT(a.size() == b.size());
-  STRATA_CHECK_OK(check(a, blocks, options));
-  STRATA_CHECK_OK(check(b, blocks, options));
-  const auto sums_a = sum_blocks(a, blocks);
-  const auto sums_b = sum_blocks(b, blocks);
-  std::vector<double> values;
-  values.reserve(static_cast<std::size_t>(options.resamples));
-  Share sum_a{.numerator = 0, .denominator = 0};
-  Share sum_b = sum_a;
-  resample(
-      blocks.size(), options,
-      [&](std::size_t block) {
-        add(sum_a, sums_a[block]);
-        add(sum_b, sums_b[block]);
-      },
-      [&] {
-        values.push_back(divide(sum_a) - divide(sum_b));
-        sum_a = sum_b = {.numerator = 0, .denominator = 0};
-      });
-  return summarize(std::move(values), options.confidence);
+  const Estimand column{.shares = {a.begin(), a.end()}, .minus = {b.begin(), b.end()}};
+  STRATA_TRY(const auto results, bootstrap_together(std::span(&column, 1), blocks, options));
+  return results.front();
 }
 
 Result<double> sign_flip_p(std::span<const double> differences, const BootstrapOptions& options) {

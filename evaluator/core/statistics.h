@@ -31,6 +31,12 @@ using Blocks = std::vector<std::vector<std::size_t>>;
 // In order of first appearance.
 [[nodiscard]] Blocks blocks_by_label(std::span<const std::string> labels);
 
+// One score of all utterances, or two of the same utterances whose difference is asked for.
+struct Estimand {
+  std::vector<Share> shares{};
+  std::vector<Share> minus{};  // empty, or as many
+};
+
 struct BootstrapOptions {
   int resamples = 10'000;
   std::uint64_t seed = 12345;
@@ -41,13 +47,14 @@ struct BootstrapOptions {
 [[nodiscard]] Status check_options(const BootstrapOptions& options);
 
 // Over the resampled statistics: mean, standard deviation (n in the denominator), the percentile
-// interval (linear interpolation), and the share that is strictly above zero.
+// interval (linear interpolation), and the shares that are strictly above and below zero.
 struct Bootstrap {
   double mean = 0;
   double sd = 0;
   double low = 0;
   double high = 0;
   double above_zero = 0;
+  double below_zero = 0;
 };
 
 // Each resample draws as many blocks as there are, with replacement, and takes all utterances of
@@ -60,6 +67,12 @@ struct Bootstrap {
 [[nodiscard]] Result<Bootstrap> bootstrap_difference(std::span<const Share> a,
                                                      std::span<const Share> b, const Blocks& blocks,
                                                      const BootstrapOptions& options);
+// Of many columns with the same draws for all of them, each with the numbers that it would have
+// alone: the draws, which are most of the work, are made once. REQUIRES: all columns are over the
+// same utterances.
+[[nodiscard]] Result<std::vector<Bootstrap>> bootstrap_together(std::span<const Estimand> columns,
+                                                                const Blocks& blocks,
+                                                                const BootstrapOptions& options);
 
 // Two-sided p of "the differences are symmetric around zero": the share of sign patterns whose
 // |sum| reaches the observed one. Exact up to kSignFlipExactMax differences, else (1 + hits) / (1 +

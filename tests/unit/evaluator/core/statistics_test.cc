@@ -82,6 +82,30 @@ TEST(Statistics, PairedDifferenceUsesTheSameDrawsForBoth) {
   EXPECT_NEAR(d.above_zero, 0.9578, kTolerance);
 }
 
+TEST(Statistics, ManyColumnsTogetherHaveTheNumbersThatEachHasAlone) {
+  const Fixture f;
+  const auto a = f.micro(f.errors_a);
+  const auto b = f.micro(f.errors_b);
+  const auto mean = shares_of(f.rates(f.errors_a));
+  const std::vector<Estimand> columns{{a, {}}, {mean, {}}, {a, b}, {b, {}}, {mean, a}};
+  for (const Blocks& blocks : {each_alone(12), blocks_by_label(f.speakers)}) {
+    const auto together = bootstrap_together(columns, blocks, {.seed = 9}).value();
+    ASSERT_EQ(together.size(), columns.size());
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const auto& [shares, minus] = columns[i];
+      const auto alone = minus.empty()
+                             ? bootstrap(shares, blocks, {.seed = 9}).value()
+                             : bootstrap_difference(shares, minus, blocks, {.seed = 9}).value();
+      EXPECT_EQ(together[i].mean, alone.mean) << i;
+      EXPECT_EQ(together[i].sd, alone.sd) << i;
+      EXPECT_EQ(together[i].low, alone.low) << i;
+      EXPECT_EQ(together[i].high, alone.high) << i;
+      EXPECT_EQ(together[i].above_zero, alone.above_zero) << i;
+    }
+  }
+  EXPECT_TRUE(bootstrap_together({}, each_alone(12), {}).value().empty());
+}
+
 TEST(Statistics, BlocksDrawAllUtterancesOfASpeaker) {
   const Fixture f;
   const Blocks speakers = blocks_by_label(f.speakers);
