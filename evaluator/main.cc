@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "evaluator/compare_command.h"
 #include "evaluator/judge_commands.h"
 #include "evaluator/text_commands.h"
 
@@ -33,6 +34,8 @@ struct Arguments {
   std::string models{};
   std::vector<std::string> names{};
   int threads = 1;
+  std::vector<std::string> systems{};  // two of them
+  se::CompareOptions compare{};
 };
 
 int print(const strata::Result<std::string>& text) {
@@ -101,6 +104,19 @@ int main(int argc, char** argv) {
   normalize->add_option("--protocol", a.protocol, "f5, seed-tts, whisper-basic, digits, plain")
       ->required();
 
+  auto* compare = app.add_subcommand(
+      "compare", "is B better than A? Differences, intervals and tests over their utterances");
+  compare
+      ->add_option("A_B", a.systems,
+                   "two report folders of `score`, or files in them, or two scores.json")
+      ->expected(2)
+      ->required();
+  compare->add_option("--set", a.compare.set, "of the list (default: generated)");
+  compare->add_option("--resamples", a.compare.bootstrap.resamples)->capture_default_str();
+  compare->add_option("--seed", a.compare.bootstrap.seed)->capture_default_str();
+  compare->add_option("--confidence", a.compare.bootstrap.confidence)->capture_default_str();
+  compare->add_flag("--json", a.compare.json, "as JSON");
+
   auto* judges = app.add_subcommand("judges", "exported judge models");
   judges->require_subcommand(1);
   auto* list = judges->add_subcommand("list", "what lies in a folder of exported models");
@@ -125,6 +141,8 @@ int main(int argc, char** argv) {
     return run_wer(a);
   }
   if (normalize->parsed()) return run_normalize(a);
+  if (compare->parsed())
+    return print(se::compare_files(a.systems.at(0), a.systems.at(1), a.compare));
   return list->parsed() ? se::judges_list_command(a.models, a.json)
                         : se::judges_verify_command(a.models, a.names, a.threads);
 }
