@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "evaluator/core/brackets.h"
+#include "evaluator/core/english_normalizer.h"
 #include "evaluator/core/unicode.h"
 
 namespace strata::evaluator {
@@ -42,39 +44,6 @@ std::u32string strip_punctuation(std::u32string_view text, bool keep_apostrophe)
   return python_lower(halve_double_spaces(kept));
 }
 
-// Deletes [<\[][^>\]]*[>\]]: the closing character may be of the other kind, an unclosed opening
-// stays.
-std::u32string drop_brackets(std::u32string_view text) {
-  std::u32string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == U'<' || text[i] == U'[') {
-      const auto close = text.find_first_of(U">]", i + 1);
-      if (close != std::u32string_view::npos) {
-        i = close;
-        continue;
-      }
-    }
-    out += text[i];
-  }
-  return out;
-}
-
-// Deletes \(([^)]+?)\): "()" stays, because one character at least must stand inside.
-std::u32string drop_parentheses(std::u32string_view text) {
-  std::u32string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == U'(') {
-      const auto close = text.find(U')', i + 1);
-      if (close != std::u32string_view::npos && close > i + 1) {
-        i = close;
-        continue;
-      }
-    }
-    out += text[i];
-  }
-  return out;
-}
-
 // "4-7, 1" -> "four seven one": a recognizer writes the same spoken digits in many ways, and none
 // of them is an error. Numbers are not understood: "47" is four seven, which is what was said if it
 // was said right.
@@ -101,7 +70,10 @@ std::u32string spelled_digits(std::u32string_view text) {
 }
 
 std::u32string whisper_basic(std::u32string_view text) {
-  std::u32string clean = normal_form_kc(drop_parentheses(drop_brackets(python_lower(text))));
+  std::u32string spoken = python_lower(text);
+  drop_brackets(spoken);
+  drop_parentheses(spoken);
+  std::u32string clean = normal_form_kc(spoken);
   for (char32_t& point : clean) {
     const char category = major_category(point);
     if (category == 'M' || category == 'S' || category == 'P') point = U' ';
@@ -119,6 +91,7 @@ std::u32string whisper_basic(std::u32string_view text) {
 const std::vector<ProtocolInfo>& protocols() {
   static const std::vector<ProtocolInfo> kProtocols{{Protocol::kF5, "f5", 1},
                                                     {Protocol::kSeedTts, "seed-tts", 1},
+                                                    {Protocol::kWhisperEnglish, "whisper-en", 1},
                                                     {Protocol::kWhisperBasic, "whisper-basic", 1},
                                                     {Protocol::kDigits, "digits", 1},
                                                     {Protocol::kPlain, "plain", 1}};
@@ -130,22 +103,22 @@ Result<ProtocolInfo> find_protocol(std::string_view name) {
   if (found != protocols().end()) return *found;
   std::string names;
   for (const auto& info : protocols()) names += (names.empty() ? "" : ", ") + info.name;
-  if (name == "whisper-en") {
-    return fail(ErrorCode::kUnsupported,
-                "protocol \"whisper-en\" needs Whisper's English number and spelling tables, "
-                "which this build does not have; it has {}",
-                names);
-  }
   return fail(ErrorCode::kInvalid, "there is no protocol \"{}\"; there are {}", name, names);
 }
 
 Result<std::string> normalize(Protocol protocol, std::string_view text) {
+  if (protocol == Protocol::kWhisperEnglish) {
+    auto normalized = normalize_english(text);
+    if (!normalized) return tl::unexpected(normalized.error().while_doing("normalizing text"));
+    return normalized;
+  }
   auto points = decode_utf8(text);
   if (!points) return tl::unexpected(points.error().while_doing("normalizing text"));
   switch (protocol) {
     case Protocol::kPlain: return std::string(text);
     case Protocol::kF5: return encode_utf8(strip_punctuation(*points, false));
     case Protocol::kSeedTts: return encode_utf8(strip_punctuation(*points, true));
+    case Protocol::kWhisperEnglish: break;  // above: it need not decode most texts
     case Protocol::kWhisperBasic: return encode_utf8(whisper_basic(*points));
     case Protocol::kDigits: return encode_utf8(spelled_digits(*points));
   }
