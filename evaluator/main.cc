@@ -94,14 +94,17 @@ int main(int argc, char** argv) {
           ->expected(2);
   auto* table = wer->add_option("--tsv", a.table, "table with columns reference and hypothesis")
                     ->excludes(texts);
-  wer->add_option("--protocol", a.protocol,
-                  "normalize first: f5, seed-tts, whisper-basic, digits, plain (default)");
+  wer->add_option(
+      "--protocol", a.protocol,
+      "normalize first: f5, seed-tts, whisper-en, whisper-basic, digits, plain (default)");
   wer->add_option("--format", a.format, "tsv: a row for each pair; json")
       ->check(CLI::IsMember(std::vector<std::string>{"tsv", "json"}));
   wer->add_flag("--json", a.json, "same as --format json");
 
   auto* normalize = app.add_subcommand("normalize", "normalize lines from standard input");
-  normalize->add_option("--protocol", a.protocol, "f5, seed-tts, whisper-basic, digits, plain")
+  normalize
+      ->add_option("--protocol", a.protocol,
+                   "f5, seed-tts, whisper-en, whisper-basic, digits, plain")
       ->required();
 
   auto* compare = app.add_subcommand(

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "evaluator/core/brackets.h"
+#include "evaluator/core/english_alphabet.h"
 #include "evaluator/core/english_normalizer.h"
 #include "evaluator/core/unicode.h"
 
@@ -15,13 +16,27 @@ namespace {
 
 // string.punctuation of Python plus zhon.hanzi.punctuation 2.1.1: 114 characters together.
 bool is_removed_punctuation(char32_t point) {
+  if (point < 0x80) {
+    return narrow::is(static_cast<char>(point), narrow::kDropped | narrow::kSign);
+  }
   using Range = std::pair<char32_t, char32_t>;
-  static constexpr std::array<Range, 21> kRemoved{
-      {{0x21, 0x2F},     {0x3A, 0x40},     {0x5B, 0x60},     {0x7B, 0x7E},     {0xB7, 0xB7},
-       {0x2013, 0x2014}, {0x2018, 0x2019}, {0x201B, 0x201F}, {0x2026, 0x2027}, {0x3000, 0x3003},
-       {0x3008, 0x3011}, {0x3014, 0x301F}, {0x3030, 0x3030}, {0x303E, 0x303F}, {0xFE4F, 0xFE4F},
-       {0xFE51, 0xFE51}, {0xFE54, 0xFE54}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF20}, {0xFF3B, 0xFF40},
-       {0xFF5B, 0xFF64}}};
+  static constexpr std::array<Range, 17> kRemoved{{{0xB7, 0xB7},
+                                                   {0x2013, 0x2014},
+                                                   {0x2018, 0x2019},
+                                                   {0x201B, 0x201F},
+                                                   {0x2026, 0x2027},
+                                                   {0x3000, 0x3003},
+                                                   {0x3008, 0x3011},
+                                                   {0x3014, 0x301F},
+                                                   {0x3030, 0x3030},
+                                                   {0x303E, 0x303F},
+                                                   {0xFE4F, 0xFE4F},
+                                                   {0xFE51, 0xFE51},
+                                                   {0xFE54, 0xFE54},
+                                                   {0xFF01, 0xFF0F},
+                                                   {0xFF1A, 0xFF20},
+                                                   {0xFF3B, 0xFF40},
+                                                   {0xFF5B, 0xFF64}}};
   return std::ranges::any_of(kRemoved,
                              [&](const Range& r) { return r.first <= point && point <= r.second; });
 }

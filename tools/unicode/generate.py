@@ -27,11 +27,11 @@ def every_character():
     return (chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
 
 
-def packed(words, separator=" "):
+def packed(words, separator=" ", columns=COLUMNS):
     """Lines of words, as many as fit."""
     line = "   "
     for word in words:
-        if len(line) + len(separator) + len(word) > COLUMNS:
+        if len(line) + len(separator) + len(word) > columns:
             yield line
             line = "   "
         line += separator + word
@@ -81,7 +81,7 @@ def spelling(arguments):
     print("// clang-format off")
     print(f"constexpr std::size_t kSpellingPairs = {len(pairs)};")
     print("constexpr std::string_view kSpelling =")
-    for line in packed((f"{k} {v} " for k, v in pairs), separator=""):
+    for line in packed((f"{k} {v} " for k, v in pairs), separator="", columns=COLUMNS - 4):
         print(f'    "{line.strip()} "')
     print("    ;")
     print("// clang-format on")
@@ -112,13 +112,14 @@ ENGLISH_FRAME = "{0}mr{0}. 1{0}st {0}'s 2,{0},3.{0} $0{0}7 a{0}{0} {0}5{0}% five
 
 
 def code_points(arguments):
-    """A hash for each block of 4,096 characters: of the results, each followed by a line feed."""
+    """For each block of 4,096 characters the start of a hash of all results, each followed by a
+    line feed."""
     module = normalizers(arguments[0])
     english = module.EnglishTextNormalizer()
     basic = module.BasicTextNormalizer()
     properties = {
         "category": lambda c: unicodedata.category(c)[0] + "n" * (unicodedata.category(c) == "Mn"),
-        "classes": lambda c: "wds"[: 1] * c.isalnum() + "d" * c.isdecimal() + "s" * c.isspace(),
+        "classes": lambda c: "w" * c.isalnum() + "d" * c.isdecimal() + "s" * c.isspace(),
         "lower": str.lower,
         "nfkd": lambda c: unicodedata.normalize("NFKD", c),
         "nfkc": lambda c: unicodedata.normalize("NFKC", c),
@@ -129,12 +130,14 @@ def code_points(arguments):
         "whisper-en, framed": lambda c: english(ENGLISH_FRAME.format(c)),
     }
     for name, function in properties.items():
+        blocks = ""
         for start in range(0, 0x110000, 4096):
             digest = hashlib.sha256()
             for c in map(chr, range(start, start + 4096)):
                 if not 0xD800 <= ord(c) < 0xE000:
                     digest.update(function(c).encode() + b"\n")
-            print(json.dumps({"what": name, "from": start, "sha256": digest.hexdigest()[:16]}))
+            blocks += digest.hexdigest()[:8]
+        print(json.dumps({"what": name, "blocks": blocks}))
 
 
 def texts(arguments):

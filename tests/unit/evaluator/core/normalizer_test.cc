@@ -30,7 +30,7 @@ TEST(Normalizer, EveryGoldenPairHasTheErrorsOfItsProtocol) {
   const auto rows = golden_rows("protocol_errors.jsonl");
   ASSERT_EQ(rows.size(), 20U);
   for (const Value& row : rows) {
-    for (const char* name : {"f5", "seed-tts"}) {
+    for (const char* name : {"f5", "seed-tts", "whisper-en"}) {
       const Protocol protocol = find_protocol(name).value().protocol;
       const auto counts = count_words(normalize(protocol, text_at(row, "reference")).value(),
                                       normalize(protocol, text_at(row, "hypothesis")).value())
@@ -89,16 +89,16 @@ TEST(Normalizer, AnUnknownProtocolIsRefusedWithTheNamesThereAre) {
   const auto unknown = find_protocol("f6");
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().message,
-            "there is no protocol \"f6\"; there are f5, seed-tts, whisper-basic, digits, plain");
-  const auto english = find_protocol("whisper-en");
-  ASSERT_FALSE(english.has_value());
-  EXPECT_EQ(english.error().code, ErrorCode::kUnsupported);
+            "there is no protocol \"f6\"; there are f5, seed-tts, whisper-en, whisper-basic, "
+            "digits, plain");
 }
 
 TEST(Normalizer, InvalidUtf8IsRefusedWithTheByte) {
-  const auto result = normalize(Protocol::kF5, "ok \xC3");
-  ASSERT_FALSE(result.has_value());
-  EXPECT_THAT(result.error().message, HasSubstr("byte 3"));
+  for (const auto& info : protocols()) {
+    const auto result = normalize(info.protocol, "ok \xC3");
+    ASSERT_FALSE(result.has_value()) << info.name;
+    EXPECT_THAT(result.error().message, HasSubstr("normalizing text: invalid UTF-8 at byte 3"));
+  }
 }
 
 RC_GTEST_PROP(NormalizerProperty, TheWordsOfF5AreTheSameAfterASecondPass, ()) {
