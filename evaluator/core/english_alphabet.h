@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -51,6 +52,14 @@ constexpr std::array<std::uint8_t, 256> kClasses = [] {
   std::array<std::uint8_t, 256> classes{};
   for (unsigned c = 0; c < 256; ++c) classes[c] = class_of(static_cast<unsigned char>(c));
   return classes;
+}();
+
+// What becomes of a character when symbols become spaces.
+constexpr std::array<char, 256> kWithoutSymbols = [] {
+  std::array<char, 256> map{};
+  for (unsigned c = 0; c < 256; ++c)
+    map[c] = (kClasses[c] & kDropped) != 0 ? ' ' : static_cast<char>(c);
+  return map;
 }();
 
 constexpr bool is(char c, std::uint8_t classes) {
@@ -113,6 +122,15 @@ bool no_word_at(std::basic_string_view<Unit> text, std::size_t at) {
 template <class Unit>
 bool no_word_before(std::basic_string_view<Unit> text, std::size_t at) {
   return at == 0 || !Alphabet<Unit>::is_word(text[at - 1]);
+}
+
+// One quick search for each.
+template <class Unit>
+bool has_any(std::basic_string_view<Unit> text, std::initializer_list<Unit> wanted) {
+  for (const Unit c : wanted) {
+    if (text.find(c) != std::basic_string_view<Unit>::npos) return true;
+  }
+  return false;
 }
 
 template <class Unit>

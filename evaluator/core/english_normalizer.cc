@@ -1,8 +1,10 @@
 #include "evaluator/core/english_normalizer.h"
 
-#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/utf8.h"
 #include "evaluator/core/brackets.h"
@@ -59,7 +61,6 @@ constexpr std::array<WholeWord, 34> kWholeWords{{{"hmm", ""},
                                                  {"jr", "junior "},
                                                  {"sr", "senior "},
                                                  {"esq", "esquire "}}};
-constexpr std::size_t kWholeWordMin = 2;
 constexpr std::size_t kWholeWordMax = 7;
 
 // Finds a whole word by its bytes as one number.
@@ -70,7 +71,14 @@ class WholeWords {
       std::size_t at = slot_of(packed_word(one.word));
       while (slots_[at].key != 0) at = (at + 1) % kSlots;
       slots_[at] = {packed_word(one.word), &one};
+      lengths_[static_cast<unsigned char>(one.word[0])] |=
+          static_cast<std::uint8_t>(1U << one.word.size());
     }
+  }
+  // Whether one begins so and is as long: most words are none, and are known by this.
+  template <class Unit>
+  [[nodiscard]] bool may_be(Unit first, std::size_t length) const {
+    return first < 0x80 && (lengths_[static_cast<std::size_t>(first)] >> length & 1U) != 0;
   }
   [[nodiscard]] const WholeWord* find(std::uint64_t key) const {
     for (std::size_t at = slot_of(key); slots_[at].key != 0; at = (at + 1) % kSlots) {
@@ -88,46 +96,56 @@ class WholeWords {
   static std::size_t slot_of(std::uint64_t key) {
     return static_cast<std::size_t>(key * 0x9E3779B97F4A7C15ULL >> 56U);
   }
+  static_assert(kWholeWordMax < 8);
   std::array<Slot, kSlots> slots_{};
+  std::array<std::uint8_t, 128> lengths_{};  // a bit for each
 };
 
-std::uint64_t key_of(View<char> word) { return packed_word(word); }
+std::uint64_t key_of(View<char> text, std::size_t at, std::size_t size) {
+  return packed_word_at(text, at, size);
+}
 // 0, the key of no word, where it is not ASCII.
-std::uint64_t key_of(View<char32_t> word) {
+std::uint64_t key_of(View<char32_t> text, std::size_t at, std::size_t size) {
   std::uint64_t key = 0;
-  for (std::size_t i = word.size(); i-- > 0;) {
-    if (word[i] >= 0x80) return 0;
-    key = key << 8U | word[i];
+  for (std::size_t i = at + size; i-- > at;) {
+    if (text[i] >= 0x80) return 0;
+    key = key << 8U | text[i];
   }
   return key;
 }
 
 enum class Which { kFillers, kOthers, kAll };
 
-// All patterns of this kind at once: none makes or breaks a word of another.
+// All patterns of this kind at once: none makes or breaks a word of another. True if there were
+// words of the other kind.
 template <class Unit>
-void replace_whole_words(Text<Unit>& text, Text<Unit>& spare, Which which) {
+bool replace_whole_words(Text<Unit>& text, Text<Unit>& spare, Which which) {
   static const WholeWords kWords;
   spare.clear();
   std::size_t copied = 0;
+  bool others = false;
   const std::size_t size = text.size();
   for (std::size_t at = 0; at < size; ++at) {
     if (!Alphabet<Unit>::is_word(text[at])) continue;
     const std::size_t begin = at;
     while (at < size && Alphabet<Unit>::is_word(text[at])) ++at;
     const std::size_t length = at - begin;
-    if (length < kWholeWordMin || length > kWholeWordMax) continue;
-    const WholeWord* found = kWords.find(key_of(View<Unit>(text).substr(begin, length)));
+    if (length > kWholeWordMax || !kWords.may_be(text[begin], length)) continue;
+    const WholeWord* found = kWords.find(key_of(View<Unit>(text), begin, length));
     if (found == nullptr) continue;
     const bool filler = found->replacement.empty();
-    if ((filler && which == Which::kOthers) || (!filler && which == Which::kFillers)) continue;
+    if ((filler && which == Which::kOthers) || (!filler && which == Which::kFillers)) {
+      others = true;
+      continue;
+    }
     spare.append(text, copied, begin - copied);
     append_ascii(spare, found->replacement);
     copied = at;
   }
-  if (copied == 0) return;
+  if (copied == 0) return others;
   spare.append(text, copied);
   std::swap(text, spare);
+  return others;
 }
 
 // A pattern with one apostrophe; it ends, and with `starts_word` begins, at the edge of a word.
@@ -195,23 +213,46 @@ void join_apostrophes(Text<Unit>& text) {
   text.resize(end);
 }
 
+constexpr std::uint32_t letter_bit(char c) {
+  return std::uint32_t{1} << static_cast<unsigned>(c - 'a');
+}
+
+// As bits. No contraction brings an apostrophe, or a letter behind one, so those that are none of
+// these can be left out.
+template <class Unit>
+std::uint32_t letters_after_apostrophes(View<Unit> text) {
+  std::uint32_t letters = 0;
+  for (std::size_t at = text.find(Unit{'\''}); at != View<Unit>::npos;
+       at = text.find(Unit{'\''}, at + 1)) {
+    if (at + 1 < text.size() && is_ascii_lower(text[at + 1]))
+      letters |= letter_bit(static_cast<char>(text[at + 1]));
+  }
+  return letters;
+}
+
 // Steps 3 to 6 of the original: fillers, contractions, titles.
 template <class Unit>
 void replace_words(Text<Unit>& text) {
   Text<Unit> spare;
   if (text.find(Unit{'\''}) == Text<Unit>::npos) {
-    return replace_whole_words(text, spare, Which::kAll);
+    replace_whole_words(text, spare, Which::kAll);
+    return;
   }
-  replace_whole_words(text, spare, Which::kFillers);
+  const bool others = replace_whole_words(text, spare, Which::kFillers);
   join_apostrophes(text);
-  replace_whole_words(text, spare, Which::kOthers);
-  for (const Contraction& one : kContractions) replace_contraction(text, spare, one);
+  if (others) replace_whole_words(text, spare, Which::kOthers);
+  const std::uint32_t after = letters_after_apostrophes<Unit>(text);
+  for (const Contraction& one : kContractions) {
+    if ((after & letter_bit(one.pattern[one.pattern.find('\'') + 1])) != 0)
+      replace_contraction(text, spare, one);
+  }
 }
 
 // (\d),(\d) becomes \1\2. A match takes its digits with it: of "1,2,3" the first comma goes only.
 // Then \.([^0-9]|$) becomes a space and \1. In place.
 template <class Unit>
 void join_digits_and_end_sentences(Text<Unit>& text) {
+  if (!has_any<Unit>(text, {Unit{','}, Unit{'.'}})) return;
   const auto digit = [](Unit c) { return Alphabet<Unit>::decimal(c) >= 0; };
   std::size_t end = 0;
   std::size_t consumed = 0;
@@ -257,9 +298,7 @@ std::string_view plain_letters(char32_t point) {
 }
 
 void remove_symbols(std::string& text) {
-  for (char& c : text) {
-    if (narrow::is(c, narrow::kDropped)) c = ' ';
-  }
+  for (char& c : text) c = narrow::kWithoutSymbols[static_cast<unsigned char>(c)];
 }
 
 void remove_symbols(std::u32string& text) {
@@ -287,15 +326,19 @@ Text<Unit> finish(Text<Unit> text) {
   const auto sign = [](Unit c) {
     return c == Unit{'.'} || c == Alphabet<Unit>::kCent || is_money(c);
   };
+  const bool has_sign = has_any<Unit>(text, {Unit{'.'}, Unit{'$'}, Alphabet<Unit>::kCent,
+                                             Alphabet<Unit>::kPound, Alphabet<Unit>::kEuro});
+  const bool has_percent = has_any<Unit>(text, {Unit{'%'}});
+  if (!has_sign && !has_percent) return text;  // and one space between words already
   const std::size_t size = text.size();
-  if (std::ranges::any_of(text, sign)) {
+  if (has_sign) {
     for (std::size_t i = 0; i + 1 < size; ++i) {
       if (!sign(text[i]) || is_ascii_digit(text[i + 1])) continue;
       text[i] = Unit{' '};
       ++i;
     }
   }
-  if (text.find(Unit{'%'}) != Text<Unit>::npos) {
+  if (has_percent) {
     for (std::size_t i = 0; i + 1 < size; ++i) {
       if (is_ascii_digit(text[i]) || text[i + 1] != Unit{'%'}) continue;
       text[++i] = Unit{' '};
@@ -325,34 +368,59 @@ void clean(Text<Unit>& text) {
   remove_symbols(text);
 }
 
+// Eight characters of ASCII as one number, made small letters.
+std::uint64_t lowered(std::uint64_t eight) {
+  constexpr std::uint64_t kEach = 0x0101010101010101ULL;
+  // The high bit of each byte says: from 'A' on, and: above 'Z'. No sum leaves its byte.
+  const std::uint64_t from_a = eight + kEach * (0x80 - 'A');
+  const std::uint64_t above_z = eight + kEach * (0x80 - 'Z' - 1);
+  return eight | ((from_a & ~above_z & kEach * 0x80) >> 2U);
+}
+constexpr std::uint64_t kHighBits = 0x8080808080808080ULL;
+
+std::uint64_t eight_at(std::string_view bytes, std::size_t at) {
+  std::uint64_t eight = 0;
+  std::memcpy(&eight, bytes.data() + at, sizeof(eight));
+  return eight;
+}
+
+struct Narrowing {
+  char unit = 0;
+  std::size_t length = 0;  // of the UTF-8; 0: it has no place in the alphabet of single bytes
+};
+
+Narrowing narrowing_of(std::string_view rest) {
+  const unsigned char lead = static_cast<unsigned char>(rest[0]);
+  if (lead < 0x80)
+    return {rest[0] >= 'A' && rest[0] <= 'Z' ? static_cast<char>(rest[0] + ('a' - 'A')) : rest[0],
+            1};
+  if (rest.starts_with("\u00A2")) return {narrow::kCent, 2};
+  if (rest.starts_with("\u00A3")) return {narrow::kPound, 2};
+  if (rest.starts_with("\u20AC")) return {narrow::kEuro, 3};
+  for (const char* symbol : {"\u2018", "\u2019", "\u201C", "\u201D", "\u2013", "\u2014"}) {
+    if (rest.starts_with(symbol)) return {narrow::kSymbol, 3};
+  }
+  return {};
+}
+
 // The alphabet of single bytes, lower case; nothing where the text needs more.
 std::optional<std::string> narrowed(std::string_view bytes) {
   std::string text(bytes.size(), '\0');
   std::size_t end = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const char c = bytes[i];
-    if (static_cast<unsigned char>(c) < 0x80) {
-      text[end++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-      continue;
+  for (std::size_t i = 0; i < bytes.size();) {
+    if (bytes.size() - i >= 8) {
+      if (const std::uint64_t eight = eight_at(bytes, i); (eight & kHighBits) == 0) {
+        const std::uint64_t small = lowered(eight);
+        std::memcpy(text.data() + end, &small, sizeof(small));
+        end += 8;
+        i += 8;
+        continue;
+      }
     }
-    const std::string_view rest = bytes.substr(i);
-    if (rest.starts_with("\u00A2")) {
-      text[end++] = narrow::kCent;
-      i += 1;
-    } else if (rest.starts_with("\u00A3")) {
-      text[end++] = narrow::kPound;
-      i += 1;
-    } else if (rest.starts_with("\u20AC")) {
-      text[end++] = narrow::kEuro;
-      i += 2;
-    } else if (rest.starts_with("\u2018") || rest.starts_with("\u2019") ||
-               rest.starts_with("\u201C") || rest.starts_with("\u201D") ||
-               rest.starts_with("\u2013") || rest.starts_with("\u2014")) {
-      text[end++] = narrow::kSymbol;
-      i += 2;
-    } else {
-      return std::nullopt;
-    }
+    const Narrowing one = narrowing_of(bytes.substr(i));
+    if (one.length == 0) return std::nullopt;
+    text[end++] = one.unit;
+    i += one.length;
   }
   text.resize(end);
   return text;
@@ -379,8 +447,7 @@ std::optional<std::string> narrowed(std::u32string_view points) {
 }
 
 std::string widened(std::string text) {
-  const auto foreign = [](char c) { return static_cast<unsigned char>(c) >= 0x80; };
-  if (std::ranges::none_of(text, foreign)) return text;
+  if (!has_any<char>(text, {narrow::kCent, narrow::kPound, narrow::kEuro})) return text;
   std::string out;
   out.reserve(text.size() + 16);
   for (const char c : text) {

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -24,11 +23,13 @@ struct Slot {
   std::uint16_t entry = 0;  // 0: empty
 };
 
-std::uint64_t hash_of(std::string_view word) {
-  const std::size_t half = word.size() <= 8 ? 0 : word.size() - 8;
-  const std::uint64_t head = packed_word(word.substr(0, 8));
-  const std::uint64_t tail = packed_word(word.substr(half));
-  return (head ^ (tail << 23U | tail >> 41U) ^ word.size()) * 0x9E3779B97F4A7C15ULL;
+std::uint64_t hash_of(std::string_view word, std::uint64_t packed) {
+  std::uint64_t mixed = packed;
+  if (word.size() > 8) {
+    const std::uint64_t tail = packed_word(word.substr(word.size() - 8));
+    mixed ^= (tail << 23U | tail >> 41U) + word.size();
+  }
+  return mixed * 0x9E3779B97F4A7C15ULL;
 }
 
 std::size_t slot_of(std::uint64_t hash) {
@@ -47,8 +48,8 @@ class Words {
     add_spellings();
   }
 
-  [[nodiscard]] const EnglishWord* find(std::string_view word) const {
-    const std::uint64_t hash = hash_of(word);
+  [[nodiscard]] const EnglishWord* find(std::string_view word, std::uint64_t packed) const {
+    const std::uint64_t hash = hash_of(word, packed);
     for (std::size_t at = slot_of(hash);; at = (at + 1) % kSlots) {
       const Slot slot = slots_[at];
       if (slot.entry == 0) return nullptr;
@@ -63,9 +64,9 @@ class Words {
   void put(const EnglishWord& word) {
     STRATA_ASSERT(!word.text.empty());
     STRATA_ASSERT(word.text.size() <= kLongestWord);
-    STRATA_ASSERT(find(word.text) == nullptr);
+    STRATA_ASSERT(find(word.text, packed_word(word.text)) == nullptr);
     STRATA_ASSERT(entries_.size() < kSlots);
-    const std::uint64_t hash = hash_of(word.text);
+    const std::uint64_t hash = hash_of(word.text, packed_word(word.text));
     std::size_t at = slot_of(hash);
     while (slots_[at].entry != 0) at = (at + 1) % kSlots;
     slots_[at] = {.tag = tag_of(hash), .entry = static_cast<std::uint16_t>(entries_.size())};
@@ -167,26 +168,10 @@ class Words {
 
 }  // namespace
 
-std::uint64_t packed_word(std::string_view word) {
-  // Copies of known size are one load each; two that overlap cover what lies between.
-  const char* bytes = word.data();
-  const std::size_t size = word.size();
-  const auto load = [bytes](auto value, std::size_t at) -> std::uint64_t {
-    std::memcpy(&value, bytes + at, sizeof(value));
-    return value;
-  };
-  if (size >= 8) return load(std::uint64_t{}, 0);
-  if (size >= 4)
-    return load(std::uint32_t{}, 0) | load(std::uint32_t{}, size - 4) << 8U * (size - 4);
-  if (size >= 2)
-    return load(std::uint16_t{}, 0) | load(std::uint16_t{}, size - 2) << 8U * (size - 2);
-  return size == 1 ? load(std::uint8_t{}, 0) : 0;
-}
-
-const EnglishWord* find_english_word(std::string_view word) {
+const EnglishWord* find_english_word(std::string_view word, std::uint64_t packed) {
   static const Words kWords;
   if (word.empty() || word.size() > kLongestWord) return nullptr;
-  return kWords.find(word);
+  return kWords.find(word, packed);
 }
 
 }  // namespace strata::evaluator

@@ -3,7 +3,9 @@
 // 20250625, whisper/normalizers/{english.py,english.json}.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace strata::evaluator {
@@ -35,10 +37,36 @@ struct EnglishWord {
   std::string_view american{};  // empty: the spelling stays
 };
 
-// nullptr for a word that is neither.
-[[nodiscard]] const EnglishWord* find_english_word(std::string_view word);
+// nullptr for a word that is neither. `packed` is its packed_word.
+[[nodiscard]] const EnglishWord* find_english_word(std::string_view word, std::uint64_t packed);
 
-// Eight bytes at most, as one number: equal numbers are equal words of the same length.
-[[nodiscard]] std::uint64_t packed_word(std::string_view word);
+// The first eight bytes as one number, the first of them lowest: shorter words of equal numbers are
+// equal.
+[[nodiscard]] inline std::uint64_t packed_word(std::string_view word) {
+  // Copies of known size are one load each; two that overlap cover what lies between.
+  const char* bytes = word.data();
+  const std::size_t size = word.size();
+  const auto load = [bytes](auto value, std::size_t at) -> std::uint64_t {
+    std::memcpy(&value, bytes + at, sizeof(value));
+    return value;
+  };
+  if (size >= 8) return load(std::uint64_t{}, 0);
+  if (size >= 4) {
+    return load(std::uint32_t{}, 0) | load(std::uint32_t{}, size - 4) << 8U * (size - 4);
+  }
+  if (size >= 2) {
+    return load(std::uint16_t{}, 0) | load(std::uint16_t{}, size - 2) << 8U * (size - 2);
+  }
+  return size == 1 ? load(std::uint8_t{}, 0) : 0;
+}
+
+// packed_word of the word of `size` characters at `at`, without a branch for each size where what
+// follows in the text may be read, too.
+[[nodiscard]] inline std::uint64_t packed_word_at(std::string_view text, std::size_t at,
+                                                  std::size_t size) {
+  if (size == 0 || text.size() - at < 8) return packed_word(text.substr(at, size));
+  const std::uint64_t packed = packed_word(text.substr(at, 8));
+  return size >= 8 ? packed : packed & ~std::uint64_t{0} >> (64U - 8U * size);
+}
 
 }  // namespace strata::evaluator

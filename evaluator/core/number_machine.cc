@@ -84,6 +84,7 @@ Status NumberMachine<Unit>::run(const std::vector<Token>& tokens) {
     take(tokens[i]);
   }
   emit_number_if_any();
+  flush();
   if (too_large_) {
     return fail(ErrorCode::kTooLarge,
                 "a number has more than {} digits, which Whisper's English rules cannot convert; "
@@ -112,7 +113,7 @@ void NumberMachine<Unit>::take(const Token& token) {
     case NumberWord::kRepeat:
     case NumberWord::kPoint: return take_special(token);
   }
-  if (token.word == nullptr) {
+  if (token.word == nullptr && !is_ascii_lower(token.text[0])) {
     const bool has_sign = is_sign(token.text[0]);
     const View digits = token.text.substr(has_sign ? 1 : 0);
     if (is_numeric(digits)) return take_digits(digits, has_sign);
@@ -368,7 +369,16 @@ void NumberMachine<Unit>::require_length(std::size_t digits) {
 }
 
 template <class Unit>
+void NumberMachine<Unit>::flush() {
+  if (run_begin_ == run_end_) return;
+  if (!out_.empty()) out_ += Unit{' '};
+  out_ += source_.substr(run_begin_, run_end_ - run_begin_);
+  run_begin_ = run_end_ = 0;
+}
+
+template <class Unit>
 void NumberMachine<Unit>::begin_word() {
+  flush();
   if (!out_.empty()) out_ += Unit{' '};
   if (sign_ != 0) out_ += sign_;
 }
@@ -384,9 +394,19 @@ void NumberMachine<Unit>::emit_number(std::string_view suffix) {
 
 template <class Unit>
 void NumberMachine<Unit>::emit_word(const Token& token) {
-  begin_word();
   // With a sign before it, it is not the word that the spelling table has.
   const bool american = token.word != nullptr && !token.word->american.empty() && sign_ == 0;
+  if (!american && sign_ == 0 && token.at != Token::kNowhere) {
+    const bool goes_on =
+        run_begin_ < run_end_ && token.at == run_end_ + 1 && source_[run_end_] == Unit{' '};
+    if (!goes_on) {
+      flush();
+      run_begin_ = token.at;
+    }
+    run_end_ = token.at + token.text.size();
+    return;
+  }
+  begin_word();
   if (american) {
     append_ascii(out_, token.word->american);
   } else {

@@ -14,7 +14,10 @@ namespace strata::evaluator {
 
 template <class Unit>
 struct NumberToken {
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+
   std::basic_string_view<Unit> text{};  // never empty
+  std::size_t at = kNowhere;            // its place in the whole text, if it stands there as it is
   const EnglishWord* word = nullptr;
 
   [[nodiscard]] NumberWord kind() const {
@@ -29,8 +32,8 @@ class NumberMachine {
   using View = std::basic_string_view<Unit>;
   using Token = NumberToken<Unit>;
 
-  // `out` gets the words with a space between them.
-  explicit NumberMachine(Text& out) : out_(out) {}
+  // `out` gets the words with a space between them; `source` is where tokens stand.
+  NumberMachine(View source, Text& out) : source_(source), out_(out) {}
 
   // Once. kTooLarge where the original ends with an exception.
   [[nodiscard]] Status run(const std::vector<Token>& tokens);
@@ -78,6 +81,7 @@ class NumberMachine {
   bool multiply_exactly(int power);
   void require_length(std::size_t digits);
 
+  void flush();
   void begin_word();
   void emit_number(std::string_view suffix = "");
   void emit_number_if_any() {
@@ -85,7 +89,11 @@ class NumberMachine {
   }
   void emit_word(const Token& token);
 
+  View source_;
   Text& out_;
+  // Words of the source that go out as they are, and so all at once.
+  std::size_t run_begin_ = 0;
+  std::size_t run_end_ = 0;
   const Token* previous_ = nullptr;
   const Token* next_ = nullptr;
   Kind kind_ = Kind::kNothing;

@@ -1,7 +1,8 @@
 #include "evaluator/core/number_normalizer.h"
 
-#include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/assert.h"
@@ -16,16 +17,20 @@ using Text = std::basic_string<Unit>;
 template <class Unit>
 using View = std::basic_string_view<Unit>;
 
-const EnglishWord* find_word(View<char> word) { return find_english_word(word); }
+const EnglishWord* find_word(View<char> text, std::size_t at, std::size_t size) {
+  return find_english_word(text.substr(at, size), packed_word_at(text, at, size));
+}
 
-const EnglishWord* find_word(View<char32_t> word) {
+const EnglishWord* find_word(View<char32_t> text, std::size_t at, std::size_t size) {
+  const View<char32_t> word = text.substr(at, size);
   std::array<char, 32> ascii{};
   if (word.size() > ascii.size()) return nullptr;
   for (std::size_t i = 0; i < word.size(); ++i) {
     if (word[i] >= 0x80) return nullptr;
     ascii[i] = static_cast<char>(word[i]);
   }
-  return find_english_word({ascii.data(), word.size()});
+  const std::string_view narrow(ascii.data(), word.size());
+  return find_english_word(narrow, packed_word(narrow));
 }
 
 // Where white space ends, from `at` on.
@@ -80,7 +85,7 @@ void replace_halves(Text<Unit>& text) {
       if (half.begin < half.end) {
         std::size_t begin = end;
         while (begin > 0 && !Alphabet<Unit>::is_space(segment[begin - 1])) --begin;
-        const EnglishWord* last = find_word(segment.substr(begin, end - begin));
+        const EnglishWord* last = find_word(segment, begin, end - begin);
         const NumberWord kind = last == nullptr ? NumberWord::kNone : last->number;
         const bool number = kind == NumberWord::kZero || kind == NumberWord::kOnes ||
                             kind == NumberWord::kTens || kind == NumberWord::kMultiplier;
@@ -100,21 +105,32 @@ void replace_halves(Text<Unit>& text) {
 template <class Unit>
 class Tokens {
  public:
-  explicit Tokens(View<Unit> text) {
-    // A view into it must stay true while more is added.
-    store_.reserve(text.size());
+  explicit Tokens(View<Unit> text) : text_(text) {
     tokens_.reserve(text.size() / 4 + 1);
     for (std::size_t at = skip_space(text, 0); at < text.size(); at = skip_space(text, at)) {
       const std::size_t begin = at;
-      for (++at; at < text.size() && !Alphabet<Unit>::is_space(text[at]); ++at) {
+      // Most words are letters to the end.
+      while (at < text.size() && is_ascii_lower(text[at])) ++at;
+      if (at == begin) ++at;
+      for (; at < text.size() && !Alphabet<Unit>::is_space(text[at]); ++at) {
         if (is_boundary(text[at - 1], text[at])) break;
       }
-      add(text.substr(begin, at - begin));
+      add(begin, at);
     }
-    for (auto& token : tokens_) token.word = find_word(token.text);
+    for (auto& token : tokens_) {
+      token.word = token.at == NumberToken<Unit>::kNowhere
+                       ? find_word(token.text, 0, token.text.size())
+                       : find_word(text, token.at, token.text.size());
+    }
   }
 
+  // Tokens look into it.
+  Tokens(const Tokens&) = delete;
+  Tokens& operator=(const Tokens&) = delete;
+
   [[nodiscard]] const std::vector<NumberToken<Unit>>& list() const { return tokens_; }
+  // Whether "and a half" can be in the text.
+  [[nodiscard]] bool has_half() const { return has_half_; }
 
  private:
   static bool is_boundary(Unit a, Unit b) {
@@ -128,20 +144,33 @@ class Tokens {
     return false;
   }
 
-  void add(View<Unit> piece) {
-    const bool joins = !store_.empty() && is_ascii_digit(store_.back()) && is_ending(piece);
-    const Unit* begin = store_.data() + store_.size();
-    store_ += piece;
-    if (joins) {
-      View<Unit>& last = tokens_.back().text;
-      last = {last.data(), last.size() + piece.size()};
-    } else {
-      tokens_.push_back({.text = {begin, piece.size()}});
+  void add(std::size_t begin, std::size_t end) {
+    const View<Unit> piece = text_.substr(begin, end - begin);
+    if (stands_at(piece, 0, "half")) has_half_ = true;
+    if (!tokens_.empty() && is_ascii_digit(tokens_.back().text.back()) && is_ending(piece)) {
+      return join(tokens_.back(), piece);
     }
+    tokens_.push_back({.text = piece, .at = begin});
   }
 
-  Text<Unit> store_{};
+  // Into one place, if white space was between them or is elsewhere in the token.
+  void join(NumberToken<Unit>& last, View<Unit> piece) {
+    // No growth: tokens look into it, and all of them together are no longer than the text.
+    if (joined_.empty()) joined_.reserve(text_.size());
+    if (last.at != NumberToken<Unit>::kNowhere) {
+      const std::size_t begin = joined_.size();
+      joined_ += last.text;
+      last.text = View<Unit>(joined_).substr(begin);
+      last.at = NumberToken<Unit>::kNowhere;
+    }
+    joined_ += piece;
+    last.text = {last.text.data(), last.text.size() + piece.size()};
+  }
+
+  View<Unit> text_;
+  Text<Unit> joined_{};
   std::vector<NumberToken<Unit>> tokens_{};
+  bool has_half_ = false;
 };
 
 // One or two of [0-9] from `at` and then no word character: how many, else 0.
@@ -181,7 +210,7 @@ void join_cents(Text<Unit>& s) {
 template <class Unit>
 void extract_cents(Text<Unit>& s) {
   const View<Unit> text = s;
-  if (std::ranges::none_of(text, is_money<Unit>)) return;
+  if (!has_any(text, {Unit{'$'}, Alphabet<Unit>::kPound, Alphabet<Unit>::kEuro})) return;
   Text<Unit> out;
   for (std::size_t i = 0; i < text.size();) {
     const bool zero = is_money(text[i]) && stands_at(text, i + 1, "0");
@@ -222,15 +251,17 @@ void spell_one(Text<Unit>& s) {
 
 template <class Unit>
 Result<Text<Unit>> standardize_numbers(View<Unit> text) {
+  std::optional<Tokens<Unit>> tokens(std::in_place, text);
   Text<Unit> halved;
-  if (const Span half = find_and_a_half(text, 0); half.begin != half.end) {
+  if (tokens->has_half()) {
     halved = text;
     replace_halves(halved);
     text = halved;
+    tokens.emplace(text);
   }
   Text<Unit> out;
   out.reserve(text.size() + 16);
-  STRATA_CHECK_OK(NumberMachine<Unit>(out).run(Tokens<Unit>(text).list()));
+  STRATA_CHECK_OK(NumberMachine<Unit>(text, out).run(tokens->list()));
   join_cents(out);
   extract_cents(out);
   spell_one(out);

@@ -197,6 +197,7 @@ std::u32string normal_form_kd(std::u32string_view text) {
 std::u32string normal_form_kc(std::u32string_view text) {
   constexpr auto kOptions =
       static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
+  if (std::ranges::all_of(text, is_ascii)) return std::u32string(text);
   const std::u32string decomposed = normal_form_kd(text);
   std::u32string composed;
   composed.reserve(decomposed.size());

@@ -91,13 +91,17 @@ TEST(EnglishNormalizer, InvalidUtf8IsRefusedWithTheByte) {
   EXPECT_THAT(normalize_english("ok \xC3").error().message, HasSubstr("byte 3"));
 }
 
+const EnglishWord* find(std::string_view word) {
+  return find_english_word(word, packed_word(word));
+}
+
 TEST(EnglishWords, AWordIsFoundWholeOrNotAtAll) {
-  EXPECT_EQ(find_english_word("twenty")->value, 20);
-  EXPECT_EQ(find_english_word("decillionth")->value, 33);
-  EXPECT_EQ(find_english_word("colour")->american, "color");
-  EXPECT_EQ(find_english_word("internationalisation")->american, "internationalization");
+  EXPECT_EQ(find("twenty")->value, 20);
+  EXPECT_EQ(find("decillionth")->value, 33);
+  EXPECT_EQ(find("colour")->american, "color");
+  EXPECT_EQ(find("internationalisation")->american, "internationalization");
   for (const char* text : {"", "twent", "twentyy", "internationalisations", "flyer / flier"}) {
-    EXPECT_EQ(find_english_word(text), nullptr) << text;
+    EXPECT_EQ(find(text), nullptr) << text;
   }
 }
 
@@ -108,6 +112,12 @@ TEST(EnglishWords, PackedWordsHaveTheirFirstByteLowest) {
   EXPECT_EQ(packed_word("abc"), 0x636261U);
   EXPECT_EQ(packed_word("abcdefg"), 0x67666564636261U);
   EXPECT_EQ(packed_word("abcdefgh"), 0x6867666564636261U);
+  constexpr std::string_view kText = "of abcdefghi";
+  for (std::size_t at = 0; at < kText.size(); ++at) {
+    for (std::size_t size = 0; at + size <= kText.size(); ++size) {
+      EXPECT_EQ(packed_word_at(kText, at, size), packed_word(kText.substr(at, size)));
+    }
+  }
 }
 
 }  // namespace
