@@ -3,17 +3,9 @@
 #include "base/assert.h"
 
 namespace strata {
-namespace {
-
-struct Step {
-  char32_t point = 0;
-  // Bytes consumed; for a bad sequence the length of its maximal ill-formed part.
-  std::size_t length = 1;
-  bool ok = false;
-};
 
 // One sequence at the front of `bytes`, by Unicode 15 table 3-7 (well-formed byte sequences).
-Step decode_one(std::string_view bytes) {
+CodePoint first_code_point(std::string_view bytes) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) return {lead, 1, true};
@@ -46,11 +38,9 @@ Step decode_one(std::string_view bytes) {
   return {point, length, true};
 }
 
-}  // namespace
-
 bool is_valid_utf8(std::string_view bytes) {
   while (!bytes.empty()) {
-    const Step step = decode_one(bytes);
+    const CodePoint step = first_code_point(bytes);
     if (!step.ok) return false;
     bytes.remove_prefix(step.length);
   }
@@ -60,7 +50,7 @@ bool is_valid_utf8(std::string_view bytes) {
 Result<std::u32string> decode_utf8(std::string_view bytes) {
   std::u32string points;
   for (std::size_t at = 0; at < bytes.size();) {
-    const Step step = decode_one(bytes.substr(at));
+    const CodePoint step = first_code_point(bytes.substr(at));
     if (!step.ok) return fail(ErrorCode::kInvalid, "invalid UTF-8 at byte {}", at);
     points += step.point;
     at += step.length;
@@ -71,7 +61,7 @@ Result<std::u32string> decode_utf8(std::string_view bytes) {
 std::u32string decode_utf8_lossy(std::string_view bytes) {
   std::u32string points;
   while (!bytes.empty()) {
-    const Step step = decode_one(bytes);
+    const CodePoint step = first_code_point(bytes);
     points += step.ok ? step.point : U'\uFFFD';
     bytes.remove_prefix(step.length);
   }

@@ -1,7 +1,10 @@
 #include "evaluator/text_commands.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -38,23 +41,39 @@ std::vector<std::string_view> cells_of(std::string_view line) {
 
 struct PairErrors {
   Counts words{};
-  Counts characters{};
+  std::optional<Counts> characters{};  // none: a side has more than kCerBytesMax
 };
 
-Result<PairErrors> errors_of(std::string_view reference, std::string_view hypothesis,
-                             Protocol protocol) {
-  STRATA_TRY(const std::string ref, normalize(protocol, reference));
-  STRATA_TRY(const std::string hyp, normalize(protocol, hypothesis));
-  PairErrors errors;
-  STRATA_TRY(errors.words, count_words(ref, hyp));
-  STRATA_TRY(errors.characters, count_characters(ref, hyp));
-  return errors;
-}
+// Pairs of texts under one protocol. Keeps its buffers, so one for all lines.
+class PairReader {
+ public:
+  explicit PairReader(Protocol protocol) : protocol_(protocol) {}
+
+  Result<PairErrors> read(std::string_view reference, std::string_view hypothesis) {
+    if (protocol_ == Protocol::kPlain) return count(reference, hypothesis);
+    STRATA_TRY(const std::string ref, normalize(protocol_, reference));
+    STRATA_TRY(const std::string hyp, normalize(protocol_, hypothesis));
+    return count(ref, hyp);
+  }
+
+ private:
+  Result<PairErrors> count(std::string_view reference, std::string_view hypothesis) {
+    PairErrors errors;
+    STRATA_TRY(errors.words, counter_.words(reference, hypothesis));
+    if (std::max(reference.size(), hypothesis.size()) <= kCerBytesMax) {
+      STRATA_TRY(errors.characters, counter_.characters(reference, hypothesis));
+    }
+    return errors;
+  }
+
+  Protocol protocol_;
+  ErrorCounter counter_{};
+};
 
 struct Summary {
   std::size_t lines = 0;
   Counts words{};
-  Counts characters{};
+  std::optional<Counts> characters = Counts{};  // none where a pair has none
   double mean = 0;
   std::optional<Bootstrap> corpus_interval{};
   std::optional<Bootstrap> mean_interval{};
@@ -66,7 +85,8 @@ Result<Summary> summarize(const std::vector<PairErrors>& pairs) {
   std::vector<double> rates;
   for (const PairErrors& pair : pairs) {
     summary.words += pair.words;
-    summary.characters += pair.characters;
+    if (!pair.characters) summary.characters.reset();
+    if (summary.characters) *summary.characters += *pair.characters;
     corpus.push_back({.numerator = static_cast<double>(pair.words.errors()),
                       .denominator = static_cast<double>(pair.words.reference_length())});
     rates.push_back(error_rate(pair.words));
@@ -88,11 +108,13 @@ std::string summary_text(const Summary& s, const ProtocolInfo& protocol) {
       "WER, mean of lines  {:.5f}{}\n"
       "WER, corpus         {:.5f}{}\n"
       "  {} of {} words wrong: {} substituted, {} deleted; {} inserted\n"
-      "MER {:.5f}   WIL {:.5f}   WIP {:.5f}   CER {:.5f}\n",
+      "MER {:.5f}   WIL {:.5f}   WIP {:.5f}   CER {}\n",
       protocol.name, protocol.version, s.lines, s.mean, interval(s.mean_interval), m.wer,
       interval(s.corpus_interval), s.words.substitutions + s.words.deletions,
       s.words.reference_length(), s.words.substitutions, s.words.deletions, s.words.insertions,
-      m.mer, m.wil, m.wip, error_rate(s.characters));
+      m.mer, m.wil, m.wip,
+      s.characters ? fmt::format("{:.5f}", error_rate(*s.characters))
+                   : fmt::format("not counted: a line has over {} bytes", kCerBytesMax));
 }
 
 Object counts_object(const Counts& c) {
@@ -100,6 +122,10 @@ Object counts_object(const Counts& c) {
           {"deletions", c.deletions},
           {"insertions", c.insertions},
           {"hits", c.hits}};
+}
+
+Value cer_value(const std::optional<Counts>& characters) {
+  return characters ? Value(error_rate(*characters)) : Value();
 }
 
 std::string summary_json(const Summary& s, const ProtocolInfo& protocol) {
@@ -116,7 +142,7 @@ std::string summary_json(const Summary& s, const ProtocolInfo& protocol) {
   out["mer"] = m.mer;
   out["wil"] = m.wil;
   out["wip"] = m.wip;
-  out["cer"] = error_rate(s.characters);
+  out["cer"] = cer_value(s.characters);
   return to_pretty_json(out) + "\n";
 }
 
@@ -130,25 +156,40 @@ Object row_object(const PairErrors& pair) {
   row["mer"] = m.mer;
   row["wil"] = m.wil;
   row["wip"] = m.wip;
-  row["cer"] = error_rate(pair.characters);
+  row["cer"] = cer_value(pair.characters);
   return row;
 }
 
-std::string table_text(const std::vector<PairErrors>& pairs, TableFormat format) {
+std::string table_json(const std::vector<PairErrors>& pairs) {
   Array rows;
-  std::string tsv;
-  for (const char* column : kColumns) tsv += (tsv.empty() ? "" : "\t") + std::string(column);
-  tsv += "\n";
+  for (const PairErrors& pair : pairs) rows.emplace_back(row_object(pair));
+  return to_pretty_json(rows) + "\n";
+}
+
+std::string table_tsv(const std::vector<PairErrors>& pairs) {
+  std::string out = fmt::format("{}\n", fmt::join(kColumns, "\t"));
+  const auto add = [&out](double measure) {
+    out += '\t';
+    out += Number(measure).text();  // always finite: empty sides have their own rules
+  };
   for (const PairErrors& pair : pairs) {
-    Object row = row_object(pair);
-    for (const char* column : kColumns) {
-      if (column != kColumns.front()) tsv += "\t";
-      tsv += row.at(column).if_number()->text();  // always finite: empty sides have their own rules
+    const Counts& c = pair.words;
+    fmt::format_to(std::back_inserter(out), "{}\t{}\t{}\t{}", c.substitutions, c.deletions,
+                   c.insertions, c.hits);
+    const Measures m = measures(c);
+    for (const double measure : {m.wer, m.mer, m.wil, m.wip}) add(measure);
+    if (pair.characters) {
+      add(error_rate(*pair.characters));
+    } else {
+      out += '\t';
     }
-    tsv += "\n";
-    rows.emplace_back(std::move(row));
+    out += '\n';
   }
-  return format == TableFormat::kJson ? to_pretty_json(rows) + "\n" : tsv;
+  return out;
+}
+
+std::string table_text(const std::vector<PairErrors>& pairs, TableFormat format) {
+  return format == TableFormat::kJson ? table_json(pairs) : table_tsv(pairs);
 }
 
 }  // namespace
@@ -165,9 +206,10 @@ Result<std::string> wer_of_files(const std::filesystem::path& reference,
                 "{} has {} lines, {} has {}: line N of one must belong to line N of the other",
                 reference.string(), refs.size(), hypothesis.string(), hyps.size());
   }
+  PairReader reader(protocol.protocol);
   std::vector<PairErrors> pairs;
   for (std::size_t i = 0; i < refs.size(); ++i) {
-    auto errors = errors_of(refs[i], hyps[i], protocol.protocol);
+    auto errors = reader.read(refs[i], hyps[i]);
     if (!errors) return tl::unexpected(errors.error().while_doing(fmt::format("line {}", i + 1)));
     pairs.push_back(*errors);
   }
@@ -193,6 +235,7 @@ Result<std::string> wer_of_table(const std::filesystem::path& table, const Proto
                 "\"hypothesis\" among them",
                 table.string());
   }
+  PairReader reader(protocol.protocol);
   std::vector<PairErrors> pairs;
   for (std::size_t i = 1; i < lines.size(); ++i) {
     const auto cells = cells_of(lines[i]);
@@ -200,8 +243,8 @@ Result<std::string> wer_of_table(const std::filesystem::path& table, const Proto
       return fail(ErrorCode::kInvalid, "{}:{}: {} tab-separated fields, the first line has {}",
                   table.string(), i + 1, cells.size(), header.size());
     }
-    auto errors = errors_of(cells[static_cast<std::size_t>(ref)],
-                            cells[static_cast<std::size_t>(hyp)], protocol.protocol);
+    auto errors =
+        reader.read(cells[static_cast<std::size_t>(ref)], cells[static_cast<std::size_t>(hyp)]);
     if (!errors)
       return tl::unexpected(
           errors.error().while_doing(fmt::format("{}:{}", table.string(), i + 1)));

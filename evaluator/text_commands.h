@@ -10,6 +10,10 @@
 
 namespace strata::evaluator {
 
+// Of one side of a pair. Over it only words are counted and CER is left out (an empty cell, null):
+// aligning so many characters can take minutes, and nobody asked for it.
+inline constexpr std::size_t kCerBytesMax = 1U << 20U;
+
 enum class TableFormat { kText, kTsv, kJson };
 
 // Two files with one utterance a line (LF or CRLF, byte order mark skipped). A different number of

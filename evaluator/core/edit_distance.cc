@@ -1,167 +1,80 @@
 #include "evaluator/core/edit_distance.h"
 
 #include <algorithm>
-#include <map>
+#include <array>
 
-#include "base/assert.h"
 #include "base/utf8.h"
 #include "evaluator/core/unicode.h"
 
 namespace strata::evaluator {
 namespace {
 
-// Two bits for each cell of the table: is a deletion, and is an insertion, a shortest way into it?
-class BackTrace {
- public:
-  BackTrace(std::size_t rows, std::size_t columns)
-      : columns_(columns), bits_(rows * columns * 2, false) {}
-  void set(std::size_t i, std::size_t j, bool deletion, bool insertion) {
-    bits_[index(i, j)] = deletion;
-    bits_[index(i, j) + 1] = insertion;
-  }
-  [[nodiscard]] bool deletion(std::size_t i, std::size_t j) const { return bits_[index(i, j)]; }
-  [[nodiscard]] bool insertion(std::size_t i, std::size_t j) const {
-    return bits_[index(i, j) + 1];
-  }
+constexpr const char* kReference = "reference text";
+constexpr const char* kHypothesis = "hypothesis text";
 
- private:
-  [[nodiscard]] std::size_t index(std::size_t i, std::size_t j) const {
-    return ((i - 1) * columns_ + (j - 1)) * 2;
-  }
-  std::size_t columns_;
-  std::vector<bool> bits_;
-};
-
-using Symbols = std::span<const std::uint32_t>;
-
-BackTrace fill_table(Symbols ref, Symbols hyp) {
-  BackTrace trace(ref.size(), hyp.size());
-  std::vector<std::uint32_t> above(hyp.size() + 1);
-  std::vector<std::uint32_t> row(hyp.size() + 1);
-  for (std::size_t j = 0; j <= hyp.size(); ++j) above[j] = static_cast<std::uint32_t>(j);
-  for (std::size_t i = 1; i <= ref.size(); ++i) {
-    row[0] = static_cast<std::uint32_t>(i);
-    for (std::size_t j = 1; j <= hyp.size(); ++j) {
-      const std::uint32_t diagonal = above[j - 1] + (ref[i - 1] == hyp[j - 1] ? 0U : 1U);
-      row[j] = std::min({diagonal, above[j] + 1, row[j - 1] + 1});
-      trace.set(i, j, row[j] == above[j] + 1, row[j - 1] + 1 == above[j - 1]);
-    }
-    std::swap(above, row);
-  }
-  return trace;
+Status check_length(std::size_t symbols, const char* what) {
+  if (symbols <= kSymbolsMax) return {};
+  return fail(ErrorCode::kTooLarge, "{} {}: the limit is {}; split the text into utterances",
+              symbols, what, kSymbolsMax);
 }
 
-// The kinds of edit from the end to the start, deletion before insertion before the diagonal.
-std::vector<Edit> trace_back(Symbols ref, Symbols hyp) {
-  const BackTrace trace = fill_table(ref, hyp);
-  std::vector<Edit> edits;
-  std::size_t i = ref.size();
-  std::size_t j = hyp.size();
-  while (i > 0 && j > 0) {
-    if (trace.deletion(i, j)) {
-      edits.push_back(Edit::kDeletion);
-      --i;
-    } else if (trace.insertion(i, j)) {
-      edits.push_back(Edit::kInsertion);
-      --j;
-    } else {
-      edits.push_back(ref[i - 1] == hyp[j - 1] ? Edit::kHit : Edit::kSubstitution);
-      --i;
-      --j;
+Status side(const char* name, Status status) {
+  if (!status) return tl::unexpected(status.error().while_doing(name));
+  return {};
+}
+
+Status words_of(std::string_view text, std::vector<Word>& words) {
+  STRATA_CHECK_OK(cut_words(text, words));
+  return check_length(words.size(), "words");
+}
+
+bool is_ascii(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+Status points_of(std::string_view text, std::vector<std::uint32_t>& points) {
+  if (text.size() > kTextBytesMax) return check_length(text.size(), "bytes");
+  points.clear();
+  if (is_ascii(text)) {
+    for (const char c : text) points.push_back(static_cast<unsigned char>(c));
+  } else {
+    for (std::size_t at = 0; at < text.size();) {
+      const CodePoint c = first_code_point(text.substr(at));
+      if (!c.ok) return fail(ErrorCode::kInvalid, "invalid UTF-8 at byte {}", at);
+      points.push_back(c.point);
+      at += c.length;
     }
   }
-  edits.insert(edits.end(), i, Edit::kDeletion);
-  edits.insert(edits.end(), j, Edit::kInsertion);
-  return edits;
+  const auto solid = [](std::uint32_t point) { return !is_python_space(point); };
+  points.erase(std::find_if(points.rbegin(), points.rend(), solid).base(), points.end());
+  points.erase(points.begin(), std::ranges::find_if(points, solid));
+  return check_length(points.size(), "characters");
 }
 
-void append(std::vector<Chunk>& chunks, Edit edit, std::size_t length) {
-  if (length == 0) return;
-  if (chunks.empty() || chunks.back().edit != edit) {
-    const Chunk last = chunks.empty() ? Chunk{} : chunks.back();
-    chunks.push_back({edit, last.ref_end, last.ref_end, last.hyp_end, last.hyp_end});
+std::vector<Chunk> chunks_of(std::span<const Run> runs) {
+  std::vector<Chunk> chunks;
+  chunks.reserve(runs.size());
+  std::size_t ref = 0;
+  std::size_t hyp = 0;
+  for (const Run& run : runs) {
+    Chunk chunk{run.edit, ref, ref, hyp, hyp};
+    if (run.edit != Edit::kInsertion) chunk.ref_end += run.length;
+    if (run.edit != Edit::kDeletion) chunk.hyp_end += run.length;
+    ref = chunk.ref_end;
+    hyp = chunk.hyp_end;
+    chunks.push_back(chunk);
   }
-  if (edit != Edit::kInsertion) chunks.back().ref_end += length;
-  if (edit != Edit::kDeletion) chunks.back().hyp_end += length;
-}
-
-Result<std::u32string> decode(std::string_view text, std::string_view side) {
-  auto points = decode_utf8(text);
-  if (!points) return tl::unexpected(points.error().while_doing(side));
-  return points;
-}
-
-std::u32string_view strip(std::u32string_view text) {
-  while (!text.empty() && is_python_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_python_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-std::vector<std::u32string> cut_words(std::u32string_view text) {
-  std::vector<std::u32string> words;
-  std::u32string word;
-  text = strip(text);
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    const bool space = i < text.size() && is_python_space(text[i]);
-    const bool in_run = space && ((i > 0 && is_python_space(text[i - 1])) ||
-                                  (i + 1 < text.size() && is_python_space(text[i + 1])));
-    if (i == text.size() || in_run || text[i] == U' ') {
-      if (!word.empty()) words.push_back(std::move(word));
-      word.clear();
-    } else {
-      word += text[i];
-    }
-  }
-  return words;
+  return chunks;
 }
 
 }  // namespace
 
-Counts& Counts::operator+=(const Counts& other) {
-  substitutions += other.substitutions;
-  deletions += other.deletions;
-  insertions += other.insertions;
-  hits += other.hits;
-  return *this;
-}
-
-Result<std::vector<Chunk>> align(Symbols reference, Symbols hypothesis) {
-  // Common ends first: leaving this out changes the split in up to 1 % of random pairs.
-  const auto shorter = std::min(reference.size(), hypothesis.size());
-  std::size_t prefix = 0;
-  while (prefix < shorter && reference[prefix] == hypothesis[prefix]) ++prefix;
-  std::size_t suffix = 0;
-  while (suffix < shorter - prefix &&
-         reference[reference.size() - 1 - suffix] == hypothesis[hypothesis.size() - 1 - suffix]) {
-    ++suffix;
-  }
-  const Symbols ref = reference.subspan(prefix, reference.size() - prefix - suffix);
-  const Symbols hyp = hypothesis.subspan(prefix, hypothesis.size() - prefix - suffix);
-  if (!ref.empty() && hyp.size() > kAlignmentCellsMax / ref.size()) {
-    return fail(ErrorCode::kTooLarge,
-                "cannot align {} with {} symbols: the limit is {} table cells; split the text into "
-                "utterances",
-                ref.size(), hyp.size(), kAlignmentCellsMax);
-  }
-  const std::vector<Edit> backwards = trace_back(ref, hyp);
-  std::vector<Chunk> chunks;
-  append(chunks, Edit::kHit, prefix);
-  for (auto edit = backwards.rbegin(); edit != backwards.rend(); ++edit) append(chunks, *edit, 1);
-  append(chunks, Edit::kHit, suffix);
-  return chunks;
-}
-
 Counts count(std::span<const Chunk> chunks) {
   Counts counts;
   for (const Chunk& chunk : chunks) {
-    const auto ref = static_cast<std::int64_t>(chunk.ref_end - chunk.ref_begin);
-    const auto hyp = static_cast<std::int64_t>(chunk.hyp_end - chunk.hyp_begin);
-    switch (chunk.edit) {
-      case Edit::kHit: counts.hits += ref; break;
-      case Edit::kSubstitution: counts.substitutions += ref; break;
-      case Edit::kDeletion: counts.deletions += ref; break;
-      case Edit::kInsertion: counts.insertions += hyp; break;
-    }
+    const std::size_t length =
+        std::max(chunk.ref_end - chunk.ref_begin, chunk.hyp_end - chunk.hyp_begin);
+    counts.add(chunk.edit, static_cast<std::int64_t>(length));
   }
   return counts;
 }
@@ -189,45 +102,114 @@ Measures measures(const Counts& counts) {
   return m;
 }
 
-Result<std::vector<std::u32string>> split_words(std::string_view text) {
-  STRATA_TRY(const std::u32string points, decode(text, "splitting words"));
-  return cut_words(points);
+Result<std::vector<std::string_view>> split_words(std::string_view text) {
+  std::vector<Word> words;
+  if (auto status = cut_words(text, words); !status)
+    return tl::unexpected(status.error().while_doing("splitting words"));
+  std::vector<std::string_view> views;
+  views.reserve(words.size());
+  for (const Word& word : words) views.push_back(word.text());
+  return views;
 }
 
-Result<Alignment> align_words(std::string_view reference, std::string_view hypothesis) {
-  STRATA_TRY(const std::u32string ref, decode(reference, "reference text"));
-  STRATA_TRY(const std::u32string hyp, decode(hypothesis, "hypothesis text"));
-  Alignment alignment{.reference = cut_words(ref), .hypothesis = cut_words(hyp)};
-  std::map<std::u32string_view, std::uint32_t> numbers;
-  const auto intern = [&](const std::vector<std::u32string>& words) {
-    std::vector<std::uint32_t> symbols;
-    symbols.reserve(words.size());
-    for (const auto& word : words) {
-      symbols.push_back(
-          numbers.try_emplace(word, static_cast<std::uint32_t>(numbers.size())).first->second);
+Status ErrorCounter::cut(std::string_view reference, std::string_view hypothesis) {
+  STRATA_CHECK_OK(side(kReference, words_of(reference, ref_words_)));
+  return side(kHypothesis, words_of(hypothesis, hyp_words_));
+}
+
+// What the reference does not have is one and the same number: it equals nothing.
+void ErrorCounter::number(std::span<const Word> reference, std::span<const Word> hypothesis) {
+  table_.clear();
+  ref_.clear();
+  hyp_.clear();
+  for (const Word& word : reference) ref_.push_back(table_.add(word));
+  for (const Word& word : hypothesis) hyp_.push_back(table_.find(word));
+}
+
+void ErrorCounter::number(Symbols reference, Symbols hypothesis) {
+  // Most texts have no others than the first ones.
+  constexpr std::size_t kDirect = 128;
+  constexpr std::uint32_t kNew = ~std::uint32_t{0};
+  std::array<std::uint32_t, kDirect> direct;
+  direct.fill(kNew);
+  table_.clear();
+  ref_.clear();
+  hyp_.clear();
+  const auto as_word = [](std::uint32_t symbol) { return Word{symbol, nullptr, 4}; };
+  for (const std::uint32_t symbol : reference) {
+    if (symbol >= kDirect) {
+      ref_.push_back(table_.add(as_word(symbol)));
+    } else {
+      if (direct[symbol] == kNew) direct[symbol] = table_.add(as_word(symbol));
+      ref_.push_back(direct[symbol]);
     }
-    return symbols;
-  };
-  STRATA_TRY(alignment.chunks, align(intern(alignment.reference), intern(alignment.hypothesis)));
+  }
+  for (std::uint32_t& number : direct) number = std::min(number, table_.size());
+  for (const std::uint32_t symbol : hypothesis) {
+    hyp_.push_back(symbol < kDirect ? direct[symbol] : table_.find(as_word(symbol)));
+  }
+}
+
+Result<Counts> ErrorCounter::words(std::string_view reference, std::string_view hypothesis) {
+  STRATA_CHECK_OK(cut(reference, hypothesis));
+  // Words of a common beginning or end need no number.
+  std::span<const Word> ref = ref_words_;
+  std::span<const Word> hyp = hyp_words_;
+  const auto shorter = [&] { return std::min(ref.size(), hyp.size()); };
+  std::size_t same = 0;
+  while (same < shorter() && ref[same] == hyp[same]) ++same;
+  ref = ref.subspan(same);
+  hyp = hyp.subspan(same);
+  same = 0;
+  while (same < shorter() && ref[ref.size() - 1 - same] == hyp[hyp.size() - 1 - same]) ++same;
+  ref = ref.first(ref.size() - same);
+  hyp = hyp.first(hyp.size() - same);
+  number(ref, hyp);
+  Counts counts = aligner_.count(ref_, hyp_, table_.size());
+  counts.hits += static_cast<std::int64_t>(ref_words_.size() - ref.size());
+  return counts;
+}
+
+Result<Counts> ErrorCounter::characters(std::string_view reference, std::string_view hypothesis) {
+  STRATA_CHECK_OK(side(kReference, points_of(reference, ref_points_)));
+  STRATA_CHECK_OK(side(kHypothesis, points_of(hypothesis, hyp_points_)));
+  number(Symbols(ref_points_), Symbols(hyp_points_));
+  return aligner_.count(ref_, hyp_, table_.size());
+}
+
+Result<Alignment> ErrorCounter::align_words(std::string_view reference,
+                                            std::string_view hypothesis) {
+  STRATA_CHECK_OK(cut(reference, hypothesis));
+  number(ref_words_, hyp_words_);
+  Alignment alignment;
+  for (const Word& word : ref_words_) alignment.reference.emplace_back(word.text());
+  for (const Word& word : hyp_words_) alignment.hypothesis.emplace_back(word.text());
+  alignment.chunks = chunks_of(aligner_.align(ref_, hyp_, table_.size()));
   alignment.counts = count(alignment.chunks);
   return alignment;
 }
 
+Result<std::vector<Chunk>> ErrorCounter::align(Symbols reference, Symbols hypothesis) {
+  STRATA_CHECK_OK(side(kReference, check_length(reference.size(), "symbols")));
+  STRATA_CHECK_OK(side(kHypothesis, check_length(hypothesis.size(), "symbols")));
+  number(reference, hypothesis);
+  return chunks_of(aligner_.align(ref_, hyp_, table_.size()));
+}
+
+Result<std::vector<Chunk>> align(Symbols reference, Symbols hypothesis) {
+  return ErrorCounter().align(reference, hypothesis);
+}
+
+Result<Alignment> align_words(std::string_view reference, std::string_view hypothesis) {
+  return ErrorCounter().align_words(reference, hypothesis);
+}
+
 Result<Counts> count_words(std::string_view reference, std::string_view hypothesis) {
-  return align_words(reference, hypothesis).map([](const Alignment& alignment) {
-    return alignment.counts;
-  });
+  return ErrorCounter().words(reference, hypothesis);
 }
 
 Result<Counts> count_characters(std::string_view reference, std::string_view hypothesis) {
-  STRATA_TRY(const std::u32string ref, decode(reference, "reference text"));
-  STRATA_TRY(const std::u32string hyp, decode(hypothesis, "hypothesis text"));
-  const auto symbols = [](std::u32string_view text) {
-    text = strip(text);
-    return std::vector<std::uint32_t>(text.begin(), text.end());
-  };
-  STRATA_TRY(const auto chunks, align(symbols(ref), symbols(hyp)));
-  return count(chunks);
+  return ErrorCounter().characters(reference, hypothesis);
 }
 
 std::string to_text(std::span<const Chunk> chunks) {

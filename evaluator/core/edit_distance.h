@@ -1,6 +1,7 @@
 // Word and character error counts with the alignment that jiwer 4.0.0 reports. Only the total of an
-// alignment is unique, its split into substitutions, deletions and insertions is not; so the tie
-// rule of the RapidFuzz core is followed exactly (docs/evaluation.md, "Which alignment"). Pure.
+// alignment is unique, its split into substitutions, deletions and insertions is not; so the rule
+// of the RapidFuzz core is followed exactly, for long pairs too (docs/evaluation.md, "Which
+// alignment"). Pure.
 #pragma once
 
 #include <cstdint>
@@ -10,27 +11,14 @@
 #include <vector>
 
 #include "base/result.h"
+#include "evaluator/core/alignment.h"
+#include "evaluator/core/word_table.h"
 
 namespace strata::evaluator {
 
-// The back-trace keeps two bits a cell: this many cells are 256 MiB, 32,000 words against 32,000.
-inline constexpr std::uint64_t kAlignmentCellsMax = 1ULL << 30;
-
-// Words (or characters) by what happened to them.
-struct Counts {
-  std::int64_t substitutions = 0;
-  std::int64_t deletions = 0;
-  std::int64_t insertions = 0;
-  std::int64_t hits = 0;
-
-  [[nodiscard]] std::int64_t errors() const { return substitutions + deletions + insertions; }
-  [[nodiscard]] std::int64_t reference_length() const { return hits + substitutions + deletions; }
-  [[nodiscard]] std::int64_t hypothesis_length() const { return hits + substitutions + insertions; }
-  Counts& operator+=(const Counts& other);
-  bool operator==(const Counts&) const = default;
-};
-
-enum class Edit { kHit, kSubstitution, kDeletion, kInsertion };
+// Words, or characters, of one side of a pair. Memory grows with their number (a pair of so many
+// words needs about 1 GiB), time with their number times that of the errors.
+inline constexpr std::size_t kSymbolsMax = 1U << 24U;
 
 // A run of one kind: reference [ref_begin, ref_end) against hypothesis [hyp_begin, hyp_end).
 struct Chunk {
@@ -51,26 +39,49 @@ struct Measures {
   double wip = 1;
 };
 
-// Symbols are compared for equality only. An error when the table would exceed kAlignmentCellsMax.
-[[nodiscard]] Result<std::vector<Chunk>> align(std::span<const std::uint32_t> reference,
-                                               std::span<const std::uint32_t> hypothesis);
+// Symbols are compared for equality only.
+[[nodiscard]] Result<std::vector<Chunk>> align(Symbols reference, Symbols hypothesis);
 [[nodiscard]] Counts count(std::span<const Chunk> chunks);
 [[nodiscard]] double error_rate(const Counts& counts);  // WER of words, CER of characters
 [[nodiscard]] Measures measures(const Counts& counts);
 
-// jiwer's default word split: runs of two or more white-space characters become one space, the ends
-// are stripped, then the text is cut at U+0020. A lone tab or no-break space inside a word
-// therefore does not cut it.
-[[nodiscard]] Result<std::vector<std::u32string>> split_words(std::string_view text);
+// As cut_words (word_table.h); the words are views into the text.
+[[nodiscard]] Result<std::vector<std::string_view>> split_words(std::string_view text);
 
 struct Alignment {
-  std::vector<std::u32string> reference{};
-  std::vector<std::u32string> hypothesis{};
+  std::vector<std::string> reference{};
+  std::vector<std::string> hypothesis{};
   std::vector<Chunk> chunks{};
   Counts counts{};
 };
 
-// REQUIRES nothing of the texts; invalid UTF-8 is an error that names the side and the byte.
+// Counts pairs of texts, one after another: for many pairs, because its buffers stay. Invalid UTF-8
+// is an error that names the side and the byte; so is a side of more than kSymbolsMax.
+class ErrorCounter {
+ public:
+  [[nodiscard]] Result<Counts> words(std::string_view reference, std::string_view hypothesis);
+  // Code points, without white space at the ends.
+  [[nodiscard]] Result<Counts> characters(std::string_view reference, std::string_view hypothesis);
+  [[nodiscard]] Result<Alignment> align_words(std::string_view reference,
+                                              std::string_view hypothesis);
+  [[nodiscard]] Result<std::vector<Chunk>> align(Symbols reference, Symbols hypothesis);
+
+ private:
+  [[nodiscard]] Status cut(std::string_view reference, std::string_view hypothesis);
+  void number(std::span<const Word> reference, std::span<const Word> hypothesis);
+  void number(Symbols reference, Symbols hypothesis);
+
+  std::vector<Word> ref_words_{};
+  std::vector<Word> hyp_words_{};
+  WordTable table_{};
+  std::vector<std::uint32_t> ref_{};
+  std::vector<std::uint32_t> hyp_{};
+  std::vector<std::uint32_t> ref_points_{};
+  std::vector<std::uint32_t> hyp_points_{};
+  Aligner aligner_{};
+};
+
+// The same for one pair.
 [[nodiscard]] Result<Alignment> align_words(std::string_view reference,
                                             std::string_view hypothesis);
 [[nodiscard]] Result<Counts> count_words(std::string_view reference, std::string_view hypothesis);

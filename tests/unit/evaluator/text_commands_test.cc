@@ -58,7 +58,24 @@ TEST_F(TextCommands, ATableWithoutItsColumnsOrWithAMissingTabIsRefusedByLine) {
               HasSubstr("t.tsv:3: 1 tab-separated fields, the first line has 2"));
   EXPECT_THAT(error_of(""), HasSubstr("is empty"));
   EXPECT_THAT(error_of("reference\thypothesis\n\xFF\tb\n"),
-              HasSubstr("t.tsv:2: normalizing text: invalid UTF-8 at byte 0"));
+              HasSubstr("t.tsv:2: reference text: invalid UTF-8 at byte 0"));
+}
+
+TEST_F(TextCommands, ALineTooLongForTheCharacterErrorRateKeepsItsWordErrorRate) {
+  std::string line;
+  while (line.size() <= kCerBytesMax) line += "ninechars ";
+  const std::string row = line + "a\t" + line + "b\n";
+  const auto table = write("t.tsv", "reference\thypothesis\n" + row + "a\ta\n");
+  const std::string out = wer_of_table(table, kPlain, TableFormat::kTsv).value();
+  EXPECT_THAT(out, HasSubstr("\n1\t0\t0\t104858\t"));
+  EXPECT_THAT(out, HasSubstr("\t\n0\t0\t0\t1\t0\t0\t0\t1\t0\n"));
+  const auto ref = write("r", line + "a\nb\n");
+  const auto hyp = write("h", line + "b\nb\n");
+  EXPECT_THAT(wer_of_files(ref, hyp, kPlain, TableFormat::kText).value(),
+              HasSubstr("CER not counted: a line has over 1048576 bytes"));
+  const Value json = parse_json(wer_of_files(ref, hyp, kPlain, TableFormat::kJson).value()).value();
+  EXPECT_EQ(*json.find("cer"), Value());
+  EXPECT_EQ(*json.find("substitutions"), Value(1));
 }
 
 TEST_F(TextCommands, TwoFilesGiveBothWordErrorRates) {
