@@ -17,11 +17,18 @@ constexpr std::size_t kSplitBytes = 1U << 20U;
 constexpr std::size_t kSplitRows = 65;
 constexpr std::size_t kSplitColumns = 10;
 // Ours, and without influence on what is found: the first band is wider than the pair must have
-// errors by this.
+// errors by this, and the next ones are so many times as wide.
 constexpr std::size_t kBandFirst = 64;
+constexpr std::size_t kBandGrowth = 4;
 
 std::size_t first_width(std::size_t rows, std::size_t columns, std::size_t errors_max) {
   return std::min(errors_max, std::max(rows, columns) - std::min(rows, columns) + kBandFirst);
+}
+
+// A distance found in a band that is too narrow is that of a way, if not of the shortest.
+std::size_t next_width(std::size_t width, std::size_t distance, std::size_t errors_max) {
+  STRATA_ASSERT(width < errors_max);
+  return std::min({width * kBandGrowth, distance, errors_max});
 }
 
 std::size_t ones(std::uint64_t bits) { return static_cast<std::size_t>(std::popcount(bits)); }
@@ -192,13 +199,11 @@ void Aligner::align_whole(Symbols ref, Symbols hyp, std::size_t errors_max) {
   const Side r{ref.data(), 1, ref.size()};
   const Side h{hyp.data(), 1, hyp.size()};
   for (std::size_t width = first_width(r.size, h.size, errors_max);;
-       width = std::min(2 * width, errors_max)) {
+       width = next_width(width, left_.back(), errors_max)) {
     const Band band(r.size, h.size, width);
     const Column end = fill(r, h, band, h.size, true);
     scores(end, r.size, left_);
-    // A distance that does not fit may be too large, because ways outside the band are not seen.
     if (left_.back() <= width) return trace_back(ref, hyp, band);
-    STRATA_ASSERT(width < errors_max);
   }
 }
 
@@ -246,8 +251,9 @@ Aligner::Split Aligner::split(Symbols ref, Symbols hyp, std::size_t errors_max) 
   const std::size_t rows = ref.size();
   const std::size_t columns = hyp.size();
   Split best{.column = columns / 2};
+  std::size_t least = 0;
   for (std::size_t width = first_width(rows, columns, errors_max);;
-       width = std::min(2 * width, errors_max)) {
+       width = next_width(width, least, errors_max)) {
     const Band band(rows, columns, width);
     const Column left =
         fill({ref.data(), 1, rows}, {hyp.data(), 1, columns}, band, best.column, false);
@@ -256,7 +262,7 @@ Aligner::Split Aligner::split(Symbols ref, Symbols hyp, std::size_t errors_max) 
         fill({ref.data() + rows - 1, -1, rows}, {hyp.data() + columns - 1, -1, columns}, band,
              columns - best.column, false);
     scores(right, rows, right_);
-    std::size_t least = std::numeric_limits<std::size_t>::max();
+    least = std::numeric_limits<std::size_t>::max();
     for (std::size_t at = 0; at < left_.size(); ++at) {
       const std::size_t row = left.first * kBits + at;
       const std::size_t other = rows - row - right.first * kBits;  // huge where there is none
@@ -265,7 +271,6 @@ Aligner::Split Aligner::split(Symbols ref, Symbols hyp, std::size_t errors_max) 
       best = {row, best.column, left_[at], right_[other]};
     }
     if (least <= width) return best;
-    STRATA_ASSERT(width < errors_max);
   }
 }
 
