@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <limits>
 
 #include "base/assert.h"
@@ -33,13 +32,13 @@ std::size_t next_width(std::size_t width, std::size_t distance, std::size_t erro
 
 std::size_t ones(std::uint64_t bits) { return static_cast<std::size_t>(std::popcount(bits)); }
 
-// The errors below: horizontal differences at the top of a block, and at its bottom.
+// How the row above a block changes from the column before: one more, one less.
 struct Carry {
-  std::uint64_t more = 1;  // the row above the first: one more in each column
+  std::uint64_t more = 1;  // above the first row it is one more in each column
   std::uint64_t less = 0;
 };
 
-// One column of one block.
+// One column of one block: `equal` has a bit for each row whose symbol is the column's.
 template <class Block>
 inline void advance(Block& block, std::uint64_t equal, Carry& carry) {
   const std::uint64_t x = equal | carry.less;

@@ -16,8 +16,8 @@
 
 namespace strata::evaluator {
 
-// Words, or characters, of one side of a pair. Memory grows with their number (a pair of so many
-// words needs about 1 GiB), time with their number times that of the errors.
+// Words, or characters, of one side of a pair. Memory grows with their number (up to 3 GiB for a
+// pair of so many words, all different), time with their number times that of the errors.
 inline constexpr std::size_t kSymbolsMax = 1U << 24U;
 
 // A run of one kind: reference [ref_begin, ref_end) against hypothesis [hyp_begin, hyp_end).
