@@ -1,6 +1,7 @@
 #include "evaluator/core/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <set>
 #include <tuple>
@@ -52,6 +53,17 @@ Column column_of(const std::vector<const UtteranceScore*>& utterances, const Mea
   return column;
 }
 
+// A mean WER as the protocol's own script prints it: numpy rounds by multiplying and dividing, and
+// Python writes as few digits as tell the number, but one behind the point.
+std::string printed_mean(Protocol protocol, double mean) {
+  const bool percent = protocol == Protocol::kSeedTts;  // round(mean * 100, 3); else round(mean, 5)
+  const double scale = percent ? 1e3 : 1e5;
+  const double rounded = std::nearbyint((percent ? 100 * mean : mean) * scale) / scale;
+  std::string text = fmt::format("{}", rounded);
+  if (text.find_first_not_of("0123456789") == std::string::npos) text += ".0";
+  return text;
+}
+
 Value interval_value(const Bootstrap& b) { return Array{b.low, b.high}; }
 
 // Value with its intervals over utterances and over speakers.
@@ -94,12 +106,12 @@ Score score_of(const std::string& name, const Measure& measure, const Estimate& 
           .judge = judge};
 }
 
-Value counts_value(const Counts& c) {
+Value counts_value(const Counts& c, const char* reference) {
   return Object{{"substitutions", c.substitutions},
                 {"deletions", c.deletions},
                 {"insertions", c.insertions},
                 {"hits", c.hits},
-                {"reference_words", c.reference_length()}};
+                {reference, c.reference_length()}};
 }
 
 Value by_speaker_value(const std::vector<const UtteranceScore*>& utterances) {
@@ -169,7 +181,8 @@ class Builder {
         Object{{"name", input_.protocol.name}, {"version", input_.protocol.version}};
     report_["aggregation"] =
         "wer: mean of the utterances' rates; wer_corpus: all errors over all reference words; "
-        "sim_o, mos: mean of the utterances";
+        "deletion_rate, insertion_rate: all of them over all reference words; cer_corpus: all "
+        "errors over all reference characters; sim_o, mos: mean of the utterances";
     report_["list_sha256"] = input_.list_sha256;
     report_["utterances"] = static_cast<std::int64_t>(input_.utterances.size());
     report_["bootstrap"] = Object{{"resamples", input_.bootstrap.resamples},
@@ -232,16 +245,69 @@ class Builder {
                          const std::vector<const UtteranceScore*>& members,
                          const std::string& suffix) {
     const Measure& wer = all_measures().front();
-    block["printed"] = fmt::format("{:.5f}", block.at("value").to_double().value_or(0));
+    block["printed"] =
+        printed_mean(input_.protocol.protocol, block.at("value").to_double().value_or(0));
     block["zero"] = std::ranges::count(column.values, 0.0);
     block["above_half"] = std::ranges::count_if(column.values, [](double v) { return v > 0.5; });
-    STRATA_TRY(const Estimate corpus, estimate(column.words, column.speakers, input_.bootstrap));
     Counts counts;
     for (const UtteranceScore* u : members) counts += u->words;
-    Object corpus_block = estimate_value(corpus);
-    corpus_block["counts"] = counts_value(counts);
-    set["wer_corpus"] = std::move(corpus_block);
-    scores_.push_back(score_of("wer_corpus" + suffix, wer, corpus, column, judge_label(wer.role)));
+    STRATA_TRY(Object corpus, add_ratio("wer_corpus" + suffix, wer, column, column.words));
+    corpus["counts"] = counts_value(counts, "reference_words");
+    const Measures all = measures(counts);
+    corpus["mer"] = all.mer;
+    corpus["wil"] = all.wil;
+    corpus["wip"] = all.wip;
+    set["wer_corpus"] = std::move(corpus);
+    // Words that were left out, and words that were made up or said twice.
+    STRATA_TRY(set["deletion_rate"], add_ratio("deletion_rate" + suffix, wer, column,
+                                               shares_of_words(members, &Counts::deletions)));
+    STRATA_TRY(set["insertion_rate"], add_ratio("insertion_rate" + suffix, wer, column,
+                                                shares_of_words(members, &Counts::insertions)));
+    return add_character_errors(set, column, members, suffix);
+  }
+
+  // A score that is a ratio of sums, without items: its block of the report.
+  Result<Object> add_ratio(const std::string& name, const Measure& measure, const Column& column,
+                           const std::vector<Share>& shares) {
+    STRATA_TRY(const Estimate e, estimate(shares, column.speakers, input_.bootstrap));
+    scores_.push_back(score_of(name, measure, e, column, judge_label(measure.role)));
+    return estimate_value(e);
+  }
+
+  static std::vector<Share> shares_of_words(const std::vector<const UtteranceScore*>& members,
+                                            std::int64_t Counts::*kind) {
+    std::vector<Share> shares;
+    for (const UtteranceScore* u : members) {
+      if (!u->hypothesis) continue;
+      shares.push_back({.numerator = static_cast<double>(u->words.*kind),
+                        .denominator = static_cast<double>(u->words.reference_length())});
+    }
+    return shares;
+  }
+
+  // Of the normalized texts. A text that is too long to count characters of leaves the set without
+  // a CER, and the report says why.
+  Status add_character_errors(Object& set, const Column& column,
+                              const std::vector<const UtteranceScore*>& members,
+                              const std::string& suffix) {
+    ErrorCounter counter;
+    std::vector<Share> shares;
+    Counts counts;
+    for (const UtteranceScore* u : members) {
+      if (!u->hypothesis) continue;
+      const auto found = counter.characters(u->normalized_reference, u->normalized_hypothesis);
+      if (!found) {
+        set["cer_corpus"] = Object{{"not_counted", u->id + ": " + found.error().message}};
+        return {};
+      }
+      counts += *found;
+      shares.push_back({.numerator = static_cast<double>(found->errors()),
+                        .denominator = static_cast<double>(found->reference_length())});
+    }
+    STRATA_TRY(Object block,
+               add_ratio("cer_corpus" + suffix, all_measures().front(), column, shares));
+    block["counts"] = counts_value(counts, "reference_characters");
+    set["cer_corpus"] = std::move(block);
     return {};
   }
 

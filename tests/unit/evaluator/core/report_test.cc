@@ -55,8 +55,10 @@ const Score& score_named(const Report& report, const std::string& name) {
 TEST(Report, ScoresOfTheGeneratedSetCarryNoSuffixAndComeFirst) {
   const Report report = make_report(small_input()).value();
   EXPECT_THAT(names(report),
-              ElementsAre("wer", "wer_corpus", "sim_o", "mos", "wer/recordings",
-                          "wer_corpus/recordings", "sim_o/recordings", "mos/recordings"));
+              ElementsAre("wer", "wer_corpus", "deletion_rate", "insertion_rate", "cer_corpus",
+                          "sim_o", "mos", "wer/recordings", "wer_corpus/recordings",
+                          "deletion_rate/recordings", "insertion_rate/recordings",
+                          "cer_corpus/recordings", "sim_o/recordings", "mos/recordings"));
 }
 
 TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
@@ -75,9 +77,62 @@ TEST(Report, MeanOfUtterancesAndCorpusRatioAreBothGiven) {
   EXPECT_DOUBLE_EQ(corpus.value, 3.0 / 19);
   EXPECT_TRUE(corpus.items.empty());
   EXPECT_EQ(*report.summary.find("sets.generated.wer_corpus.counts.insertions"), Value(1));
-  EXPECT_EQ(*report.summary.find("sets.generated.wer.printed"), Value("0.15000"));
+  EXPECT_EQ(*report.summary.find("sets.generated.wer.printed"), Value("0.15"));
   EXPECT_EQ(*report.summary.find("sets.generated.wer.zero"), Value(1));
   EXPECT_EQ(score_named(report, "mos").judge, "toy@2");
+}
+
+TEST(Report, SkipsAndRepeatsAreApartAndTheMeasuresOfJiwerAreThere) {
+  const Report report = make_report(small_input()).value();
+  EXPECT_DOUBLE_EQ(score_named(report, "deletion_rate").value, 1.0 / 19);
+  EXPECT_DOUBLE_EQ(score_named(report, "insertion_rate").value, 1.0 / 19);
+  EXPECT_TRUE(score_named(report, "insertion_rate").interval.has_value());
+  const auto corpus = [&](const char* name) {
+    return report.summary.find(fmt::format("sets.generated.wer_corpus.{}", name))->to_double();
+  };
+  // One word wrong, one left out, one put in, seventeen right: jiwer's definitions.
+  EXPECT_DOUBLE_EQ(corpus("mer").value(), 3.0 / 20);
+  EXPECT_DOUBLE_EQ(corpus("wip").value(), 17.0 / 19 * 17.0 / 19);
+  EXPECT_DOUBLE_EQ(corpus("wil").value(), 1 - 17.0 / 19 * 17.0 / 19);
+}
+
+TEST(Report, CharactersAreCountedInTheNormalizedTexts) {
+  ReportInput input = small_input();
+  input.utterances.resize(2);
+  input.utterances[0].normalized_reference = "abcd";
+  input.utterances[0].normalized_hypothesis = "abxd";
+  input.utterances[1].normalized_reference = "abcdef";
+  input.utterances[1].normalized_hypothesis = "abcdefgh";
+  const Report report = make_report(input).value();
+  EXPECT_DOUBLE_EQ(score_named(report, "cer_corpus").value, 3.0 / 10);
+  EXPECT_EQ(*report.summary.find("sets.generated.cer_corpus.counts.insertions"), Value(2));
+  EXPECT_EQ(*report.summary.find("sets.generated.cer_corpus.counts.reference_characters"),
+            Value(10));
+  input.utterances[1].normalized_hypothesis = "\xff";
+  const Report without = make_report(input).value();
+  EXPECT_THAT(*without.summary.find("sets.generated.cer_corpus.not_counted")->if_string(),
+              HasSubstr("a2: "));
+  EXPECT_EQ(std::ranges::find(without.scores, "cer_corpus", &Score::name), without.scores.end());
+}
+
+// As numpy rounds and Python prints: by multiplication, half to even, without zeros at the end.
+TEST(Report, TheMeanIsPrintedAsTheProtocolsScriptDoes) {
+  const auto printed = [](const char* protocol, std::vector<Counts> words) {
+    ReportInput input = small_input();
+    input.utterances.clear();
+    for (std::size_t i = 0; i < words.size(); ++i)
+      input.utterances.push_back(utterance(fmt::format("u{}", i), "generated", words[i], 3));
+    input.protocol = find_protocol(protocol).value();
+    return *make_report(input).value().summary.find("sets.generated.wer.printed")->if_string();
+  };
+  const Counts none{.hits = 4};
+  EXPECT_EQ(printed("f5", {none}), "0.0");
+  EXPECT_EQ(printed("f5", {{.substitutions = 4}}), "1.0");
+  EXPECT_EQ(printed("f5", {{.substitutions = 1, .hits = 9}}), "0.1");
+  EXPECT_EQ(printed("f5", {{.substitutions = 219, .hits = 101}}), "0.68438") << "0.684375";
+  EXPECT_EQ(printed("f5", {{.substitutions = 1, .hits = 2}}), "0.33333");
+  EXPECT_EQ(printed("seed-tts", {{.substitutions = 1, .hits = 2}}), "33.333");
+  EXPECT_EQ(printed("seed-tts", {{.substitutions = 1, .hits = 9}}), "10.0");
 }
 
 TEST(Report, AnIntervalOverSpeakersNeedsTwoOfThem) {
