@@ -5,8 +5,9 @@ import os
 import pathlib
 import sys
 
-SKIPPED = 77  # docs: SKIP_RETURN_CODE of these tests
-FOLDER = pathlib.Path(os.environ["STRATA_DEPS"]) / "peers"
+SKIPPED = 77  # SKIP_RETURN_CODE of these tests
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FOLDER = pathlib.Path(os.environ.get("STRATA_DEPS", ROOT / ".deps")) / "peers"
 WHISPER = FOLDER / "openai_whisper-20250625" / "whisper" / "normalizers"
 
 
