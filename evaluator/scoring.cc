@@ -19,6 +19,14 @@ namespace {
 
 constexpr const char* kLinesName = "utterances.jsonl";
 constexpr const char* kRoom = "evaluator";
+constexpr std::size_t kFailuresNamed = 20;  // in the error that ends a run
+
+// Of this recording, prompt or text, and the same at a second try; else of the machine, and others
+// would fail as well.
+bool is_of_the_recording(const Error& error) {
+  return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kNotFound ||
+         error.code == ErrorCode::kUnsupported || error.code == ErrorCode::kTooLarge;
+}
 
 struct Heard {
   std::vector<float> samples{};  // at kJudgeRate
@@ -61,6 +69,7 @@ class Scoring {
   Status announce_progress(double started, std::size_t before);
   Status write_checkpoint();
   Status write_report();
+  [[nodiscard]] Error failures() const;
   [[nodiscard]] Result<std::string> key_of(const ListRow& row) const;
   [[nodiscard]] std::string lines_text() const;
   [[nodiscard]] std::size_t count_done() const {
@@ -80,6 +89,7 @@ class Scoring {
   std::optional<LineAppender> lines_;
   std::optional<LineAppender> progress_;
   std::size_t checkpointed_ = 0;
+  std::vector<std::string> failures_;  // recordings that cannot be scored, and why
 };
 
 Status Scoring::read_inputs() {
@@ -179,12 +189,32 @@ Result<bool> Scoring::score_all() {
       STRATA_CHECK_OK(write_checkpoint());
       return false;
     }
-    STRATA_CHECK_OK(score_one(place));
+    if (const Status scored = score_one(place); !scored) {
+      if (!is_of_the_recording(scored.error())) return tl::unexpected(scored.error());
+      log_error(kRoom, "{}", scored.error().message);
+      failures_.push_back(scored.error().message);
+      continue;
+    }
     STRATA_CHECK_OK(announce_progress(started, before));
     if (count_done() >= checkpointed_ + kCheckpointEvery && count_done() < rows_.size())
       STRATA_CHECK_OK(write_checkpoint());
   }
-  return true;
+  if (failures_.empty()) return true;
+  STRATA_CHECK_OK(write_checkpoint());
+  return tl::unexpected(failures());
+}
+
+// What has been scored is kept: mended and started again, the run scores the rest.
+Error Scoring::failures() const {
+  std::string named;
+  for (std::size_t i = 0; i < std::min(kFailuresNamed, failures_.size()); ++i)
+    named += "\n  " + failures_[i];
+  if (failures_.size() > kFailuresNamed)
+    named += fmt::format("\n  and {} more", failures_.size() - kFailuresNamed);
+  return {ErrorCode::kInvalid,
+          fmt::format("{} of {} recordings cannot be scored, so there is no report; mend or take "
+                      "them from the list and start again, the other lines are kept:{}",
+                      failures_.size(), rows_.size(), named)};
 }
 
 Status Scoring::score_one(std::size_t place) {

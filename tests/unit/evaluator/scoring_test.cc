@@ -23,6 +23,7 @@ class FakeAsr final : public AsrJudge {
     for (const Samples& recording : recordings) {
       ++calls_;
       if (recording.size() == kDeaf) return fail(ErrorCode::kInternal, "deaf");
+      if (recording.size() == kNoNumber) return fail(ErrorCode::kInvalid, "gave NaN");
       // 1600 samples more for each word that the recording does not say right.
       const std::string wrong = recording.size() >= 4800   ? " One too three."
                                 : recording.size() >= 3200 ? " One, two three four."
@@ -32,6 +33,7 @@ class FakeAsr final : public AsrJudge {
     return transcripts;
   }
   static constexpr std::size_t kDeaf = 1000;
+  static constexpr std::size_t kNoNumber = 1001;
 
  private:
   int& calls_;
@@ -214,6 +216,34 @@ TEST_F(Scoring, AJudgesErrorNamesTheRecording) {
   const auto end = attempt("one");
   ASSERT_FALSE(end.has_value());
   EXPECT_THAT(end.error().message, HasSubstr("generated-d.wav: deaf"));
+}
+
+TEST_F(Scoring, WhatCannotBeScoredIsNamedAndHarmsNoOther) {
+  add("d", "generated", FakeAsr::kNoNumber, 0.5F);
+  add("e", "generated", 1600, 0.5F);
+  add("f", "generated", 1600, 0.25F);
+  write_list();
+  write("audio/generated-e.wav", "RIFF and no more");
+  const auto end = attempt("one");
+  ASSERT_FALSE(end.has_value());
+  EXPECT_EQ(end.error().code, ErrorCode::kInvalid);
+  EXPECT_THAT(end.error().message, HasSubstr("2 of 7 recordings cannot be scored"));
+  EXPECT_THAT(end.error().message, HasSubstr("generated-d.wav: gave NaN"));
+  EXPECT_THAT(end.error().message, HasSubstr("generated-e.wav"));
+  EXPECT_EQ(read("one/scores.json"), "(missing)");
+  EXPECT_THAT(read("one/report/utterances.jsonl"), HasSubstr(R"("id":"f")"));
+  // Mended, the same folder scores these two and nothing else; so does another from the checkpoint.
+  ASSERT_TRUE(
+      write_wav(folder() / "audio/generated-d.wav", std::vector<float>(1600, 0.5F), kJudgeRate));
+  ASSERT_TRUE(
+      write_wav(folder() / "audio/generated-e.wav", std::vector<float>(1600, 0.5F), kJudgeRate));
+  EXPECT_EQ(attempt("two", 1000, "one/checkpoints/00000005").value(), ScoringEnd::kDone);
+  EXPECT_EQ(calls_, 2);
+  EXPECT_EQ(attempt("one").value(), ScoringEnd::kDone);
+  EXPECT_EQ(calls_, 2);
+  EXPECT_EQ(attempt("whole").value(), ScoringEnd::kDone);
+  EXPECT_EQ(calls_, 7);
+  EXPECT_EQ(read("one/scores.json"), read("whole/scores.json"));
 }
 
 TEST_F(Scoring, ARowWithoutTextHasNoWerAndARowWithoutPromptNoSim) {
