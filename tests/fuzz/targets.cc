@@ -64,6 +64,22 @@ const std::vector<FuzzTarget>& fuzz_targets() {
                                                  "{}",
                                                  "},\"b\":{",
                                                  std::string("\0\0\0\0", 4)};
+  static const std::vector<std::string> kTexts{
+      "twenty one", "$5.07",        "and a half",       "won't", "Mr.",  "1,000,000",
+      "3rd",        "double oh",    "\xC2\xA2",         "[x]",   "(y)",  "per cent",
+      "\xCC\x81",   "\xEF\xBF\xBD", "\xF0\x9F\x98\x80", "\n",    "\xFF", "  "};
+  static const std::vector<std::string> kSounds{"RIFF",
+                                                "WAVE",
+                                                "fmt ",
+                                                "data",
+                                                "LIST",
+                                                "fLaC",
+                                                "OggS",
+                                                "FORM",
+                                                std::string("\0\0\0\0", 4),
+                                                "\xFF\xFF\xFF\xFF",
+                                                std::string("\x03\0", 2),
+                                                std::string("\x80\x3E\0\0", 4)};
   static const std::vector<FuzzTarget> kTargets{
       {.name = "wire",
        .what = "frames of messages, and what the core makes of them",
@@ -98,7 +114,20 @@ const std::vector<FuzzTarget>& fuzz_targets() {
       {.name = "safetensors",
        .what = "files of tensors, and whether they come back",
        .run = run_safetensors,
-       .dictionary = kTensors}};
+       .dictionary = kTensors},
+      {.name = "words",
+       .what = "pairs of texts, normalized by every protocol and counted",
+       .run = run_words,
+       .dictionary = kTexts},
+      {.name = "utterance",
+       .what = "lines of scored utterances, and whether they come back",
+       .run = run_utterance,
+       .dictionary = kJson},
+      {.name = "tokens",
+       .what = "vocabularies, and what ids of theirs say",
+       .run = run_tokens,
+       .dictionary = kJson},
+      {.name = "sound", .what = "sound files", .run = run_sound, .dictionary = kSounds}};
   return kTargets;
 }
 

@@ -32,5 +32,9 @@ std::string run_yaml(std::string_view input);
 std::string run_json(std::string_view input);
 std::string run_policy(std::string_view input);
 std::string run_safetensors(std::string_view input);
+std::string run_words(std::string_view input);
+std::string run_utterance(std::string_view input);
+std::string run_tokens(std::string_view input);
+std::string run_sound(std::string_view input);
 
 }  // namespace strata::fuzz
