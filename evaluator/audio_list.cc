@@ -14,23 +14,30 @@
 namespace strata::evaluator {
 namespace {
 
-// Calls f(value, "name:line") for every line that is not blank. LF or CRLF; a byte order mark is
-// skipped.
-Status for_each_line(std::string_view text, const std::string& name,
-                     const std::function<Status(const Value&, const std::string&)>& f) {
+// Calls f(line, number) for every line that is not blank. LF or CRLF; a byte order mark is skipped.
+template <class F>
+void for_each_line(std::string_view text, const F& f) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   for (std::size_t number = 1; !text.empty(); ++number) {
     const auto end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) continue;
-    const std::string where = fmt::format("{}:{}", name, number);
-    auto value = parse_json(line);
-    if (!value) return tl::unexpected(value.error().while_doing(where));
-    STRATA_CHECK_OK(f(*value, where));
+    if (!line.empty()) f(line, number);
   }
-  return {};
+}
+
+// Calls f(value, "name:line") for every line until one is wrong.
+Status for_each_value(std::string_view text, const std::string& name,
+                      const std::function<Status(const Value&, const std::string&)>& f) {
+  Status status;
+  for_each_line(text, [&](std::string_view line, std::size_t number) {
+    if (!status) return;
+    const std::string where = fmt::format("{}:{}", name, number);
+    const auto value = parse_json(line);
+    status = value ? f(*value, where) : tl::unexpected(value.error().while_doing(where));
+  });
+  return status;
 }
 
 bool stays_inside(const std::string& relative) {
@@ -59,57 +66,117 @@ Result<ListRow> parse_row(const Value& value, const std::string& where) {
   return row;
 }
 
-Status check_there(const std::filesystem::path& folder, const std::string& file,
-                   const ListRow& row) {
-  std::error_code error;
-  if (std::filesystem::is_regular_file(folder / file, error)) return {};
-  return fail(ErrorCode::kNotFound, "{}/list.jsonl: \"{}\" of utterance \"{}\" (set {}) is missing",
-              folder.string(), file, row.id, row.set);
+// Another file of that name, for the message: people convert recordings and wonder.
+std::string other_format_of(const std::filesystem::path& missing) {
+  for (const char* extension : kRecordingExtensions) {
+    std::filesystem::path other = missing;
+    other.replace_extension(extension);
+    std::error_code ignored;
+    if (other != missing && std::filesystem::is_regular_file(other, ignored))
+      return fmt::format(" ({} is there, but the list names the other)", other.filename().string());
+  }
+  return "";
+}
+
+Status check_there(const ListRow& row, const std::string& name, const std::filesystem::path& path,
+                   const std::string& where) {
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(path, ignored)) return {};
+  return fail(ErrorCode::kNotFound, "{}: \"{}\" of utterance \"{}\" (set {}) is missing: {}{}",
+              where, name, row.id, row.set, path.string(), other_format_of(path));
+}
+
+// Of the good rows: those of the wanted sets, each of which must have one.
+Result<std::vector<ListRow>> take_sets(std::vector<ListRow> rows,
+                                       const std::vector<std::string>& sets) {
+  std::map<std::string, bool> found;
+  for (const auto& set : sets) found[set] = false;
+  std::vector<ListRow> taken;
+  for (ListRow& row : rows) {
+    const auto wanted = found.find(row.set);
+    if (!sets.empty() && wanted == found.end()) continue;
+    if (wanted != found.end()) wanted->second = true;
+    taken.push_back(std::move(row));
+  }
+  for (const auto& [set, there] : found) {
+    if (!there)
+      return fail(ErrorCode::kInvalid, "{}: no row of set \"{}\", which the spec asks for",
+                  kListName, set);
+  }
+  if (taken.empty()) return fail(ErrorCode::kInvalid, "{}: no row to score", kListName);
+  return taken;
 }
 
 }  // namespace
 
-Result<std::vector<ListRow>> parse_audio_list(std::string_view text,
-                                              const std::vector<std::string>& sets) {
+std::vector<ListRow> gather_audio_list(std::string_view text, LineProblems& problems) {
   std::vector<ListRow> rows;
-  std::map<std::pair<std::string, std::string>, std::string> seen;
-  std::map<std::string, bool> found;
-  for (const auto& set : sets) found[set] = false;
-  const auto take = [&](const Value& value, const std::string& where) -> Status {
-    STRATA_TRY(ListRow row, parse_row(value, where));
-    const auto [place, fresh] = seen.try_emplace({row.set, row.id}, where);
+  std::map<std::pair<std::string, std::string>, std::size_t> seen;
+  const auto take = [&](std::string_view line, std::size_t number) -> Status {
+    const std::string where = problems.place(number);
+    const auto value = parse_json(line);
+    if (!value) return tl::unexpected(value.error().while_doing(where));
+    STRATA_TRY(ListRow row, parse_row(*value, where));
+    row.line = number;
+    const auto [first, fresh] = seen.try_emplace({row.set, row.id}, number);
     if (!fresh)
       return fail(ErrorCode::kInvalid, "{}: utterance \"{}\" of set {} is already at {}", where,
-                  row.id, row.set, place->second);
+                  row.id, row.set, problems.place(first->second));
     if (seen.size() > kListRowsMax)
       return fail(ErrorCode::kTooLarge, "{}: more than {} rows", where, kListRowsMax);
-    const auto wanted = found.find(row.set);
-    if (!sets.empty() && wanted == found.end()) return {};
-    if (wanted != found.end()) wanted->second = true;
     rows.push_back(std::move(row));
     return {};
   };
-  STRATA_CHECK_OK(for_each_line(text, "list.jsonl", take));
-  for (const auto& [set, there] : found) {
-    if (!there)
-      return fail(ErrorCode::kInvalid, "list.jsonl: no row of set \"{}\", which the spec asks for",
-                  set);
-  }
-  if (rows.empty()) return fail(ErrorCode::kInvalid, "list.jsonl: no row to score");
+  for_each_line(text, [&](std::string_view line, std::size_t number) {
+    if (const Status taken = take(line, number); !taken) problems.add(number, taken.error());
+  });
+  return rows;
+}
+
+void order_rows(std::vector<ListRow>& rows) {
   std::ranges::sort(rows, std::ranges::less{},
                     [](const ListRow& r) { return std::tie(r.set, r.id); });
+}
+
+Result<std::vector<ListRow>> parse_audio_list(std::string_view text,
+                                              const std::vector<std::string>& sets) {
+  LineProblems problems(kListName);
+  std::vector<ListRow> all = gather_audio_list(text, problems);
+  STRATA_CHECK_OK(problems.status());
+  STRATA_TRY(std::vector<ListRow> rows, take_sets(std::move(all), sets));
+  order_rows(rows);
   return rows;
+}
+
+void locate_files(std::vector<ListRow>& rows, const std::filesystem::path& recordings,
+                  const std::filesystem::path& prompts) {
+  for (ListRow& row : rows) {
+    row.audio_file = recordings / row.audio;
+    if (row.prompt) row.prompt_file = prompts / *row.prompt;
+  }
+}
+
+void check_files(const std::vector<ListRow>& rows, LineProblems& problems) {
+  for (const ListRow& row : rows) {
+    const std::string where = problems.place(row.line);
+    if (const Status there = check_there(row, row.audio, row.audio_file, where); !there)
+      problems.add(row.line, there.error());
+    if (!row.prompt) continue;
+    if (const Status there = check_there(row, *row.prompt, row.prompt_file, where); !there)
+      problems.add(row.line, there.error());
+  }
 }
 
 Result<std::vector<ListRow>> read_audio_list(const std::filesystem::path& folder,
                                              const std::vector<std::string>& sets) {
-  STRATA_TRY(const std::string text, read_file(folder / "list.jsonl"));
+  STRATA_TRY(const std::string text, read_file(folder / kListName));
   auto rows = parse_audio_list(text, sets);
   if (!rows) return tl::unexpected(rows.error().while_doing(folder.string()));
-  for (const ListRow& row : *rows) {
-    STRATA_CHECK_OK(check_there(folder, row.audio, row));
-    if (row.prompt) STRATA_CHECK_OK(check_there(folder, *row.prompt, row));
-  }
+  locate_files(*rows, folder, folder);
+  LineProblems problems(kListName);
+  check_files(*rows, problems);
+  if (const Status there = problems.status(); !there)
+    return tl::unexpected(there.error().while_doing(folder.string()));
   return rows;
 }
 
@@ -146,7 +213,7 @@ Result<std::vector<ValidationLoss>> parse_validation(std::string_view text) {
     losses.push_back(std::move(row));
     return {};
   };
-  STRATA_CHECK_OK(for_each_line(text, "validation.jsonl", take));
+  STRATA_CHECK_OK(for_each_value(text, "validation.jsonl", take));
   if (losses.empty()) return fail(ErrorCode::kInvalid, "validation.jsonl: no line");
   return losses;
 }
@@ -169,7 +236,8 @@ Status check_texts(const std::vector<ListRow>& rows, std::string_view manifest, 
     if (!text->if_string()->empty()) transcripts[*id->if_string()] = *text->if_string();
     return {};
   };
-  STRATA_CHECK_OK(for_each_line(manifest, "manifest.jsonl", take));
+  STRATA_CHECK_OK(for_each_value(manifest, "manifest.jsonl", take));
+  LineProblems problems(kListName);
   for (const ListRow& row : rows) {
     const auto transcript = transcripts.find(row.id);
     if (!row.text || transcript == transcripts.end()) continue;
@@ -177,12 +245,13 @@ Status check_texts(const std::vector<ListRow>& rows, std::string_view manifest, 
     STRATA_TRY(const std::string recorded, normalize(protocol, transcript->second));
     STRATA_TRY(const Counts counts, count_words(recorded, listed));
     if (counts.errors() == 0) continue;
-    return fail(ErrorCode::kInvalid,
-                "list.jsonl: the text of \"{}\" (\"{}\") is not that of the corpus (\"{}\"): "
-                "audio and corpus do not belong together",
-                row.id, *row.text, transcript->second);
+    const auto problem = fail(ErrorCode::kInvalid,
+                              "{}: the text of \"{}\" (\"{}\") is not that of the corpus "
+                              "(\"{}\"): audio and corpus do not belong together",
+                              problems.place(row.line), row.id, *row.text, transcript->second);
+    problems.add(row.line, problem.value());
   }
-  return {};
+  return problems.status();
 }
 
 }  // namespace strata::evaluator

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "evaluator/audio_list.h"
 #include "evaluator/core/normalizer.h"
 #include "evaluator/core/statistics.h"
 
@@ -20,7 +21,8 @@ struct JudgeChoice {
 };
 
 struct ScoreSpec {
-  std::filesystem::path audio{};                      // folder with list.jsonl
+  std::filesystem::path audio{};  // folder with list.jsonl
+  std::vector<ListRow> rows{};    // of a list of another kind, located and checked: then no `audio`
   std::optional<std::filesystem::path> corpus{};      // folder with manifest.jsonl
   std::optional<std::filesystem::path> validation{};  // folder with validation.jsonl
   std::filesystem::path report{};                     // output folder

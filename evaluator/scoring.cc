@@ -93,7 +93,10 @@ class Scoring {
 };
 
 Status Scoring::read_inputs() {
-  STRATA_TRY(rows_, read_audio_list(spec_.audio, spec_.sets));
+  rows_ = spec_.rows;
+  if (rows_.empty()) {
+    STRATA_TRY(rows_, read_audio_list(spec_.audio, spec_.sets));
+  }
   if (spec_.corpus) {
     STRATA_TRY(const std::string manifest, read_file(*spec_.corpus / "manifest.jsonl"));
     STRATA_CHECK_OK(check_texts(rows_, manifest, spec_.protocol.protocol));
@@ -112,7 +115,7 @@ Status Scoring::read_inputs() {
 // Everything that decides the line of a row. A line of an earlier run is taken only if nothing of
 // this has changed.
 Result<std::string> Scoring::key_of(const ListRow& row) const {
-  STRATA_TRY(std::string audio, sha256_file(spec_.audio / row.audio));
+  STRATA_TRY(std::string audio, sha256_file(row.audio_file));
   Object key{{"scoring", kScoringVersion},
              {"id", row.id},
              {"set", row.set},
@@ -122,7 +125,7 @@ Result<std::string> Scoring::key_of(const ListRow& row) const {
              {"protocol_version", spec_.protocol.version}};
   if (row.text) key["text"] = *row.text;
   if (row.prompt) {
-    STRATA_TRY(key["prompt"], sha256_file(spec_.audio / *row.prompt));
+    STRATA_TRY(key["prompt"], sha256_file(row.prompt_file));
   }
   for (const JudgeInfo& info : infos_) {
     key[info.role] =
@@ -219,7 +222,7 @@ Error Scoring::failures() const {
 
 Status Scoring::score_one(std::size_t place) {
   const ListRow& row = rows_[place];
-  const auto path = (spec_.audio / row.audio).string();
+  const auto path = row.audio_file.string();
   const auto about = [&](const Error& error) { return tl::unexpected(error.while_doing(path)); };
   STRATA_TRY(const Heard heard, hear(path));
   UtteranceScore score{.id = row.id,
@@ -263,15 +266,13 @@ Status Scoring::add_transcript(const ListRow& row, const Transcript& transcript,
 Result<double> Scoring::similarity(const ListRow& row, Samples recording) {
   auto prompt = prompts_.find(*row.prompt);
   if (prompt == prompts_.end()) {
-    STRATA_TRY(const Heard heard, hear(spec_.audio / *row.prompt));
+    STRATA_TRY(const Heard heard, hear(row.prompt_file));
     auto embedding = judges_.speaker->embed(heard.samples);
-    if (!embedding)
-      return tl::unexpected(embedding.error().while_doing((spec_.audio / *row.prompt).string()));
+    if (!embedding) return tl::unexpected(embedding.error().while_doing(row.prompt_file.string()));
     prompt = prompts_.emplace(*row.prompt, std::move(*embedding)).first;
   }
   auto embedding = judges_.speaker->embed(recording);
-  if (!embedding)
-    return tl::unexpected(embedding.error().while_doing((spec_.audio / row.audio).string()));
+  if (!embedding) return tl::unexpected(embedding.error().while_doing(row.audio_file.string()));
   return cosine(*embedding, prompt->second);
 }
 
@@ -288,6 +289,7 @@ Status Scoring::announce_progress(double started, std::size_t before) {
 }
 
 Status Scoring::write_checkpoint() {
+  if (!context_.checkpoints) return {};
   const std::size_t done = count_done();
   const std::string name = fmt::format("checkpoints/{:08}", done);
   STRATA_CHECK_OK(make_folder(context_.attempt / name));

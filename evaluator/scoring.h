@@ -22,6 +22,7 @@ struct ScoringContext {
   std::function<bool()> stop_requested{};  // asked after each recording
   std::function<double()> seconds{};  // a clock that never jumps, for the progress figures only
   Object environment{};               // goes into the report
+  bool checkpoints = true;  // false: the report folder stays, its lines are what a later run needs
 };
 
 enum class ScoringEnd { kDone, kStopped };  // stopped: on request, after a checkpoint

@@ -7,7 +7,9 @@
 namespace strata::evaluator {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string line(const std::string& id, const std::string& set = "generated") {
   return fmt::format(
@@ -63,6 +65,13 @@ TEST(AudioList, EveryWrongLineIsNamed) {
   EXPECT_THAT(error_of(""), HasSubstr("no row to score"));
 }
 
+TEST(AudioList, SeveralWrongLinesAreNamedTogether) {
+  EXPECT_THAT(error_of("{oops\n" + line("a") + R"({"id": "b"})" + "\n" + line("a")),
+              AllOf(HasSubstr("list.jsonl: 3 problems:\n  list.jsonl:1: "),
+                    HasSubstr("\n  list.jsonl:3: \"audio\" is missing"),
+                    HasSubstr("\n  list.jsonl:4: utterance \"a\"")));
+}
+
 TEST(AudioList, ValidationLossesMustBeFiniteAndOfAKnownKind) {
   const auto losses =
       parse_validation(
@@ -88,18 +97,50 @@ TEST(AudioList, TextsThatAreNotThoseOfTheCorpusAreRefused) {
   EXPECT_TRUE(check_texts(rows, R"({"id": "a", "text": ""})", Protocol::kF5).has_value());
   EXPECT_THAT(
       check_texts(rows, R"({"id": "a", "text": "Goodbye."})", Protocol::kF5).error().message,
-      HasSubstr("do not belong together"));
+      AllOf(HasSubstr("list.jsonl:1: "), HasSubstr("do not belong together")));
 }
 
 class AudioListFolder : public ScratchFolder {};
 
-TEST_F(AudioListFolder, AMissingRecordingIsNamed) {
-  write("list.jsonl", line("a") + line("b"));
+TEST_F(AudioListFolder, AMissingRecordingIsNamedWithItsLine) {
+  write("list.jsonl", line("b") + line("a"));
   write("a.wav", "x");
   const auto rows = read_audio_list(folder(), {});
   ASSERT_FALSE(rows.has_value());
   EXPECT_EQ(rows.error().code, ErrorCode::kNotFound);
-  EXPECT_THAT(rows.error().message, HasSubstr("\"b.wav\" of utterance \"b\""));
+  EXPECT_THAT(rows.error().message, HasSubstr("list.jsonl:1: \"b.wav\" of utterance \"b\""));
+}
+
+TEST_F(AudioListFolder, AllMissingFilesAreNamedAtOnceUpToTwenty) {
+  std::string text;
+  for (int i = 0; i < 25; ++i) text += line(fmt::format("u{}", i));
+  text += R"({"id": "p", "audio": "there.wav", "prompt": "away.wav"})"
+          "\n";
+  write("list.jsonl", text);
+  write("there.wav", "x");
+  const auto missing = read_audio_list(folder(), {}).error();
+  EXPECT_EQ(missing.code, ErrorCode::kNotFound);
+  EXPECT_THAT(missing.message, HasSubstr("list.jsonl: 26 problems, the first 20 of them:"));
+  EXPECT_THAT(missing.message, HasSubstr("list.jsonl:20: \"u19.wav\""));
+  EXPECT_THAT(missing.message, Not(HasSubstr("list.jsonl:21:")));
+  for (int i = 0; i < 25; ++i) write(fmt::format("u{}.wav", i), "x");
+  EXPECT_THAT(read_audio_list(folder(), {}).error().message,
+              HasSubstr("list.jsonl:26: \"away.wav\" of utterance \"p\""));
+}
+
+TEST_F(AudioListFolder, ARecordingInAnotherFormatIsPointedOut) {
+  write("list.jsonl", line("a"));
+  write("a.flac", "x");
+  EXPECT_THAT(read_audio_list(folder(), {}).error().message, HasSubstr("(a.flac is there, but"));
+}
+
+TEST_F(AudioListFolder, FilesOfSetsThatNobodyWantsNeedNotBeThere) {
+  write("list.jsonl", line("a") + line("b", "other"));
+  write("a.wav", "x");
+  const auto rows = read_audio_list(folder(), {"generated"}).value();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].line, 1U);
+  EXPECT_EQ(rows[0].audio_file, folder() / "a.wav");
 }
 
 }  // namespace
