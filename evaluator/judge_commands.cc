@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -20,18 +21,60 @@ constexpr int kExitFailed = 1;
 constexpr int kExitStopped = 4;
 constexpr const char* kRoom = "evaluator";
 
-Result<ScoringEnd> score(const std::filesystem::path& path,
+struct Attempt {
+  std::filesystem::path folder{};  // for progress.jsonl, scores.json and checkpoints
+  Object environment{};            // what the report says beside the libraries
+  bool checkpoints = true;
+};
+
+Result<ScoringEnd> score(const ScoreSpec& spec, const Attempt& attempt,
                          const std::function<bool()>& stop_requested) {
-  STRATA_TRY(const ScoreSpec spec, read_score_spec(path));
   STRATA_CHECK_OK(set_up_torch(spec.threads));
   STRATA_TRY(const Judges judges, open_judges(spec));
   const SystemClock clock;
-  const ScoringContext context{
-      .attempt = std::filesystem::current_path(),
+  ScoringContext context{
+      .attempt = attempt.folder,
       .stop_requested = stop_requested,
       .seconds = [&] { return std::chrono::duration<double>(clock.now().since_boot()).count(); },
-      .environment = {{"libtorch", libtorch_version()}, {"device", "cpu"}, {"dtype", "float32"}}};
+      .environment = attempt.environment,
+      .checkpoints = attempt.checkpoints};
+  context.environment.merge(
+      Object{{"libtorch", libtorch_version()}, {"device", "cpu"}, {"dtype", "float32"}});
   return run_scoring(spec, judges, context);
+}
+
+Result<ScoringEnd> score_file(const std::filesystem::path& path,
+                              const std::function<bool()>& stop_requested) {
+  STRATA_TRY(const ScoreSpec spec, read_score_spec(path));
+  return score(spec, {.folder = std::filesystem::current_path()}, stop_requested);
+}
+
+// By hand the archives that lie there are the ones that are meant; the report has their identities.
+Status take_identities(ScoreSpec& spec) {
+  for (std::optional<JudgeChoice>* choice : {&spec.asr, &spec.speaker, &spec.mos}) {
+    if (!*choice) continue;
+    STRATA_TRY(const auto path, Archive::path_of(spec.models, (*choice)->name));
+    STRATA_TRY(const ArchiveInfo info, Archive::describe(path));
+    (*choice)->identity = info.identity;
+  }
+  return {};
+}
+
+// What there is to print; nothing when it was stopped first.
+Result<std::optional<std::string>> score_list(const ScoreListOptions& options,
+                                              const std::function<bool()>& stop_requested) {
+  STRATA_TRY(ListTask task, prepare_list_task(options));
+  STRATA_CHECK_OK(take_identities(task.spec));
+  for (const auto& warning : task.warnings) log_warning(kRoom, "{}", warning);
+  STRATA_CHECK_OK(prepare_out(task.spec.report));
+  STRATA_TRY(
+      const ScoringEnd end,
+      score(task.spec,
+            {.folder = task.spec.report, .environment = task.environment, .checkpoints = false},
+            stop_requested));
+  if (end == ScoringEnd::kStopped) return std::optional<std::string>();
+  STRATA_TRY(std::string text, scores_text(task, options.json));
+  return std::optional(std::move(text));
 }
 
 Result<std::vector<std::filesystem::path>> archives_in(const std::filesystem::path& models) {
@@ -56,10 +99,22 @@ int report_error(const Error& error) {
 }  // namespace
 
 int score_command(const std::filesystem::path& spec, const std::function<bool()>& stop_requested) {
-  const auto end = score(spec, stop_requested);
+  const auto end = score_file(spec, stop_requested);
   if (!end) return report_error(end.error());
   if (*end == ScoringEnd::kDone) return kExitDone;
   log_info(kRoom, "stopped on request; a later attempt goes on from the checkpoint");
+  return kExitStopped;
+}
+
+int score_list_command(const ScoreListOptions& options,
+                       const std::function<bool()>& stop_requested) {
+  const auto text = score_list(options, stop_requested);
+  if (!text) return report_error(text.error());
+  if (*text) {
+    fmt::print("{}", **text);
+    return std::fflush(stdout) == 0 ? kExitDone : kExitFailed;
+  }
+  log_info(kRoom, "stopped on request; the same command goes on from here");
   return kExitStopped;
 }
 

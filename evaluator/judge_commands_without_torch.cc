@@ -11,7 +11,7 @@ int refuse(const char* command) {
   fmt::print(
       stderr,
       "strata-evaluator {}: built without torch (STRATA_WITH_TORCH=OFF), so it has no judges; "
-      "the subcommands wer and normalize work\n",
+      "the subcommands wer, normalize and compare work\n",
       command);
   return 2;
 }
@@ -19,6 +19,9 @@ int refuse(const char* command) {
 }  // namespace
 
 int score_command(const std::filesystem::path&, const std::function<bool()>&) {
+  return refuse("score");
+}
+int score_list_command(const ScoreListOptions&, const std::function<bool()>&) {
   return refuse("score");
 }
 int judges_list_command(const std::filesystem::path&, bool) { return refuse("judges list"); }

@@ -26,6 +26,7 @@ void note_stop(int signal) { stop_signal = signal; }
 
 struct Arguments {
   std::string spec{};
+  se::ScoreListOptions list{};
   std::vector<std::string> texts{};  // reference and hypothesis file
   std::string table{};
   std::string protocol{};
@@ -68,14 +69,51 @@ int run_normalize(const Arguments& a) {
   return print(se::normalize_lines(text, *protocol));
 }
 
+void note_stop_at(int signal, int flags = 0) {
+  struct sigaction action = {};
+  action.sa_handler = note_stop;
+  action.sa_flags = flags;
+  ::sigaction(signal, &action, nullptr);
+}
+
 int run_score(const Arguments& a) {
+  if (a.spec.empty() == a.list.list.empty()) {
+    strata::log_error("evaluator", "score: name either a spec file or a list with --list");
+    return kExitWrongInput;
+  }
+  const auto stop_requested = [] { return stop_signal != 0; };
+  note_stop_at(SIGTERM);
+  if (!a.list.list.empty()) {
+    // By hand: it may outlive the shell, and Ctrl-C once ends it in order, twice at once.
+    note_stop_at(SIGINT, static_cast<int>(SA_RESETHAND));
+    return se::score_list_command(a.list, stop_requested);
+  }
   // The worker that started us must not be outlived: its successor may grant the slots to somebody
   // else.
   strata::die_with_parent(SIGKILL);
-  struct sigaction action = {};
-  action.sa_handler = note_stop;
-  ::sigaction(SIGTERM, &action, nullptr);
-  return se::score_command(a.spec, [] { return stop_signal != 0; });
+  return se::score_command(a.spec, stop_requested);
+}
+
+void add_score_options(CLI::App& score, Arguments& a) {
+  auto* spec = score.add_option("SPEC", a.spec, "spec file of a task (docs/stages.md)");
+  auto* list = score.add_option("--list", a.list.list,
+                                "list of F5-TTS, seed-tts-eval or our own; then no SPEC");
+  spec->excludes(list);
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return score.add_option(name, value, help)->needs(list);
+  };
+  add("--wavs", a.list.wavs, "folder with <utterance>.wav for each row");
+  add("--protocol", a.list.protocol, "f5, seed-tts, whisper-en, whisper-basic, digits, plain");
+  add("--format", a.list.format, "librispeech-pc, seed-tts, jsonl (default: by its first line)");
+  add("--prompts", a.list.prompts,
+      "folder that prompts are relative to: LibriSpeech's test-clean (default: that of the list)");
+  add("--models", a.list.models, "folder of exported judges");
+  add("--asr", a.list.asr, "its recognizer: wer");
+  add("--speaker", a.list.speaker, "its speaker judge: sim_o, against the prompts");
+  add("--mos", a.list.mos, "its MOS judge: mos");
+  add("--out", a.list.out, "folder for what is found (default: WAVS.scores)");
+  add("--threads", a.list.threads, "compute threads")->check(CLI::Range(1, 1024));
+  score.add_flag("--json", a.list.json, "print the scores as JSON")->needs(list);
 }
 
 }  // namespace
@@ -85,8 +123,8 @@ int main(int argc, char** argv) {
                "strata-evaluator"};
   app.require_subcommand(1);
   Arguments a;
-  auto* score = app.add_subcommand("score", "score the recordings of one task (docs/stages.md)");
-  score->add_option("SPEC", a.spec, "spec file")->required();
+  auto* score = app.add_subcommand("score", "score the recordings of a task, or of a list by hand");
+  add_score_options(*score, a);
 
   auto* wer = app.add_subcommand("wer", "word errors of two text files, or of a table");
   auto* texts =
