@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/log.h"
@@ -20,6 +21,8 @@ constexpr std::size_t kTestSamplesMin = 8'000;
 constexpr std::uint64_t kNoiseSeed = 42;
 constexpr double kTestLevelMin = 1e-4;  // root mean square
 constexpr double kSameEmbedding = 0.99999;
+constexpr double kSameVoice = 0.8;  // at least, whatever the loudness
+constexpr std::array<float, 2> kGains{0.25F, 2.0F};
 
 JudgeInfo info_of(const Archive& archive) {
   const ArchiveInfo& a = archive.info();
@@ -84,6 +87,11 @@ std::vector<float> white_noise(std::size_t count, double level) {
   std::vector<float> noise(count);
   for (float& x : noise) x = static_cast<float>((random.uniform() - 0.5) * std::sqrt(12.0) * level);
   return noise;
+}
+
+std::vector<float> scaled(std::vector<float> samples, float gain) {
+  for (float& x : samples) x *= gain;
+  return samples;
 }
 
 // The archive's own test input, when it is one recording that is long and loud enough to hear
@@ -207,6 +215,15 @@ class TorchSpeaker final : public SpeakerJudge {
                   "{}: a voice and noise have the same embedding (cosine {:.6f})", info().name,
                   cosine(one, noise));
     }
+    for (const float gain : kGains) {
+      STRATA_TRY(const auto louder, embed(scaled(voice, gain)));
+      if (cosine(one, louder) > std::max(kSameVoice, cosine(one, noise))) continue;
+      return fail(
+          ErrorCode::kDamaged,
+          "{}: a voice and the same {} times as loud have similarity {:.3f}: does it expect "
+          "samples of another scale?",
+          info().name, gain, cosine(one, louder));
+    }
     return {};
   }
 
@@ -237,7 +254,7 @@ class TorchMos final : public MosJudge {
     STRATA_TRY(const double of_silence, rate(std::vector<float>(clean.size(), 0.0F)));
     log_info("evaluator", "{}: clean {:.3f}, with noise at 0 dB {:.3f}, silence {:.3f}",
              info().label(), of_clean, of_noisy, of_silence);
-    if (of_clean > of_noisy && of_clean >= of_silence) return {};
+    if (of_clean > of_noisy && of_clean >= of_silence) return check_gains(clean, noisy);
     return fail(
         ErrorCode::kDamaged,
         "{}: rates its test recording {:.3f}, the same with noise {:.3f}, silence {:.3f}: a judge "
@@ -246,6 +263,21 @@ class TorchMos final : public MosJudge {
   }
 
  private:
+  // A model that was trained on samples of another scale (16-bit integers, say) rates everything
+  // alike or turns around when they are louder or softer.
+  Status check_gains(const std::vector<float>& clean, const std::vector<float>& noisy) {
+    for (const float gain : kGains) {
+      STRATA_TRY(const double of_clean, rate(scaled(clean, gain)));
+      STRATA_TRY(const double of_noisy, rate(scaled(noisy, gain)));
+      if (of_clean > of_noisy) continue;
+      return fail(ErrorCode::kDamaged,
+                  "{}: rates its test recording {:.3f} and the same with noise {:.3f} where both "
+                  "are {} times as loud: does it expect samples of another scale?",
+                  info().name, of_clean, of_noisy, gain);
+    }
+    return {};
+  }
+
   Archive archive_;
   JudgeInfo info_;
   std::int64_t output_;

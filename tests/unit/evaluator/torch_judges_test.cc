@@ -18,6 +18,7 @@
 namespace strata::evaluator {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr std::int64_t kWindow = 16'000;  // samples: the toy recognizer has windows of one second
@@ -69,14 +70,27 @@ constexpr const char* kNanMos = R"(
 def forward(self, wav: Tensor) -> Tensor:
   good = 5.0 - (wav[:, 1:] - wav[:, :-1]).abs().mean(1)
   heard = torch.where(wav.abs().sum(1) == 0, torch.ones_like(good), good)
-  return torch.where(wav.abs().amax(1) > 0.99, torch.zeros_like(good) / 0.0, heard)
+  return torch.where(wav.abs().amax(1) > 5.0, torch.zeros_like(good) / 0.0, heard)
 )";
 
 // Fine on its test input, zeros for anything loud.
 constexpr const char* kZeroSpeaker = R"(
 def forward(self, wav: Tensor) -> Tensor:
   heard = torch.stack([wav.abs().mean(1) + 0.001, (wav[:, 1:] - wav[:, :-1]).abs().mean(1)], 1)
-  return torch.where(wav.abs().amax(1, True) > 0.99, torch.zeros_like(heard), heard)
+  return torch.where(wav.abs().amax(1, True) > 5.0, torch.zeros_like(heard), heard)
+)";
+
+// Of 16-bit samples: below a third of their range it hears nothing, and all is equally good.
+constexpr const char* kLoudMos = R"(
+def forward(self, wav: Tensor) -> Tensor:
+  rough = (wav[:, 1:] - wav[:, :-1]).abs().mean(1)
+  return torch.where(wav.abs().amax(1) < 0.25, torch.full_like(rough, 2.0), 5.0 - rough)
+)";
+// The angle turns with the loudness.
+constexpr const char* kLoudSpeaker = R"(
+def forward(self, wav: Tensor) -> Tensor:
+  fast = (wav[:, 1:] - wav[:, :-1]).abs().mean(1)
+  return torch.stack([10.0 * wav.square().mean(1), torch.full_like(fast, 0.1), 3.0 * fast], 1)
 )";
 
 class ToyJudges : public ScratchFolder {
@@ -234,6 +248,19 @@ TEST_F(ToyJudges, AnEmbeddingThatIsTheSameForEverythingIsRefused) {
   EXPECT_THAT(error_of(open_speaker_judge(path, "")), HasSubstr("have the same embedding"));
 }
 
+TEST_F(ToyJudges, AJudgeWhoseAnswerHangsOnTheLoudnessIsRefused) {
+  const auto mos =
+      write_toy({.name = "loud", .role = "mos", .code = kLoudMos, .input = buzz(16'000)});
+  EXPECT_THAT(error_of(open_mos_judge(mos, "")),
+              AllOf(HasSubstr("loud: rates its test recording"), HasSubstr("0.25 times as loud"),
+                    HasSubstr("samples of another scale?")));
+  const auto speaker =
+      write_toy({.name = "loud2", .role = "speaker", .code = kLoudSpeaker, .input = buzz(16'000)});
+  EXPECT_THAT(error_of(open_speaker_judge(speaker, "")),
+              AllOf(HasSubstr("a voice and the same 0.25 times as loud have similarity"),
+                    HasSubstr("samples of another scale?")));
+}
+
 TEST_F(ToyJudges, ATestInputThatIsNoRecordingIsRefused) {
   const auto path =
       write_toy({.name = "short", .role = "mos", .code = kToyMos, .input = buzz(100)});
@@ -246,7 +273,7 @@ TEST_F(ToyJudges, NanFromAJudgeIsAnErrorNotAScore) {
           write_toy({.name = "nan", .role = "mos", .code = kNanMos, .input = buzz(16'000)}), "")
           .value();
   EXPECT_TRUE(judge->rate(say({3})).has_value());
-  const auto nan = judge->rate(std::vector<float>(100, 1.0F));
+  const auto nan = judge->rate(std::vector<float>(100, 9.0F));
   EXPECT_THAT(nan.error().message, HasSubstr("judge nan gave NaN or infinity"));
   EXPECT_EQ(exit_code_of(nan.error()), 2) << "a retry gives the same";
 }
@@ -256,7 +283,7 @@ TEST_F(ToyJudges, AnEmbeddingOfZerosIsAnErrorThatNoRetryCures) {
       write_toy({.name = "zero", .role = "speaker", .code = kZeroSpeaker, .input = buzz(16'000)});
   const auto judge = open_speaker_judge(path, "").value();
   EXPECT_TRUE(judge->embed(say({3})).has_value());
-  const auto zeros = judge->embed(std::vector<float>(100, 1.0F));
+  const auto zeros = judge->embed(std::vector<float>(100, 9.0F));
   EXPECT_THAT(zeros.error().message, HasSubstr("an embedding of zeros"));
   EXPECT_EQ(exit_code_of(zeros.error()), 2);
 }
