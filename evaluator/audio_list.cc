@@ -73,7 +73,7 @@ std::string other_format_of(const std::filesystem::path& missing) {
     other.replace_extension(extension);
     std::error_code ignored;
     if (other != missing && std::filesystem::is_regular_file(other, ignored))
-      return fmt::format(" ({} is there, but the list names the other)", other.filename().string());
+      return fmt::format(" ({} is there, but not what is looked for)", other.filename().string());
   }
   return "";
 }

@@ -24,20 +24,21 @@ constexpr const char* kRoom = "evaluator";
 struct Attempt {
   std::filesystem::path folder{};  // for progress.jsonl, scores.json and checkpoints
   Object environment{};            // what the report says beside the libraries
-  bool checkpoints = true;
+  bool by_hand = false;            // the folder stays and is used again: no checkpoints beside it
 };
 
 Result<ScoringEnd> score(const ScoreSpec& spec, const Attempt& attempt,
                          const std::function<bool()>& stop_requested) {
   STRATA_CHECK_OK(set_up_torch(spec.threads));
   STRATA_TRY(const Judges judges, open_judges(spec));
+  if (attempt.by_hand) STRATA_CHECK_OK(prepare_out(attempt.folder));
   const SystemClock clock;
   ScoringContext context{
       .attempt = attempt.folder,
       .stop_requested = stop_requested,
       .seconds = [&] { return std::chrono::duration<double>(clock.now().since_boot()).count(); },
       .environment = attempt.environment,
-      .checkpoints = attempt.checkpoints};
+      .checkpoints = !attempt.by_hand};
   context.environment.merge(
       Object{{"libtorch", libtorch_version()}, {"device", "cpu"}, {"dtype", "float32"}});
   return run_scoring(spec, judges, context);
@@ -66,12 +67,10 @@ Result<std::optional<std::string>> score_list(const ScoreListOptions& options,
   STRATA_TRY(ListTask task, prepare_list_task(options));
   STRATA_CHECK_OK(take_identities(task.spec));
   for (const auto& warning : task.warnings) log_warning(kRoom, "{}", warning);
-  STRATA_CHECK_OK(prepare_out(task.spec.report));
-  STRATA_TRY(
-      const ScoringEnd end,
-      score(task.spec,
-            {.folder = task.spec.report, .environment = task.environment, .checkpoints = false},
-            stop_requested));
+  STRATA_TRY(const ScoringEnd end,
+             score(task.spec,
+                   {.folder = task.spec.report, .environment = task.environment, .by_hand = true},
+                   stop_requested));
   if (end == ScoringEnd::kStopped) return std::optional<std::string>();
   STRATA_TRY(std::string text, scores_text(task, options.json));
   return std::optional(std::move(text));

@@ -14,7 +14,7 @@ inline constexpr std::size_t kLineProblemsShown = 20;
 
 class LineProblems {
  public:
-  // `name` of the list, as messages call it.
+  // `name`: what messages call the list, a path where it was given as one.
   explicit LineProblems(std::string name) : name_(std::move(name)) {}
 
   // "cross.lst:17", what the message of a problem begins with.

@@ -131,7 +131,7 @@ Status choose_judges(const ScoreListOptions& o, ScoreSpec& spec) {
 
 Status read_rows(const ScoreListOptions& o, ListFormat format, const std::string& text,
                  const Folders& folders, ListTask& task) {
-  LineProblems problems(task.list);
+  LineProblems problems(o.list.string());
   std::vector<ListRow> rows = gather_rows(format, text, problems);
   locate_files(rows, folders.wavs, folders.prompts);
   const auto named = files_named_by(rows);
@@ -142,7 +142,7 @@ Status read_rows(const ScoreListOptions& o, ListFormat format, const std::string
   }
   check_files(rows, problems);
   STRATA_CHECK_OK(problems.status());
-  if (rows.empty()) return fail(ErrorCode::kInvalid, "{}: no row to score", task.list);
+  if (rows.empty()) return fail(ErrorCode::kInvalid, "{}: no row to score", o.list.string());
   order_rows(rows);
   task.spec.rows = std::move(rows);
   warn_of_absent(task, problems, task.warnings);
@@ -213,8 +213,8 @@ Result<ListTask> prepare_list_task(const ScoreListOptions& o) {
   STRATA_CHECK_OK(choose_judges(o, task.spec));
   task.spec.threads = o.threads;
   STRATA_TRY(const std::string text, read_file(o.list));
-  STRATA_TRY(const ListFormat format,
-             o.format.empty() ? tell_list_format(text, task.list) : find_list_format(o.format));
+  STRATA_TRY(const ListFormat format, o.format.empty() ? tell_list_format(text, o.list.string())
+                                                       : find_list_format(o.format));
   STRATA_TRY(const Folders folders, folders_of(o, format));
   STRATA_CHECK_OK(read_rows(o, format, text, folders, task));
   task.spec.audio = folders.wavs;

@@ -444,6 +444,47 @@ TEST_F(ScoreProgram, SigtermEndsWithACheckpointAndExitCodeFour) {
   EXPECT_TRUE(stopped);
 }
 
+// The same recordings by a list of seed-tts-eval and without a spec.
+TEST_F(ScoreProgram, AListByHandIsStoppedGoesOnAndGivesTheSameBytes) {
+  std::string list;
+  for (int i = 0; i < kRecordings; ++i)
+    list += fmt::format("u{:02}|a prompt|audio/u00.wav|a b d\r\n", i);
+  write("meta.lst", list);
+  const auto by_hand = [&](const std::string& out) {
+    Command given = command(folder());
+    given.argv = {given.argv[0], "score",       "--list",   "meta.lst", "--wavs", "audio",
+                  "--protocol",  "f5",          "--models", "models",   "--asr",  "toy-asr",
+                  "--speaker",   "toy-speaker", "--mos",    "toy-mos",  "--out",  out};
+    given.stderr_file = folder() / (out + ".log");
+    return given;
+  };
+  const auto outputs_of = [&](const std::string& out) {
+    return read(out + "/utterances.jsonl") + read(out + "/report.json") +
+           read(out + "/scores.json");
+  };
+  ASSERT_EQ(wait_exit(spawn(by_hand("whole")).value()).value().code, 0) << read("whole.log");
+  EXPECT_THAT(read("log"), HasSubstr("meta.lst, 60 utterances, protocol f5 1"));
+  EXPECT_THAT(read("whole/report.json"), HasSubstr("\"list_file_sha256\": \""));
+  bool stopped = false;
+  for (int round = 0; round < kRounds && !stopped; ++round) {
+    const std::string out = fmt::format("stopped-{}", round);
+    const pid_t child = spawn(by_hand(out)).value();
+    for (int patience = 0; patience < 60'000; ++patience) {
+      if (read_file(folder() / out / "utterances.jsonl").value_or("").find('\n') !=
+          std::string::npos)
+        break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ::kill(child, SIGINT);
+    stopped = wait_exit(child).value().code == 4;
+    if (!stopped) continue;
+    ASSERT_EQ(wait_exit(spawn(by_hand(out)).value()).value().code, 0) << read(out + ".log");
+    EXPECT_EQ(outputs_of(out), outputs_of("whole"));
+    EXPECT_THAT(read(out + ".log"), HasSubstr("are scored already"));
+  }
+  EXPECT_TRUE(stopped);
+}
+
 TEST_F(ScoreProgram, AWrongIdentityIsExitCodeTwo) {
   prepare("wrong");
   std::string spec = read("wrong/spec.json");
