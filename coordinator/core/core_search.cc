@@ -82,13 +82,20 @@ void Core::carry_out(Step& step, const std::string& sweep, const Search::Decisio
   }
 }
 
-// Which searches may have something to decide, and which gangs may have to stop. Whatever may
-// change a task's fate (Cluster::fate_of) concerns each search that wants the task: also when
-// another sweep begins or ceases to want it, since only then a hold begins to bite or ends.
+// Which searches may have something to decide, and which gangs may have to stop. What may change a
+// task's fate (Cluster::fate_of) concerns each search that wants the task: also when another sweep
+// begins or ceases to want it, since only then a hold begins to bite or ends. What ends for good,
+// and an input that is lost, may end what waits for it, near or far, whoever wants that: then all
+// searches look, those that hold nothing at little cost.
 void Core::note_for_searches(const Event& event) {
-  const auto concerns_all = [&](const TaskKey& key) {
+  const auto concerns_wanting = [&](const TaskKey& key) {
     for (const std::string& name : cluster_.find_task(key)->wants) {
       if (cluster_.sweeps().at(name).search) unsettled_.insert(name);
+    }
+  };
+  const auto concerns_all = [&] {
+    for (const auto& [name, sweep] : cluster_.sweeps()) {
+      if (sweep.search) unsettled_.insert(name);
     }
   };
   std::visit(
@@ -97,26 +104,28 @@ void Core::note_for_searches(const Event& event) {
         if constexpr (std::is_same_v<T, SweepSealed>) {
           unsettled_.insert(e.sweep);
         } else if constexpr (std::is_same_v<T, RungReached> || std::is_same_v<T, TaskHeld> ||
-                             std::is_same_v<T, TaskPromoted> || std::is_same_v<T, TaskPruned>) {
+                             std::is_same_v<T, TaskPromoted> || std::is_same_v<T, TaskPruned> ||
+                             std::is_same_v<T, WantWithdrawn>) {
           unsettled_.insert(e.sweep);
-          perhaps_held_.insert(e.task);
-        } else if constexpr (std::is_same_v<T, WantWithdrawn>) {
-          unsettled_.insert(e.sweep);  // the search has one less
-          concerns_all(e.task);        // found by the simulator, seed 795401471514
+          concerns_wanting(e.task);
           perhaps_held_.insert(e.task);
         } else if constexpr (std::is_same_v<T, TaskWanted>) {
-          concerns_all(e.spec.key);
+          concerns_wanting(e.spec.key);
         } else if constexpr (std::is_same_v<T, AttemptEnded>) {
-          // A result of a stage that no search judges changes nobody's fate; any other end may be
-          // that of what waits for it.
           const TaskKey& key = e.attempt.task;
-          if (!std::holds_alternative<Succeeded>(e.outcome)) return concerns_all(key);
-          for (const std::string& name : cluster_.find_task(key)->wants) {
+          const Task& task = *cluster_.find_task(key);
+          if (!std::holds_alternative<Succeeded>(e.outcome))
+            return is_final(task.state) ? concerns_all() : concerns_wanting(key);
+          // A result of a stage that no search judges changes nobody's fate.
+          for (const std::string& name : task.wants) {
             const auto& search = cluster_.sweeps().at(name).search;
             if (search && search->find(key) != nullptr) unsettled_.insert(name);
           }
+        } else if constexpr (std::is_same_v<T, TaskCancelled> ||
+                             std::is_same_v<T, ArtifactEvicted>) {
+          concerns_all();
         } else if constexpr (std::is_same_v<T, TaskRevived>) {
-          concerns_all(e.task);  // it may have been held when it failed
+          concerns_wanting(e.task);  // it may have been held when it failed
         }
       },
       event.body);

@@ -435,60 +435,6 @@ TEST(SearchInCore, TasksThatCanNeverBeginKeepNobodyWaiting) {
   EXPECT_EQ(env.state(trains[0]), "leased") << "the other one never comes";
 }
 
-// A hold bites only when nobody else wants the task. While another sweep did, it waited for an
-// input that could not come and had ended badly; held, it has not, and nobody else makes its search
-// look again (found by the simulator, seed 795401471514).
-TEST(SearchInCore, AHoldThatBeginsToBiteWhenAnotherSweepIsCancelledIsSettled) {
-  CoreEnv env;
-  const WorkerId worker = env.add_worker(1);  // one after the other, in this order
-  const std::vector<TaskSpec> prepares{make_task("prepare", 1), make_task("prepare", 2)};
-  const std::vector<TaskSpec> trains{make_task("train", 1, {prepares[0]}),
-                                     make_task("train", 2, {prepares[1]})};
-  const std::vector<RunSpec> runs{make_run("a", 1, {prepares[0], trains[0]}),
-                                  make_run("b", 1, {prepares[1], trains[1]})};
-  SubmitTasks searched =
-      make_submission("s", {prepares[0], prepares[1], trains[0], trains[1]}, runs);
-  searched.options.search = asha();
-  ASSERT_TRUE(env.submit(searched).ok);
-  ASSERT_TRUE(env.submit(make_submission("other", {prepares[0], trains[0]}, {runs[0]})).ok);
-  std::optional<StartAttempt> order;
-  const auto next = [&] {
-    const auto orders = env.take<StartAttempt>();
-    ASSERT_EQ(orders.size(), 1U);
-    order = orders[0];
-  };
-  const auto reaches = [&](double value) {
-    env.step({}, RungReport{
-                     .attempt = order->attempt, .metric = "loss_val", .step = 100, .value = value});
-  };
-  for (int i = 0; i < 2; ++i) {
-    next();
-    env.succeed(worker, *order, std::to_string(i));
-  }
-  next();
-  ASSERT_EQ(order->attempt.task, trains[0].key);
-  env.from(worker, ReportStarted{.worker = worker, .attempt = order->attempt});
-  reaches(0.9);
-  EXPECT_TRUE(env.take<StopAttempt>().empty()) << "the other sweep wants it";
-  // Its input is lost, and what makes it fails for good.
-  env.from(worker, ReportEnded{.worker = worker,
-                               .attempt = order->attempt,
-                               .outcome = Failed{.cause = FailureClass::kData, .reason = "gone"},
-                               .missing_inputs = {order->inputs.begin()->second.hash}});
-  env.take<EndedAck>();
-  next();
-  ASSERT_EQ(order->attempt.task, prepares[0].key);
-  env.fail(worker, order->attempt, {.cause = FailureClass::kInvalid, .reason = "no corpus"});
-  ASSERT_EQ(env.state(trains[0]), "blocked");
-  next();
-  ASSERT_EQ(order->attempt.task, trains[1].key);
-  reaches(0.5);
-  env.succeed(worker, *order);
-  ASSERT_EQ(env.state(trains[1]), "succeeded");
-  env.step(PeerId(1), coordinator::CancelSweep{.request = 1, .sweep = "other"});
-  EXPECT_EQ(env.state(trains[0]), "pruned");
-}
-
 TEST(SearchInCore, AStageThatIsNotResumableCannotBeSearched) {
   CoreEnv env;
   TaskSpec task = make_task("train", 1);
