@@ -28,7 +28,7 @@ if(STRATA_TCMALLOC AND NOT STRATA_SANITIZE)
   find_library(STRATA_TCMALLOC_LIBRARY NAMES tcmalloc_minimal libtcmalloc_minimal.so.4)
   if(NOT STRATA_TCMALLOC_LIBRARY)
     message(FATAL_ERROR "tcmalloc is missing: run scripts/bootstrap (Debian: libtcmalloc-minimal4, elsewhere gperftools), "
-                        "or configure with -DSTRATA_TCMALLOC=OFF, which costs memory in training and nothing else")
+                        "or configure with -DSTRATA_TCMALLOC=OFF, which costs memory in training, up to a third more than `check` estimates")
   endif()
   target_link_libraries(strata_libtorch INTERFACE
     "-Wl,--push-state,--no-as-needed,${STRATA_TCMALLOC_LIBRARY},--pop-state")

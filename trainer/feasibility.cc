@@ -318,7 +318,7 @@ class BatchSurvey {
   void look(const std::vector<std::size_t>& batch) {
     const ForwardShape shape = forward_of(read_, batch);
     const double cost = kept_for_backward(read_.settings.model, read_.settings.align, shape,
-                                          pass_of(read_.config.options));
+                                          read_.config.options.recompute);
     ++looked;
     if (cost > most_) facts.costliest = shape;
     most_ = std::max(most_, cost);

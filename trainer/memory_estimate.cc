@@ -113,13 +113,13 @@ std::int64_t head_parameters(const ModelConfig& m, const AlignConfig& align) {
 }
 
 double kept_for_backward(const ModelConfig& m, const AlignConfig& align, const ForwardShape& shape,
-                         const PassOptions& pass) {
+                         bool recompute) {
   const double block = block_floats(m, shape.frames);
   const double text = text_block_floats(m);
   const auto depth = static_cast<double>(m.depth);
   const auto convolutions = static_cast<double>(m.conv_layers);
   double floats = other_floats(m);
-  if (pass.recompute) {
+  if (recompute) {
     // The input of every block, and all of the one that is made again.
     floats += depth * static_cast<double>(m.dim) + convolutions * static_cast<double>(m.text_dim);
     floats += std::max(block, m.conv_layers > 0 ? text : 0);
@@ -152,7 +152,7 @@ MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& alig
   memory.program = kProgramBytes;
   memory.activations =
       (pass.bfloat16 ? kKeptShareOfBfloat16 : kKeptShare) *
-          kept_for_backward(model, align, shape, pass) +
+          kept_for_backward(model, align, shape, pass.recompute) +
       kWidestShare * kFloatBytes * static_cast<double>(widest_parameter(model, align));
   // torch keeps the weights that it has rounded until the forward pass has ended.
   if (pass.bfloat16) memory.activations += kBfloat16Bytes * static_cast<double>(memory.parameters);

@@ -21,14 +21,9 @@ struct ForwardShape {
   std::int64_t teacher_frames = 0;  // of the longest; 0 without a speech head
 };
 
-struct PassOptions {
-  bool recompute = false;
-  bool bfloat16 = false;
-};
-
 // Bytes that the forward pass keeps for the backward pass, as if all of them were float32.
 [[nodiscard]] double kept_for_backward(const ModelConfig& model, const AlignConfig& align,
-                                       const ForwardShape& shape, const PassOptions& pass);
+                                       const ForwardShape& shape, bool recompute);
 
 // Bytes of data that a rank holds.
 struct HeldBytes {
@@ -56,6 +51,11 @@ struct MemoryEstimate {
     return program + held.corpus + held.batches + fixed() +
            (activations > checkpoint ? activations : checkpoint);
   }
+};
+
+struct PassOptions {
+  bool recompute = false;
+  bool bfloat16 = false;
 };
 
 [[nodiscard]] MemoryEstimate estimate_memory(const ModelConfig& model, const AlignConfig& align,

@@ -17,7 +17,7 @@ inline constexpr int kSucceeded = 0;
 inline constexpr int kFailed = 1;    // may be tried again
 inline constexpr int kInvalid = 2;   // spec or inputs are wrong
 inline constexpr int kDiverged = 3;  // the loss became NaN or infinite
-inline constexpr int kStopped = 4;   // on request, after a checkpoint
+inline constexpr int kStopped = 4;   // on request, after a checkpoint if there is anything to keep
 }  // namespace exit_code
 
 struct StageSpec {

@@ -63,15 +63,14 @@ SampleInput made_up_input(const Wanted& wanted) {
   return input;
 }
 
-// Everything that the peer needs to make the same mel.
+// What the peer needs to make the same mel, where the options are the usual ones: text and noise it
+// makes by the same rules.
 Status write_for_peer(const Wanted& wanted, const Backbone& backbone, const SampleInput& input,
                       const at::Tensor& mel) {
   NamedTensors tensors;
   for (const auto& entry : backbone.named_parameters())
     tensors.emplace("weights." + entry.key(), entry.value().detach());
   tensors.emplace("prompt", input.condition.slice(1, 0, wanted.prompt).contiguous());
-  tensors.emplace("text", input.text);
-  tensors.emplace("noise", input.noise);
   tensors.emplace("mel", mel.contiguous());
   return write_tensors(wanted.file, tensors);
 }
@@ -131,6 +130,12 @@ int main(int argc, char** argv) {
   app.add_flag("--profile", wanted.profile,
                "say which operations take the time of the first thread");
   CLI11_PARSE(app, argc, argv);
+  const strata::trainer::Wanted usual;
+  if (!wanted.file.empty() && (wanted.frames != usual.frames || wanted.prompt != usual.prompt ||
+                               wanted.steps != usual.steps || wanted.cfg != usual.cfg)) {
+    std::fprintf(stderr, "--write is for the peer, which knows the usual lengths, steps and cfg\n");
+    return 2;
+  }
   if (wanted.prompt >= wanted.frames) {
     std::fprintf(stderr, "strata-bench-sample: --prompt must be less than --frames\n");
     return 2;

@@ -6,11 +6,10 @@
 #include <cmath>
 #include <cstdint>
 
+#include "trainer/models/vector_loops.h"
+
 namespace strata::trainer {
 namespace {
-
-#define STRATA_CLONES __attribute__((target_clones("default", "arch=haswell", "avx512f")))
-#define STRATA_INLINE inline __attribute__((always_inline))
 
 // e^x for |x| <= 87, within 2 units of the last place: 2^k e^r with |r| <= ln(2) / 2, the
 // polynomial of Cephes' expf. Without a call or a branch, so that loops over it become vector
@@ -42,7 +41,12 @@ STRATA_INLINE T clamped(T x, T low, T high) {
   return raised(x, low) > high ? high : raised(x, low);
 }
 
-// Both are x or 0 within rounding, and their slopes 1 or 0, beyond the bounds of the clamped x.
+// Both are x or 0 within rounding, and their slopes 1 or 0, beyond the bounds of the clamped x; so
+// an infinite x would go unnoticed.
+template <class T>
+STRATA_INLINE T nan_unless_finite(T x) {
+  return x - x;
+}
 
 struct Mish {
   // With w = e^x: tanh(log(1 + w)) = n / (n + 2), n = w (w + 2).
@@ -50,7 +54,7 @@ struct Mish {
   static STRATA_INLINE T value(T x) {
     const T w = exponential(clamped(x, T(-87), T(20)));
     const T n = w * (w + 2);
-    return raised(x, T(-87)) * (n / (n + 2));
+    return raised(x, T(-87)) * (n / (n + 2)) + nan_unless_finite(x);
   }
   template <class T>
   static STRATA_INLINE T slope(T x) {
@@ -58,7 +62,7 @@ struct Mish {
     const T w = exponential(near);
     const T n = w * (w + 2);
     const T inverse = 1 / (n + 2);
-    return inverse * (n + 4 * near * w * (1 + w) * inverse);
+    return inverse * (n + 4 * near * w * (1 + w) * inverse) + nan_unless_finite(x);
   }
 };
 
@@ -72,14 +76,16 @@ struct GeluTanh {
   }
   template <class T>
   static STRATA_INLINE T value(T x) {
-    return raised(x, T(-20)) / (1 + exponential_of(clamped(x, T(-20), T(20))));
+    return raised(x, T(-20)) / (1 + exponential_of(clamped(x, T(-20), T(20)))) +
+           nan_unless_finite(x);
   }
   template <class T>
   static STRATA_INLINE T slope(T x) {
     const T near = clamped(x, T(-20), T(20));
     const T e = exponential_of(near);
     const T s = 1 / (1 + e);
-    return s + near * s * (e * s) * T(kScale) * (1 + 3 * T(kCubic) * near * near);
+    return s + near * s * (e * s) * T(kScale) * (1 + 3 * T(kCubic) * near * near) +
+           nan_unless_finite(x);
   }
 };
 

@@ -1,5 +1,6 @@
 // Activations of the networks with one exponential and one division for each number, forward and
 // backward, where torch takes two or three of them: of a training step they were a fourteenth.
+// What is not finite gives NaN. Differentiable once.
 #pragma once
 
 #include "base/torch/torch.h"

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "trainer/models/precision.h"
+#include "trainer/models/vector_loops.h"
 
 namespace strata::trainer {
 namespace {
@@ -22,9 +23,6 @@ using torch::autograd::variable_list;
 constexpr std::int64_t kLane = 512;
 constexpr std::int64_t kRun = 32;
 constexpr std::int64_t kKernelMost = 7;  // of depthwise_convolution
-
-#define STRATA_CLONES __attribute__((target_clones("default", "arch=haswell", "avx512f")))
-#define STRATA_INLINE inline __attribute__((always_inline))
 
 struct Rows {  // of one utterance and some of its channels
   std::int64_t frames = 0;

@@ -106,8 +106,8 @@ at::Tensor velocity(Backbone& model, const Given& given, bool masked, bool drop_
 RC_GTEST_PROP(AnyModel, TreatsUtterancesOfOneLengthAsIfEachWereAlone, ()) {
   const ModelConfig config = some_config();
   const auto model = some_model(config);
-  const auto lengths =
-      std::vector<std::int64_t>(static_cast<std::size_t>(whole(2, 3)), whole(1, 20));
+  const auto count = static_cast<std::size_t>(whole(2, 3));
+  const std::vector<std::int64_t> lengths(count, whole(1, 20));
   const Given given = some_utterances(config, lengths);
   const bool masked = flag();
   const bool drop_text = flag();

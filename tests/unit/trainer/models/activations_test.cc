@@ -66,7 +66,10 @@ TEST_P(Activation, IsFiniteWhereItsInputIsAndNotWhereItIsNot) {
   const auto [y, dx] = both(GetParam().ours, large);
   EXPECT_TRUE(at::allclose(y, large.clamp_min(0)));  // the powers of e are below the tolerance
   EXPECT_TRUE(dx.isfinite().all().item<bool>());
-  const auto bad = both(GetParam().ours, at::full({3}, std::numeric_limits<float>::quiet_NaN()));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto bad =
+      both(GetParam().ours,
+           at::tensor({std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity}));
   EXPECT_TRUE(bad.first.isnan().all().item<bool>());
   EXPECT_TRUE(bad.second.isnan().all().item<bool>());
 }
