@@ -23,6 +23,7 @@ class LineProblems {
   void add(std::size_t line, Error error) { all_.push_back({line, std::move(error)}); }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool none() const { return all_.empty(); }
+  [[nodiscard]] std::size_t count() const { return all_.size(); }
   // One problem: its message. Several: how many, then the first kLineProblemsShown in the order of
   // the lines, a line each. kInvalid where they are of several kinds.
   [[nodiscard]] Status status() const;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "base/random.h"
+
 namespace strata::evaluator {
 namespace {
 
@@ -131,6 +133,35 @@ TEST(ListFormats, EveryWrongSeedTtsRowIsNamedWithWhatIsWrong) {
   EXPECT_THAT(error_of(kSeed, "a|Text.\n\nb|Text.\n"), HasSubstr("some.lst:2: a blank line"));
   EXPECT_THAT(error_of(kSeed, "a|Text.\nb|Text.\na|Other.\n"),
               HasSubstr("some.lst:3: utterance \"a\" is already at some.lst:1"));
+}
+
+// Whatever is in a line: it gives a row or a problem, and none is lost.
+TEST(ListFormats, EveryLineIsARowOrAProblem) {
+  const std::vector<std::string> pieces{
+      "\t",      "|",  "1-2-3", "1-2-4", "3.5",          " ", "Text.", "é",           "\xFF",
+      "p/x.wav", "..", "/",     "{",     "\xE3\x80\x80", "0", "u.wav", "\xEF\xBB\xBF"};
+  const std::string good_libri = libri("1-2-3", "1-2-4");
+  Random random(11);
+  std::size_t rows_seen = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text;
+    const std::size_t lines = 1 + random.bounded(6);
+    for (std::size_t i = 0; i < lines; ++i) {
+      const auto kind = random.bounded(4);
+      if (kind == 0) text += good_libri;
+      if (kind == 1) text += fmt::format("u{}|Text.|p.wav", random.bounded(4));
+      for (auto more = random.bounded(9); kind != 0 && more > 0; --more)
+        text += pieces[random.bounded(pieces.size())];
+      text += i + 1 == lines ? "x\n" : "\r\n";
+    }
+    for (const ListFormat format : {kLibri, kSeed}) {
+      LineProblems problems("some.lst");
+      const auto rows = gather_rows(format, text, problems);
+      ASSERT_EQ(rows.size() + problems.count(), lines) << text;
+      rows_seen += rows.size();
+    }
+  }
+  EXPECT_GT(rows_seen, 500U);
 }
 
 TEST(ListFormats, OurOwnListIsReadUnderTheNameThatItHas) {
