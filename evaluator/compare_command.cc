@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "base/fields.h"
 #include "base/files.h"
@@ -61,19 +63,30 @@ void add_line(System& system, const UtteranceScore& u, const Judges& judges) {
   }
 }
 
+Result<Value> read_json(const fs::path& file) {
+  STRATA_TRY(const std::string text, read_file(file));
+  auto value = parse_json(text);
+  if (!value) return tl::unexpected(value.error().while_doing(file.string()));
+  return value;
+}
+
 Result<System> read_report_folder(const fs::path& folder, const std::string& set) {
-  STRATA_TRY(const std::string about, read_file(folder / kReportName));
-  STRATA_TRY(const Value report, parse_json(about));
+  STRATA_TRY(const Value report, read_json(folder / kReportName));
+  const std::string where = (folder / kReportName).string();
   System system;
-  const Value* name = report.find("protocol.name");
-  const Value* version = report.find("protocol.version");
-  if (name != nullptr && version != nullptr)
-    system.protocol = fmt::format("{}@{}", *name->if_string(), to_canonical_json(*version));
+  if (const Value* protocol = report.find("protocol")) {
+    Fields fields(*protocol, where + ": protocol");
+    const std::string name = fields.text("name");
+    system.protocol = fmt::format("{}@{}", name, fields.integer("version"));
+    STRATA_CHECK_OK(fields.finish());
+  }
+  const Value* scored = report.find("utterances");
   const Judges judges{.asr = judge_of(report, "asr"),
                       .speaker = judge_of(report, "speaker"),
                       .mos = judge_of(report, "mos")};
   STRATA_TRY(const std::string text, read_file(folder / kLinesName));
   std::size_t number = 0;
+  std::set<std::pair<std::string, std::string>> known;  // set and id
   for (std::size_t begin = 0; begin < text.size();) {
     const auto end = std::min(text.find('\n', begin), text.size());
     ++number;
@@ -84,8 +97,19 @@ Result<System> read_report_folder(const fs::path& folder, const std::string& set
       return tl::unexpected(
           line.error().while_doing(fmt::format("{}:{}", (folder / kLinesName).string(), number)));
     }
+    if (!known.emplace(line->set, line->id).second) {
+      return fail(ErrorCode::kInvalid, "{}:{}: \"{}\" of the set \"{}\" is there twice",
+                  (folder / kLinesName).string(), number, line->id, line->set);
+    }
     if (line->set == set) add_line(system, *line, judges);
     begin = end + 1;
+  }
+  if (scored == nullptr || *scored != Value(static_cast<std::int64_t>(number))) {
+    return fail(
+        ErrorCode::kInvalid,
+        "{} is not of the {} lines in {}: the scoring of this folder has not ended; start it "
+        "again",
+        where, number, kLinesName);
   }
   if (system.scores.empty()) {
     return fail(ErrorCode::kInvalid, "{} has no scores of the set \"{}\" (see --set)",
@@ -95,8 +119,7 @@ Result<System> read_report_folder(const fs::path& folder, const std::string& set
 }
 
 Result<System> read_scores_file(const fs::path& file, const std::string& set) {
-  STRATA_TRY(const std::string text, read_file(file));
-  STRATA_TRY(const Value value, parse_json(text));
+  STRATA_TRY(const Value value, read_json(file));
   const Value* scores = value.find("scores");
   if (scores == nullptr || scores->if_array() == nullptr) {
     return fail(ErrorCode::kInvalid,
@@ -114,8 +137,8 @@ Result<System> read_scores_file(const fs::path& file, const std::string& set) {
     const Value* items = fields.child("items");
     for (const char* known : {"value", "count", "low", "high"}) fields.child(known);
     STRATA_CHECK_OK(fields.finish());
-    const bool of_set =
-        suffix.empty() ? name.find('/') == std::string::npos : name.ends_with(suffix);
+    const std::string plain = name.substr(0, name.find('/'));
+    const bool of_set = name == plain + suffix;
     if (!of_set || items == nullptr || items->if_object() == nullptr) continue;
     for (const auto& [id, number] : *items->if_object()) {
       const auto item = number.to_double();
@@ -123,7 +146,8 @@ Result<System> read_scores_file(const fs::path& file, const std::string& set) {
         return fail(ErrorCode::kInvalid, "{}: {} of \"{}\" is no number", file.string(), name, id);
       column.items[id] = {.numerator = *item};
     }
-    system.scores[name.substr(0, name.size() - suffix.size())] = std::move(column);
+    if (!system.scores.emplace(plain, std::move(column)).second)
+      return fail(ErrorCode::kInvalid, "{}: the score {} is there twice", file.string(), name);
   }
   if (system.scores.empty()) {
     return fail(ErrorCode::kInvalid, "{} has no scores of utterances of the set \"{}\" (see --set)",
@@ -147,34 +171,54 @@ std::string names_of(const std::vector<std::string>& ids) {
   return text + (ids.size() > kNamed ? ", ..." : "");
 }
 
+// Cells under their heads, the first column to the left, the last one as it is.
+std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows) {
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line = fmt::format("{:<{}}", row[0], widths[0]);
+    for (std::size_t c = 1; c + 1 < row.size(); ++c)
+      line += fmt::format("  {:>{}}", row[c], widths[c]);
+    line += "  " + row.back();
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
 std::string comparison_text(const Comparison& c, const std::string& a, const std::string& b,
                             const System& system, const BootstrapOptions& options) {
   const double percent = 100 * options.confidence;
   std::string text = fmt::format("A  {}\nB  {}\n", a, b);
   if (!system.protocol.empty()) text += fmt::format("protocol {}\n", system.protocol);
-  text += fmt::format("\n{:<11}{:>6} {:>9} {:>9} {:>10}  {:<22} {:<22} {:>7} {:>7}  {}\n", "score",
-                      "n", "A", "B", "B - A", fmt::format("{:g} % by utterance", percent),
-                      fmt::format("{:g} % by speaker", percent), "p", "Holm", "");
+  std::vector<std::vector<std::string>> differences{
+      {"score", "n", "A", "B", "B - A", fmt::format("{:g} % by utterance", percent),
+       fmt::format("{:g} % by speaker", percent), "p", "Holm", ""}};
+  std::vector<std::vector<std::string>> tests{{"score", "speakers", "P(B better)", "Wilcoxon p",
+                                               "sign test p", "paired t p", "MAPSSWE p", ""}};
   for (const ComparedScore& row : c.scores) {
-    text += fmt::format(
-        "{:<11}{:>6} {:>9.5f} {:>9.5f} {:>+10.5f}  {:<22} {:<22} {:>7} {:>7}  {}\n", row.name,
-        row.utterances, row.a, row.b, row.difference, interval_text(row.by_utterance),
-        row.by_speaker ? interval_text(*row.by_speaker) : "-", p_text(row.sign_flip_p),
-        p_text(row.sign_flip_p_holm), in_words(row.verdict));
+    differences.push_back({row.name, fmt::format("{}", row.utterances),
+                           fmt::format("{:.5f}", row.a), fmt::format("{:.5f}", row.b),
+                           fmt::format("{:+.5f}", row.difference), interval_text(row.by_utterance),
+                           row.by_speaker ? interval_text(*row.by_speaker) : "-",
+                           p_text(row.sign_flip_p), p_text(row.sign_flip_p_holm),
+                           std::string(in_words(row.verdict))});
+    tests.push_back({row.name, row.speakers > 0 ? fmt::format("{}", row.speakers) : "-",
+                     row.b_is_better ? fmt::format("{:.4f}", *row.b_is_better) : "-",
+                     p_text(row.wilcoxon.p), p_text(row.sign.p), p_text(row.paired_t.p),
+                     row.matched_pairs ? p_text(row.matched_pairs->p) : "-", ""});
   }
-  text += fmt::format("\n{:<11}{:>8} {:>14} {:>14} {:>14} {:>14} {:>9}\n", "score", "speakers",
-                      "P(B better)", "Wilcoxon p", "sign test p", "paired t p", "MAPSSWE p");
-  for (const ComparedScore& row : c.scores) {
-    text += fmt::format("{:<11}{:>8} {:>14.4f} {:>14} {:>14} {:>14} {:>9}\n", row.name,
-                        row.speakers > 0 ? fmt::format("{}", row.speakers) : "-", row.b_is_better,
-                        p_text(row.wilcoxon.p), p_text(row.sign.p), p_text(row.paired_t.p),
-                        row.matched_pairs ? p_text(row.matched_pairs->p) : "-");
-  }
+  text += "\n" + table_text(differences) + "\n" + table_text(tests);
+  const bool counts = std::ranges::any_of(
+      c.scores, [](const ComparedScore& row) { return row.matched_pairs.has_value(); });
   text += fmt::format(
-      "\np: sign flips of the utterances' differences ({}), after Holm over {} scores; intervals "
-      "of "
-      "{} resamples, seed {}.\n",
-      "for wer_corpus of error counts", c.scores.size(), options.resamples, options.seed);
+      "\np: sign flips of the utterances' differences{}, after Holm over {} scores; intervals of "
+      "{} "
+      "resamples, seed {}.\n",
+      counts ? " (for wer_corpus of error counts)" : "", c.scores.size(), options.resamples,
+      options.seed);
   for (const auto& [who, ids] : {std::pair{"A", &c.only_in_a}, std::pair{"B", &c.only_in_b}}) {
     if (!ids->empty())
       text += fmt::format("only in {}, and not compared: {} utterances ({})\n", who, ids->size(),
@@ -185,8 +229,11 @@ std::string comparison_text(const Comparison& c, const std::string& a, const std
   return text;
 }
 
+// null where it is infinite: all differences are the same.
+Value number_value(double number) { return std::isfinite(number) ? Value(number) : Value(); }
+
 Value test_value(const PairedTest& test) {
-  return Object{{"statistic", test.statistic},
+  return Object{{"statistic", number_value(test.statistic)},
                 {"p", test.p},
                 {"count", static_cast<std::int64_t>(test.count)}};
 }
@@ -208,7 +255,7 @@ Value comparison_value(const Comparison& c, const BootstrapOptions& options) {
                  {"b", row.b},
                  {"b_minus_a", row.difference},
                  {"interval_by_utterance", Array{row.by_utterance.low, row.by_utterance.high}},
-                 {"b_is_better", row.b_is_better},
+                 {"b_is_better", row.b_is_better ? Value(*row.b_is_better) : Value()},
                  {"sign_flip_p", row.sign_flip_p},
                  {"sign_flip_p_holm", row.sign_flip_p_holm},
                  {"wilcoxon", test_value(row.wilcoxon)},

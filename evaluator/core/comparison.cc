@@ -22,7 +22,29 @@ Status check_alike(const System& a, const System& b) {
                 "different lists",
                 id, text, other->second);
   }
+  for (const auto& [id, speaker] : a.speakers) {
+    const auto other = b.speakers.find(id);
+    if (other == b.speakers.end() || other->second == speaker) continue;
+    return fail(
+        ErrorCode::kInvalid,
+        "the utterance \"{}\" is by \"{}\" in A and by \"{}\" in B: they are of different lists",
+        id, speaker, other->second);
+  }
   return {};
+}
+
+Status check_alike(const std::string& name, const ScoreColumn& a, const ScoreColumn& b) {
+  if (a.judge != b.judge) {
+    return fail(ErrorCode::kInvalid,
+                "{} is {}'s in A and {}'s in B: figures of two judges have no difference", name,
+                a.judge, b.judge);
+  }
+  if (a.unit == b.unit && a.better == b.better) return {};
+  return fail(
+      ErrorCode::kInvalid,
+      "{} is in \"{}\", better \"{}\", in A and in \"{}\", better \"{}\", in B: these are two "
+      "scores of one name",
+      name, a.unit, a.better, b.unit, b.better);
 }
 
 std::vector<std::string> without(const std::set<std::string>& ids,
@@ -84,8 +106,8 @@ Result<ComparedScore> compare_score(const std::string& name, const ScoreColumn& 
       STRATA_TRY(row.by_speaker, bootstrap_difference(pairs.b, pairs.a, blocks, options));
     }
   }
-  row.b_is_better =
-      row.better == "lower" ? row.by_utterance.below_zero : row.by_utterance.above_zero;
+  if (row.better == "lower") row.b_is_better = row.by_utterance.below_zero;
+  if (row.better == "higher") row.b_is_better = row.by_utterance.above_zero;
   STRATA_TRY(row.sign_flip_p, sign_flip_p(pairs.differences, options));
   row.wilcoxon = wilcoxon(pairs.differences);
   row.sign = sign_test(pairs.differences);
@@ -94,11 +116,12 @@ Result<ComparedScore> compare_score(const std::string& name, const ScoreColumn& 
   return row;
 }
 
-Verdict verdict_of(const ComparedScore& row, double level) {
+Verdict verdict_of(const ComparedScore& row) {
   if (row.utterances < kComparedUtterancesMin) return Verdict::kTooFew;
   const bool excludes_zero = row.by_utterance.low > 0 || row.by_utterance.high < 0;
-  if (row.sign_flip_p >= level || !excludes_zero) return Verdict::kInsideNoise;
-  if (row.sign_flip_p_holm >= level) return Verdict::kNotAfterHolm;
+  if (row.sign_flip_p >= kComparedLevel || !excludes_zero) return Verdict::kInsideNoise;
+  if (row.sign_flip_p_holm >= kComparedLevel) return Verdict::kNotAfterHolm;
+  if (!row.b_is_better) return Verdict::kDiffers;
   return (row.difference < 0) == (row.better == "lower") ? Verdict::kBetter : Verdict::kWorse;
 }
 
@@ -108,6 +131,7 @@ std::string_view in_words(Verdict verdict) {
   switch (verdict) {
     case Verdict::kBetter: return "B is better";
     case Verdict::kWorse: return "B is worse";
+    case Verdict::kDiffers: return "B differs";
     case Verdict::kInsideNoise: return "inside the noise";
     case Verdict::kNotAfterHolm: return "not after Holm";
     case Verdict::kTooFew: return "too few utterances";
@@ -128,11 +152,7 @@ Result<Comparison> compare_systems(const System& a, const System& b,
       comparison.scores_of_one.push_back(name);
       continue;
     }
-    if (column.judge != other->second.judge) {
-      return fail(ErrorCode::kInvalid,
-                  "{} is {}'s in A and {}'s in B: figures of two judges have no difference", name,
-                  column.judge, other->second.judge);
-    }
+    STRATA_CHECK_OK(check_alike(name, column, other->second));
     const Pairs pairs = pairs_of(column, other->second, a);
     if (pairs.a.empty()) continue;
     STRATA_TRY(ComparedScore row, compare_score(name, column, pairs, options));
@@ -152,7 +172,7 @@ Result<Comparison> compare_systems(const System& a, const System& b,
   const std::vector<double> adjusted = holm(p_values);
   for (std::size_t i = 0; i < adjusted.size(); ++i) {
     comparison.scores[i].sign_flip_p_holm = adjusted[i];
-    comparison.scores[i].verdict = verdict_of(comparison.scores[i], 1 - options.confidence);
+    comparison.scores[i].verdict = verdict_of(comparison.scores[i]);
   }
   return comparison;
 }

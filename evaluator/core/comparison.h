@@ -15,7 +15,7 @@ namespace strata::evaluator {
 // One score of the utterances of a system, under the names of docs/stages.md.
 struct ScoreColumn {
   std::string unit{};
-  std::string better{};  // "lower" or "higher"
+  std::string better{};  // "lower", "higher", or neither
   std::string judge{};   // whose figures are compared with nobody else's; may be empty
   bool counts = false;   // numerators are error counts, denominators words
   std::map<std::string, Share> items{};  // by utterance
@@ -28,7 +28,8 @@ struct System {
   std::string protocol{};                           // "f5@1"; may be empty
 };
 
-enum class Verdict { kBetter, kWorse, kInsideNoise, kNotAfterHolm, kTooFew };
+// kDiffers: of a score of which neither side is the better one.
+enum class Verdict { kBetter, kWorse, kDiffers, kInsideNoise, kNotAfterHolm, kTooFew };
 
 // All differences are B minus A.
 struct ComparedScore {
@@ -42,7 +43,7 @@ struct ComparedScore {
   Bootstrap by_utterance{};
   std::size_t speakers = 0;               // 0: not known of all utterances
   std::optional<Bootstrap> by_speaker{};  // from two speakers on
-  double b_is_better = 0;                 // share of the resamples, of utterances, strictly
+  std::optional<double> b_is_better{};    // share of the resamples, of utterances, strictly
   double sign_flip_p = 1;                 // decides
   double sign_flip_p_holm = 1;            // over the scores that are compared here
   PairedTest wilcoxon{};
@@ -60,8 +61,10 @@ struct Comparison {
 };
 
 inline constexpr std::size_t kComparedUtterancesMin = 5;  // with fewer nothing is said
+inline constexpr double kComparedLevel = 0.05;  // of p after Holm, whatever the intervals are
 
-// Errors, kInvalid: nothing in common; another protocol, judge or reference text, which are named.
+// Errors, kInvalid: nothing in common; another protocol, judge, unit, direction, reference text or
+// speaker, which are named.
 [[nodiscard]] Result<Comparison> compare_systems(const System& a, const System& b,
                                                  const BootstrapOptions& options);
 

@@ -9,6 +9,7 @@ them in two (docs/evaluation.md, "Which alignment"). Without --seed every run dr
 by which seed they are drawn again.
 """
 import argparse
+import importlib.metadata
 import os
 import random
 import subprocess
@@ -117,14 +118,14 @@ def main():
     parser.add_argument("--long", type=int, default=200)
     parser.add_argument("--seed", default=str(int.from_bytes(os.urandom(4), "little")))
     options = parser.parse_args()
-    print(f"jiwer {jiwer.__version__ if hasattr(jiwer, '__version__') else ''} --seed {options.seed}", flush=True)
+    print(f"jiwer {importlib.metadata.version('jiwer')}, --seed {options.seed}", flush=True)
     differences = 0
     for kind, count in (("short", options.short), ("long", options.long)):
         drawn = Pairs(f"{kind} {options.seed}")
         pairs = [getattr(drawn, kind)() for _ in range(count)]
         for pair, row in zip(pairs, ours(options.program, pairs)):
             expected = theirs(*pair)
-            if max(abs(a - b) for a, b in zip(row, expected)) > TOLERANCE:
+            if not all(abs(a - b) <= TOLERANCE for a, b in zip(row, expected)):
                 differences += 1
                 if differences <= 5:
                     print(f"{ascii(pair[0][:200])} | {ascii(pair[1][:200])}\n  jiwer {expected}\n  ours  {row}")

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "evaluator/core/report.h"
@@ -40,6 +42,7 @@ class CompareFiles : public ScratchFolder {
     }
     const Value report =
         Object{{"protocol", Object{{"name", "f5"}, {"version", 1}}},
+               {"utterances", 40},
                {"judges",
                 Object{{"asr", Object{{"name", judge}, {"version", 1}, {"identity", "abcdef"}}}}}};
     ASSERT_TRUE(write_file_atomic(attempt / "utterances.jsonl", lines));
@@ -91,14 +94,48 @@ TEST_F(CompareFiles, OfAnotherSet) {
               HasSubstr(R"(has no scores of the set "early")"));
 }
 
+TEST_F(CompareFiles, OfAScoresFileTakesTheScoresOfThatSetAlone) {
+  std::string scores;
+  for (const char* name : {"wer", "wer/y", "wer/x/y", "a_score_with_a_long_name/y"})
+    scores += fmt::format(
+        R"({}{{"name": "{}", "unit": "u", "better": "lower", "count": 2, "value": 1, "items": {{"p": 1, "q": 1}}}})",
+        scores.empty() ? "" : ",", name);
+  ASSERT_TRUE(write_file_atomic(folder() / "s.json", "{\"scores\": [" + scores + "]}"));
+  const Value value =
+      parse_json(compare("s.json", "s.json", {.set = "y", .json = true}).value()).value();
+  const Array& found = *value.find("scores")->if_array();
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(*found[0].find("name"), Value("a_score_with_a_long_name"));
+  EXPECT_EQ(*found[1].find("name"), Value("wer"));
+  // Every column stays under its head.
+  std::istringstream lines(compare("s.json", "s.json", {.set = "y"}).value());
+  std::vector<std::size_t> ends;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("+0.00000 ..") != std::string::npos) ends.push_back(line.find("+0.00000 .."));
+  }
+  ASSERT_EQ(ends.size(), 2U);
+  EXPECT_EQ(ends[0], ends[1]);
+}
+
 TEST_F(CompareFiles, WhatCannotBeReadIsNamed) {
   write_system("a", 2);
   EXPECT_EQ(compare("a", "nowhere").error().code, ErrorCode::kNotFound);
   write_system("b", 1, "another");
   EXPECT_THAT(compare("a", "b").error().message, HasSubstr("figures of two judges"));
   const auto lines = folder() / "b/utterances.jsonl";
-  ASSERT_TRUE(write_file_atomic(lines, read_file(lines).value() + "{\"id\": 3}\n"));
+  const std::string whole = read_file(lines).value();
+  ASSERT_TRUE(write_file_atomic(lines, whole + "{\"id\": 3}\n"));
   EXPECT_THAT(compare("a", "b").error().message, HasSubstr("utterances.jsonl:41"));
+  ASSERT_TRUE(write_file_atomic(lines, whole + whole.substr(0, whole.find('\n') + 1)));
+  EXPECT_THAT(compare("a", "b").error().message, HasSubstr("is there twice"));
+  // As a run leaves it that scores the folder anew and was stopped.
+  ASSERT_TRUE(write_file_atomic(lines, whole.substr(0, whole.find('\n') + 1)));
+  EXPECT_THAT(compare("a", "b").error().message, HasSubstr("has not ended"));
+  const auto report = folder() / "b/report.json";
+  ASSERT_TRUE(write_file_atomic(report, R"({"protocol": {"name": 7, "version": 1}})"));
+  EXPECT_THAT(compare("a", "b").error().message, HasSubstr("report.json: protocol"));
+  ASSERT_TRUE(write_file_atomic(report, "{"));
+  EXPECT_THAT(compare("a", "b").error().message, HasSubstr(report.string()));
   ASSERT_TRUE(write_file_atomic(folder() / "c.json", "[1]"));
   EXPECT_THAT(compare("a", "c.json").error().message, HasSubstr("no list \"scores\""));
 }

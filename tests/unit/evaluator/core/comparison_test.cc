@@ -64,8 +64,8 @@ TEST(Comparison, HasTheNumbersOfTheFixture) {
   EXPECT_EQ(corpus.verdict, Verdict::kInsideNoise);
   // The other way round: now B has fewer errors in nearly all resamples, and no more in the rest.
   const auto reverse = compare_systems(twelve(kErrorsA), twelve(kErrorsB), {}).value();
-  EXPECT_NEAR(reverse.scores[1].b_is_better, 0.9578, 1e-9);
-  EXPECT_LT(corpus.b_is_better, 1 - 0.9578);
+  EXPECT_NEAR(reverse.scores[1].b_is_better.value(), 0.9578, 1e-9);
+  EXPECT_LT(corpus.b_is_better.value(), 1 - 0.9578);
 }
 
 TEST(Comparison, SaysWhichIsBetterByTheScoresOwnDirection) {
@@ -90,6 +90,10 @@ TEST(Comparison, SaysWhichIsBetterByTheScoresOwnDirection) {
   EXPECT_EQ(verdict(high, low, "lower"), Verdict::kBetter);
   EXPECT_EQ(verdict(low, same, "lower"), Verdict::kInsideNoise);
   EXPECT_EQ(verdict({1, 1, 1, 1}, {2, 2, 2, 2}, "lower"), Verdict::kTooFew);
+  // Of a score without a better side nobody wins.
+  EXPECT_EQ(verdict(low, high, "none"), Verdict::kDiffers);
+  EXPECT_FALSE(
+      compare_systems(of_values(low, ""), of_values(high, ""), {}).value().scores[0].b_is_better);
 }
 
 // Ten scores, of which one differs by what is seen once in thirty samples without any difference.
@@ -114,6 +118,14 @@ TEST(Comparison, WhatIsSeenOnceInThirtyIsNoNewsAmongTen) {
   EXPECT_GT(first.sign_flip_p_holm, 0.05);
   EXPECT_EQ(first.verdict, Verdict::kNotAfterHolm);
   EXPECT_EQ(compared.scores[1].verdict, Verdict::kInsideNoise);
+}
+
+TEST(Comparison, TheLevelOfTheWordsIsNotThatOfTheIntervals) {
+  const auto a = twelve(kErrorsA);
+  const auto b = twelve(kErrorsB);
+  const auto narrow = compare_systems(a, b, {.confidence = 0.3}).value();
+  EXPECT_LT(narrow.scores[1].by_utterance.high, 0) << "zero is outside";
+  EXPECT_EQ(narrow.scores[1].verdict, Verdict::kInsideNoise) << "p is 0.19";
 }
 
 TEST(Comparison, WhatOneOfThemLacksIsNamedAndNotCompared) {
@@ -144,6 +156,12 @@ TEST(Comparison, OtherProtocolsJudgesAndTextsAreRefused) {
               HasSubstr("wer is whisper@1's in A and other@2's in B"));
   EXPECT_THAT(refusal([](System& b) { b.references.at("u0003") = "another"; }),
               HasSubstr(R"(the utterance "u0003" has the reference "text 3" in A and "another")"));
+  EXPECT_THAT(refusal([](System& b) { b.speakers.at("u0003") = "9"; }),
+              HasSubstr(R"(the utterance "u0003" is by "121" in A and by "9" in B)"));
+  EXPECT_THAT(refusal([](System& b) { b.scores.at("wer").better = "higher"; }),
+              HasSubstr(R"(wer is in "fraction", better "lower", in A)"));
+  EXPECT_THAT(refusal([](System& b) { b.scores.at("wer").unit = "points"; }),
+              HasSubstr("two scores of one name"));
   EXPECT_THAT(refusal([](System& b) { b.scores.clear(); }), HasSubstr("A has 12 utterances, B 0"));
 }
 
